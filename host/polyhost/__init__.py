@@ -1,0 +1,133 @@
+"""polyhost: a trading host for Polymarket. This is everything a plugin author imports.
+
+Names are resolved on first use, so that importing one part of the host does not load the others.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from polyhost.hooks import hookimpl
+    from polyhost.model.market import Market
+    from polyhost.model.money import ONE, notional, price_text, taker_fee
+    from polyhost.model.proposals import (
+        CancelOrders,
+        Defer,
+        Enter,
+        Estimate,
+        ExitNow,
+        ExitTarget,
+        HoldToSettlement,
+        Notice,
+        Signal,
+        Skip,
+        Stake,
+        Trigger,
+        Veto,
+    )
+    from polyhost.model.quantities import Money, Price, Shares
+    from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
+    from polyhost.model.view import Candle, Funds, OrderView, PositionView, Quote, View
+    from polyhost.model.words import Action, Bias, OrderType, Purpose, SettlementRule, Side
+    from polyhost.plugin import Plugin, Settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ONE",
+    "Action",
+    "Bias",
+    "CancelOrders",
+    "Candle",
+    "CloseRecorded",
+    "Defer",
+    "Enter",
+    "Estimate",
+    "ExitNow",
+    "ExitTarget",
+    "FillBooked",
+    "Funds",
+    "HoldToSettlement",
+    "Market",
+    "MarketSettled",
+    "Money",
+    "Notice",
+    "NoticeRaised",
+    "OrderMoved",
+    "OrderType",
+    "OrderView",
+    "Plugin",
+    "PositionView",
+    "Price",
+    "Purpose",
+    "Quote",
+    "Settings",
+    "SettlementRule",
+    "Shares",
+    "Side",
+    "Signal",
+    "Skip",
+    "Stake",
+    "Trigger",
+    "Veto",
+    "View",
+    "hookimpl",
+    "notional",
+    "price_text",
+    "taker_fee",
+]
+
+_HOMES = {
+    "Action": "polyhost.model.words",
+    "Bias": "polyhost.model.words",
+    "CancelOrders": "polyhost.model.proposals",
+    "Candle": "polyhost.model.view",
+    "CloseRecorded": "polyhost.model.records",
+    "Defer": "polyhost.model.proposals",
+    "Enter": "polyhost.model.proposals",
+    "Estimate": "polyhost.model.proposals",
+    "ExitNow": "polyhost.model.proposals",
+    "ExitTarget": "polyhost.model.proposals",
+    "FillBooked": "polyhost.model.records",
+    "Funds": "polyhost.model.view",
+    "HoldToSettlement": "polyhost.model.proposals",
+    "Market": "polyhost.model.market",
+    "MarketSettled": "polyhost.model.records",
+    "Money": "polyhost.model.quantities",
+    "Notice": "polyhost.model.proposals",
+    "NoticeRaised": "polyhost.model.records",
+    "ONE": "polyhost.model.money",
+    "OrderMoved": "polyhost.model.records",
+    "OrderType": "polyhost.model.words",
+    "OrderView": "polyhost.model.view",
+    "Plugin": "polyhost.plugin",
+    "PositionView": "polyhost.model.view",
+    "Price": "polyhost.model.quantities",
+    "Purpose": "polyhost.model.words",
+    "Quote": "polyhost.model.view",
+    "Settings": "polyhost.plugin",
+    "SettlementRule": "polyhost.model.words",
+    "Shares": "polyhost.model.quantities",
+    "Side": "polyhost.model.words",
+    "Signal": "polyhost.model.proposals",
+    "Skip": "polyhost.model.proposals",
+    "Stake": "polyhost.model.proposals",
+    "Trigger": "polyhost.model.proposals",
+    "Veto": "polyhost.model.proposals",
+    "View": "polyhost.model.view",
+    "hookimpl": "polyhost.hooks",
+    "notional": "polyhost.model.money",
+    "price_text": "polyhost.model.money",
+    "taker_fee": "polyhost.model.money",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'polyhost' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,296 @@
+"""The messages of the simulated exchange's core: ``handle(request, now) -> outputs``, plain data in integers.
+
+The wire server and the in-process gateway both speak only this. Times are market ms; money, sizes and prices as in
+polyhost.model.money. The core never reads a clock, opens a socket or checks a signature.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from polyhost.model.gateway import OrderRow, TradeRow
+from polyhost.model.market import Market
+from polyhost.model.money import Micros, Ticks
+from polyhost.model.words import Action, OrderType, Side
+
+
+class NewOrder(Struct, frozen=True):
+    """An order as it arrived, its signature already judged by the edge.
+
+    Amounts are the signed ones: a BUY gives ``maker_amount`` of collateral for ``taker_amount`` of shares; a SELL the
+    reverse.
+    """
+
+    order_id: str
+    account: str
+    """Address of the wallet (the order's maker)."""
+    owner: str
+    """The API key."""
+    token_id: str
+    action: Action
+    maker_amount: Micros
+    taker_amount: Micros
+    order_type: OrderType
+    post_only: bool = False
+    expiration_s: int = 0
+
+
+# --- requests: each carries a request_id that its reply repeats -------------------------------------------------------
+
+
+class PostOrder(Struct, frozen=True):
+    request_id: int
+    order: NewOrder
+
+
+class CancelOrders(Struct, frozen=True):
+    """Cancel by id, by market, by token, or everything of the key (``order_ids`` None and no market or token)."""
+
+    request_id: int
+    owner: str
+    order_ids: tuple[str, ...] | None = None
+    condition_id: str = ""
+    token_id: str = ""
+
+
+class GetOrder(Struct, frozen=True):
+    request_id: int
+    owner: str
+    order_id: str
+
+
+class GetOpenOrders(Struct, frozen=True):
+    request_id: int
+    owner: str
+    condition_id: str = ""
+    token_id: str = ""
+
+
+class GetTrades(Struct, frozen=True):
+    """Trades in which the key took part, newest first."""
+
+    request_id: int
+    owner: str
+    condition_id: str = ""
+    token_id: str = ""
+    trade_id: str = ""
+    after_s: int = 0
+    before_s: int = 0
+
+
+class GetBalance(Struct, frozen=True):
+    """Collateral (``token_id`` empty) or a token, as the venue's balance cache shows it."""
+
+    request_id: int
+    account: str
+    token_id: str = ""
+
+
+class Merge(Struct, frozen=True):
+    """Turn equal amounts of UP and DOWN back into collateral."""
+
+    request_id: int
+    account: str
+    condition_id: str
+    size: Micros
+
+
+class Redeem(Struct, frozen=True):
+    """Turn all winning shares of a resolved market into collateral."""
+
+    request_id: int
+    account: str
+    condition_id: str
+
+
+Request: TypeAlias = (
+    PostOrder | CancelOrders | GetOrder | GetOpenOrders | GetTrades | GetBalance | Merge | Redeem
+)
+
+# --- outputs, in order ------------------------------------------------------------------------------------------------
+
+
+class Posted(Struct, frozen=True):
+    """Answer to a post, given after the taker delay for an order that could match.
+
+    ``http`` 200 with a status (live, matched, delayed, unmatched), or the venue's refusal and its text. ``making`` and
+    ``taking`` are what the order gave and got so far.
+    """
+
+    request_id: int
+    order_id: str
+    http: int
+    status: str = ""
+    error: str = ""
+    making: Micros = 0
+    taking: Micros = 0
+    trade_ids: tuple[str, ...] = ()
+
+
+class Canceled(Struct, frozen=True):
+    request_id: int
+    canceled: tuple[str, ...]
+    not_canceled: tuple[tuple[str, str], ...]
+
+
+class StoredOrder(Struct, frozen=True):
+    """An order in full: what REST and the user channel show of it."""
+
+    row: OrderRow
+    account: str
+    owner: str
+    order_type: OrderType
+    expiration_s: int
+    created_ms: int
+    outcome: str
+    trade_ids: tuple[str, ...]
+
+
+class StoredTrade(Struct, frozen=True):
+    row: TradeRow
+    taker_account: str
+    taker_owner: str
+    maker_accounts: tuple[str, ...]
+    maker_owners: tuple[str, ...]
+    fee: Micros
+    """Charged to the taker."""
+    transaction_hash: str
+    outcome: str
+    updated_ms: int
+
+
+class OrderReply(Struct, frozen=True):
+    request_id: int
+    order: StoredOrder | None
+
+
+class OrdersReply(Struct, frozen=True):
+    request_id: int
+    orders: tuple[StoredOrder, ...]
+
+
+class TradesReply(Struct, frozen=True):
+    request_id: int
+    trades: tuple[StoredTrade, ...]
+
+
+class BalanceReply(Struct, frozen=True):
+    request_id: int
+    balance: Micros
+    allowance: Micros
+
+
+class Done(Struct, frozen=True):
+    """Answer to a merge or redeem."""
+
+    request_id: int
+    ok: bool
+    error: str = ""
+    collateral: Micros = 0
+
+
+class UserOrder(Struct, frozen=True):
+    """User channel: an order event for one key (``row.kind`` PLACEMENT, UPDATE or CANCELLATION)."""
+
+    owner: str
+    order: StoredOrder
+
+
+class UserTrade(Struct, frozen=True):
+    """User channel: a trade's status for one key that took part."""
+
+    owner: str
+    trade: StoredTrade
+
+
+class BookChanged(Struct, frozen=True):
+    """Market channel: levels of one token changed to new totals; the other token's mirror is implied.
+
+    ``changes``: (action, price, new total size), in ticks and micro-shares of ``token_id``.
+    """
+
+    condition_id: str
+    token_id: str
+    changes: tuple[tuple[Action, Ticks, Micros], ...]
+
+
+class BookSnapshot(Struct, frozen=True):
+    """Market channel: a full book of one token (sent after trades too). Levels best first."""
+
+    condition_id: str
+    token_id: str
+    bids: tuple[tuple[Ticks, Micros], ...]
+    asks: tuple[tuple[Ticks, Micros], ...]
+    hash: str
+    tick: Ticks
+    last_price: Ticks | None
+
+
+class Printed(Struct, frozen=True):
+    """Market channel: a trade's print."""
+
+    condition_id: str
+    token_id: str
+    price: Ticks
+    size: Micros
+    action: Action
+
+
+class TickChanged(Struct, frozen=True):
+    condition_id: str
+    token_id: str
+    old: Ticks
+    new: Ticks
+
+
+class MarketOpened(Struct, frozen=True):
+    """A market was created (24 h ahead at the venue; less in simulations) and takes orders."""
+
+    market: Market
+
+
+class MarketEnded(Struct, frozen=True):
+    """The market takes no more orders."""
+
+    condition_id: str
+
+
+class MarketDecided(Struct, frozen=True):
+    """The market is resolved: ``winner`` None is 50-50; ``strike`` and ``final`` in 1e-8."""
+
+    condition_id: str
+    winner: Side | None
+    strike: int | None
+    final: int | None
+
+
+class PriceTick(Struct, frozen=True):
+    """A reference price: ``feed`` is chainlink, twap_60 or binance; ``price`` in 1e-8; ``stamp`` the second it is for."""
+
+    feed: str
+    symbol: str
+    price: int
+    stamp: int
+
+
+class CandleTick(Struct, frozen=True):
+    """A Binance 1-minute candle (prices in 1e-8, base volume in 1e-8); ``closed`` on its last message."""
+
+    symbol: str
+    start: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    closed: bool
+
+
+Output: TypeAlias = (
+    Posted | Canceled | OrderReply | OrdersReply | TradesReply | BalanceReply | Done | UserOrder | UserTrade
+    | BookChanged | BookSnapshot | Printed | TickChanged | MarketOpened | MarketEnded | MarketDecided | PriceTick
+    | CandleTick
+)
+

@@ -1,0 +1,119 @@
+"""The hook specifications: the contract between the host and its plugins.
+
+Arguments are passed by name; an implementation may take any subset of them. Answering hooks (``signal`` to ``quote``)
+are synchronous and pure: ``view.now`` is the time and ``self.state`` is read-only in them. The ``on_…`` hooks run after
+the fact and may write ``self.state``; what they change becomes one durable record. Every answer is collected; nothing
+depends on registration order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from polyhost.model.market import Market
+    from polyhost.model.proposals import (
+        Enter,
+        EntryAnswer,
+        Estimate,
+        ExitAnswer,
+        ExitTarget,
+        Notice,
+        Proposal,
+        Signal,
+        Stake,
+        Veto,
+    )
+    from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
+    from polyhost.model.view import PositionView, View
+
+NAMESPACE = "polyhost"
+API = 1
+"""Version of this contract; a plugin says ``api = 1``."""
+hookspec = pluggy.HookspecMarker(NAMESPACE)
+hookimpl = pluggy.HookimplMarker(NAMESPACE)
+
+ANSWERING = ("signal", "combine", "entry", "exit", "propose", "size", "review", "quote")
+TELLING = ("on_market", "on_order", "on_fill", "on_settlement", "on_timer", "on_notice")
+LIFE = ("start", "stop", "feeds", "notify")
+
+
+class Hooks:
+    """Every hook the host calls."""
+
+    @hookspec
+    def signal(self, view: View) -> Signal | None:
+        """An opinion on the market, at every evaluation. None abstains."""
+
+    @hookspec
+    def combine(self, view: View, signals: tuple[tuple[str, Signal], ...]) -> Estimate | None:
+        """One estimate from the signals ``(plugin, signal)``; every combiner answers, configuration names the trader."""
+
+    @hookspec
+    def entry(self, view: View, estimate: Estimate) -> EntryAnswer | Iterable[EntryAnswer] | None:
+        """Enter, or Skip with the reason; asked when the trading combiner has an estimate."""
+
+    @hookspec
+    def exit(self, view: View, position: PositionView) -> ExitAnswer | Iterable[ExitAnswer] | None:
+        """How to leave a position; asked once for each position, at every evaluation."""
+
+    @hookspec
+    def propose(self, view: View, estimates: tuple[tuple[str, Estimate], ...]) -> Iterable[Proposal] | None:
+        """Any number of proposals, at every evaluation, with or without a position."""
+
+    @hookspec
+    def size(self, view: View, entry: Enter) -> Stake | None:
+        """Collateral to spend on an entry; the smallest answer wins. A failure here means no entry."""
+
+    @hookspec
+    def review(self, view: View, entry: Enter) -> Veto | None:
+        """Refuse an entry, before the host's own limits. Any refusal wins; a failure here is one."""
+
+    @hookspec
+    def quote(self, view: View, target: ExitTarget) -> ExitTarget | None:
+        """Adjust a standing target before it is placed or moved; the more careful (higher) sell price wins."""
+
+    @hookspec
+    def on_market(self, market: Market, at: int) -> Iterable[Notice] | None:
+        """A market is followed from now on (``at``: market ms)."""
+
+    @hookspec
+    def on_order(self, market: Market, order: OrderMoved, at: int) -> Iterable[Notice] | None:
+        """An order of ours changed its state."""
+
+    @hookspec
+    def on_fill(self, market: Market, fill: FillBooked, at: int) -> Iterable[Notice] | None:
+        """A trade of ours was booked."""
+
+    @hookspec
+    def on_settlement(
+        self, market: Market, result: MarketSettled, closes: tuple[CloseRecorded, ...], at: int
+    ) -> Iterable[Notice] | None:
+        """A market was resolved; ``closes`` are the positions it ended."""
+
+    @hookspec
+    def on_timer(self, at: int) -> Iterable[Notice] | None:
+        """The plugin's own schedule: every ``timer_s`` seconds of market time that its class names."""
+
+    @hookspec
+    def on_notice(self, notice: NoticeRaised, at: int) -> Iterable[Notice] | None:
+        """A notice was raised by the host or another plugin."""
+
+    @hookspec
+    def notify(self, notice: NoticeRaised) -> None:
+        """Deliver a notice; runs in a worker, off the trading path. Return when delivered, raise to be asked again."""
+
+    @hookspec
+    def feeds(self, config: dict[str, Any]) -> Iterable[Any] | None:
+        """Extra feeds: iterators of plain-data events, run in the plugin's process and recorded like any other."""
+
+    @hookspec
+    def start(self) -> None:
+        """Once, before the first evaluation."""
+
+    @hookspec
+    def stop(self) -> None:
+        """Once, at a graceful end."""

@@ -1,0 +1,111 @@
+"""What the kernel tells the shell to do. Gated commands wait until every record before them is durable; free ones go.
+
+Only ``Post`` (and, later, redeem, merge and split) is gated: it is the only one that adds exposure.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from polyhost.model.gateway import OrderDraft, OrderRequest
+from polyhost.model.market import Market
+from polyhost.model.times import MarketMs
+from polyhost.model.view import View
+
+
+class Post(Struct, frozen=True):
+    """Send these bytes. Gated."""
+
+    request: OrderRequest
+
+
+class Prepare(Struct, frozen=True):
+    """Sign this draft; the answer is ``Prepared`` or ``PrepareFailed``."""
+
+    draft: OrderDraft
+
+
+class Cancel(Struct, frozen=True):
+    order_id: str
+
+
+class CancelEverything(Struct, frozen=True):
+    """Cancel all orders of the key (kill switch)."""
+
+
+class QueryOrder(Struct, frozen=True):
+    order_id: str
+
+
+class Sweep(Struct, frozen=True):
+    """All pages of open orders and of trades since ``since_s`` (unix seconds) of one market, or of the whole key."""
+
+    condition_id: str
+    since_s: int
+
+
+class QueryBalance(Struct, frozen=True):
+    """Collateral balance and allowance."""
+
+
+class QueryTokenBalance(Struct, frozen=True):
+    token_id: str
+
+
+class Follow(Struct, frozen=True):
+    """Subscribe to this market's streams."""
+
+    market: Market
+
+
+class Unfollow(Struct, frozen=True):
+    market: Market
+
+
+class QueryResult(Struct, frozen=True):
+    """Ask the venue whether this market is resolved; the answer is ``MarketResolved`` or nothing."""
+
+    condition_id: str
+    slug: str
+
+
+class Ask(Struct, frozen=True):
+    """Run the plugin chain on this view; the answer is ``Evaluated``."""
+
+    view: View
+
+
+class Tell(Struct, frozen=True):
+    """Run an ``on_…`` hook of every plugin that has it; the answers are ``PluginTold``."""
+
+    hook: str
+    at: MarketMs
+    market: Market | None
+    what: object
+    """The record or event the hook is about."""
+
+
+class Deliver(Struct, frozen=True):
+    """Hand a durable notice to the notify plugins (gated by its own record, not by orders)."""
+
+    notice_id: str
+    level: str
+    topic: str
+    text: str
+    condition_id: str = ""
+
+
+class Analyse(Struct, frozen=True):
+    """A row for analysis.db: may be lost in a crash."""
+
+    table: str
+    row: dict[str, object]
+
+
+Command: TypeAlias = (
+    Post | Prepare | Cancel | CancelEverything | QueryOrder | Sweep | QueryBalance | QueryTokenBalance | Follow
+    | Unfollow | QueryResult | Ask | Tell | Deliver | Analyse
+)
+GATED: tuple[type, ...] = (Post,)

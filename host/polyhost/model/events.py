@@ -1,0 +1,247 @@
+"""Everything that can happen to the kernel, except market messages and prices (those have their own fast entrances).
+
+Events are facts that arrived, as frozen structs with a tag; the shell builds them, recordings hold them as JSON.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct, field
+
+from polyhost.model.gateway import OrderRequest, OrderRow, TradeRow
+from polyhost.model.market import Market
+from polyhost.model.money import Micros
+from polyhost.model.proposals import Answer, Estimate, Notice, Signal
+from polyhost.model.words import Side
+
+
+class _Event(Struct, frozen=True, tag_field="event"):
+    pass
+
+
+class RunBegan(_Event, tag="run_began", frozen=True):
+    """The host started (or started again): the first event of every run."""
+
+    run_id: str
+    version: str
+    mode: str
+    config_hash: str
+    account: str
+
+
+class RunEnding(_Event, tag="run_ending", frozen=True):
+    """The operator asked for a graceful stop, or the last window was reached: entries end, quotes go."""
+
+    reason: str
+
+
+class MarketFound(_Event, tag="market_found", frozen=True):
+    """A market of a configured series, or one named by the configuration, as the venue describes it."""
+
+    market: Market
+
+
+class MarketClosed(_Event, tag="market_closed", frozen=True):
+    """The venue takes no more orders for it."""
+
+    condition_id: str
+
+
+class MarketResolved(_Event, tag="market_resolved", frozen=True):
+    """The venue's own result. ``winner`` None is a 50-50 result. ``final`` in 1e-8, None when not told."""
+
+    condition_id: str
+    winner: Side | None
+    source: str
+    final: int | None = None
+
+
+class StrikeSeen(_Event, tag="strike_seen", frozen=True):
+    """The settlement feed's price at the opening second, in 1e-8 of the quote currency."""
+
+    condition_id: str
+    strike: int
+    source: str
+
+
+class StreamChanged(_Event, tag="stream_changed", frozen=True):
+    """A stream came up, went down or lost continuity. ``stream``: market, user, spot, reference."""
+
+    stream: str
+    up: bool
+    epoch: int
+    reason: str = ""
+    tokens: tuple[str, ...] = ()
+    """Tokens concerned (market stream); empty: all."""
+
+
+class Prepared(_Event, tag="prepared", frozen=True):
+    ref: str
+    request: OrderRequest
+
+
+class PrepareFailed(_Event, tag="prepare_failed", frozen=True):
+    """Nothing was signed, nothing was sent."""
+
+    ref: str
+    reason: str
+    configuration: bool = False
+    """True: the same will happen to every order (wrong key, client drift)."""
+
+
+class PostAnswered(_Event, tag="post_answered", frozen=True):
+    """The venue's answer to a post, classified by the outcome table, or that there was none.
+
+    ``outcome``: accepted, refused (proves absence if the bytes were posted once, U3), unknown (U1).
+    """
+
+    order_id: str
+    outcome: str
+    status: str = ""
+    """live, matched, delayed when accepted."""
+    code: str = ""
+    """Row of the outcome table."""
+    text: str = ""
+    blocks: str = ""
+    """What this answer blocks besides the order: entries, or empty."""
+
+
+class CancelAnswered(_Event, tag="cancel_answered", frozen=True):
+    """``outcome``: canceled, gone (already canceled or matched), not_found, delayed, unknown."""
+
+    order_id: str
+    outcome: str
+    text: str = ""
+
+
+class OrderSeen(_Event, tag="order_seen", frozen=True):
+    """The venue showed an order of this key. ``source``: stream, query or list."""
+
+    row: OrderRow
+    source: str
+
+
+class OrderNotFound(_Event, tag="order_not_found", frozen=True):
+    """404 or an empty body for an order asked by id. Proves nothing (U4)."""
+
+    order_id: str
+
+
+class TradeSeen(_Event, tag="trade_seen", frozen=True):
+    row: TradeRow
+    source: str
+
+
+class SweepDone(_Event, tag="sweep_done", frozen=True):
+    """The answer to a sweep: all open orders and trades of a market (or of the whole key) since a time.
+
+    ``complete`` is False when a page was missing; rows are facts all the same.
+    """
+
+    condition_id: str
+    orders: tuple[OrderRow, ...]
+    trades: tuple[TradeRow, ...]
+    complete: bool
+    problem: str = ""
+
+
+class BalanceSeen(_Event, tag="balance_seen", frozen=True):
+    """Collateral the venue shows, and whether the exchange may spend it."""
+
+    collateral: Micros
+    approved: bool
+
+
+class TokenBalanceSeen(_Event, tag="token_balance_seen", frozen=True):
+    token_id: str
+    balance: Micros
+
+
+class QueryFailed(_Event, tag="query_failed", frozen=True):
+    """A query got no usable answer. ``what``: order, sweep, balance, token_balance; ``key`` its argument."""
+
+    what: str
+    key: str
+    reason: str
+
+
+class PluginUse(Struct, frozen=True):
+    """One plugin's part in a chain. ``failed``: the hook that raised, overran or answered nonsense."""
+
+    plugin: str
+    used_us: int
+    failed: str = ""
+    problem: str = ""
+
+
+class Proposed(Struct, frozen=True):
+    """One answer and whose it is."""
+
+    plugin: str
+    answer: Answer
+
+
+class Candidate(Struct, frozen=True):
+    """An entry that came out of arbitration, with its sizes and reviews. The kernel decides, nobody else."""
+
+    proposed: Proposed
+    stake: Micros | None
+    """The smallest answer of the size hooks; None: nobody sized it."""
+    sized_by: str = ""
+    vetoes: tuple[tuple[str, str], ...] = ()
+    outbid: tuple[str, ...] = ()
+    """Plugins whose opposite entry lost by edge."""
+
+
+class Evaluated(_Event, tag="evaluated", frozen=True):
+    """The whole chain's answers to one view."""
+
+    view_seq: int
+    book_epoch: int
+    state_rev: int
+    condition_id: str
+    signals: tuple[tuple[str, Signal], ...] = ()
+    estimates: tuple[tuple[str, Estimate], ...] = ()
+    trading: str = ""
+    """Name of the combiner that trades."""
+    candidates: tuple[Candidate, ...] = ()
+    proposals: tuple[Proposed, ...] = ()
+    """Everything but entries: skips, exits, triggers, cancels, notices, in configured order of the plugins."""
+    used: tuple[PluginUse, ...] = ()
+
+
+class PluginTold(_Event, tag="plugin_told", frozen=True):
+    """What a plugin's ``on_…`` hook changed and said. A value of None deletes the key; values are JSON text."""
+
+    plugin: str
+    hook: str
+    changes: dict[str, str | None] = field(default_factory=dict)
+    notices: tuple[Notice, ...] = ()
+    used_us: int = 0
+    problem: str = ""
+
+
+class PluginStruck(_Event, tag="plugin_struck", frozen=True):
+    """A plugin missed a deadline, died or answered nonsense; ``quarantined`` when it is out."""
+
+    plugin: str
+    reason: str
+    quarantined: bool
+
+
+class Operator(_Event, tag="operator", frozen=True):
+    """A person's word: pause, resume, close, cancel, kill. ``target`` a window slug, an order id or empty for all."""
+
+    word: str
+    target: str = ""
+    who: str = ""
+    flatten: bool = False
+
+
+Event: TypeAlias = (
+    RunBegan | RunEnding | MarketFound | MarketClosed | MarketResolved | StrikeSeen | StreamChanged | Prepared
+    | PrepareFailed | PostAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen | SweepDone | BalanceSeen
+    | TokenBalanceSeen | QueryFailed | Evaluated | PluginTold | PluginStruck | Operator
+)
+

@@ -1,0 +1,106 @@
+"""The messages between the host and a venue gateway: plain data, no client types.
+
+A gateway prepares (signs), posts, cancels and queries; it keeps no order state. Requests are what the shell hands to it,
+answers come back as events (see events.py).
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from polyhost.model.money import Micros, Ticks
+from polyhost.model.words import Action, OrderType
+
+
+class OrderDraft(Struct, frozen=True):
+    """An order as the kernel wants it, before signing.
+
+    ``size`` in micro-shares, ``price`` the limit in ticks (the worst price of a FAK or FOK); both are legal already.
+    """
+
+    ref: str
+    token_id: str
+    action: Action
+    order_type: OrderType
+    price: Ticks
+    size: Micros
+    tick: Ticks
+    neg_risk: bool
+    post_only: bool = False
+    expiration_s: int = 0
+    """GTD only: unix seconds; 0 otherwise."""
+
+
+class SignedFields(Struct, frozen=True):
+    """The signed order struct (V2)."""
+
+    salt: int
+    maker: str
+    signer: str
+    token_id: str
+    maker_amount: int
+    taker_amount: int
+    action: Action
+    signature_type: int
+    timestamp_ms: int
+    metadata: str
+    builder: str
+
+
+class OrderRequest(Struct, frozen=True):
+    """Everything needed to post an order, and to post the same bytes again (U9)."""
+
+    order_id: str
+    fields: SignedFields
+    signature: str
+    order_type: OrderType
+    post_only: bool
+    expiration_s: int
+    owner: str
+    """The API key that owns the order."""
+    neg_risk: bool
+
+
+class OrderRow(Struct, frozen=True):
+    """An order as the venue reports it (stream, by id, or list). Sizes in micro-shares."""
+
+    order_id: str
+    condition_id: str
+    token_id: str
+    action: Action
+    price: Ticks
+    original_size: Micros
+    size_matched: Micros | None
+    """None: the venue did not say (``size_matched: ""``)."""
+    status: str
+    """The venue's word without the ``ORDER_STATUS_`` prefix: LIVE, MATCHED, CANCELED, CANCELED_…, INVALID, …"""
+    kind: str = ""
+    """User stream only: PLACEMENT, UPDATE or CANCELLATION."""
+
+
+class MakerSlice(Struct, frozen=True):
+    """One maker order's part of a trade. Sizes in micro-shares, price of the maker's own token."""
+
+    order_id: str
+    token_id: str
+    action: Action
+    price: Ticks
+    size: Micros
+
+
+class TradeRow(Struct, frozen=True):
+    """A trade as the venue reports it. The kernel takes only the slice of its own order."""
+
+    trade_id: str
+    condition_id: str
+    token_id: str
+    taker_order_id: str
+    action: Action
+    """The taker's."""
+    price: Ticks
+    size: Micros
+    status: str
+    """Without the ``TRADE_STATUS_`` prefix."""
+    matched_s: int
+    """Match time, unix seconds of the venue."""
+    makers: tuple[MakerSlice, ...]

@@ -1,0 +1,97 @@
+"""What is known of a market: its tokens, rules and, for a window, its times and strike."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+from polyhost.model.money import Micros, Ppm, Ticks
+from polyhost.model.times import MarketMs
+from polyhost.model.words import SettlementRule, Side
+
+PRICE_E8: Final = 100_000_000
+"""Reference prices (spot, strike, final) are integers in 1e-8 of the quote currency."""
+DURATIONS: Final[dict[str, int]] = {"5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400, "1d": 86_400}
+"""Window lengths by the name used in configuration, in seconds of market time."""
+_SLUG = re.compile(r"^([a-z0-9]+)-updown-(5m|15m|4h)-(\d+)$")
+
+
+class Fees(Struct, frozen=True):
+    """Taker fee schedule: ``rate`` in ppm of ``(p * (1 - p)) ** exponent`` a share. Makers pay nothing."""
+
+    rate: Ppm
+    exponent: int = 1
+
+
+class Market(Struct, frozen=True):
+    """A binary market. Prices in ticks, sizes in micro-shares, times in market ms."""
+
+    slug: str
+    condition_id: str
+    up: str
+    """Token id of UP (of the first outcome for other markets)."""
+    down: str
+    end: MarketMs
+    start: MarketMs | None = None
+    """None: a market without a window."""
+    symbol: str = ""
+    """``BTC``; empty for a market that follows no symbol."""
+    duration_s: int = 0
+    tick: Ticks = 100
+    min_size: Micros = 5_000_000
+    min_value: Micros = 1_000_000
+    """Least notional of a marketable order."""
+    fees: Fees = Fees(70_000)
+    neg_risk: bool = False
+    taker_delay: bool = True
+    rule: SettlementRule = SettlementRule.ORACLE
+    reward_min_size: Micros = 0
+    reward_max_spread: Ticks = 0
+    accepting: bool = True
+    question: str = ""
+    assumed: tuple[str, ...] = ()
+    """Names of the fields the source did not state, for which a documented default stands."""
+
+    def token(self, side: Side) -> str:
+        return self.up if side is Side.UP else self.down
+
+    def side_of(self, token_id: str) -> Side | None:
+        if token_id == self.up:
+            return Side.UP
+        return Side.DOWN if token_id == self.down else None
+
+
+class WindowName(Struct, frozen=True):
+    """What a window's slug says."""
+
+    symbol: str
+    duration_s: int
+    start: MarketMs
+
+
+def window_of(slug: str) -> WindowName | None:
+    """The window a slug such as ``btc-updown-5m-1776323400`` names, or None."""
+    found = _SLUG.match(slug)
+    if found is None:
+        return None
+    symbol, duration, start = found.groups()
+    return WindowName(symbol.upper(), DURATIONS[duration], MarketMs(int(start) * 1_000))
+
+
+def window_slug(symbol: str, duration_s: int, start: MarketMs) -> str:
+    """The slug of a 5 m, 15 m or 4 h window. Raises KeyError for a duration whose slugs are not made this way."""
+    name = {300: "5m", 900: "15m", 14_400: "4h"}[duration_s]
+    return f"{symbol.lower()}-updown-{name}-{start // 1_000}"
+
+
+def normal_token(text: str) -> str:
+    """One spelling for one token: hex becomes decimal, anything that does not parse whole stays as it is."""
+    body = text.strip()
+    try:
+        if body.lower().startswith("0x"):
+            return str(int(body, 16))
+        return str(int(body)) if body.isascii() and body.isdigit() else body
+    except ValueError:
+        return body

@@ -1,0 +1,166 @@
+"""What plugins answer: opinions (signals, estimates) and wishes (proposals). None of them is an order.
+
+Probabilities, weights and strengths are floats; prices and amounts are exact (``Price``, ``Money``, ``Shares``).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct, field
+
+from polyhost.model.money import Micros, Ticks
+from polyhost.model.words import Bias, Purpose, Side
+
+
+class Signal(Struct, frozen=True, tag="signal", tag_field="kind"):
+    """An opinion on one market. ``p_up`` in (0, 1), ``weight`` in [0, 1]: how much the plugin itself trusts it now."""
+
+    p_up: float
+    weight: float
+    reason: str = ""
+    features: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of_direction(
+        cls, direction: int, strength: float, reason: str = "", features: dict[str, float] | None = None
+    ) -> Signal:
+        """+1 (up), -1 (down) or 0 with a strength in [0, 1]; full strength is p_up 0.99 or 0.01, weight = strength."""
+        bounded = min(max(strength, 0.0), 1.0)
+        return cls(0.5 + 0.49 * direction * bounded, bounded, reason, features or {})
+
+
+class Estimate(Struct, frozen=True, tag="estimate", tag_field="kind"):
+    """A combiner's view of one market: ``p_up`` in (0, 1); ``confidence`` in [0, 1]."""
+
+    p_up: float
+    confidence: float
+    bias: Bias
+    reason: str = ""
+    parts: dict[str, float] = field(default_factory=dict)
+    """Contribution of each signal, for explanations."""
+
+    @property
+    def favoured(self) -> Side:
+        """The side more likely to win (UP when even)."""
+        return Side.UP if self.p_up >= 0.5 else Side.DOWN
+
+    def probability(self, side: Side) -> float:
+        return self.p_up if side is Side.UP else 1.0 - self.p_up
+
+
+class Enter(Struct, frozen=True, tag="enter", tag_field="kind"):
+    """Buy one side at ``price_max`` ticks or better.
+
+    ``order_type`` FAK takes what is there; GTC rests at ``price_max``. ``edge`` (collateral a share after fees, an
+    opinion) decides between opposite sides.
+    """
+
+    side: Side
+    price_max: Ticks
+    reason: str = ""
+    purpose: Purpose = Purpose.ENTRY
+    order_type: str = "FAK"
+    stake: Micros | None = None
+    """Collateral to spend; None leaves it to the ``size`` hooks."""
+    edge: float = 0.0
+    key: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+
+
+class Skip(Struct, frozen=True, tag="skip", tag_field="kind"):
+    """No entry, and the reason why: the first failed gate of a window without a trade."""
+
+    reason: str
+    values: dict[str, float] = field(default_factory=dict)
+
+
+class Stake(Struct, frozen=True, tag="stake", tag_field="kind"):
+    """Collateral to spend on an entry (the ``size`` hook), fees included; micro-units."""
+
+    amount: Micros
+    reason: str = ""
+
+
+class Veto(Struct, frozen=True, tag="veto", tag_field="kind"):
+    reason: str
+
+
+class ExitTarget(Struct, frozen=True, tag="exit_target", tag_field="kind"):
+    """A sell of the whole position should rest at ``price`` ticks. Equal targets are no change."""
+
+    side: Side
+    price: Ticks
+    reason: str = ""
+    tolerance: Ticks = 0
+    """The host does not move a resting order for less than this."""
+
+
+class ExitNow(Struct, frozen=True, tag="exit_now", tag_field="kind"):
+    """Sell the whole position at market, never below ``floor`` ticks in the first attempt.
+
+    ``urgency`` is one of forced_close, floor, stop, reversal; the most urgent exit wins.
+    """
+
+    side: Side
+    reason: str
+    urgency: str = "stop"
+    floor: Ticks | None = None
+
+
+class Defer(Struct, frozen=True, tag="defer", tag_field="kind"):
+    """Hold back exits of one named urgency (never ``floor`` or ``forced_close``) until a deadline in market ms."""
+
+    side: Side
+    urgency: str
+    until: int
+    reason: str
+
+
+class HoldToSettlement(Struct, frozen=True, tag="hold", tag_field="kind"):
+    """Declare the position knowingly held to the market's result; it meets the obligation to close."""
+
+    side: Side
+    reason: str
+
+
+class CancelOrders(Struct, frozen=True, tag="cancel", tag_field="kind"):
+    """Cancel our resting buys of this market (one side, or both when None)."""
+
+    side: Side | None
+    reason: str
+
+
+class Trigger(Struct, frozen=True, tag="trigger", tag_field="kind"):
+    """Ask again at once when this token's best bid or ask reaches a price: integers on the hot path.
+
+    ``quote`` is bid or ask, ``direction`` above or below (reached counts), ``price`` in ticks of that token.
+    """
+
+    side: Side
+    quote: str
+    direction: str
+    price: Ticks
+
+
+class Notice(Struct, frozen=True, tag="notice", tag_field="kind"):
+    """Something a person should know. ``level``: info, warning, critical."""
+
+    text: str
+    level: str = "info"
+    topic: str = "plugin"
+
+
+Proposal: TypeAlias = (
+    Enter | Skip | ExitTarget | ExitNow | Defer | HoldToSettlement | CancelOrders | Trigger | Notice
+)
+EntryAnswer: TypeAlias = Enter | Skip
+ExitAnswer: TypeAlias = ExitTarget | ExitNow | Enter | Defer | HoldToSettlement
+Answer: TypeAlias = (
+    Signal | Estimate | Enter | Skip | Stake | Veto | ExitTarget | ExitNow | Defer | HoldToSettlement | CancelOrders
+    | Trigger | Notice
+)
+URGENCY: dict[str, int] = {
+    "forced_close": 0, "floor": 1, "stop": 2, "reversal": 3, "scale_in": 4, "exit_plan": 5, "reward_requote": 6,
+}
+"""Exits in order of urgency, the most urgent first (EXI-07)."""

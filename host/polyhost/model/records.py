@@ -1,0 +1,226 @@
+"""What is durably true: the records that the kernel writes and its reducer folds.
+
+A record is a change of durable state. Records are journaled before any command that adds exposure leaves; the same
+records give the same state. ``at`` is market ms. Money, sizes and prices are exact integers (see money.py).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct, field
+
+from polyhost.model.gateway import OrderDraft, OrderRequest
+from polyhost.model.market import Market
+from polyhost.model.money import Micros, Ticks
+from polyhost.model.words import Action, OrderState, Purpose, Side, TradeStatus
+
+
+class Slot(Struct, frozen=True, order=True):
+    """Where an order belongs: at most one live buy a slot, at most two live sells (ORD-02)."""
+
+    condition_id: str
+    side: Side
+    purpose: Purpose
+    key: str = ""
+
+
+class _Record(Struct, frozen=True, tag_field="record"):
+    at: int
+
+
+class RunStarted(_Record, tag="run_started", frozen=True):
+    run_id: str
+    version: str
+    mode: str
+    config_hash: str
+    account: str
+
+
+class RunEnded(_Record, tag="run_ended", frozen=True):
+    run_id: str
+    reason: str
+
+
+class MarketAdded(_Record, tag="market_added", frozen=True):
+    """A market is followed. ``from_open``: known before its window opened, so entries were allowed from the open."""
+
+    market: Market
+    from_open: bool
+
+
+class MarketChanged(_Record, tag="market_changed", frozen=True):
+    condition_id: str
+    tick: Ticks | None = None
+    accepting: bool | None = None
+    strike: int | None = None
+    """1e-8 of the quote currency."""
+    cause: str = ""
+
+
+class MarketSettled(_Record, tag="market_settled", frozen=True):
+    """The venue's result; the payouts are in the ``LedgerPosted`` records beside it."""
+
+    condition_id: str
+    winner: Side | None
+    final: int | None
+    source: str
+
+
+class OrderIntended(_Record, tag="order_intended", frozen=True):
+    """An order is wanted: its slot is taken and its funds are reserved from here on."""
+
+    slot: Slot
+    draft: OrderDraft
+    reserve: Micros
+    """Collateral reserved (BUY: worst cost and fee; SELL: 0)."""
+    why: dict[str, str] = field(default_factory=dict)
+    """What the decision saw: plugin, reason, estimate, quote, book age and epoch, stake, limits."""
+
+
+class OrderPrepared(_Record, tag="order_prepared", frozen=True):
+    """Signed: the venue's id and everything needed to post it (U9). Durable before the post leaves."""
+
+    ref: str
+    request: OrderRequest
+
+
+class OrderMoved(_Record, tag="order_moved", frozen=True):
+    """The order changed state, or more of it is known to be matched.
+
+    ``release`` is the reservation given back by this record.
+    """
+
+    ref: str
+    state: OrderState
+    cause: str
+    matched: Micros = 0
+    """Cumulative size matched as the venue told it; never less than before."""
+    release: Micros = 0
+    present: bool = False
+    """Presence at the venue is proved (U2); for ever."""
+
+
+class FillBooked(_Record, tag="fill_booked", frozen=True):
+    """A trade of ours: exposure from now on, inventory when settled. One record for (trade, order)."""
+
+    trade_id: str
+    ref: str
+    slot: Slot
+    token_id: str
+    action: Action
+    price: Ticks
+    size: Micros
+    money: Micros
+    """``size * price`` rounded down."""
+    fee: Micros
+    status: TradeStatus
+    maker: bool
+    release: Micros = 0
+    """Of the order's reservation, what this fill used or freed."""
+
+
+class FillMoved(_Record, tag="fill_moved", frozen=True):
+    """A trade's status advanced; FAILED voids the fill, exactly once."""
+
+    trade_id: str
+    ref: str
+    status: TradeStatus
+
+
+class Entry(Struct, frozen=True):
+    """One leg of a posting: ``delta`` of ``asset`` on ``account``.
+
+    ``asset`` is ``cash`` or ``condition_id:SIDE``. Accounts: free, reserved, in_flight (matched, not settled), settled,
+    unredeemed, and the outside: market, fees, deposit, payout, rounding. The legs of a posting sum to zero per asset.
+    """
+
+    account: str
+    asset: str
+    delta: Micros
+
+
+class LedgerPosted(_Record, tag="ledger_posted", frozen=True):
+    """A balanced posting with its cause: deposit, reserve, release, fill, settle, void, payout, correction."""
+
+    cause: str
+    ref: str
+    """What caused it: an order ref, a trade id, a condition id."""
+    entries: tuple[Entry, ...]
+
+
+class ObligationSet(_Record, tag="obligation_set", frozen=True):
+    """From entry on: by ``due`` the position is closed or declared held, whatever plugins do."""
+
+    condition_id: str
+    side: Side
+    due: int
+
+
+class ObligationMet(_Record, tag="obligation_met", frozen=True):
+    condition_id: str
+    side: Side
+    how: str
+    """closed, held, forced, settled."""
+
+
+class HeldDeclared(_Record, tag="held_declared", frozen=True):
+    """The position is knowingly held to settlement. ``kind``: plugin, ahead (0.90 rule), minimum (rest too small)."""
+
+    condition_id: str
+    side: Side
+    kind: str
+    reason: str
+
+
+class CloseRecorded(_Record, tag="close_recorded", frozen=True):
+    """A position was closed or settled, with what led to it (POS-08, POS-13)."""
+
+    condition_id: str
+    side: Side
+    exit_reason: str
+    forced: bool
+    sell_failed: bool
+    entry_price: Ticks
+    exit_price: Ticks
+    size: Micros
+    pnl: Micros
+    fees: Micros
+    opened_at: int
+
+
+class PluginStateSet(_Record, tag="plugin_state_set", frozen=True):
+    plugin: str
+    changes: dict[str, str | None]
+
+
+class NoticeRaised(_Record, tag="notice_raised", frozen=True):
+    """A notice, durable before it is told (outbox)."""
+
+    notice_id: str
+    level: str
+    topic: str
+    text: str
+    condition_id: str = ""
+
+
+class OperatorSaid(_Record, tag="operator_said", frozen=True):
+    word: str
+    target: str
+    who: str
+    flatten: bool = False
+
+
+class EntriesBlocked(_Record, tag="entries_blocked", frozen=True):
+    """New exposure is off (or on again) for a named reason, until an operator or the named condition clears it."""
+
+    name: str
+    on: bool
+    reason: str
+
+
+Record: TypeAlias = (
+    RunStarted | RunEnded | MarketAdded | MarketChanged | MarketSettled | OrderIntended | OrderPrepared | OrderMoved
+    | FillBooked | FillMoved | LedgerPosted | ObligationSet | ObligationMet | HeldDeclared | CloseRecorded
+    | PluginStateSet | NoticeRaised | OperatorSaid | EntriesBlocked
+)

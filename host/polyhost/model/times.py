@@ -1,0 +1,17 @@
+"""The two classes of time, both in integer milliseconds; neither is ever mixed with the other.
+
+*Market time* is the venue's clock: windows, cadence, obligations, settlement. It may run faster than the wall.
+*Wall time* (transport) is this machine's clock: timeouts, query ladders, ages of answers and caches.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NewType
+
+MarketMs = NewType("MarketMs", int)
+"""Venue time, ms since 1970 UTC."""
+WallMs = NewType("WallMs", int)
+"""Machine time, ms since 1970 UTC."""
+
+NEVER: Final = 1 << 62
+"""A deadline that does not come."""

@@ -1,0 +1,153 @@
+"""The frozen picture of one market at one instant that plugins see.
+
+Everything in it is plain data: nothing is live, lazy or mutable, and reading it costs an attribute access. Prices are
+ticks (1e-4), sizes and money micro-units, times market ms; spot prices and probabilities are floats (opinions).
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from polyhost.model.market import Market
+from polyhost.model.money import ONE, Micros, Ticks
+from polyhost.model.proposals import Estimate
+from polyhost.model.words import Action, Purpose, Side
+
+
+class Quote(Struct, frozen=True):
+    """Best prices of one token. ``bid`` 0 or ``ask`` 10,000: that side is empty. Sizes -1: not told."""
+
+    bid: Ticks
+    ask: Ticks
+    bid_size: Micros
+    ask_size: Micros
+
+    @property
+    def mid(self) -> Ticks:
+        """Midpoint in ticks, rounded down."""
+        return (self.bid + self.ask) // 2
+
+    @property
+    def spread(self) -> Ticks:
+        return self.ask - self.bid
+
+    @property
+    def complete(self) -> bool:
+        """Both sides have orders and do not cross."""
+        return 0 < self.bid < self.ask < ONE
+
+
+class Candle(Struct, frozen=True):
+    """One minute of the spot price. ``start`` market ms; prices and base volume as floats."""
+
+    start: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class PositionView(Struct, frozen=True):
+    """Our position in one token."""
+
+    side: Side
+    size: Micros
+    """Matched exposure: bought less sold, micro-shares."""
+    sellable: Micros
+    """Of it, settled and visible in the venue's balance."""
+    average_price: Ticks
+    """Fee-aware average entry price in ticks, rounded up."""
+    cost: Micros
+    """Collateral paid for what is held, fees included."""
+    opened_at: int
+    """Market ms of the first fill."""
+    held: str = ""
+    """Why it is knowingly held to settlement; empty when it is not."""
+
+
+class OrderView(Struct, frozen=True):
+    """An order of ours that is not closed."""
+
+    ref: str
+    side: Side
+    action: Action
+    purpose: Purpose
+    price: Ticks
+    size: Micros
+    matched: Micros
+    state: str
+    placed_at: int
+
+
+class Funds(Struct, frozen=True):
+    """Collateral in micro-units."""
+
+    free: Micros
+    reserved: Micros
+    in_positions: Micros
+    """At cost."""
+    unredeemed: Micros
+
+
+class View(Struct, frozen=True):
+    """One market at one instant. ``now`` is the only clock a plugin has."""
+
+    view_seq: int
+    state_rev: int
+    book_epoch: int
+    now: int
+    market: Market
+    up: Quote
+    down: Quote
+    bids: tuple[tuple[Ticks, Micros], ...]
+    """UP bids, best first, at most ten levels: (price, size)."""
+    asks: tuple[tuple[Ticks, Micros], ...]
+    """UP asks, best first, at most ten levels."""
+    book_age_ms: int
+    """Market ms since the book last changed."""
+    mids: tuple[tuple[int, Ticks], ...]
+    """UP midpoint history, one a minute (market ms of the minute's last quote, ticks), oldest first, at most 60."""
+    spot: float | None
+    """Latest spot price of the market's symbol; None: no feed."""
+    spot_age_ms: int
+    spot_open: float | None
+    """Spot at the window's opening second; None: not seen."""
+    candles: tuple[Candle, ...]
+    """One-minute spot candles, oldest first, the last one unfinished, at most 30."""
+    strike: float | None
+    """The settlement feed's price at the opening second; None: unknown."""
+    reference: float | None
+    """Latest value of the settlement feed (60 s TWAP for 5 m and 15 m windows); None: no feed."""
+    positions: tuple[PositionView, ...]
+    orders: tuple[OrderView, ...]
+    funds: Funds
+    estimate: Estimate | None = None
+    """The trading combiner's latest estimate of an earlier evaluation."""
+    taken: tuple[Side, ...] = ()
+    """Sides whose entry slot in this window is used."""
+
+    def side(self, side: Side) -> Quote:
+        return self.up if side is Side.UP else self.down
+
+    def position(self, side: Side) -> PositionView | None:
+        for position in self.positions:
+            if position.side is side:
+                return position
+        return None
+
+    @property
+    def time_left_s(self) -> float:
+        """Seconds of market time to the end; negative after it."""
+        return (self.market.end - self.now) / 1_000
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of market time since the window's start; 0 for a market without a window."""
+        return 0.0 if self.market.start is None else (self.now - self.market.start) / 1_000
+
+    def scaled_s(self, seconds_at_15m: float) -> float:
+        """A threshold given for 15-minute windows, scaled to this one; longer windows keep the value (EXI-11)."""
+        if not self.market.duration_s or self.market.duration_s >= 900:
+            return seconds_at_15m
+        return seconds_at_15m * self.market.duration_s / 900

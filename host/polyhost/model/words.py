@@ -1,0 +1,86 @@
+"""The closed vocabularies: side, action, purpose, order type and the states of orders and trades."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    """Which token of a market."""
+
+    UP = "UP"
+    DOWN = "DOWN"
+
+    @property
+    def other(self) -> Side:
+        return Side.DOWN if self is Side.UP else Side.UP
+
+
+class Action(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class Purpose(StrEnum):
+    """Why an order exists; part of its slot."""
+
+    ENTRY = "entry"
+    SCALE_IN = "scale_in"
+    HEDGE = "hedge"
+    LEG = "leg"
+    GRID_LEVEL = "grid_level"
+    QUOTE = "quote"
+    EXIT = "exit"
+    EMERGENCY = "emergency"
+
+
+class OrderType(StrEnum):
+    GTC = "GTC"
+    GTD = "GTD"
+    FOK = "FOK"
+    FAK = "FAK"
+
+    @property
+    def rests(self) -> bool:
+        return self is OrderType.GTC or self is OrderType.GTD
+
+
+class OrderState(StrEnum):
+    """Where an order is in its life; only positive proof moves it to CLOSED."""
+
+    INTENDED = "intended"
+    """Wanted, with its slot and reservation; not signed yet: nothing of it can be at the venue."""
+    PREPARED = "prepared"
+    """Signed, its id known and durable; the post may have left."""
+    UNKNOWN = "unknown"
+    """Posted, and nobody knows what became of it."""
+    WORKING = "working"
+    """Presence proved, not finished."""
+    CANCELLING = "cancelling"
+    """A cancel of ours is in flight."""
+    CLOSED = "closed"
+    """Finished, by proof; the id stays watched until the market is resolved."""
+
+
+class TradeStatus(StrEnum):
+    MATCHED = "MATCHED"
+    MINED = "MINED"
+    CONFIRMED = "CONFIRMED"
+    RETRYING = "RETRYING"
+    FAILED = "FAILED"
+
+
+class Bias(StrEnum):
+    UP = "UP"
+    DOWN = "DOWN"
+    NONE = "NONE"
+
+
+class SettlementRule(StrEnum):
+    """How a market's result is found."""
+
+    TWAP_60 = "twap_60"
+    SPOT = "spot"
+    CANDLE = "candle"
+    ORACLE = "oracle"
+    """Decided outside any price feed (a plain binary market), or not recognised."""
