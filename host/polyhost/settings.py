@@ -1,0 +1,121 @@
+"""The host's settings as typed tables: what may stand in the TOML file, with units and defaults.
+
+Reading, layering and error texts live in polyhost.configuration; the plugins' own settings in their classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from polyhost.model.quantities import Money, Price
+
+
+class Table(BaseModel):
+    """Base of every table: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+class HostTable(Table):
+    mode: Literal["sim"] = "sim"
+    """sim: a simulated exchange on this machine (paper, live and shadow come with the service)."""
+    data_dir: str = "./polyhost-data"
+    """Where a run lives: journal, analysis data, recordings, logs, socket, the simulated exchange's state."""
+    account: str = "main"
+    """Name of the trading account in journal and logs."""
+    record: bool = True
+    """Write every input of the kernel to rotating files, so that the run can be replayed."""
+    record_hours: float = Field(24.0, gt=0)
+    """Recordings older than this many hours of wall time are deleted."""
+    record_gb: float = Field(5.0, gt=0)
+    """The oldest recordings are deleted above this many gigabytes."""
+
+
+class MarketsTable(Table):
+    symbols: tuple[str, ...] = ("BTC", "ETH")
+    """Symbols whose Up or Down windows are traded."""
+    durations: tuple[Literal["5m", "15m", "4h"], ...] = ("5m", "15m")
+    """Window lengths."""
+    slugs: tuple[str, ...] = ()
+    """Other binary markets, named by slug."""
+
+
+class VenueTable(Table):
+    url: str = ""
+    """Address of an exchange elsewhere (``http://127.0.0.1:PORT``); empty: the run starts its own."""
+    client: Literal["polymarket-client"] = "polymarket-client"
+    """The order client."""
+
+
+class ExchangeTable(Table):
+    """The simulated exchange that ``run`` starts, and ``exchange serve``."""
+
+    seed: int = 1
+    """Seed of prices, population and keys."""
+    speed: float = Field(1.0, gt=0)
+    """Most market seconds a wall second; the exchange holds market time back when anyone lags."""
+    cash: Money = Money("1000")
+    """Collateral of every address that authenticates first."""
+    density: float = Field(20.0, gt=0)
+    """Population events a market second and symbol."""
+    taker_delay_ms: int = Field(150, ge=0)
+    """Delay of marketable orders, market ms."""
+    mined_ms: int = Field(2_000, ge=0)
+    """From MATCHED to MINED, market ms; from then on bought shares show in balances."""
+    confirmed_ms: int = Field(5_000, ge=0)
+    """From MATCHED to CONFIRMED, market ms."""
+    resolve_delay_ms: int = Field(8_000, ge=0)
+    """From a window's end to its result, market ms."""
+
+
+class LimitsTable(Table):
+    window: Money = Money("50")
+    """Most collateral at risk in one window (cost of positions and reserved for buys)."""
+    symbol: Money = Money("100")
+    """Most collateral at risk in one symbol."""
+    total: Money = Money("300")
+    """Most collateral at risk in all."""
+
+
+class SafetyTable(Table):
+    close_before_expiry_s: float = Field(120.0, gt=2)
+    """By this many seconds before the end (15-minute windows; scaled) a position is closed or declared held."""
+    hold_above: Price = Price("0.90")
+    """At that time a position whose midpoint is at or above this price is held to settlement."""
+    book_age_ms_max: int = Field(10_000, gt=0)
+    """No order is placed on a book older than this, market ms."""
+    answer_age_ms_max: int = Field(1_000, gt=0)
+    """Answers of plugins older than this are dropped, transport ms."""
+    unknown_after_ms: int = Field(1_500, gt=0)
+    """A post without an answer for this long is UNKNOWN (U1), transport ms."""
+    slippage_ticks: int = Field(1, ge=0)
+    """Of the market's own tick: how far through the best price the first forced sell may go."""
+    balance_age_ms_max: int = Field(5_000, gt=0)
+    """Balances older than this are fetched before they are used for a decision, transport ms."""
+
+
+class EvaluationTable(Table):
+    cadence_ms: int = Field(1_000, ge=100)
+    """One evaluation a market in this time, market ms; triggers come in between."""
+    combiner: str = "additive"
+    """Name of the combiner plugin that trades; the others are stored for comparison."""
+    plugin_latency_ms: int = Field(1, ge=0)
+    """Backtests: an answer is handled this long after its view, market ms."""
+
+
+class Configuration(Table):
+    """The whole file."""
+
+    host: HostTable = HostTable()
+    markets: MarketsTable = MarketsTable()
+    venue: VenueTable = VenueTable()
+    exchange: ExchangeTable = ExchangeTable()
+    limits: LimitsTable = LimitsTable()
+    safety: SafetyTable = SafetyTable()
+    evaluation: EvaluationTable = EvaluationTable()
+    plugin_paths: tuple[str, ...] = ()
+    """Single-file plugins: files or folders, relative to the configuration file."""
+    plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """``[plugins.NAME]``: ``enabled``, ``use``, ``trusted`` and the plugin's own settings, in order of precedence."""
