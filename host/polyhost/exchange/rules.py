@@ -1,0 +1,30 @@
+"""The settings of the simulated venue that are no market's own: delays, settlement stages, limits."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from polyhost.model.money import Ticks
+
+
+class ExchangeRules(Struct, frozen=True):
+    """Durations in ms of market time. Defaults are the venue's (polymarket.md 4 and 10, read 2026-11)."""
+
+    taker_delay_ms: int = 150
+    """How long a marketable order is held before it meets the book (crypto markets, since 2026-09-04)."""
+    mined_ms: int = 2_000
+    """MATCHED to MINED."""
+    confirmed_ms: int = 5_000
+    """MATCHED to CONFIRMED."""
+    settle_visible_ms: int = 2_000
+    """How long bought shares are missing from the balance that the venue shows and checks sells against."""
+    gtd_early_ms: int = 60_000
+    """A GTD order expires this long before its ``expiration``."""
+    tick_low: Ticks = 400
+    """Below this price, or above ``tick_high``, the tick becomes ``tick_fine``."""
+    tick_high: Ticks = 9_600
+    tick_fine: Ticks = 10
+    market_channel: bool = True
+    """False: no BookChanged, Printed and BookSnapshot outputs at all (a driver in process reads the book itself)."""
+    snapshots: bool = True
+    """False: no BookSnapshot after trades (they cost a sort and a sha1 each); ``snapshot()`` still works."""
