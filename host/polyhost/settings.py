@@ -27,9 +27,9 @@ class HostTable(Table):
     """Name of the trading account in journal and logs."""
     record: bool = True
     """Write every input of the kernel to rotating files, so that the run can be replayed."""
-    record_hours: float = Field(24.0, gt=0)
+    record_hours: float = Field(default=24.0, gt=0)
     """Recordings older than this many hours of wall time are deleted."""
-    record_gb: float = Field(5.0, gt=0)
+    record_gb: float = Field(default=5.0, gt=0)
     """The oldest recordings are deleted above this many gigabytes."""
 
 
@@ -54,19 +54,19 @@ class ExchangeTable(Table):
 
     seed: int = 1
     """Seed of prices, population and keys."""
-    speed: float = Field(1.0, gt=0)
+    speed: float = Field(default=1.0, gt=0)
     """Most market seconds a wall second; the exchange holds market time back when anyone lags."""
     cash: Money = Money("1000")
     """Collateral of every address that authenticates first."""
-    density: float = Field(20.0, gt=0)
+    density: float = Field(default=20.0, gt=0)
     """Population events a market second and symbol."""
-    taker_delay_ms: int = Field(150, ge=0)
+    taker_delay_ms: int = Field(default=150, ge=0)
     """Delay of marketable orders, market ms."""
-    mined_ms: int = Field(2_000, ge=0)
+    mined_ms: int = Field(default=2_000, ge=0)
     """From MATCHED to MINED, market ms; from then on bought shares show in balances."""
-    confirmed_ms: int = Field(5_000, ge=0)
+    confirmed_ms: int = Field(default=5_000, ge=0)
     """From MATCHED to CONFIRMED, market ms."""
-    resolve_delay_ms: int = Field(8_000, ge=0)
+    resolve_delay_ms: int = Field(default=8_000, ge=0)
     """From a window's end to its result, market ms."""
 
 
@@ -80,28 +80,28 @@ class LimitsTable(Table):
 
 
 class SafetyTable(Table):
-    close_before_expiry_s: float = Field(120.0, gt=2)
+    close_before_expiry_s: float = Field(default=120.0, gt=2)
     """By this many seconds before the end (15-minute windows; scaled) a position is closed or declared held."""
     hold_above: Price = Price("0.90")
     """At that time a position whose midpoint is at or above this price is held to settlement."""
-    book_age_ms_max: int = Field(10_000, gt=0)
+    book_age_ms_max: int = Field(default=10_000, gt=0)
     """No order is placed on a book older than this, market ms."""
-    answer_age_ms_max: int = Field(1_000, gt=0)
+    answer_age_ms_max: int = Field(default=1_000, gt=0)
     """Answers of plugins older than this are dropped, transport ms."""
-    unknown_after_ms: int = Field(1_500, gt=0)
+    unknown_after_ms: int = Field(default=1_500, gt=0)
     """A post without an answer for this long is UNKNOWN (U1), transport ms."""
-    slippage_ticks: int = Field(1, ge=0)
+    slippage_ticks: int = Field(default=1, ge=0)
     """Of the market's own tick: how far through the best price the first forced sell may go."""
-    balance_age_ms_max: int = Field(5_000, gt=0)
+    balance_age_ms_max: int = Field(default=5_000, gt=0)
     """Balances older than this are fetched before they are used for a decision, transport ms."""
 
 
 class EvaluationTable(Table):
-    cadence_ms: int = Field(1_000, ge=100)
+    cadence_ms: int = Field(default=1_000, ge=100)
     """One evaluation a market in this time, market ms; triggers come in between."""
     combiner: str = "additive"
     """Name of the combiner plugin that trades; the others are stored for comparison."""
-    plugin_latency_ms: int = Field(1, ge=0)
+    plugin_latency_ms: int = Field(default=1, ge=0)
     """Backtests: an answer is handled this long after its view, market ms."""
 
 
