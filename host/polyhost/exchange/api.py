@@ -226,6 +226,8 @@ class BookSnapshot(Struct, frozen=True):
     hash: str
     tick: Ticks
     last_price: Ticks | None
+    at: int = 0
+    """Market ms of the book: the ``timestamp`` that the hash is of."""
 
 
 class Printed(Struct, frozen=True):

@@ -2,89 +2,162 @@
 
 No clock, no randomness, no I/O: ids come from counters and sha1, time is an argument (market ms) and never goes back.
 The same calls give the same outputs to the byte. Callers: the wire server, the population, the lab's backtests.
+Orders live in desk.py, money in accounts.py; this module serves requests and runs markets and time.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from polyhost.exchange import api
+from polyhost.exchange.accounts import Account, Bank
+from polyhost.exchange.agenda import Task
+from polyhost.exchange.desk import Desk
+from polyhost.exchange.market import MarketState
+from polyhost.exchange.mirror import Mirror
+from polyhost.exchange.orders import LIVE, Order
+from polyhost.exchange.refusals import CANCELED_RESOLVED
 from polyhost.exchange.rules import ExchangeRules
-from polyhost.model.book import Book
+from polyhost.exchange.shown import last_print, snapshot_of
+from polyhost.exchange.state import broken_invariants, restore, rules_of, state_of
+from polyhost.model.book import UNKNOWN_SIZE, Book
 from polyhost.model.market import Market
-from polyhost.model.money import Micros, Ticks
-from polyhost.model.times import NEVER, MarketMs
-from polyhost.model.words import Action, OrderType, Side
+from polyhost.model.money import ONE, Micros, Ticks
+from polyhost.model.times import MarketMs
+from polyhost.model.words import Action, OrderType, Side, TradeStatus
+
+UNLIMITED = (1 << 256) - 1
+"""The allowance of an approved account."""
 
 
 class Exchange:
     """The venue. Every public method that takes ``now`` first runs what is due before it, in order of time."""
 
-    next_due: int
-    """Earliest market ms at which ``advance`` has something to do; NEVER when nothing is pending."""
-
     def __init__(self, rules: ExchangeRules, now: MarketMs) -> None:
         self.rules = rules
-        self.now = now
-        self.next_due = NEVER
+        self._desk = Desk(rules)
+        self._desk.now = now
+        self._bank: Bank = self._desk.bank
+        self._agenda = self._desk.agenda
+        self._states: dict[str, MarketState] = {}
+        self._by_token: dict[str, MarketState] = {}
+        self._request_ids = 0
+
+    @property
+    def now(self) -> int:
+        """Market ms of the latest call."""
+        return self._desk.now
+
+    @property
+    def next_due(self) -> int:
+        """Earliest market ms at which ``advance`` has something to do; NEVER when nothing is pending."""
+        return self._agenda.next_due
+
+    def request_id(self) -> int:
+        """A number no request has had, for callers in process (the wire server numbers its own)."""
+        self._request_ids += 1
+        return self._request_ids
 
     # --- time and requests --------------------------------------------------------------------------------------------
 
     def handle(self, request: api.Request, now: MarketMs) -> list[api.Output]:
         """Serve one request of one account. The reply repeats its ``request_id``; a post that could match is answered
         later, by ``advance``, when its taker delay is over."""
-        raise NotImplementedError
+        self._run_due(now)
+        match request:
+            case api.PostOrder():
+                self._desk.post(request.request_id, request.order, self._by_token.get(request.order.token_id))
+            case api.CancelOrders():
+                self._cancel(request)
+            case api.GetOrder():
+                order = self._desk.orders.get(request.order_id)
+                mine = order is not None and order.owner == request.owner
+                self._say(api.OrderReply(request.request_id, order.stored() if order is not None and mine else None))
+            case api.GetOpenOrders():
+                found = [order.stored() for order in self._open_orders(request) if order.status == LIVE]
+                self._say(api.OrdersReply(request.request_id, tuple(found)))
+            case api.GetTrades():
+                self._say(api.TradesReply(request.request_id, tuple(self._desk.trades.find(request))))
+            case api.GetBalance():
+                self._balance(request)
+            case api.Merge():
+                self._merge(request)
+            case api.Redeem():
+                self._redeem(request)
+            case _:
+                assert_never(request)
+        return self._flush(now)
 
     def advance(self, now: MarketMs) -> list[api.Output]:
         """Run everything due up to ``now``, each at its own time: taker delays, GTD expiry, trade stages, market ends.
         """
-        raise NotImplementedError
+        return self._flush(now)
 
     # --- accounts -----------------------------------------------------------------------------------------------------
 
     def open_account(self, address: str, collateral: Micros, approved: bool = True) -> None:
         """Open an account. Raises ValueError when it exists already."""
-        raise NotImplementedError
+        self._bank.open(address, collateral, approved=approved)
 
     def has_account(self, address: str) -> bool:
-        raise NotImplementedError
+        return address in self._bank.accounts
 
     def collateral(self, address: str) -> Micros:
         """Collateral of an account; 0 for an unknown one."""
-        raise NotImplementedError
+        account = self._bank.accounts.get(address)
+        return 0 if account is None else account.collateral
 
     def shares(self, address: str, token_id: str) -> Micros:
         """Shares owned, settled or not (``GetBalance`` shows only the visible ones)."""
-        raise NotImplementedError
+        account = self._bank.accounts.get(address)
+        return 0 if account is None else account.shares.get(token_id, 0)
 
     def holdings(self, address: str) -> dict[str, Micros]:
         """Every token an account owns: token id to micro-shares, none of them 0."""
-        raise NotImplementedError
+        account = self._bank.accounts.get(address)
+        return {} if account is None else dict(account.shares)
 
     def redeemable(self, address: str) -> dict[str, Micros]:
         """What ``Redeem`` would pay in each decided market: condition id to collateral, losing positions left out."""
-        raise NotImplementedError
+        account = self._bank.accounts.get(address)
+        if account is None:
+            return {}
+        payouts = {key: _payout(account, state) for key, state in self._states.items() if state.decision is not None}
+        return {key: payout for key, payout in payouts.items() if payout}
 
     # --- markets ------------------------------------------------------------------------------------------------------
 
     def add_market(self, market: Market, now: MarketMs) -> list[api.Output]:
         """Create a market that takes orders from now to ``market.end``: MarketOpened. Raises ValueError if known."""
-        raise NotImplementedError
+        if market.condition_id in self._states:
+            raise ValueError(f"market {market.condition_id} exists already")
+        self._run_due(now)
+        state = MarketState(market)
+        self._states[market.condition_id] = state
+        self._by_token[market.up] = self._by_token[market.down] = state
+        self._bank.pots[market.condition_id] = 0
+        self._agenda.add(market.end, "end", market.condition_id)
+        self._say(api.MarketOpened(market))
+        return self._flush(now)
 
     def market(self, condition_id: str) -> Market | None:
         """The market as it stands (its present tick, ``accepting``)."""
-        raise NotImplementedError
+        state = self._states.get(condition_id)
+        return None if state is None else state.market
 
     def markets(self) -> list[Market]:
         """Every market that was not forgotten, in order of creation."""
-        raise NotImplementedError
+        return [state.market for state in self._states.values()]
 
     def market_of_token(self, token_id: str) -> Market | None:
-        raise NotImplementedError
+        state = self._by_token.get(token_id)
+        return None if state is None else state.market
 
     def end_market(self, condition_id: str, now: MarketMs) -> list[api.Output]:
         """Take no more orders: MarketEnded. Happens by itself at ``market.end``; the second time is nothing."""
-        raise NotImplementedError
+        self._run_due(now)
+        self._end(condition_id)
+        return self._flush(now)
 
     def decide(
         self, condition_id: str, winner: Side | None, strike: int | None, final: int | None, now: MarketMs
@@ -94,42 +167,71 @@ class Exchange:
         Winning shares are worth 1.00 (both sides 0.50 when ``winner`` is None) and stay tokens until ``Redeem``.
         Raises ValueError for a market that is unknown or decided.
         """
-        raise NotImplementedError
+        self._run_due(now)
+        state = self._states.get(condition_id)
+        if state is None or state.decision is not None:
+            raise ValueError(f"market {condition_id} is {'unknown' if state is None else 'decided already'}")
+        self._end(condition_id)
+        for order in state.orders():
+            if order.account.house:
+                self._desk.cancel_house(order.order_id)
+            else:
+                self._desk.close_resting(order, CANCELED_RESOLVED)
+        state.decision = api.MarketDecided(condition_id, winner, strike, final)
+        for account in self._bank.accounts.values():
+            if account.house:
+                self._bank.redeem(account, state, _payout(account, state))
+        self._say(state.decision)
+        return self._flush(now)
 
     def decision(self, condition_id: str) -> api.MarketDecided | None:
         """The decision, or None while there is none."""
-        raise NotImplementedError
+        state = self._states.get(condition_id)
+        return None if state is None else state.decision
 
     def set_tick(self, condition_id: str, tick: Ticks, now: MarketMs) -> list[api.Output]:
         """Change the tick as a recording says (mirrored markets never change it by themselves)."""
-        raise NotImplementedError
+        self._run_due(now)
+        self._desk.set_tick(self._states[condition_id], tick)
+        return self._flush(now)
 
     def forget_market(self, condition_id: str) -> None:
         """Drop a decided market with its orders and trades; shares never redeemed stay redeemable no longer.
 
         Raises ValueError when it is not decided or an account that is not the house still holds winning shares.
         """
-        raise NotImplementedError
+        state = self._states.get(condition_id)
+        if state is None or state.decision is None:
+            raise ValueError(f"market {condition_id} is {'unknown' if state is None else 'not decided'}")
+        for account in self._bank.accounts.values():
+            if _payout(account, state):
+                raise ValueError(f"account {account.address} has not redeemed market {condition_id}")
+        for account in self._bank.accounts.values():
+            self._bank.redeem(account, state, 0)
+        self._bank.dust += self._bank.pots.pop(condition_id)
+        self._desk.forget(condition_id)
+        del self._states[condition_id], self._by_token[state.market.up], self._by_token[state.market.down]
 
     # --- books --------------------------------------------------------------------------------------------------------
 
     def book(self, condition_id: str) -> Book:
         """The live book with every resting order, in UP ticks; read it, never change it. Raises KeyError."""
-        raise NotImplementedError
+        return self._states[condition_id].displayed
 
     def snapshot(self, token_id: str) -> api.BookSnapshot:
         """The full book of one token, with the venue's hash as of now. Raises KeyError for an unknown token."""
-        raise NotImplementedError
+        return snapshot_of(self._by_token[token_id], token_id, self.now)
 
     def last_trade(self, token_id: str) -> api.Printed | None:
         """The last print of the token's market, as a print of this token; None before the first."""
-        raise NotImplementedError
+        state = self._by_token.get(token_id)
+        return None if state is None else last_print(state, token_id)
 
     # --- the house: the population's accounts -------------------------------------------------------------------------
 
     def open_house(self, name: str) -> None:
         """Open an account without limits for the population: no balance checks; what it sells it mints on the spot."""
-        raise NotImplementedError
+        self._bank.open(name, 0, house=True)
 
     def place_house(
         self,
@@ -146,11 +248,19 @@ class Exchange:
         GTC rests what does not match; FAK and FOK drop it. The id of an order that does not rest is worth nothing.
         An ended or unknown market takes nothing: ("", []).
         """
-        raise NotImplementedError
+        self._run_due(now)
+        state = self._by_token.get(token_id)
+        if state is None or not state.market.accepting:
+            return "", self._flush(now)
+        account = self._bank.accounts[name]
+        order_id = self._desk.place_house(account, state, token_id, action, price, size, order_type)
+        return order_id, self._flush(now)
 
     def cancel_house(self, order_id: str, now: MarketMs) -> list[api.Output]:
         """Cancel an order of the population; an order that is gone is nothing."""
-        raise NotImplementedError
+        self._run_due(now)
+        self._desk.cancel_house(order_id)
+        return self._flush(now)
 
     # --- mirror mode: another venue's displayed book ------------------------------------------------------------------
 
@@ -161,7 +271,10 @@ class Exchange:
         level (its displayed size differs from what it was when it was taken, or the epoch rose). A level of
         UNKNOWN_SIZE holds whatever an order wants, every time. Orders of ours do not meet each other.
         """
-        raise NotImplementedError
+        state = self._states[condition_id]
+        state.mirror = Mirror(book)
+        state.mirror.restore(state.taken_before)
+        state.taken_before = []
 
     def watch(self, condition_id: str) -> tuple[Ticks, Ticks]:
         """When to call ``touched``: (bid_high, ask_low) in UP ticks, ``ONE + 1`` and ``-1`` when nothing rests.
@@ -169,29 +282,191 @@ class Exchange:
         Due when ``best_bid >= bid_high`` or ``best_ask <= ask_low``; a print matters when its UP price is strictly
         above ``bid_high`` or strictly below ``ask_low``. Changes only by calls of this exchange.
         """
-        raise NotImplementedError
+        resting = self._states[condition_id].resting
+        return (
+            resting.best_ask if resting.best_ask < ONE else ONE + 1,
+            resting.best_bid if resting.best_bid > 0 else -1,
+        )
 
     def touched(self, condition_id: str, now: MarketMs) -> list[api.Output]:
         """The mirrored book reached a watched price: resting orders it crosses fill at their own price."""
-        raise NotImplementedError
+        self._run_due(now)
+        state = self._states[condition_id]
+        if state.market.accepting and state.mirror is not None and state.mirror.book.ready:
+            for bids in (False, True):
+                for order in _best_first(state, bids):
+                    self._touch(state.mirror, order)
+        return self._flush(now)
 
     def printed(self, condition_id: str, token_id: str, price: Ticks, size: Micros, now: MarketMs) -> list[api.Output]:
         """The venue reported a trade: resting orders it went through (strictly) fill at their own price, together at
         most its ``size`` (UNKNOWN_SIZE: wholly)."""
-        raise NotImplementedError
+        self._run_due(now)
+        state = self._states[condition_id]
+        if state.market.accepting and state.mirror is not None:
+            up_price = price if token_id == state.market.up else ONE - price
+            self._print_through(state, up_price, size)
+        return self._flush(now)
 
     # --- durable state ------------------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, Any]:
         """Everything, as plain JSON-able data. Mirrored books belong to their driver: it calls ``mirror`` again."""
-        raise NotImplementedError
+        return state_of(self)
 
     @classmethod
     def load(cls, state: dict[str, Any]) -> Exchange:
         """The exchange that ``save`` described: it answers every later call alike. Raises ValueError for another
         format version."""
-        raise NotImplementedError
+        exchange = cls(rules_of(state), MarketMs(0))
+        restore(exchange, state)
+        return exchange
 
     def audit(self) -> list[str]:
         """Broken invariants, by name and value; empty when all is well (conservation, pots, no negative account)."""
-        raise NotImplementedError
+        return broken_invariants(self._bank, self._states.values())
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _say(self, output: api.Output) -> None:
+        self._desk.out.append(output)
+
+    def _flush(self, now: MarketMs) -> list[api.Output]:
+        """Run what is due by now, and hand over everything said since the last time."""
+        self._run_due(now)
+        out, self._desk.out = self._desk.out, []
+        return out
+
+    def _run_due(self, now: MarketMs) -> None:
+        """Every task up to now, at its own time."""
+        desk = self._desk
+        while self._agenda.next_due <= now:
+            task = self._agenda.pop()
+            desk.now = max(desk.now, task.due)
+            self._run(task)
+        if now > desk.now:
+            desk.now = now
+
+    def _run(self, task: Task) -> None:
+        match task.kind:
+            case "taker":
+                self._desk.taker_due(task.ref)
+            case "expire":
+                self._desk.expire(task.ref)
+            case "visible":
+                self._desk.make_visible(task.ref)
+            case "mined":
+                self._desk.move_trade(task.ref, TradeStatus.MINED)
+            case "confirmed":
+                self._desk.move_trade(task.ref, TradeStatus.CONFIRMED)
+            case "end":
+                self._end(task.ref)
+            case _:
+                raise AssertionError(f"unknown task {task.kind}")
+
+    def _end(self, condition_id: str) -> None:
+        state = self._states.get(condition_id)
+        if state is not None and state.market.accepting:
+            state.change(accepting=False)
+            self._say(api.MarketEnded(condition_id))
+
+    def _open_orders(self, wanted: api.GetOpenOrders | api.CancelOrders) -> list[Order]:
+        """Open orders of a key, oldest first, of one market or token if one is named."""
+        return [
+            order
+            for order in self._desk.open.values()
+            if order.owner == wanted.owner
+            and wanted.condition_id in ("", order.state.condition_id)
+            and wanted.token_id in ("", order.token_id)
+        ]
+
+    def _cancel(self, request: api.CancelOrders) -> None:
+        ids = request.order_ids
+        if ids is None:
+            ids = tuple(order.order_id for order in self._open_orders(request))
+        start = len(self._desk.out)
+        answers = {order_id: self._desk.cancel(order_id, request.owner) for order_id in dict.fromkeys(ids)}
+        done = tuple(order_id for order_id, problem in answers.items() if not problem)
+        rest = tuple((order_id, problem) for order_id, problem in answers.items() if problem)
+        self._desk.out.insert(start, api.Canceled(request.request_id, done, rest))
+
+    def _balance(self, request: api.GetBalance) -> None:
+        account = self._bank.accounts.get(request.account)
+        balance, approved = 0, False
+        if account is not None:
+            balance = account.visible(request.token_id) if request.token_id else account.collateral
+            approved = account.approved
+        self._say(api.BalanceReply(request.request_id, balance, UNLIMITED if approved else 0))
+
+    def _merge(self, request: api.Merge) -> None:
+        account, state = self._bank.accounts.get(request.account), self._states.get(request.condition_id)
+        problem = _merge_problem(account, state, request.size)
+        if problem or account is None or state is None:
+            self._say(api.Done(request.request_id, False, problem))
+            return
+        self._bank.merge(account, state, request.size)
+        self._say(api.Done(request.request_id, True, collateral=request.size))
+        self._desk.revalidate(account)
+
+    def _redeem(self, request: api.Redeem) -> None:
+        account, state = self._bank.accounts.get(request.account), self._states.get(request.condition_id)
+        if account is None or state is None or state.decision is None:
+            problem = "the market is not resolved" if account is not None and state is not None else "not found"
+            self._say(api.Done(request.request_id, False, problem))
+            return
+        payout = _payout(account, state)
+        self._bank.redeem(account, state, payout)
+        self._say(api.Done(request.request_id, True, collateral=payout))
+
+    def _touch(self, mirror: Mirror, order: Order) -> None:
+        """Fill a resting order by what the mirrored book shows across its price, best level first."""
+        found: Micros = 0
+        for price in mirror.levels(bids=not order.is_bid):
+            if price > order.up_price if order.is_bid else price < order.up_price:
+                break
+            size = mirror.available(not order.is_bid, price, order.left - found)
+            if size > 0:
+                mirror.take(not order.is_bid, price, size)
+                found += size
+        if found:
+            self._desk.fill_resting(order, found)
+
+    def _print_through(self, state: MarketState, up_price: Ticks, size: Micros) -> None:
+        left = size
+        for bids in (True, False):
+            for order in _best_first(state, bids):
+                through = up_price < order.up_price if bids else up_price > order.up_price
+                if not through or left == 0:
+                    break
+                part = order.left if size == UNKNOWN_SIZE else min(order.left, left)
+                self._desk.fill_resting(order, part)
+                left -= part if size != UNKNOWN_SIZE else 0
+
+
+def _best_first(state: MarketState, bids: bool) -> list[Order]:
+    """Resting orders of one side in price-time priority."""
+    queues = state.bids if bids else state.asks
+    return [order for price in sorted(queues, reverse=bids) for order in queues[price].values()]
+
+
+def _payout(account: Account, state: MarketState) -> Micros:
+    """What an account's shares of a decided market are worth; 50-50 pays half of all, rounded down."""
+    up, down = account.shares.get(state.market.up, 0), account.shares.get(state.market.down, 0)
+    assert state.decision is not None
+    match state.decision.winner:
+        case Side.UP:
+            return up
+        case Side.DOWN:
+            return down
+        case None:
+            return (up + down) // 2
+
+
+def _merge_problem(account: Account | None, state: MarketState | None, size: Micros) -> str:
+    """Why a merge cannot be; empty when it can."""
+    if account is None or state is None:
+        return "not found"
+    if state.decision is not None:
+        return "the market is resolved"
+    pairs = min(account.visible(state.market.up), account.visible(state.market.down))
+    return "" if 0 < size <= pairs else f"not enough balance: {pairs} pairs, {size} asked"
