@@ -1,0 +1,149 @@
+"""What every part of the kernel shares: both halves of the state, the turn being built, and the two deadline heaps."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import Final
+
+from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
+from polyhost.kernel.volatile import Freshness, MarketData, Spot
+from polyhost.model.commands import Command, Deliver, Tell
+from polyhost.model.money import Micros
+from polyhost.model.records import NoticeRaised, Record
+from polyhost.model.step import Step
+from polyhost.model.times import NEVER, MarketMs
+from polyhost.model.words import Side
+from polyhost.settings import Configuration
+
+NOTICE_QUIET_MS: Final = 60_000
+"""The same condition is told once in this time (NOT-04)."""
+NOTICE_KEYS_MAX: Final = 4_096
+"""Conditions remembered for that; the oldest is forgotten beyond it."""
+
+
+class Core:
+    """State, settings and the current turn. Parts of the kernel change state only through ``record``."""
+
+    def __init__(self, settings: Configuration, account: str, told_hooks: frozenset[str]) -> None:
+        self.settings = settings
+        self.account = account
+        self.told_hooks = told_hooks
+        self.state = State(account=account)
+        self.data: dict[str, MarketData] = {}
+        self.spots: dict[str, Spot] = {}
+        self.references: dict[tuple[str, str], tuple[int, int]] = {}
+        """(feed, symbol) → (price in 1e-8, stamp)."""
+        self.fresh = Freshness()
+        self.now = 0
+        self.wall = 0
+        self.step = Step()
+        self.next_market_due: int = NEVER
+        self.next_wall_due: int = NEVER
+        self._market_heap: list[tuple[int, int, str, str]] = []
+        self._wall_heap: list[tuple[int, int, str, str]] = []
+        self._heap_seq = 0
+        self._told: dict[str, tuple[int, int]] = {}
+        self.user_up = False
+        self.market_up = False
+        self.reconciling = False
+        self.ending = ""
+
+    # --- the turn -----------------------------------------------------------------------------------------------------
+
+    def record(self, record: Record) -> None:
+        """Make it true and put it into the turn; the only way durable state changes."""
+        apply(self.state, record)
+        self.step.records.append(record)
+
+    def command(self, command: Command) -> None:
+        self.step.commands.append(command)
+
+    def take(self) -> Step:
+        step, self.step = self.step, Step()
+        return step
+
+    # --- deadlines ----------------------------------------------------------------------------------------------------
+
+    def at_market(self, due: int, kind: str, key: str) -> None:
+        """Call back at a market ms; equal deadlines in the order they were set."""
+        self._heap_seq += 1
+        heappush(self._market_heap, (due, self._heap_seq, kind, key))
+        self.next_market_due = self._market_heap[0][0]
+
+    def at_wall(self, due: int, kind: str, key: str) -> None:
+        """Call back at a wall ms."""
+        self._heap_seq += 1
+        heappush(self._wall_heap, (due, self._heap_seq, kind, key))
+        self.next_wall_due = self._wall_heap[0][0]
+
+    def pop_due(self) -> tuple[str, str] | None:
+        """The next deadline that has passed in its own class of time, or None."""
+        if self.next_market_due <= self.now:
+            _, _, kind, key = heappop(self._market_heap)
+            self.next_market_due = self._market_heap[0][0] if self._market_heap else NEVER
+            return kind, key
+        if self.next_wall_due <= self.wall:
+            _, _, kind, key = heappop(self._wall_heap)
+            self.next_wall_due = self._wall_heap[0][0] if self._wall_heap else NEVER
+            return kind, key
+        return None
+
+    # --- shared answers -----------------------------------------------------------------------------------------------
+
+    def market(self, condition_id: str) -> MarketState | None:
+        return self.state.markets.get(condition_id)
+
+    def spot(self, symbol: str) -> Spot:
+        spot = self.spots.get(symbol)
+        if spot is None:
+            spot = self.spots[symbol] = Spot()
+        return spot
+
+    def sellable(self, position: PositionEntry) -> Micros:
+        """Settled shares visible in the venue's balance, gross: what rests in our sells is subtracted by T3 alone."""
+        settled = position.settled - position.sold
+        seen = self.fresh.tokens.get(position.token_id)
+        if seen is None:
+            return 0
+        return max(min(settled, seen[0]), 0)
+
+    def open_sells(self, condition_id: str, side: Side) -> list[OrderEntry]:
+        return [
+            order for order in self.state.open_orders(condition_id)
+            if order.slot.side is side and order.draft.action.value == "SELL"
+        ]
+
+    def available(self) -> Micros:
+        """Collateral that may be committed: the ledger's free cash, or less when the venue shows less (ORD-03)."""
+        free = self.state.balance("free")
+        if self.fresh.collateral is None:
+            return 0
+        return max(min(free, self.fresh.collateral - self.state.balance("reserved")), 0)
+
+    def balance_fresh(self) -> bool:
+        return self.wall - self.fresh.collateral_wall <= self.settings.safety.balance_age_ms_max
+
+    # --- notices ------------------------------------------------------------------------------------------------------
+
+    def notice(self, key: str, level: str, topic: str, text: str, condition_id: str = "") -> None:
+        """Raise a durable notice; the same condition is told once a minute, with how often it was silenced."""
+        since, silenced = self._told.get(key, (-NOTICE_QUIET_MS, 0))
+        if self.now - since < NOTICE_QUIET_MS:
+            self._told[key] = (since, silenced + 1)
+            return
+        if len(self._told) >= NOTICE_KEYS_MAX:
+            del self._told[next(iter(self._told))]
+        self._told[key] = (self.now, 0)
+        if silenced:
+            text = f"{text} (and {silenced} times more in the last minutes)"
+        notice_id = f"{self.state.run_id or self.account}-n{self.state.notice_count + 1}"
+        notice = NoticeRaised(self.now, notice_id, level, topic, text, condition_id)
+        self.record(notice)
+        self.command(Deliver(notice_id, level, topic, text, condition_id))
+        self.tell("on_notice", None, notice)
+
+    def tell(self, hook: str, condition_id: str | None, what: object) -> None:
+        """Ask the shell to run an ``on_…`` hook, if any plugin has it."""
+        if hook in self.told_hooks:
+            entry = None if condition_id is None else self.state.markets.get(condition_id)
+            self.command(Tell(hook, MarketMs(self.now), None if entry is None else entry.market, what))

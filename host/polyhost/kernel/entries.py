@@ -1,0 +1,227 @@
+"""From a plugin's candidate to an intended order: the gates in order, the size, the reservation.
+
+Every candidate leaves exactly one explanation: the order it became, or the first gate that refused it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from polyhost.kernel.core import Core
+from polyhost.kernel.orders_flow import OrderFlow
+from polyhost.kernel.state import MarketState
+from polyhost.kernel.views import entry_slot_refusal
+from polyhost.kernel.volatile import MarketData
+from polyhost.model.commands import QueryBalance
+from polyhost.model.events import Candidate, Evaluated
+from polyhost.model.gateway import OrderDraft
+from polyhost.model.market import Market
+from polyhost.model.money import LOT, ONE, Micros, Ticks, money_text, notional, price_text, size_text, taker_fee
+from polyhost.model.proposals import Enter
+from polyhost.model.records import Slot
+from polyhost.model.rounding import market_step, safe_price
+from polyhost.model.words import Action, OrderType, Purpose, Side
+
+LAST_ORDER_MS = 2_000
+"""T9: nothing is placed this close to the end, market ms."""
+ENTRY_PURPOSES = (Purpose.ENTRY, Purpose.SCALE_IN, Purpose.HEDGE)
+
+
+class Refusal(Exception):
+    """The first gate that refused a candidate."""
+
+    def __init__(self, gate: str, text: str) -> None:
+        super().__init__(f"{gate}: {text}")
+        self.gate = gate
+        self.text = text
+
+
+def worst_cost(size: Micros, price: Ticks, market: Market) -> Micros:
+    """Most a buy of ``size`` at ``price`` or better can cost, fee included, micro-units.
+
+    Price plus fee rises with the price (its slope is 1 + rate * (1 - 2p) > 0), so the limit price is the worst.
+    """
+    return notional(size, price) + taker_fee(size, price, market.fees.rate, market.fees.exponent)
+
+
+def affordable(stake: Micros, price: Ticks, step: Micros, market: Market) -> Micros:
+    """The largest multiple of ``step`` whose worst cost is at most ``stake``."""
+    unit = worst_cost(step, price, market)
+    if unit <= 0:
+        return 0
+    count = stake // unit + 1
+    while count > 0 and worst_cost(count * step, price, market) > stake:
+        count -= 1
+    return count * step
+
+
+class Entries:
+    """Decides on candidates."""
+
+    def __init__(self, core: Core, flow: OrderFlow) -> None:
+        self.core = core
+        self.flow = flow
+
+    def consider(self, event: Evaluated, candidate: Candidate) -> str:
+        """Place the candidate's order, or return the gate that refused it (empty when placed)."""
+        core = self.core
+        entry = core.state.markets[event.condition_id]
+        data = core.data[event.condition_id]
+        wish = candidate.proposed.answer
+        assert isinstance(wish, Enter)
+        try:
+            self._may_trade(entry, data, event)
+            self._may_enter(entry, wish, candidate)
+            self._order(entry, data, event, candidate, wish)
+        except Refusal as refusal:
+            return refusal.gate
+        return ""
+
+    # --- gates --------------------------------------------------------------------------------------------------------
+
+    def blocks(self) -> Iterator[tuple[str, str]]:
+        """What stops all new exposure now: (name, reason). Exits are never stopped by it (ORD-23)."""
+        core = self.core
+        if core.ending:
+            yield "ending", core.ending
+        for name, reason in core.state.blocked.items():
+            yield f"blocked_{name}", reason
+        if not core.user_up:
+            yield "user_stream", "orders and fills are not streamed right now"
+        elif core.reconciling:
+            yield "reconciling", "orders and trades are being compared with the venue"
+        if not core.fresh.approved:
+            yield "approval", "the exchange may not spend the collateral (approval missing)"
+
+    def _may_trade(self, entry: MarketState, data: MarketData, event: Evaluated) -> None:
+        core = self.core
+        for name, reason in self.blocks():
+            raise Refusal(name, reason)
+        market = entry.market
+        if not entry.accepting or core.now > market.end - LAST_ORDER_MS:
+            raise Refusal("market_closed", "the market takes no more orders")
+        if market.start is not None and core.now < market.start:
+            raise Refusal("not_open", "the window has not begun")
+        if event.state_rev != entry.rev:
+            raise Refusal("stale_answer", "orders or positions changed since the view")
+        book = data.book
+        if not book.ready or book.epoch != event.book_epoch:
+            raise Refusal("book_lost", "the book's continuity was lost since the view")
+        if book.crossed:
+            raise Refusal("book_crossed", "the book is crossed")
+        if core.now - book.changed_at > core.settings.safety.book_age_ms_max:
+            raise Refusal("book_old", f"the book is {core.now - book.changed_at} ms old")
+
+    def _may_enter(self, entry: MarketState, wish: Enter, candidate: Candidate) -> None:
+        if wish.purpose not in ENTRY_PURPOSES:
+            raise Refusal("purpose", f"{wish.purpose.value} is no purpose of an entry")
+        for plugin, reason in candidate.vetoes:
+            raise Refusal("veto", f"{plugin}: {reason}")
+        condition_id = entry.market.condition_id
+        if wish.purpose is Purpose.ENTRY:
+            refusal = entry_slot_refusal(self.core.state, condition_id, wish.side)
+        else:
+            refusal = self._slot_refusal(condition_id, wish)
+        if refusal:
+            raise Refusal("slot", refusal)
+
+    def _slot_refusal(self, condition_id: str, wish: Enter) -> str:
+        state = self.core.state
+        locked = state.slots_locked.get(f"{condition_id}:{wish.side.value}:{wish.purpose.value}")
+        if locked is not None:
+            return locked
+        for order in state.open_orders(condition_id):
+            if order.slot.side is wish.side and order.slot.purpose is wish.purpose and order.slot.key == wish.key:
+                return "an order of it is in flight"
+        return ""
+
+    # --- size ---------------------------------------------------------------------------------------------------------
+
+    def _order(
+        self, entry: MarketState, data: MarketData, event: Evaluated, candidate: Candidate, wish: Enter
+    ) -> None:
+        core = self.core
+        market = entry.market
+        order_type = OrderType(wish.order_type)
+        price = safe_price(Action.BUY, wish.price_max, market.tick)
+        bid, ask = data.book.best(wish.side)
+        if not order_type.rests and (ask >= ONE or ask > price):
+            raise Refusal("price", f"the ask {price_text(ask)} is above the worst price {price_text(price)}")
+        stake, limited = self._stake(market, candidate, wish)
+        step = LOT if order_type.rests else market_step(Action.BUY, price)
+        size = affordable(stake, price, step, market)
+        why_small = f"stake {money_text(stake)}" + (f" ({limited})" if limited else "")
+        if size < market.min_size:
+            raise Refusal("minimum", f"{size_text(size)} shares for {why_small} is below the minimum")
+        if notional(size, price) < market.min_value:
+            raise Refusal("minimum_value", f"{why_small} is below the venue's minimum value")
+        slot = Slot(market.condition_id, wish.side, wish.purpose, wish.key)
+        draft = OrderDraft(
+            self.flow.next_ref(), market.token(wish.side), Action.BUY, order_type, price, size, market.tick,
+            market.neg_risk,
+        )
+        why = {
+            "plugin": candidate.proposed.plugin, "reason": wish.reason, "view_seq": str(event.view_seq),
+            "bid": price_text(bid), "ask": price_text(ask), "book_epoch": str(data.book.epoch),
+            "book_age_ms": str(core.now - data.book.changed_at), "stake": money_text(stake),
+            "sized_by": candidate.sized_by or wish.purpose.value, "limited": limited,
+            "balance_age_ms": str(core.wall - core.fresh.collateral_wall),
+            "signals": ", ".join(f"{name} {signal.p_up:.4f}" for name, signal in event.signals),
+            "estimates": ", ".join(
+                f"{name} {estimate.p_up:.4f}/{estimate.confidence:.3f}" for name, estimate in event.estimates
+            ),
+            **{f"value_{name}": f"{value:.6g}" for name, value in wish.values.items()},
+        }
+        self.flow.place(slot, draft, worst_cost(size, price, market), why)
+
+    def _stake(self, market: Market, candidate: Candidate, wish: Enter) -> tuple[Micros, str]:
+        """Collateral for this entry, and what reduced it (ENT-04)."""
+        core = self.core
+        stakes = [amount for amount in (candidate.stake, wish.stake) if amount is not None]
+        if not stakes:
+            raise Refusal("size", "no plugin sized the entry")
+        stake = min(stakes)
+        if not core.balance_fresh():
+            core.command(QueryBalance())
+            raise Refusal("balance_age", "the balance is too old; it was asked for and the market is evaluated again")
+        limited = ""
+        for name, room in self._rooms(market):
+            if room < stake:
+                stake, limited = room, name
+        if stake <= 0:
+            raise Refusal(limited or "size", f"nothing left of {limited or 'the stake'}")
+        return stake, limited
+
+    def _rooms(self, market: Market) -> Iterator[tuple[str, Micros]]:
+        limits = self.core.settings.limits
+        window, symbol, total = exposure(self.core, market)
+        yield "limit_window", int(limits.window) - window
+        yield "limit_symbol", int(limits.symbol) - symbol
+        yield "limit_total", int(limits.total) - total
+        yield "funds", self.core.available()
+
+
+def exposure(core: Core, market: Market) -> tuple[Micros, Micros, Micros]:
+    """Collateral at risk in this window, in its symbol and in all: cost of positions and reserved for buys."""
+    window = symbol = total = 0
+    state = core.state
+    for condition_id, amount in at_risk(core):
+        total += amount
+        if condition_id == market.condition_id:
+            window += amount
+        if market.symbol and state.markets[condition_id].market.symbol == market.symbol:
+            symbol += amount
+    return window, symbol, total
+
+
+def at_risk(core: Core) -> Iterator[tuple[str, Micros]]:
+    """(condition id, collateral) of every unsettled market with a position or an open buy."""
+    state = core.state
+    for condition_id in state.exposed:
+        amount = sum(order.reserve for order in state.open_orders(condition_id))
+        for side in (Side.UP, Side.DOWN):
+            position = state.positions.get(f"{condition_id}:{side.value}")
+            if position is not None and position.size > 0:
+                amount += position.cost
+        if amount:
+            yield condition_id, amount

@@ -1,0 +1,363 @@
+"""Leaving positions: standing targets become resting orders, urgent exits become sales at market (rules T).
+
+A plugin says what should be; this part compares it with what is and takes one step at a time. Sizes always come from the
+ledger at the moment of the command, truncated, never from money.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from polyhost.kernel.core import Core
+from polyhost.kernel.orders_flow import OrderFlow
+from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry
+from polyhost.kernel.volatile import Exit, MarketData
+from polyhost.model.commands import QueryTokenBalance
+from polyhost.model.gateway import OrderDraft
+from polyhost.model.money import Micros, Ticks, price_text, size_text
+from polyhost.model.proposals import ExitNow, ExitTarget
+from polyhost.model.records import CloseRecorded, HeldDeclared, ObligationMet, Slot
+from polyhost.model.rounding import floor_lot, market_size, safe_price
+from polyhost.model.times import NEVER
+from polyhost.model.words import Action, OrderState, OrderType, Purpose, Side
+
+LAST_ORDER_MS: Final = 2_000
+"""T9: nothing is placed this close to the end, market ms."""
+CANCEL_PROOF_MS: Final = 500
+"""T8: how long a market sale waits for the proof that a resting exit is gone, wall ms."""
+RETRY_MS: Final = 250
+"""T8: a market sale that matched partly or not at all is tried again after this, wall ms."""
+REFUSAL_WAITS_MS: Final = (1_000, 2_000, 3_000, 5_000, 5_000, 5_000)
+"""ORD-19: waits after a refusal for balance ("not visible yet"), wall ms; then the last one for good."""
+REPLACE_EVERY_MS: Final = 1_000
+"""T7: at most one replacement a slot in this time, wall ms."""
+RESTING_MAX: Final = 2
+"""T5: at most two live sells an exit slot."""
+FLOOR_AT_END_MS: Final = 10_000
+"""EXI-08: in the last ten seconds a forced close takes any price, market ms."""
+OBLIGATION_NEAR_MS: Final = 30_000
+"""U8: within this of the end an unknown sell is no longer counted against the next one, market ms."""
+
+
+class Exits:
+    """Drives every position towards what its plugins, or its obligation, want."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.flow: OrderFlow
+
+    # --- wishes -------------------------------------------------------------------------------------------------------
+
+    def want(self, condition_id: str, target: ExitTarget, owner: str) -> None:
+        """A standing target; an equal one is no change (T1)."""
+        plan = self.core.data[condition_id].exit(target.side)
+        if plan.target != target or plan.target_owner != owner:
+            plan.target, plan.target_owner = target, owner
+        self.drive(condition_id, target.side)
+
+    def drop_target(self, condition_id: str, side: Side) -> None:
+        """No plugin wants a target any more: what rests is cancelled, unless something else stands for it."""
+        plan = self.core.data[condition_id].exits.get(side)
+        if plan is not None and plan.target is not None:
+            plan.target = None
+            self.drive(condition_id, side)
+
+    def now(self, condition_id: str, wish: ExitNow, *, forced: bool = False) -> None:
+        """Sell the whole position at market, from now on until it is gone."""
+        plan = self.core.data[condition_id].exit(wish.side)
+        if plan.urgent is None:
+            plan.urgent = wish
+            plan.attempts = 0
+            plan.next_wall = self.core.wall
+        plan.forced = plan.forced or forced or wish.urgency == "forced_close"
+        self.drive(condition_id, wish.side)
+
+    def hold(self, condition_id: str, side: Side, kind: str, reason: str) -> None:
+        """Declare the position held to settlement; it meets the obligation."""
+        core = self.core
+        position = core.state.position(condition_id, side)
+        if position is None or position.size <= 0 or position.held:
+            return
+        core.record(HeldDeclared(core.now, condition_id, side, kind, reason))
+        self._met(condition_id, side, "held")
+        plan = core.data[condition_id].exit(side)
+        plan.urgent, plan.waiting = None, f"held: {reason}"
+
+    # --- driving ------------------------------------------------------------------------------------------------------
+
+    def drive(self, condition_id: str, side: Side) -> None:
+        """Take the next step for one position, if one is due."""
+        core = self.core
+        entry = core.market(condition_id)
+        data = core.data.get(condition_id)
+        position = core.state.position(condition_id, side)
+        if entry is None or data is None or position is None or entry.settled:
+            return
+        if position.size <= 0:
+            self._gone(position, data)
+            return
+        if core.now > entry.market.end - LAST_ORDER_MS:
+            return
+        plan = data.exit(side)
+        if plan.urgent is not None:
+            self._sell_now(entry, data, position, plan)
+        elif plan.target is not None and not position.held:
+            self._rest(entry, position, plan, plan.target)
+        elif plan.target is None and not position.held:
+            self._clear(condition_id, side)
+
+    def retry(self, key: str) -> None:
+        """A wall deadline of a position came."""
+        condition_id, _, side = key.rpartition(":")
+        data = self.core.data.get(condition_id)
+        if data is not None:
+            data.exit(Side(side)).timer_wall = NEVER
+            self.drive(condition_id, Side(side))
+
+    def obligation(self, key: str) -> None:
+        """The deadline written at entry: closed or held, whatever plugins do. Enforced here when they did not act."""
+        condition_id, _, side_text = key.rpartition(":")
+        side = Side(side_text)
+        core = self.core
+        position = core.state.position(condition_id, side)
+        data = core.data.get(condition_id)
+        if position is None or position.size <= 0 or position.held or data is None:
+            return
+        if key not in core.state.obligations or data.exit(side).urgent is not None:
+            return
+        book = data.book
+        bid, ask = book.best(side)
+        if book.ready and bid > 0 and (bid + ask) // 2 >= core.settings.safety.hold_above:
+            self.hold(condition_id, side, "ahead", f"midpoint {price_text((bid + ask) // 2)} at the deadline")
+            return
+        core.notice(
+            f"forced:{key}", "warning", "exits",
+            f"Forced close of {size_text(position.size)} {side.value}: its deadline passed and no plugin closed it",
+            condition_id,
+        )
+        self.now(condition_id, ExitNow(side, "obligation", "forced_close"), forced=True)
+
+    # --- a standing target --------------------------------------------------------------------------------------------
+
+    def _rest(self, entry: MarketState, position: PositionEntry, plan: Exit, target: ExitTarget) -> None:
+        core = self.core
+        market = entry.market
+        side = position.side
+        sells = core.open_sells(market.condition_id, side)
+        if any(order.state is not OrderState.WORKING for order in sells):
+            plan.waiting = "a change is in flight"  # T4
+            return
+        price = safe_price(Action.SELL, target.price, market.tick)
+        cover = min(position.size, core.sellable(position))
+        resting = sum(order.open_upper for order in sells)
+        room = floor_lot(cover - resting)
+        if not sells:
+            self._first(entry, position, plan, price, room)
+            return
+        off_price = [o for o in sells if abs(o.draft.price - price) >= max(market.tick, target.tolerance, 1)]
+        if off_price:
+            self._replace(entry, position, plan, off_price)
+        elif room >= market.min_size and len(sells) < RESTING_MAX:
+            self._place(entry, position, plan, price, room)  # T5: grow by a second order
+        elif room > 0 and resting + room >= market.min_size:
+            self._replace(entry, position, plan, sells)  # T5: the increment alone is no legal order
+        else:
+            plan.waiting = "" if room <= 0 else f"{size_text(room)} more is below the minimum of a resting order"
+
+    def _first(self, entry: MarketState, position: PositionEntry, plan: Exit, price: Ticks, room: Micros) -> None:
+        core = self.core
+        if room >= entry.market.min_size:
+            self._place(entry, position, plan, price, room)
+        elif core.sellable(position) < floor_lot(position.size):
+            plan.waiting = "not settled, or not yet visible in the venue's balance"
+            if position.settled - position.sold >= floor_lot(position.size):
+                core.command(QueryTokenBalance(position.token_id))
+                self._again(plan, position, REFUSAL_WAITS_MS[0])
+        else:
+            plan.waiting = f"{size_text(room)} is below the minimum of a resting order"
+
+    def _place(self, entry: MarketState, position: PositionEntry, plan: Exit, price: Ticks, size: Micros) -> None:
+        core = self.core
+        if plan.next_wall > core.wall:
+            plan.waiting = "the venue refused lately"
+            return
+        plan.waiting = ""
+        plan.moved_wall = core.wall
+        self._send(entry, position, price, size, OrderType.GTC, Purpose.EXIT, plan.target_owner or "host", "exit plan")
+
+    def _replace(self, entry: MarketState, position: PositionEntry, plan: Exit, orders: list[OrderEntry]) -> None:
+        """T4, T6, T7: cancel first; the new one follows when the end of the old one is proved."""
+        core = self.core
+        if core.wall - plan.moved_wall < REPLACE_EVERY_MS:
+            self._again(plan, position, REPLACE_EVERY_MS - (core.wall - plan.moved_wall))
+            return
+        for order in orders:
+            if order.open_upper < entry.market.min_size:
+                plan.waiting = "what rests could not be placed again (minimum size)"
+                continue
+            plan.moved_wall = core.wall
+            self.flow.cancel(order)
+
+    def _clear(self, condition_id: str, side: Side) -> None:
+        """No target: nothing of ours should rest. T6 holds here too: a rest below the minimum stays."""
+        entry = self.core.state.markets[condition_id]
+        for order in self.core.open_sells(condition_id, side):
+            resting = order.draft.order_type.rests and order.state is OrderState.WORKING
+            if resting and order.open_upper >= entry.market.min_size:
+                self.flow.cancel(order)
+
+    # --- an urgent sale -----------------------------------------------------------------------------------------------
+
+    def _sell_now(self, entry: MarketState, data: MarketData, position: PositionEntry, plan: Exit) -> None:
+        """T8: freeze, cancel, wait for proof (at most 500 ms), sell what is left; again until it is gone."""
+        core = self.core
+        condition_id, side = position.condition_id, position.side
+        sells = core.open_sells(condition_id, side)
+        for order in sells:
+            if order.draft.order_type.rests and order.state is OrderState.WORKING and self.flow.cancel(order):
+                plan.cancel_sent_wall = core.wall
+        if core.wall < plan.next_wall:
+            self._again(plan, position, plan.next_wall - core.wall)
+            return
+        waited = plan.cancel_sent_wall >= 0 and core.wall - plan.cancel_sent_wall >= CANCEL_PROOF_MS
+        near = entry.market.end - core.now <= OBLIGATION_NEAR_MS
+        # U8: an unknown sell never blocks a sell; it counts against its size until the last 30 s.
+        blocking = [o for o in sells if o.state is not OrderState.UNKNOWN and not (waited and o.draft.order_type.rests)]
+        counted = 0 if near else sum(o.open_upper for o in sells if o.state is OrderState.UNKNOWN)
+        if blocking:
+            plan.waiting = "proof of the end of an earlier sell is awaited"
+            self._again(plan, position, CANCEL_PROOF_MS if plan.cancel_sent_wall >= 0 else RETRY_MS)
+            return
+        room = min(position.size, core.sellable(position)) - counted
+        price = self._worst(entry, data, side, plan)
+        if price is None:
+            plan.waiting = "nobody bids"
+            self._again(plan, position, 4 * RETRY_MS)
+            return
+        size = market_size(Action.SELL, price, max(room, 0))
+        if size * price // 10_000 < entry.market.min_value or size == 0:
+            self._too_small(entry, data, position, plan)
+            return
+        plan.attempts += 1
+        plan.cancel_sent_wall = -1
+        plan.next_wall = core.wall + RETRY_MS
+        plan.waiting = ""
+        urgent = plan.urgent
+        assert urgent is not None
+        purpose = Purpose.EMERGENCY if plan.forced else Purpose.EXIT
+        self._send(entry, position, price, size, OrderType.FAK, purpose, urgent.urgency, urgent.reason)
+        self._again(plan, position, RETRY_MS)
+
+    def _too_small(self, entry: MarketState, data: MarketData, position: PositionEntry, plan: Exit) -> None:
+        """What can be sold now is less than the venue takes: wait for settlement, or declare the rest held."""
+        core = self.core
+        settled_all = position.settled - position.sold >= position.size
+        visible = core.sellable(position) >= floor_lot(position.size)
+        if not settled_all or not visible:
+            plan.waiting = "not settled, or not yet visible in the venue's balance"
+            core.command(QueryTokenBalance(position.token_id))
+            self._again(plan, position, 4 * RETRY_MS)
+            return
+        bid, _ = data.book.best(position.side)
+        if position.size * bid // 10_000 >= 2 * entry.market.min_value:
+            self._again(plan, position, 4 * RETRY_MS)  # the price fell for a moment, the size is fine
+            return
+        self.hold(
+            position.condition_id, position.side, "minimum",
+            f"{size_text(position.size)} at {price_text(bid)} is below what the venue takes",
+        )
+
+    def _worst(self, entry: MarketState, data: MarketData, side: Side, plan: Exit) -> Ticks | None:
+        """EXI-08: the worst price widens with each attempt, to one tick at the end; None when nobody bids."""
+        tick = entry.market.tick
+        bid, _ = data.book.best(side)
+        if not data.book.ready or bid <= 0:
+            return tick if entry.market.end - self.core.now <= FLOOR_AT_END_MS else None
+        if entry.market.end - self.core.now <= FLOOR_AT_END_MS:
+            return tick
+        wish = plan.urgent
+        slack = tick * self.core.settings.safety.slippage_ticks * (1 << min(plan.attempts, 10))
+        price = max(bid - slack, tick)
+        if wish is not None and wish.floor is not None and plan.attempts == 0:
+            price = max(price, wish.floor)
+        return safe_price(Action.SELL, price, tick)
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    def _send(
+        self, entry: MarketState, position: PositionEntry, price: Ticks, size: Micros, order_type: OrderType,
+        purpose: Purpose, owner: str, reason: str,
+    ) -> None:
+        market = entry.market
+        slot = Slot(market.condition_id, position.side, purpose)
+        draft = OrderDraft(
+            self.flow.next_ref(), position.token_id, Action.SELL, order_type, price, size, market.tick, market.neg_risk
+        )
+        book = self.core.data[market.condition_id].book
+        why = {
+            "plugin": owner, "reason": reason, "position": size_text(position.size),
+            "sellable": size_text(self.core.sellable(position)), "book_epoch": str(book.epoch),
+            "book_age_ms": str(self.core.now - book.changed_at),
+            "bid": price_text(book.best(position.side)[0]),
+        }
+        self.flow.place(slot, draft, 0, why)
+
+    def refused(self, order: OrderEntry, code: str) -> None:
+        """A sell was refused: for balance it is *not yet* (ORD-19), for a FAK without match simply again."""
+        plan = self.core.data[order.slot.condition_id].exit(order.slot.side)
+        plan.sell_failed = True
+        if code in ("not_enough_balance", "not_enough_allowance"):
+            wait = REFUSAL_WAITS_MS[min(plan.refusals, len(REFUSAL_WAITS_MS) - 1)]
+            plan.refusals += 1
+            self.core.command(QueryTokenBalance(order.draft.token_id))
+        else:
+            wait = RETRY_MS if plan.urgent is not None else REFUSAL_WAITS_MS[0]
+        plan.next_wall = self.core.wall + wait
+        position = self.core.state.position(order.slot.condition_id, order.slot.side)
+        if position is not None:
+            self._again(plan, position, wait)
+
+    def _again(self, plan: Exit, position: PositionEntry, after_ms: int) -> None:
+        """Look again later; one timer a position, the earliest wins."""
+        due = self.core.wall + max(after_ms, 1)
+        if due < plan.timer_wall:
+            plan.timer_wall = due
+            self.core.at_wall(due, "exit", f"{position.condition_id}:{position.side.value}")
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    def _gone(self, position: PositionEntry, data: MarketData) -> None:
+        """The position is sold: record how it was closed, and that its obligation is met."""
+        core = self.core
+        if position.closed or position.bought == 0:
+            return
+        plan = data.exit(position.side)
+        for order in core.open_sells(position.condition_id, position.side):
+            if order.draft.order_type.rests and order.state is OrderState.WORKING:
+                self.flow.cancel(order)
+        wish = plan.urgent
+        if wish is not None:
+            reason = wish.reason
+        else:
+            reason = plan.target.reason if plan.target is not None and plan.target.reason else "target"
+        core.record(close_record(core.now, position, reason, forced=plan.forced, sell_failed=plan.sell_failed))
+        self._met(position.condition_id, position.side, "forced" if plan.forced else "closed")
+        plan.urgent, plan.target, plan.waiting = None, None, ""
+
+    def _met(self, condition_id: str, side: Side, how: str) -> None:
+        if f"{condition_id}:{side.value}" in self.core.state.obligations:
+            self.core.record(ObligationMet(self.core.now, condition_id, side, how))
+
+
+def close_record(
+    now: int, position: PositionEntry, reason: str, *, forced: bool, sell_failed: bool, payout: Micros = 0,
+    shares: Micros = 0,
+) -> CloseRecorded:
+    """What a close brought: proceeds and payout less cost and fees; the exit price averages over both."""
+    out = position.sold + shares
+    got = position.received + payout
+    return CloseRecorded(
+        now, position.condition_id, position.side, reason, forced, sell_failed, position.average,
+        got * 10_000 // out if out else 0, position.bought, got - position.paid - position.fees, position.fees,
+        position.opened_at,
+    )

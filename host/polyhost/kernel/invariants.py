@@ -1,0 +1,127 @@
+"""What must always be true of the durable state. Checked at every end of a run, in simulations after each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from polyhost.kernel.state import State
+from polyhost.model.words import Action, OrderState, Purpose
+
+
+def _balanced(state: State) -> bool:
+    """Double entry: over all accounts every asset sums to nothing."""
+    sums: dict[str, int] = {}
+    for key, amount in state.ledger.items():
+        asset = key.partition("/")[2]
+        sums[asset] = sums.get(asset, 0) + amount
+    return not any(sums.values())
+
+
+def _cash_not_negative(state: State) -> bool:
+    return all(state.balance(account) >= 0 for account in ("reserved", "unredeemed"))
+
+
+def _reserved_is_orders(state: State) -> bool:
+    """What is reserved is what the open orders reserve, to the micro-unit."""
+    return state.balance("reserved") == sum(order.reserve for order in state.orders.values())
+
+
+def _closed_reserve_nothing(state: State) -> bool:
+    return all(order.open or order.reserve == 0 for order in state.orders.values())
+
+
+def _positions_are_ledger(state: State) -> bool:
+    """A position's size is the sum of its rows (POS-01), until a settled market has paid it out."""
+    for asset, position in state.positions.items():
+        held = state.balance("settled", asset) + state.balance("in_flight", asset)
+        market = state.markets.get(position.condition_id)
+        expected = 0 if market is not None and market.settled else position.size
+        if held != expected:
+            return False
+    return True
+
+
+def _positions_are_fills(state: State) -> bool:
+    sizes: dict[str, int] = {}
+    for entry in state.fills.values():
+        if entry.status.value != "FAILED":
+            fill = entry.fill
+            key = f"{fill.slot.condition_id}:{fill.slot.side.value}"
+            sizes[key] = sizes.get(key, 0) + (fill.size if fill.action is Action.BUY else -fill.size)
+    return all(sizes.get(key, 0) == position.size for key, position in state.positions.items())
+
+
+def _one_live_buy_a_slot(state: State) -> bool:
+    """ORD-02: at most one live buy a slot."""
+    seen = set()
+    for refs in state.open_refs.values():
+        for ref in refs:
+            order = state.orders[ref]
+            if order.draft.action is Action.BUY:
+                if order.slot in seen:
+                    return False
+                seen.add(order.slot)
+    return True
+
+
+def _two_live_sells(state: State) -> bool:
+    """ORD-02: at most two live sells an exit slot, unknown ones apart (U8)."""
+    counts: dict[tuple[str, str], int] = {}
+    for condition_id, refs in state.open_refs.items():
+        for ref in refs:
+            order = state.orders[ref]
+            if order.slot.purpose is Purpose.EXIT and order.state is not OrderState.UNKNOWN:
+                key = (condition_id, order.slot.side.value)
+                counts[key] = counts.get(key, 0) + (order.draft.action is Action.SELL)
+    return all(count <= 2 for count in counts.values())
+
+
+def _never_oversold(state: State) -> bool:
+    return all(position.size >= 0 for position in state.positions.values())
+
+
+def _pnl_is_cash(state: State) -> bool:
+    """Cash now is cash at the start plus what markets gave and fees took, when nothing is open."""
+    cash = state.balance("free") + state.balance("reserved") + state.balance("unredeemed")
+    outside = sum(
+        amount for key, amount in state.ledger.items()
+        if key.endswith("/cash") and key.startswith(("market:", "fees:"))
+    )
+    return cash + outside == -state.balance("deposit")
+
+
+def _open_refs_are_open(state: State) -> bool:
+    listed = {ref for refs in state.open_refs.values() for ref in refs}
+    return listed == {ref for ref, order in state.orders.items() if order.open}
+
+
+def _positions_have_obligations(state: State) -> bool:
+    """Every open position of an undecided market is closed by a deadline or declared held."""
+    for key, position in state.positions.items():
+        market = state.markets.get(position.condition_id)
+        if position.size > 0 and market is not None and not market.settled and not position.held:
+            if key not in state.obligations:
+                return False
+    return True
+
+
+INVARIANTS: Final[dict[str, Callable[[State], bool]]] = {
+    "ledger_balances": _balanced,
+    "cash_not_negative": _cash_not_negative,
+    "reserved_equals_open_orders": _reserved_is_orders,
+    "closed_orders_reserve_nothing": _closed_reserve_nothing,
+    "positions_equal_ledger": _positions_are_ledger,
+    "positions_equal_fills": _positions_are_fills,
+    "one_live_buy_a_slot": _one_live_buy_a_slot,
+    "two_live_sells_an_exit_slot": _two_live_sells,
+    "never_oversold": _never_oversold,
+    "cash_equals_start_plus_pnl": _pnl_is_cash,
+    "open_list_equals_open_orders": _open_refs_are_open,
+    "positions_have_obligations": _positions_have_obligations,
+}
+
+
+def broken(state: State) -> list[str]:
+    """Names of the invariants that do not hold."""
+    return [name for name, holds in INVARIANTS.items() if not holds(state)]

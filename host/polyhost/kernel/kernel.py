@@ -1,0 +1,764 @@
+"""The kernel: one event in, records and commands out. This module dispatches; the rules live in the parts beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, assert_never
+
+from polyhost.kernel import ledger
+from polyhost.kernel.core import Core
+from polyhost.kernel.entries import Entries, at_risk
+from polyhost.kernel.exits import Exits
+from polyhost.kernel.hotpath import Feed
+from polyhost.kernel.invariants import broken
+from polyhost.kernel.orders_flow import LOOK_BACK_S, OrderFlow
+from polyhost.kernel.settlement import Settlement
+from polyhost.kernel.state import MarketState, State, apply
+from polyhost.kernel.views import SIDES, build_view
+from polyhost.kernel.volatile import MINUTE_MS, OPENING_MS, MarketData, Spot
+from polyhost.model.book import Book
+from polyhost.model.commands import (
+    Analyse,
+    Ask,
+    CancelEverything,
+    Follow,
+    QueryBalance,
+    QueryResult,
+    QueryTokenBalance,
+    Sweep,
+    Unfollow,
+)
+from polyhost.model.events import (
+    BalanceSeen,
+    CancelAnswered,
+    Evaluated,
+    Event,
+    MarketClosed,
+    MarketFound,
+    MarketResolved,
+    Operator,
+    OrderNotFound,
+    OrderSeen,
+    PluginStruck,
+    PluginTold,
+    PostAnswered,
+    Prepared,
+    PrepareFailed,
+    Proposed,
+    QueryFailed,
+    RunBegan,
+    RunEnding,
+    StreamChanged,
+    StrikeSeen,
+    SweepDone,
+    TokenBalanceSeen,
+    TradeSeen,
+)
+from polyhost.model.messages import Message
+from polyhost.model.money import money_text
+from polyhost.model.proposals import (
+    URGENCY,
+    CancelOrders,
+    Defer,
+    ExitNow,
+    ExitTarget,
+    HoldToSettlement,
+    Notice,
+    Skip,
+    Trigger,
+)
+from polyhost.model.records import (
+    EntriesBlocked,
+    MarketAdded,
+    MarketChanged,
+    OperatorSaid,
+    PluginStateSet,
+    Record,
+    RunEnded,
+    RunStarted,
+)
+from polyhost.model.step import Step
+from polyhost.model.view import Candle, View
+from polyhost.model.words import Action, OrderState, Side
+from polyhost.settings import Configuration
+
+ANSWER_LOST_MS: Final = 1_000
+"""An answer this late (wall ms) is not waited for any longer; the market may be asked again."""
+BALANCE_EVERY_MS: Final = 4_000
+"""The collateral balance is read this often, wall ms: within CON-14's five seconds."""
+RESULT_EVERY_MS: Final = 5_000
+"""After the end the result is asked for this often, market ms, until the venue has one."""
+FORGET_AFTER_MS: Final = 60_000
+"""A settled market's streams and books are dropped this long after its result, market ms."""
+TRIGGERS_MAX: Final = 16
+"""Triggers of one market; further ones are told and dropped."""
+
+
+class Kernel:
+    """The deterministic core of one account.
+
+    The caller feeds market messages and prices, calls ``turn`` when a deadline (``next_market_due``, ``next_wall_due``)
+    has passed or ``feed`` returned True, and hands every other fact to ``handle``. Records of a step are made durable
+    before any gated command of it leaves.
+    """
+
+    def __init__(self, settings: Configuration, account: str = "main", told_hooks: Iterable[str] = ()) -> None:
+        self._core = core = Core(settings, account, frozenset(told_hooks))
+        self._feed = Feed()
+        self.exits = Exits(core)
+        self.settlement: Settlement
+        self.flow = OrderFlow(core, self.exits.drive, self._settle_late)
+        self.exits.flow = self.flow
+        self.settlement = Settlement(core, self.flow)
+        self.entries = Entries(core, self.flow)
+        self._tripped: set[str] = set()
+        self._opening: dict[str, list[str]] = {}
+        self._view_seq = 0
+        self._settled_seen: set[str] = set()
+        self.evaluations = 0
+        self.analyse = True
+        """Write a row for every evaluation (analysis.db)."""
+        self.vetoes: dict[str, int] = {}
+        self.answers: dict[str, int] = {}
+        self.strikes: dict[str, int] = {}
+
+    # --- entrances ----------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The durable half; read only."""
+        return self._core.state
+
+    @property
+    def next_market_due(self) -> int:
+        return self._core.next_market_due
+
+    @property
+    def next_wall_due(self) -> int:
+        return self._core.next_wall_due
+
+    def feed(self, message: Message, now: int) -> bool:
+        """Bring a market message into its book; True when a watched price was reached and a turn is wanted."""
+        reached = self._feed.apply(message, now)
+        if reached is not None:
+            self._tripped.add(reached)
+            return True
+        return bool(self._feed.tick_changes)
+
+    def price(self, feed: str, symbol: str, price: int, stamp: int, now: int) -> None:
+        """A reference price in 1e-8. ``feed``: binance (spot), chainlink or twap_60; ``stamp`` the ms it is for."""
+        core = self._core
+        if feed != "binance":
+            known = core.references.get((feed, symbol))
+            if known is None or stamp >= known[1]:
+                core.references[(feed, symbol)] = (price, stamp)
+            return
+        core.spot(symbol).tick(price, stamp)
+        waiting = self._opening.get(symbol)
+        if waiting:
+            self._open_prices(symbol, waiting, price, stamp)
+
+    def candle(self, symbol: str, candle: Candle, closed: bool) -> None:
+        """A one-minute candle of the spot feed."""
+        self._core.spot(symbol).candle(candle, closed)
+
+    def turn(self, now: int, wall: int) -> Step:
+        """Everything that is due: deadlines in order, and markets whose watched price was reached."""
+        core = self._core
+        core.now, core.wall = now, wall
+        self._reached()
+        while (due := core.pop_due()) is not None:
+            self._due(*due)
+        return core.take()
+
+    def handle(self, event: Event, now: int, wall: int) -> Step:
+        """One fact."""
+        core = self._core
+        core.now, core.wall = now, wall
+        self._dispatch(event)
+        return core.take()
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """Fold a journal into the empty kernel; then hand in ``RunBegan``. Commands follow from that."""
+        for record in records:
+            apply(self._core.state, record)
+
+    # --- for drivers and status ---------------------------------------------------------------------------------------
+
+    def book(self, condition_id: str) -> Book | None:
+        data = self._core.data.get(condition_id)
+        return None if data is None else data.book
+
+    def data(self, condition_id: str) -> MarketData | None:
+        """The volatile state of a market; read only."""
+        return self._core.data.get(condition_id)
+
+    def followed(self) -> list[str]:
+        """Condition ids with books."""
+        return list(self._core.data)
+
+    def take_tripped(self) -> list[str]:
+        """Markets whose watched price was reached since the last call (for the mirrored exchange)."""
+        return sorted(self._tripped)
+
+    def watch_outside(self, condition_id: str, bid_high: int, ask_low: int) -> None:
+        """The driver wants to be woken too: best UP bid at or above, best UP ask at or below."""
+        data = self._core.data.get(condition_id)
+        if data is not None and data.outside != (bid_high, ask_low):
+            data.outside = (bid_high, ask_low)
+            data.rewatch()
+
+    def broken_invariants(self) -> list[str]:
+        """Names of the invariants that do not hold now; empty when all do."""
+        return broken(self._core.state)
+
+    def at_risk(self) -> int:
+        return sum(amount for _, amount in at_risk(self._core))
+
+    def blocks(self) -> list[tuple[str, str]]:
+        """What stops new exposure now."""
+        return list(self.entries.blocks())
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts of the feed, for status."""
+        feed = self._feed
+        return {
+            "unknown_tokens": feed.unknown_tokens, "unknown_kinds": feed.unknown_kinds,
+            "bad_values": feed.bad_values, "mirror_faults": feed.mirror_faults,
+        }
+
+    # --- deadlines ----------------------------------------------------------------------------------------------------
+
+    def _reached(self) -> None:
+        for condition_id in sorted(self._tripped):
+            data = self._core.data.get(condition_id)
+            if data is not None and data.plugin_triggers and data.trigger_reached():
+                data.plugin_triggers = ()
+                data.rewatch()
+                self._evaluate(condition_id)
+        self._tripped.clear()
+        for condition_id, tick in self._feed.tick_changes:
+            entry = self._core.market(condition_id)
+            if entry is not None and entry.market.tick != tick:
+                self._core.record(MarketChanged(self._core.now, condition_id, tick=tick, cause="stream"))
+        self._feed.tick_changes.clear()
+
+    def _due(self, kind: str, key: str) -> None:
+        match kind:
+            case "eval":
+                self._cadence(key)
+            case "minute":
+                self._minute(key)
+            case "obligation":
+                self._obligation(key)
+            case "enforce":
+                self.exits.obligation(key)
+            case "end":
+                self._ended(key)
+            case "result":
+                self._ask_result(key)
+            case "forget":
+                self._forget(key)
+            case "exit":
+                self.exits.retry(key)
+            case "post_wait":
+                self.flow.post_wait(key)
+            case "cancel_wait":
+                self.flow.cancel_wait(key)
+            case "order_check":
+                self.flow.order_check(key)
+            case "ladder":
+                self.flow.ladder(key)
+            case "settle_check":
+                self.flow.settle_check(key)
+            case "balance":
+                self._core.command(QueryBalance())
+                self._core.at_wall(self._core.wall + BALANCE_EVERY_MS, "balance", "")
+            case "resweep":
+                if self._core.reconciling:
+                    self._sweep_all()
+            case _:
+                raise AssertionError(f"unknown deadline {kind}")
+
+    def _cadence(self, condition_id: str) -> None:
+        core = self._core
+        data, entry = core.data.get(condition_id), core.market(condition_id)
+        if data is None or entry is None or entry.settled or core.now >= entry.market.end:
+            return
+        core.at_market(core.now + core.settings.evaluation.cadence_ms, "eval", condition_id)
+        self._evaluate(condition_id)
+
+    def _minute(self, condition_id: str) -> None:
+        core = self._core
+        data, entry = core.data.get(condition_id), core.market(condition_id)
+        if data is None or entry is None or entry.settled or core.now >= entry.market.end:
+            return
+        data.sample(core.now)
+        core.at_market(core.now + MINUTE_MS, "minute", condition_id)
+
+    def _obligation(self, key: str) -> None:
+        """Due now: plugins get their evaluation first; two cadences later it is enforced whatever they did."""
+        core = self._core
+        condition_id, _, _ = key.rpartition(":")
+        core.at_market(core.now + 2 * core.settings.evaluation.cadence_ms, "enforce", key)
+        self._evaluate(condition_id)
+
+    def _ended(self, condition_id: str) -> None:
+        core = self._core
+        entry = core.market(condition_id)
+        if entry is None or entry.settled:
+            return
+        if entry.accepting:
+            core.record(MarketChanged(core.now, condition_id, accepting=False, cause="end"))
+        core.at_market(core.now + RESULT_EVERY_MS, "result", condition_id)
+
+    def _ask_result(self, condition_id: str) -> None:
+        core = self._core
+        entry = core.market(condition_id)
+        if entry is None or entry.settled:
+            return
+        core.command(QueryResult(condition_id, entry.market.slug))
+        core.at_market(core.now + RESULT_EVERY_MS, "result", condition_id)
+
+    def _forget(self, condition_id: str) -> None:
+        entry = self._core.market(condition_id)
+        if entry is not None and self._core.data.pop(condition_id, None) is not None:
+            self._feed.remove(entry.market.up, entry.market.down)
+            self._core.command(Unfollow(entry.market))
+
+    # --- evaluations --------------------------------------------------------------------------------------------------
+
+    def _evaluate(self, condition_id: str) -> None:
+        """Ask the plugins about a market, unless an answer is outstanding; then once more after it."""
+        core = self._core
+        entry, data = core.market(condition_id), core.data.get(condition_id)
+        if entry is None or data is None or entry.settled or core.now >= entry.market.end:
+            return
+        if entry.market.start is not None and core.now < entry.market.start:
+            return
+        if not data.book.ready:
+            data.gates["no_book"] = data.gates.get("no_book", 0) + 1
+            return
+        if data.asked_seq and core.wall - data.asked_wall < ANSWER_LOST_MS:
+            data.dirty = True
+            return
+        self._view_seq += 1
+        data.asked_seq, data.asked_wall, data.dirty = self._view_seq, core.wall, False
+        core.command(Ask(self._view(entry, data)))
+
+    def _view(self, entry: MarketState, data: MarketData) -> View:
+        core = self._core
+        market = entry.market
+        sellable = {}
+        in_positions = 0
+        for side in SIDES:
+            position = core.state.position(market.condition_id, side)
+            if position is not None and position.size > 0:
+                sellable[side] = core.sellable(position)
+        for condition_id, amount in at_risk(core):
+            in_positions += amount
+            in_positions -= sum(order.reserve for order in core.state.open_orders(condition_id))
+        reference = core.references.get(("twap_60", market.symbol)) or core.references.get(("chainlink", market.symbol))
+        return build_view(
+            view_seq=self._view_seq, now=core.now, entry=entry, data=data, state=core.state,
+            spot=core.spots.get(market.symbol), reference=None if reference is None else reference[0],
+            sellable=sellable, in_positions=in_positions,
+        )
+
+    def _evaluated(self, event: Evaluated) -> None:
+        core = self._core
+        data = core.data.get(event.condition_id)
+        entry = core.market(event.condition_id)
+        for use in event.used:
+            if use.failed:
+                self.strikes[use.plugin] = self.strikes.get(use.plugin, 0) + 1
+        if data is None or entry is None or entry.settled:
+            return
+        if event.view_seq != data.asked_seq:
+            self._gate(data, "late_answer")
+            return
+        late = core.wall - data.asked_wall > core.settings.safety.answer_age_ms_max
+        data.asked_seq = 0
+        if late:
+            self._gate(data, "late_answer")
+        else:
+            self._take(event, entry, data)
+        if data.dirty:
+            self._evaluate(event.condition_id)
+
+    def _take(self, event: Evaluated, entry: MarketState, data: MarketData) -> None:
+        self.evaluations += 1
+        data.evaluations += 1
+        for name, _ in event.signals:
+            self.answers[name] = self.answers.get(name, 0) + 1
+        for name, estimate in event.estimates:
+            self.answers[name] = self.answers.get(name, 0) + 1
+            if name == event.trading:
+                data.estimate = estimate
+        # Exits first: they free funds and never wait for entries.
+        self._proposals(event, data)
+        gate = self._candidates(event, entry, data)
+        if self.analyse:
+            self._core.command(Analyse("evaluations", self._row(event, entry, data, gate)))
+
+    def _candidates(self, event: Evaluated, entry: MarketState, data: MarketData) -> str:
+        gate = ""
+        placed = False
+        for candidate in event.candidates:
+            name = candidate.proposed.plugin
+            self.answers[name] = self.answers.get(name, 0) + 1
+            for plugin, _ in candidate.vetoes:
+                self.vetoes[plugin] = self.vetoes.get(plugin, 0) + 1
+            refused = self.entries.consider(event, candidate)
+            placed = placed or not refused
+            gate = gate or refused
+            if refused == "stale_answer":
+                data.dirty = True
+        if not event.candidates:
+            skip = next((p for p in event.proposals if isinstance(p.answer, Skip)), None)
+            if skip is not None and isinstance(skip.answer, Skip):
+                gate = f"{skip.plugin}: {skip.answer.reason}"
+            elif not event.estimates:
+                gate = "no_estimate"
+            else:
+                gate = "no_proposal"
+        if not placed:
+            self._gate(data, gate)
+        return "" if placed else gate
+
+    def _gate(self, data: MarketData, gate: str) -> None:
+        data.gates[gate] = data.gates.get(gate, 0) + 1
+
+    def _row(self, event: Evaluated, entry: MarketState, data: MarketData, gate: str) -> dict[str, object]:
+        book = data.book
+        row: dict[str, object] = {
+            "at": self._core.now, "condition_id": event.condition_id, "slug": entry.market.slug,
+            "view_seq": event.view_seq, "bid": book.best_bid, "ask": book.best_ask, "gate": gate,
+            "signals": {name: signal.p_up for name, signal in event.signals},
+            "estimates": {name: [e.p_up, e.confidence, e.bias.value] for name, e in event.estimates},
+        }
+        return row
+
+    def _proposals(self, event: Evaluated, data: MarketData) -> None:
+        condition_id = event.condition_id
+        exits: dict[Side, list[Proposed]] = {}
+        triggers: list[Trigger] = []
+        for proposed in event.proposals:
+            name = proposed.plugin
+            self.answers[name] = self.answers.get(name, 0) + 1
+            answer = proposed.answer
+            match answer:
+                case ExitTarget() | ExitNow() | HoldToSettlement() | Defer():
+                    exits.setdefault(answer.side, []).append(proposed)
+                case Trigger():
+                    triggers.append(answer)
+                case CancelOrders():
+                    self._cancel_buys(condition_id, answer.side)
+                case Notice():
+                    self._core.notice(
+                        f"plugin:{name}:{answer.text}", answer.level, answer.topic, answer.text, condition_id
+                    )
+                case Skip():
+                    pass
+                case _:
+                    raise AssertionError(f"{type(answer).__name__} from {name} is no proposal")
+        if len(triggers) > TRIGGERS_MAX:
+            self._core.notice(
+                f"triggers:{condition_id}", "warning", "plugins",
+                f"{len(triggers)} triggers on one market: only the first {TRIGGERS_MAX} are kept", condition_id,
+            )
+        wanted = tuple(triggers[:TRIGGERS_MAX])
+        if wanted != data.plugin_triggers:
+            data.plugin_triggers = wanted
+            data.rewatch()
+        for side in SIDES:
+            position = self._core.state.position(condition_id, side)
+            if position is not None and position.size > 0:
+                self._exit(condition_id, side, exits.get(side, []), data)
+
+    def _exit(self, condition_id: str, side: Side, proposed: list[Proposed], data: MarketData) -> None:
+        """EXI-07: the most urgent exit wins; a Defer holds back one named urgency until its deadline."""
+        core = self._core
+        deferred = {
+            p.answer.urgency for p in proposed
+            if isinstance(p.answer, Defer) and p.answer.until > core.now
+            and p.answer.urgency not in ("floor", "forced_close")
+        }
+        urgent = [
+            (URGENCY.get(p.answer.urgency, len(URGENCY)), index, p.answer)
+            for index, p in enumerate(proposed)
+            if isinstance(p.answer, ExitNow) and p.answer.urgency not in deferred
+        ]
+        hold = next((p for p in proposed if isinstance(p.answer, HoldToSettlement)), None)
+        if urgent:
+            self.exits.now(condition_id, min(urgent)[2])
+            return
+        if hold is not None and isinstance(hold.answer, HoldToSettlement):
+            self.exits.hold(condition_id, side, "plugin", hold.answer.reason)
+        targets = [p for p in proposed if isinstance(p.answer, ExitTarget)]
+        plan = data.exit(side)
+        if targets:
+            # T1: at equal urgency the present owner keeps the slot, then the configured order decides.
+            chosen = next((p for p in targets if p.plugin == plan.target_owner), targets[0])
+            assert isinstance(chosen.answer, ExitTarget)
+            self.exits.want(condition_id, chosen.answer, chosen.plugin)
+        elif plan.urgent is None:
+            self.exits.drop_target(condition_id, side)
+
+    def _cancel_buys(self, condition_id: str, side: Side | None) -> None:
+        for order in self._core.state.open_orders(condition_id):
+            if order.draft.action is Action.BUY and (side is None or order.slot.side is side):
+                self.flow.cancel(order)
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case Evaluated():
+                self._evaluated(event)
+            case Prepared():
+                self.flow.prepared(event)
+            case PrepareFailed():
+                self.flow.prepare_failed(event)
+            case PostAnswered():
+                self._post_answered(event)
+            case CancelAnswered():
+                self.flow.cancel_answered(event)
+            case OrderSeen():
+                self.flow.order_seen(event)
+            case TradeSeen():
+                self.flow.trade_seen(event)
+            case OrderNotFound():
+                self.flow.order_not_found(event)
+            case SweepDone():
+                self._sweep_done(event)
+            case BalanceSeen():
+                self._balance(event)
+            case TokenBalanceSeen():
+                self._token_balance(event)
+            case QueryFailed():
+                self._query_failed(event)
+            case MarketFound():
+                self._market_found(event)
+            case MarketClosed():
+                if (entry := self._core.market(event.condition_id)) is not None and entry.accepting:
+                    self._core.record(
+                        MarketChanged(self._core.now, event.condition_id, accepting=False, cause="venue")
+                    )
+            case MarketResolved():
+                if self.settlement.resolved(event):
+                    self._core.at_market(self._core.now + FORGET_AFTER_MS, "forget", event.condition_id)
+            case StrikeSeen():
+                if (entry := self._core.market(event.condition_id)) is not None and entry.strike is None:
+                    self._core.record(
+                        MarketChanged(self._core.now, event.condition_id, strike=event.strike, cause=event.source)
+                    )
+            case StreamChanged():
+                self._stream(event)
+            case PluginTold():
+                self._told(event)
+            case PluginStruck():
+                self._struck(event)
+            case Operator():
+                self._operator(event)
+            case RunBegan():
+                self._began(event)
+            case RunEnding():
+                self._ending(event)
+            case _:
+                assert_never(event)
+
+    def _post_answered(self, event: PostAnswered) -> None:
+        order = self._core.state.by_order_id(event.order_id)
+        was_prepared = order is not None and order.state is OrderState.PREPARED
+        self.flow.post_answered(event)
+        if order is not None and was_prepared and event.outcome == "refused" and order.draft.action is Action.SELL:
+            self.exits.refused(order, event.code)
+
+    def _began(self, event: RunBegan) -> None:
+        core = self._core
+        core.record(
+            RunStarted(core.now, event.run_id, event.version, event.mode, event.config_hash, event.account)
+        )
+        core.command(QueryBalance())
+        core.at_wall(core.wall + BALANCE_EVERY_MS, "balance", "")
+        core.user_up = False
+        for entry in list(core.state.markets.values()):
+            if not entry.settled:
+                self._follow(entry)
+        self.flow.recover()
+        for position in core.state.positions.values():
+            if position.size > 0 and not core.state.markets[position.condition_id].settled:
+                core.command(QueryTokenBalance(position.token_id))
+        for key, due in core.state.obligations.items():
+            core.at_market(due, "obligation", key)
+
+    def _ending(self, event: RunEnding) -> None:
+        """Entries end and resting buys go; exits stay, positions keep their obligations."""
+        core = self._core
+        if core.ending:
+            return
+        core.ending = event.reason
+        for condition_id in list(core.state.open_refs):
+            self._cancel_buys(condition_id, None)
+
+    def ended(self, now: int, reason: str) -> Step:
+        """The run is over: the last record of it."""
+        core = self._core
+        core.now = now
+        core.record(RunEnded(now, core.state.run_id, reason))
+        return core.take()
+
+    def _market_found(self, event: MarketFound) -> None:
+        core = self._core
+        market = event.market
+        if market.condition_id in core.state.markets or market.end <= core.now:
+            return
+        core.record(MarketAdded(core.now, market, market.start is None or core.now <= market.start))
+        self._follow(core.state.markets[market.condition_id])
+        core.tell("on_market", market.condition_id, None)
+
+    def _follow(self, entry: MarketState) -> None:
+        core = self._core
+        market = entry.market
+        if market.condition_id in core.data:
+            return
+        book = self._feed.add(market.condition_id, market.up, market.down)
+        core.data[market.condition_id] = MarketData(book)
+        core.command(Follow(market))
+        first = core.now if market.start is None else max(core.now, market.start)
+        core.at_market(first, "eval", market.condition_id)
+        core.at_market(core.now - core.now % MINUTE_MS + MINUTE_MS, "minute", market.condition_id)
+        core.at_market(max(market.end, core.now), "end", market.condition_id)
+        if market.symbol and market.start is not None:
+            self._opening.setdefault(market.symbol, []).append(market.condition_id)
+
+    def _open_prices(self, symbol: str, waiting: list[str], price: int, stamp: int) -> None:
+        """The first spot price at or after a window's start (and close to it) is its opening price."""
+        left = []
+        for condition_id in waiting:
+            entry, data = self._core.market(condition_id), self._core.data.get(condition_id)
+            if entry is None or data is None or entry.market.start is None:
+                continue
+            if stamp < entry.market.start:
+                left.append(condition_id)
+            elif stamp <= entry.market.start + OPENING_MS:
+                data.spot_open = price
+        self._opening[symbol] = left
+
+    def _stream(self, event: StreamChanged) -> None:
+        core = self._core
+        if event.stream == "user":
+            core.user_up = event.up
+            if event.up:
+                self._sweep_all()
+        elif event.stream == "market":
+            core.market_up = event.up
+            wanted = set(event.tokens)
+            for condition_id, data in core.data.items():
+                market = core.state.markets[condition_id].market
+                if not wanted or market.up in wanted or market.down in wanted:
+                    data.book.spoil()
+
+    def _sweep_all(self) -> None:
+        """Trades since the watermark and all open orders, before entries resume (start equals recover)."""
+        core = self._core
+        core.reconciling = True
+        core.command(Sweep("", max(core.state.last_match_s - LOOK_BACK_S, 0) or core.now // 1_000 - LOOK_BACK_S))
+        core.at_wall(core.wall + 2_000, "resweep", "")
+
+    def _sweep_done(self, event: SweepDone) -> None:
+        self.flow.sweep_done(event)
+        if not event.condition_id and event.complete:
+            self._core.reconciling = False
+
+    def _balance(self, event: BalanceSeen) -> None:
+        core = self._core
+        fresh = core.fresh
+        if not core.state.opened:
+            core.record(ledger.deposit(core.now, core.account, event.collateral))
+        if fresh.approved and not event.approved:
+            core.notice("approval", "warning", "funds", "The exchange may not spend the collateral: approval missing")
+        fresh.collateral, fresh.collateral_wall, fresh.approved = event.collateral, core.wall, event.approved
+
+    def _token_balance(self, event: TokenBalanceSeen) -> None:
+        core = self._core
+        core.fresh.tokens[event.token_id] = (event.balance, core.wall)
+        for position in core.state.positions.values():
+            if position.token_id == event.token_id and position.size > 0:
+                self.exits.drive(position.condition_id, position.side)
+
+    def _query_failed(self, event: QueryFailed) -> None:
+        """A query without an answer changes nothing; whoever asked has a deadline of its own and asks again."""
+        self._core.notice(
+            f"query:{event.what}", "info", "venue", f"The venue did not answer a query ({event.what}): {event.reason}"
+        )
+
+    def _told(self, event: PluginTold) -> None:
+        core = self._core
+        if event.problem:
+            self.strikes[event.plugin] = self.strikes.get(event.plugin, 0) + 1
+            core.notice(
+                f"plugin:{event.plugin}:{event.hook}", "warning", "plugins",
+                f"Plugin {event.plugin} failed in {event.hook}: {event.problem}",
+            )
+        if event.changes:
+            core.record(PluginStateSet(core.now, event.plugin, event.changes))
+        for notice in event.notices:
+            if event.hook != "on_notice":  # a notice about a notice would never end
+                core.notice(f"plugin:{event.plugin}:{notice.text}", notice.level, notice.topic, notice.text)
+
+    def _struck(self, event: PluginStruck) -> None:
+        self.strikes[event.plugin] = self.strikes.get(event.plugin, 0) + 1
+        state = "is quarantined" if event.quarantined else "has a strike"
+        self._core.notice(
+            f"struck:{event.plugin}:{event.quarantined}", "warning", "plugins",
+            f"Plugin {event.plugin} {state}: {event.reason}",
+        )
+
+    def _operator(self, event: Operator) -> None:
+        core = self._core
+        core.record(OperatorSaid(core.now, event.word, event.target, event.who, event.flatten))
+        match event.word:
+            case "pause":
+                core.record(EntriesBlocked(core.now, "pause", True, f"paused by {event.who or 'the operator'}"))
+            case "resume":
+                for name in [event.target] if event.target else list(core.state.blocked):
+                    if name in core.state.blocked:
+                        core.record(EntriesBlocked(core.now, name, False, f"cleared by {event.who or 'the operator'}"))
+            case "kill":
+                core.record(EntriesBlocked(core.now, "killed", True, f"killed by {event.who or 'the operator'}"))
+                for condition_id in list(core.state.open_refs):
+                    for order in core.state.open_orders(condition_id):
+                        self.flow.cancel(order)
+                if event.flatten:
+                    self._close_positions("", "kill")
+            case "kill_all":
+                core.command(CancelEverything())
+            case "close":
+                self._close_positions(event.target, "operator")
+            case word:
+                core.notice(f"word:{word}", "warning", "operator", f"Unknown word of the operator: {word!r}")
+
+    def _close_positions(self, slug: str, reason: str) -> None:
+        core = self._core
+        for position in list(core.state.positions.values()):
+            entry = core.state.markets[position.condition_id]
+            if position.size > 0 and not entry.settled and slug in ("", entry.market.slug):
+                self.exits.now(
+                    position.condition_id, ExitNow(position.side, reason, "forced_close"), forced=True
+                )
+
+    def _settle_late(self, condition_id: str, side: Side) -> None:
+        close = self.settlement.pay(condition_id, side)
+        if close is not None:
+            self._core.notice(
+                f"late_settle:{condition_id}", "warning", "settlement",
+                f"A fill arrived after the result; P&L of that side is now {money_text(close.pnl)}", condition_id,
+            )
+
+    def spot_of(self, symbol: str) -> Spot | None:
+        return self._core.spots.get(symbol)
+
+

@@ -1,0 +1,71 @@
+"""The life of an order as a table: which causes move it from which state to which. Only positive proof closes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from polyhost.model.words import OrderState as S
+
+TRANSITIONS: Final[Mapping[S, Mapping[str, S]]] = {
+    S.INTENDED: {
+        "prepared": S.PREPARED,
+        "not_signed": S.CLOSED,
+        # A restart that finds it only intended: its id was never durable, so nothing of it was ever sent.
+        "never_sent": S.CLOSED,
+    },
+    S.PREPARED: {
+        "accepted": S.WORKING,
+        "refused": S.CLOSED,
+        "unknown": S.UNKNOWN,
+        "seen": S.WORKING,
+        # An end seen on the stream may overtake the answer to the post.
+        "ended": S.CLOSED,
+        "filled": S.CLOSED,
+    },
+    S.UNKNOWN: {
+        "seen": S.WORKING,
+        "accepted": S.WORKING,
+        "unknown": S.UNKNOWN,
+        "ended": S.CLOSED,
+        "filled": S.CLOSED,
+        "absent": S.CLOSED,
+        "market_resolved": S.CLOSED,
+    },
+    S.WORKING: {
+        "accepted": S.WORKING,
+        "seen": S.WORKING,
+        "cancel_sent": S.CANCELLING,
+        "ended": S.CLOSED,
+        "filled": S.CLOSED,
+        "market_resolved": S.CLOSED,
+    },
+    S.CANCELLING: {
+        # A fill may overtake the cancel we sent, and a failed cancel re-reads the order (ORD-07).
+        "accepted": S.CANCELLING,
+        "seen": S.CANCELLING,
+        "cancel_lost": S.WORKING,
+        "ended": S.CLOSED,
+        "filled": S.CLOSED,
+        "market_resolved": S.CLOSED,
+    },
+    # An id stays watched: a late fill of a closed order reopens it (U7).
+    S.CLOSED: {"late_fill": S.CLOSED, "reopened": S.WORKING},
+}
+"""State → cause → state. A cause that is not listed for a state is a fact that changes nothing."""
+
+TERMINAL_WORDS: Final = ("CANCELED", "CANCELLED", "MATCHED", "FILLED", "INVALID", "EXPIRED", "UNMATCHED")
+"""Venue statuses that say an order is finished; ``CANCELED_<reason>`` counts by its beginning."""
+
+
+def moved(state: S, cause: str) -> S | None:
+    """The state after the cause, or None when the cause changes nothing in this state."""
+    return TRANSITIONS[state].get(cause)
+
+
+def is_terminal(status: str, size_matched: int | None, size: int, rests: bool) -> bool:
+    """True when the venue's word ends the order. MATCHED ends a resting order only when all of it matched."""
+    word = status.upper()
+    if word in ("MATCHED", "FILLED"):
+        return not rests or (size_matched is not None and size_matched >= size)
+    return word.startswith(TERMINAL_WORDS)

@@ -1,0 +1,76 @@
+"""The end of a market: the venue's result, what the shares pay, and the close of every position in it."""
+
+from __future__ import annotations
+
+from polyhost.kernel import ledger
+from polyhost.kernel.core import Core
+from polyhost.kernel.exits import close_record
+from polyhost.kernel.orders_flow import OrderFlow
+from polyhost.model.events import MarketResolved
+from polyhost.model.money import Micros, money_text
+from polyhost.model.records import CloseRecorded, MarketSettled, ObligationMet
+from polyhost.model.words import Side
+
+
+class Settlement:
+    """Books the venue's own result; never infers one from a book."""
+
+    def __init__(self, core: Core, flow: OrderFlow) -> None:
+        self.core = core
+        self.flow = flow
+
+    def resolved(self, event: MarketResolved) -> bool:
+        """Book the result once; True when it was new."""
+        core = self.core
+        entry = core.state.markets.get(event.condition_id)
+        if entry is None or entry.settled:
+            return False
+        self.flow.market_settled(event.condition_id)
+        record = MarketSettled(core.now, event.condition_id, event.winner, event.final, event.source)
+        core.record(record)
+        closes = tuple(
+            close for side in (Side.UP, Side.DOWN) if (close := self.pay(event.condition_id, side)) is not None
+        )
+        core.tell("on_settlement", event.condition_id, (record, closes))
+        released = sum(close.pnl for close in closes)
+        if closes:
+            winner = "50-50" if event.winner is None else event.winner.value
+            core.notice(
+                f"settled:{event.condition_id}", "info", "settlement",
+                f"{entry.market.slug} settled {winner}: P&L {money_text(released)}", event.condition_id,
+            )
+        return True
+
+    def pay(self, condition_id: str, side: Side) -> CloseRecorded | None:
+        """Turn the shares of one side into what they pay; also for a fill that arrives after the result."""
+        core = self.core
+        entry = core.state.markets[condition_id]
+        position = core.state.position(condition_id, side)
+        asset = f"{condition_id}:{side.value}"
+        if position is None:
+            return None
+        settled, in_flight = core.state.balance("settled", asset), core.state.balance("in_flight", asset)
+        shares = settled + in_flight
+        money = payout(shares, side, entry.winner)
+        if shares:
+            core.record(ledger.payout(core.now, condition_id, asset, settled, in_flight, money))
+        if asset in core.state.obligations:
+            core.record(ObligationMet(core.now, condition_id, side, "settled"))
+        if position.closed and not shares:
+            return None
+        data = core.data.get(condition_id)
+        plan = None if data is None else data.exits.get(side)
+        close = close_record(
+            core.now, position, f"settled ({position.held})" if position.held else "settled",
+            forced=plan is not None and plan.forced, sell_failed=plan is not None and plan.sell_failed, payout=money,
+            shares=shares,
+        )
+        core.record(close)
+        return close
+
+
+def payout(shares: Micros, side: Side, winner: Side | None) -> Micros:
+    """1.00 a winning share, nothing a losing one, a half each (rounded down) when the result is 50-50."""
+    if winner is None:
+        return shares // 2
+    return shares if winner is side else 0

@@ -1,0 +1,403 @@
+"""The durable half of the kernel: the fold of its records, changed by ``apply`` and by nothing else.
+
+The same reducer runs live, in recovery and in tests, so ``state == fold(records)`` holds by construction. Everything
+here can be shown, compared and rebuilt; what decisions saw lives in the records, what feeds rebuild lives elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from msgspec import Struct, field, structs
+
+from polyhost.kernel.orders import TRANSITIONS
+from polyhost.model.gateway import OrderDraft, OrderRequest
+from polyhost.model.market import Market
+from polyhost.model.money import Micros, Ticks
+from polyhost.model.records import (
+    CloseRecorded,
+    EntriesBlocked,
+    FillBooked,
+    FillMoved,
+    HeldDeclared,
+    LedgerPosted,
+    MarketAdded,
+    MarketChanged,
+    MarketSettled,
+    NoticeRaised,
+    ObligationMet,
+    ObligationSet,
+    OperatorSaid,
+    OrderIntended,
+    OrderMoved,
+    OrderPrepared,
+    PluginStateSet,
+    Record,
+    RunEnded,
+    RunStarted,
+    Slot,
+)
+from polyhost.model.words import Action, OrderState, Side, TradeStatus
+
+
+class MarketState(Struct):
+    """A market we follow or followed."""
+
+    market: Market
+    from_open: bool
+    strike: int | None = None
+    accepting: bool = True
+    settled: bool = False
+    winner: Side | None = None
+    final: int | None = None
+    entries: int = 0
+    exits: int = 0
+    rev: int = 0
+    """Rises with every durable change that concerns this market (``state_rev`` of a view)."""
+
+
+class OrderEntry(Struct):
+    """An order of ours, for ever."""
+
+    ref: str
+    slot: Slot
+    draft: OrderDraft
+    reserve: Micros
+    """Collateral still reserved."""
+    placed_at: int
+    why: dict[str, str]
+    state: OrderState = OrderState.INTENDED
+    request: OrderRequest | None = None
+    told: Micros = 0
+    """Cumulative size matched as the venue told it."""
+    traded: Micros = 0
+    """Sum of own trades not FAILED."""
+    present: bool = False
+    was_unknown: bool = False
+    cause: str = ""
+
+    @property
+    def order_id(self) -> str:
+        return self.request.order_id if self.request is not None else ""
+
+    @property
+    def done(self) -> Micros:
+        """What is certainly sold or bought (T3)."""
+        return max(self.told, self.traded)
+
+    @property
+    def open(self) -> bool:
+        return self.state is not OrderState.CLOSED
+
+    @property
+    def open_upper(self) -> Micros:
+        """The most that may still match."""
+        return max(self.draft.size - self.done, 0) if self.open else 0
+
+
+class FillEntry(Struct):
+    fill: FillBooked
+    status: TradeStatus
+
+
+class PositionEntry(Struct):
+    """What we hold of one token; sizes in micro-shares, money in micro-units."""
+
+    condition_id: str
+    side: Side
+    token_id: str
+    bought: Micros = 0
+    sold: Micros = 0
+    settled: Micros = 0
+    """Bought and CONFIRMED."""
+    paid: Micros = 0
+    """For everything bought, without fees."""
+    received: Micros = 0
+    """For everything sold, without fees."""
+    fees: Micros = 0
+    entry_fees: Micros = 0
+    opened_at: int = 0
+    held: str = ""
+    closed: bool = False
+    exit_reason: str = ""
+
+    @property
+    def size(self) -> Micros:
+        """Matched exposure."""
+        return self.bought - self.sold
+
+    @property
+    def average(self) -> Ticks:
+        """Fee-aware average entry price in ticks, rounded up."""
+        return -(-(self.paid + self.entry_fees) * 10_000 // self.bought) if self.bought else 0
+
+    @property
+    def cost(self) -> Micros:
+        """Collateral paid for what is still held, fees included, rounded up."""
+        return -(-(self.paid + self.entry_fees) * self.size // self.bought) if self.bought else 0
+
+
+class State(Struct):
+    """Everything durable."""
+
+    account: str = ""
+    runs: int = 0
+    run_id: str = ""
+    opened: bool = False
+    markets: dict[str, MarketState] = field(default_factory=dict)
+    orders: dict[str, OrderEntry] = field(default_factory=dict)
+    by_id: dict[str, str] = field(default_factory=dict)
+    """Venue order id → ref."""
+    open_refs: dict[str, list[str]] = field(default_factory=dict)
+    """Condition id → refs of orders that are not closed, oldest first."""
+    fills: dict[str, FillEntry] = field(default_factory=dict)
+    """``trade_id/ref`` → fill."""
+    unsettled: dict[str, str] = field(default_factory=dict)
+    """Fills neither CONFIRMED nor FAILED → condition id."""
+    positions: dict[str, PositionEntry] = field(default_factory=dict)
+    """``condition_id:SIDE`` → position."""
+    ledger: dict[str, Micros] = field(default_factory=dict)
+    """``account/asset`` → balance."""
+    obligations: dict[str, int] = field(default_factory=dict)
+    """``condition_id:SIDE`` → due, market ms."""
+    slots_used: dict[str, int] = field(default_factory=dict)
+    """``condition_id:SIDE:purpose`` → orders ever intended there."""
+    slots_locked: dict[str, str] = field(default_factory=dict)
+    """``condition_id:SIDE:purpose`` → why no further entry is allowed in that window."""
+    blocked: dict[str, str] = field(default_factory=dict)
+    """What blocks new exposure → why."""
+    plugin_state: dict[str, dict[str, str]] = field(default_factory=dict)
+    closes: list[CloseRecorded] = field(default_factory=list)
+    exposed: dict[str, None] = field(default_factory=dict)
+    """Unsettled markets in which an order of ours was ever intended, oldest first."""
+    order_count: int = 0
+    notice_count: int = 0
+    last_match_s: int = 0
+
+    def balance(self, account: str, asset: str = "cash") -> Micros:
+        return self.ledger.get(f"{account}/{asset}", 0)
+
+    def position(self, condition_id: str, side: Side) -> PositionEntry | None:
+        return self.positions.get(f"{condition_id}:{side.value}")
+
+    def open_orders(self, condition_id: str) -> list[OrderEntry]:
+        return [self.orders[ref] for ref in self.open_refs.get(condition_id, ())]
+
+    def by_order_id(self, order_id: str) -> OrderEntry | None:
+        ref = self.by_id.get(order_id)
+        return self.orders[ref] if ref is not None else None
+
+
+def slot_key(slot: Slot) -> str:
+    return f"{slot.condition_id}:{slot.side.value}:{slot.purpose.value}"
+
+
+def fold(records: Iterable[Record]) -> State:
+    """The state after these records, in order."""
+    state = State()
+    for record in records:
+        apply(state, record)
+    return state
+
+
+def apply(state: State, record: Record) -> None:
+    """The one reducer: what the record says becomes true. Raises AssertionError for a record that cannot be true."""
+    match record:
+        case LedgerPosted():
+            _post(state, record)
+        case FillBooked():
+            _book_fill(state, record)
+        case FillMoved():
+            _move_fill(state, record)
+        case OrderIntended():
+            _intend(state, record)
+        case OrderPrepared():
+            order = state.orders[record.ref]
+            assert order.state is OrderState.INTENDED, (record.ref, order.state)
+            order.state = OrderState.PREPARED
+            order.request = record.request
+            state.by_id[record.request.order_id] = record.ref
+            _touch(state, order.slot.condition_id)
+        case OrderMoved():
+            _move_order(state, record)
+        case MarketAdded():
+            market = record.market
+            state.markets[market.condition_id] = MarketState(market, record.from_open, accepting=market.accepting)
+        case MarketChanged():
+            _change_market(state, record)
+        case MarketSettled():
+            entry = state.markets[record.condition_id]
+            assert not entry.settled, record.condition_id
+            entry.settled, entry.accepting = True, False
+            entry.winner, entry.final = record.winner, record.final
+            state.exposed.pop(record.condition_id, None)
+            _touch(state, record.condition_id)
+        case ObligationSet():
+            state.obligations[f"{record.condition_id}:{record.side.value}"] = record.due
+        case ObligationMet():
+            state.obligations.pop(f"{record.condition_id}:{record.side.value}", None)
+        case HeldDeclared():
+            state.positions[f"{record.condition_id}:{record.side.value}"].held = record.kind
+            _touch(state, record.condition_id)
+        case CloseRecorded():
+            position = state.positions[f"{record.condition_id}:{record.side.value}"]
+            position.closed, position.exit_reason = True, record.exit_reason
+            state.closes.append(record)
+        case PluginStateSet():
+            stored = state.plugin_state.setdefault(record.plugin, {})
+            for key, value in record.changes.items():
+                if value is None:
+                    stored.pop(key, None)
+                else:
+                    stored[key] = value
+        case EntriesBlocked():
+            if record.on:
+                state.blocked[record.name] = record.reason
+            else:
+                state.blocked.pop(record.name, None)
+        case RunStarted():
+            state.runs += 1
+            state.account, state.run_id = record.account, record.run_id
+        case NoticeRaised():
+            state.notice_count += 1
+        case RunEnded() | OperatorSaid():
+            pass  # facts for people; what they change is in the records beside them
+        case _:
+            assert_never(record)
+
+
+def _touch(state: State, condition_id: str) -> None:
+    entry = state.markets.get(condition_id)
+    if entry is not None:
+        entry.rev += 1
+
+
+def _post(state: State, record: LedgerPosted) -> None:
+    sums: dict[str, int] = {}
+    ledger = state.ledger
+    for entry in record.entries:
+        sums[entry.asset] = sums.get(entry.asset, 0) + entry.delta
+        key = f"{entry.account}/{entry.asset}"
+        ledger[key] = ledger.get(key, 0) + entry.delta
+    assert not any(sums.values()), f"unbalanced posting {record}"
+    if record.cause == "deposit":
+        state.opened = True
+
+
+def _intend(state: State, record: OrderIntended) -> None:
+    ref = record.draft.ref
+    assert ref not in state.orders, ref
+    slot = record.slot
+    state.orders[ref] = OrderEntry(ref, slot, record.draft, record.reserve, record.at, record.why)
+    state.open_refs.setdefault(slot.condition_id, []).append(ref)
+    if slot.condition_id in state.markets and not state.markets[slot.condition_id].settled:
+        state.exposed[slot.condition_id] = None
+    key = slot_key(slot)
+    state.slots_used[key] = state.slots_used.get(key, 0) + 1
+    state.order_count += 1
+    _touch(state, slot.condition_id)
+
+
+def _move_order(state: State, record: OrderMoved) -> None:
+    order = state.orders[record.ref]
+    assert TRANSITIONS[order.state].get(record.cause) is record.state, (record, order.state)
+    reopened = order.state is OrderState.CLOSED and record.state is not OrderState.CLOSED
+    was_open = order.open
+    order.state, order.cause = record.state, record.cause
+    order.told = max(order.told, record.matched)
+    order.present = order.present or record.present
+    order.reserve -= record.release
+    assert order.reserve >= 0, record
+    condition_id = order.slot.condition_id
+    if record.cause == "unknown":
+        order.was_unknown = True
+        if order.draft.action is Action.BUY:
+            state.slots_locked.setdefault(slot_key(order.slot), "an order of it was unknown")
+    refs = state.open_refs.setdefault(condition_id, [])
+    if was_open and not order.open:
+        refs.remove(record.ref)
+    elif reopened:
+        refs.append(record.ref)
+    _touch(state, condition_id)
+
+
+def _book_fill(state: State, record: FillBooked) -> None:
+    key = f"{record.trade_id}/{record.ref}"
+    assert key not in state.fills, key
+    state.fills[key] = FillEntry(record, record.status)
+    order = state.orders[record.ref]
+    order.traded += record.size
+    order.present = True
+    order.reserve -= record.release
+    assert order.reserve >= 0, record
+    state.last_match_s = max(state.last_match_s, record.at // 1_000)
+    slot = record.slot
+    asset = f"{slot.condition_id}:{slot.side.value}"
+    position = state.positions.get(asset)
+    if position is None:
+        position = PositionEntry(slot.condition_id, slot.side, record.token_id, opened_at=record.at)
+        state.positions[asset] = position
+    market = state.markets.get(slot.condition_id)
+    position.fees += record.fee
+    if record.action is Action.BUY:
+        if position.size == 0 and position.closed:
+            position.closed, position.held, position.exit_reason = False, "", ""
+        position.bought += record.size
+        position.paid += record.money
+        position.entry_fees += record.fee
+        if market is not None and order.traded == record.size:
+            market.entries += 1
+    else:
+        position.sold += record.size
+        position.received += record.money
+        if market is not None and order.traded == record.size:
+            market.exits += 1
+    if record.status is TradeStatus.CONFIRMED:
+        if record.action is Action.BUY:
+            position.settled += record.size
+    else:
+        state.unsettled[key] = slot.condition_id
+    _touch(state, slot.condition_id)
+
+
+def _move_fill(state: State, record: FillMoved) -> None:
+    key = f"{record.trade_id}/{record.ref}"
+    entry = state.fills[key]
+    assert entry.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED), record
+    fill = entry.fill
+    entry.status = record.status
+    position = state.positions[f"{fill.slot.condition_id}:{fill.slot.side.value}"]
+    if record.status is TradeStatus.CONFIRMED:
+        state.unsettled.pop(key, None)
+        if fill.action is Action.BUY:
+            position.settled += fill.size
+    elif record.status is TradeStatus.FAILED:
+        state.unsettled.pop(key, None)
+        _void(state.orders[record.ref], position, fill)
+    _touch(state, fill.slot.condition_id)
+
+
+def _void(order: OrderEntry, position: PositionEntry, fill: FillBooked) -> None:
+    """The fill did not happen after all."""
+    order.traded -= fill.size
+    order.told = max(order.told - fill.size, 0)
+    position.fees -= fill.fee
+    if fill.action is Action.BUY:
+        position.bought -= fill.size
+        position.paid -= fill.money
+        position.entry_fees -= fill.fee
+    else:
+        position.sold -= fill.size
+        position.received -= fill.money
+
+
+def _change_market(state: State, record: MarketChanged) -> None:
+    entry = state.markets[record.condition_id]
+    if record.tick is not None:
+        entry.market = structs.replace(entry.market, tick=record.tick)
+    if record.accepting is not None:
+        entry.accepting = record.accepting
+    if record.strike is not None:
+        entry.strike = record.strike
+    _touch(state, record.condition_id)

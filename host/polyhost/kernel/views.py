@@ -1,0 +1,131 @@
+"""Building the frozen view of one market from both halves of the state."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State
+from polyhost.kernel.volatile import MarketData, Spot
+from polyhost.model.book import Book
+from polyhost.model.money import ONE, Micros, Ticks
+from polyhost.model.view import Funds, OrderView, PositionView, Quote, View
+from polyhost.model.words import Purpose, Side
+
+DEPTH_SHOWN: Final = 10
+SIDES: Final = (Side.UP, Side.DOWN)
+
+
+def quotes(book: Book) -> tuple[Quote, Quote]:
+    """Best prices of UP and DOWN with sizes."""
+    bid, ask = book.best_bid, book.best_ask
+    bid_size, ask_size = book.bids.get(bid, 0), book.asks.get(ask, 0)
+    return Quote(bid, ask, bid_size, ask_size), Quote(ONE - ask, ONE - bid, ask_size, bid_size)
+
+
+def levels(book: Book) -> tuple[tuple[tuple[Ticks, Micros], ...], tuple[tuple[Ticks, Micros], ...]]:
+    """UP bids and asks, best first. Walks down from the best price: levels near it are what anyone reads."""
+    bids, asks = book.bids, book.asks
+    best_bids = sorted(bids, reverse=True)[:DEPTH_SHOWN]
+    best_asks = sorted(asks)[:DEPTH_SHOWN]
+    return tuple((p, bids[p]) for p in best_bids), tuple((p, asks[p]) for p in best_asks)
+
+
+def funds(state: State, in_positions: Micros) -> Funds:
+    ledger = state.ledger
+    return Funds(
+        ledger.get("free/cash", 0), ledger.get("reserved/cash", 0), in_positions, ledger.get("unredeemed/cash", 0)
+    )
+
+
+def position_view(position: PositionEntry, sellable: Micros) -> PositionView:
+    return PositionView(
+        position.side, position.size, sellable, position.average, position.cost, position.opened_at, position.held
+    )
+
+
+def order_view(order: OrderEntry) -> OrderView:
+    draft = order.draft
+    return OrderView(
+        order.ref, order.slot.side, draft.action, order.slot.purpose, draft.price, draft.size, order.done,
+        order.state.value, order.placed_at,
+    )
+
+
+def build_view(
+    *,
+    view_seq: int,
+    now: int,
+    entry: MarketState,
+    data: MarketData,
+    state: State,
+    spot: Spot | None,
+    reference: int | None,
+    sellable: dict[Side, Micros],
+    in_positions: Micros,
+) -> View:
+    """One market as plugins see it at ``now``."""
+    market = entry.market
+    condition_id = market.condition_id
+    book = data.book
+    up, down = quotes(book)
+    bids, asks = levels(book)
+    positions = []
+    for side in SIDES:
+        held = state.positions.get(f"{condition_id}:{side.value}")
+        if held is not None and held.size > 0:
+            positions.append(position_view(held, sellable.get(side, 0)))
+    taken = tuple(
+        side for side in SIDES if f"{condition_id}:{side.value}:{Purpose.ENTRY.value}" in state.slots_used
+        and not _slot_free(state, condition_id, side)
+    )
+    has_spot = spot is not None and spot.stamp >= 0
+    return View(
+        view_seq=view_seq,
+        state_rev=entry.rev,
+        book_epoch=book.epoch,
+        now=now,
+        market=market,
+        up=up,
+        down=down,
+        bids=bids,
+        asks=asks,
+        book_age_ms=now - book.changed_at,
+        mids=tuple(data.mids),
+        spot=spot.price / 1e8 if has_spot and spot is not None else None,
+        spot_age_ms=now - spot.stamp if has_spot and spot is not None else 0,
+        spot_open=None if data.spot_open is None else data.spot_open / 1e8,
+        candles=spot.candles() if has_spot and spot is not None else (),
+        strike=None if entry.strike is None else entry.strike / 1e8,
+        reference=None if reference is None else reference / 1e8,
+        positions=tuple(positions),
+        orders=tuple(order_view(order) for order in state.open_orders(condition_id)),
+        funds=funds(state, in_positions),
+        estimate=data.estimate,
+        taken=taken,
+    )
+
+
+def _slot_free(state: State, condition_id: str, side: Side) -> bool:
+    return entry_slot_refusal(state, condition_id, side) == ""
+
+
+ENTRY_ATTEMPTS_MAX: Final = 5
+"""Entries of one slot that ended without any fill (refused, killed): after so many the window is left alone."""
+
+
+def entry_slot_refusal(state: State, condition_id: str, side: Side) -> str:
+    """Why this entry slot takes no further entry in this window; empty when it does (ENT-01, ORD-02, U7)."""
+    key = f"{condition_id}:{side.value}:{Purpose.ENTRY.value}"
+    locked = state.slots_locked.get(key)
+    if locked is not None:
+        return locked
+    used = state.slots_used.get(key, 0)
+    if not used:
+        return ""
+    position = state.positions.get(f"{condition_id}:{side.value}")
+    if position is not None and position.bought > 0:
+        return "one entry a window and side"
+    for order in state.open_orders(condition_id):
+        if order.slot.side is side and order.slot.purpose is Purpose.ENTRY:
+            return "an entry is in flight"
+    return "" if used < ENTRY_ATTEMPTS_MAX else f"{used} attempts ended without a fill"
