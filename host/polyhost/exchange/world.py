@@ -7,15 +7,30 @@ every output belongs to a market ms that the caller knows (see ``advance``).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
+import msgspec
+from loguru import logger
 from msgspec import Struct
 
 from polyhost.exchange.api import CandleTick, MarketDecided, Output, PriceTick, Request
 from polyhost.exchange.core import Exchange
+from polyhost.exchange.population import MAKERS, TAKERS, Population
+from polyhost.exchange.prices import MINUTE, SymbolPrices
+from polyhost.exchange.rules import ExchangeRules
+from polyhost.exchange.windows import Windows
 from polyhost.model.market import Market
-from polyhost.model.money import Ticks
+from polyhost.model.money import ONE, Ticks
 from polyhost.model.times import MarketMs
+
+VERSION: Final = 1
+"""Of the saved state."""
+HISTORY_S: Final = 7_200
+"""Price history that exists before the world begins."""
+MIDS_MAX: Final = 1_500
+"""Minutes of midpoints kept a market …"""
+MINUTES_DROPPED: Final = 100
+"""… and how many of the oldest go at once when there are more."""
 
 
 class WorldSettings(Struct, frozen=True):
@@ -33,6 +48,7 @@ class WorldSettings(Struct, frozen=True):
     """Population events a second of market time and symbol; 0: nobody trades but the clients."""
     plain_market: bool = True
     """Have one binary market without a window, too."""
+    rules: ExchangeRules = ExchangeRules()
 
 
 class World:
@@ -41,61 +57,137 @@ class World:
     The same settings, seed, start and requests give the same outputs, however ``advance`` is sliced.
     """
 
-    exchange: Exchange
-
     def __init__(self, settings: WorldSettings, seed: int, now: MarketMs) -> None:
-        """A world at ``now``: two hours of price history behind it, the running windows open, the next ones listed."""
-        raise NotImplementedError
+        """A world at ``now``: two hours of price history behind it, the running windows open, the next ones listed.
 
-    @property
-    def next_due(self) -> int:
+        Its first outputs (markets opened, first books) come with the first ``advance``. Raises KeyError for a symbol
+        without a model, ValueError for durations without slugs.
+        """
+        _check(settings)
+        history_s = max([HISTORY_S, *(duration_s + 120 for duration_s in settings.durations_s)])
+        self.settings = settings
+        self.seed = seed
+        self.exchange = Exchange(settings.rules, now)
+        self.prices = {symbol: SymbolPrices(symbol, seed, now, history_s) for symbol in settings.symbols}
+        self._assemble(settings.density, now)
+        self.exchange.open_house(MAKERS)
+        self.exchange.open_house(TAKERS)
+        self._first = self.windows.begin(settings.durations_s, settings.plain_market, now)
+        self._mids: dict[str, list[tuple[int, Ticks]]] = {}
+        """UP midpoints by condition id: (unix second of the minute, ticks)."""
+        self._now = now
+        self._next_minute = now - now % MINUTE + MINUTE
+        self.next_due = int(now)
         """The next market ms at which something happens by itself."""
-        raise NotImplementedError
+
+    def _assemble(self, density: float, now: int) -> None:
+        settings = self.settings
+        self.windows = Windows(
+            self.exchange, self.prices, self.seed, settings.windows_ahead, settings.resolve_delay_ms
+        )
+        self.population = Population(self.exchange, self.prices, self.windows, self.seed, density, now)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
 
     def advance(self, now: MarketMs) -> list[Output]:
         """Let everything due up to and including ``now`` happen, in time order, and give what came of it.
 
         Call it one instant at a time (``advance(next_due)``) to know each output's ms, or use ``instants``.
         """
-        raise NotImplementedError
+        out: list[Output] = []
+        while self.next_due <= now:
+            self._instant(self.next_due, out)
+        return out
 
     def instants(self, now: MarketMs) -> Iterator[tuple[MarketMs, list[Output]]]:
         """As ``advance``, one instant after the other with its ms; instants without outputs are left out."""
-        raise NotImplementedError
+        while self.next_due <= now:
+            at, out = self.next_due, []  # type: int, list[Output]
+            self._instant(at, out)
+            if out:
+                yield MarketMs(at), out
+
+    def _instant(self, at: int, out: list[Output]) -> None:
+        """One market ms: prices, then the venue's own deadlines, then windows, then the population."""
+        self._now = MarketMs(at)
+        if self._first:
+            out += self._first
+            self._first = []
+        for prices in self.prices.values():
+            if prices.next_due <= at:
+                out += prices.advance(at)
+        if self.exchange.next_due <= at:
+            out += self.exchange.advance(MarketMs(at))
+        if self.windows.next_due <= at:
+            out += self.windows.advance(at)
+        out += self.population.advance(at)
+        if self._next_minute <= at:
+            self._note_mids(at)
+        self._reckon()
+
+    def _reckon(self) -> None:
+        """Find the next instant; it lies after the present one, whatever is due."""
+        due = min(self.population.next_due, self.exchange.next_due, self.windows.next_due, self._next_minute)
+        for prices in self.prices.values():
+            due = min(due, prices.next_due)
+        self.next_due = due
 
     def handle(self, request: Request, now: MarketMs) -> list[Output]:
         """What a client asked, at ``now``. What was due before comes first; the reply follows."""
-        raise NotImplementedError
+        out = self.advance(now)
+        out += self.exchange.handle(request, now)
+        self._reckon()
+        return out
 
-    # --- the catalogue -----------------------------------------------------------------------------------------------
+    def thin(self, density: float) -> None:
+        """Have another number of population events a second and symbol (fewer, to keep up with a high speed).
+
+        The world then goes on differently from one that was not thinned: say so where results are shown.
+        """
+        logger.info("population thinned from {} to {} events a second and symbol", self.population.density, density)
+        self.population.thin(density, self._now)
+        self._reckon()
+
+    # --- the catalogue ------------------------------------------------------------------------------------------------
 
     def market_by_slug(self, slug: str) -> Market | None:
-        raise NotImplementedError
+        return self.windows.by_slug(slug)
 
     def market_by_condition(self, condition_id: str) -> Market | None:
-        raise NotImplementedError
+        return self.windows.market(condition_id)
 
     def market_by_token(self, token_id: str) -> Market | None:
         """By the decimal token id of either outcome."""
-        raise NotImplementedError
+        return self.exchange.market_of_token(token_id)
 
     def listing(self, closed: bool | None = None) -> list[Market]:
         """Markets in order of creation: not resolved yet (False), resolved (True), or all (None)."""
-        raise NotImplementedError
+        found = (
+            self.windows.market(condition_id)
+            for condition_id, listed in self.windows.listed.items()
+            if closed is None or (listed.decided_at is not None) == closed
+        )
+        return [market for market in found if market is not None]
 
     def resolution(self, condition_id: str) -> tuple[MarketDecided, MarketMs] | None:
         """The result (winner, strike, final) and when it was decided; None until then."""
-        raise NotImplementedError
+        listed = self.windows.listed.get(condition_id)
+        if listed is None or listed.decided is None or listed.decided_at is None:
+            return None
+        return listed.decided, MarketMs(listed.decided_at)
 
-    # --- reference prices --------------------------------------------------------------------------------------------
+    # --- reference prices ---------------------------------------------------------------------------------------------
 
     def spot(self, symbol: str) -> int:
         """The latest Binance price in 1e-8. Raises KeyError for a symbol the world does not have."""
-        raise NotImplementedError
+        return self.prices[symbol].last_price
 
     def recent_prices(self, feed: str, symbol: str, seconds: int = 120) -> list[PriceTick]:
-        """The feed's ticks of the last ``seconds``, oldest first (feeds: chainlink, twap_60, binance)."""
-        raise NotImplementedError
+        """The feed's ticks of the last ``seconds`` that were published, oldest first.
+
+        Feeds: chainlink, twap_60, binance; at most 15 minutes, of Binance about four. Raises KeyError for others.
+        """
+        return self.prices[symbol].recent(feed, self._now, seconds)
 
     def klines(
         self, symbol: str, start_ms: int | None = None, end_ms: int | None = None, limit: int = 500
@@ -104,21 +196,97 @@ class World:
 
         With ``start_ms`` the first ``limit`` from there, without it the last ``limit`` up to ``end_ms`` (inclusive).
         """
-        raise NotImplementedError
+        prices = self.prices[symbol]
+        candles = [
+            candle
+            for candle in (*prices.candles, prices.candle)
+            if (start_ms is None or candle.start >= start_ms) and (end_ms is None or candle.start <= end_ms)
+        ]
+        return candles[-limit:] if start_ms is None else candles[:limit]
 
     def price_history(
         self, token_id: str, start_s: int, end_s: int, fidelity_min: int = 1
     ) -> list[tuple[int, Ticks]]:
         """Midpoints of a token: (unix seconds, ticks), one every ``fidelity_min`` minutes, oldest first."""
-        raise NotImplementedError
+        market = self.market_by_token(token_id)
+        if market is None:
+            return []
+        mids = self._mids.get(market.condition_id, [])
+        is_up = token_id == market.up
+        return [
+            (second, mid if is_up else ONE - mid)
+            for second, mid in mids
+            if start_s <= second <= end_s and second // 60 % max(fidelity_min, 1) == 0
+        ]
 
-    # --- durable state -----------------------------------------------------------------------------------------------
+    def _note_mids(self, at: int) -> None:
+        """A minute is over: keep the midpoint of every market that has one, and drop those of forgotten markets."""
+        self._next_minute = at - at % MINUTE + MINUTE
+        for condition_id, listed in self.windows.listed.items():
+            if listed.market.end <= at:
+                continue
+            book = self.exchange.book(condition_id)
+            if book.bids or book.asks:
+                mids = self._mids.setdefault(condition_id, [])
+                mids.append((at // 1_000, (book.best_bid + book.best_ask) // 2))
+                if len(mids) > MIDS_MAX:
+                    del mids[:MINUTES_DROPPED]
+        for condition_id in [known for known in self._mids if known not in self.windows.listed]:
+            del self._mids[condition_id]
+
+    # --- durable state ------------------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, Any]:
-        """Everything needed to go on identically, as plain JSON-able data."""
-        raise NotImplementedError
+        """Everything needed to go on identically, as plain JSON-able data. Call it between instants."""
+        assert not self._first, "a world is saved after its first advance"
+        return {
+            "version": VERSION,
+            "settings": msgspec.to_builtins(self.settings),
+            "seed": self.seed,
+            "now": self._now,
+            "next_minute": self._next_minute,
+            "exchange": self.exchange.save(),
+            "prices": {symbol: prices.save() for symbol, prices in self.prices.items()},
+            "windows": self.windows.save(),
+            "population": self.population.save(),
+            "mids": {condition_id: [list(mid) for mid in mids] for condition_id, mids in self._mids.items()},
+        }
 
     @classmethod
     def load(cls, settings: WorldSettings, data: dict[str, Any]) -> World:
         """The world that ``save`` gave. Raises ValueError when the data is not of this version or these settings."""
-        raise NotImplementedError
+        if data.get("version") != VERSION:
+            raise ValueError(f"state of version {data.get('version')!r}, this is version {VERSION}")
+        saved = msgspec.convert(data["settings"], WorldSettings)
+        if saved != settings:
+            raise ValueError(f"state of another world: {_differences(saved, settings)}")
+        self = cls.__new__(cls)
+        self.settings, self.seed = settings, data["seed"]
+        self.exchange = Exchange.load(data["exchange"])
+        self.prices = {symbol: SymbolPrices.load(raw) for symbol, raw in data["prices"].items()}
+        self._now, self._next_minute, self._first = MarketMs(data["now"]), data["next_minute"], []
+        self._assemble(0.0, self._now)
+        self.windows.restore(data["windows"])
+        self.population.restore(data["population"])
+        self._mids = {
+            condition_id: [(second, mid) for second, mid in mids] for condition_id, mids in data["mids"].items()
+        }
+        self._reckon()
+        return self
+
+
+def _check(settings: WorldSettings) -> None:
+    for duration_s in settings.durations_s:
+        if duration_s not in (300, 900, 14_400):
+            raise ValueError(f"durations_s has {duration_s}; allowed: 300, 900, 14400")
+    if settings.windows_ahead < 1:
+        raise ValueError(f"windows_ahead is {settings.windows_ahead}; allowed: 1 or more")
+    if not 0 <= settings.density <= 1_000:
+        raise ValueError(f"density is {settings.density}; allowed: 0 to 1000")
+    if not settings.symbols:
+        raise ValueError("symbols is empty; allowed: one or more of BTC, ETH, SOL, XRP")
+
+
+def _differences(saved: WorldSettings, given: WorldSettings) -> str:
+    names = (name for name in WorldSettings.__struct_fields__ if getattr(saved, name) != getattr(given, name))
+    return ", ".join(f"{name} was {getattr(saved, name)!r}, is {getattr(given, name)!r}" for name in names)

@@ -1,0 +1,54 @@
+"""What UP of a window is worth to a trader: the chance that the final TWAP is at or above the strike's.
+
+Plain arithmetic on reference prices: normal moves of the measured volatility, and the part of a 60 s mean that is known
+already. It knows nothing of books or orders.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from polyhost.exchange.prices import SECOND, TWAP_TICKS, SymbolPrices
+
+LEAST_SD: float = 2e-7
+"""The outcome is never more certain than a tick of the feed allows (deviation of the log price)."""
+
+
+class Outlook(NamedTuple):
+    """A TWAP as it is expected: ``mean`` in 1e-8, ``variance`` in seconds of the walk's variance."""
+
+    mean: float
+    variance: float
+
+
+def phi(z: float) -> float:
+    """Chance that a standard normal is below ``z``; in [0, 1]."""
+    return 0.5 * math.erfc(-z * math.sqrt(0.5))
+
+
+def outlook(prices: SymbolPrices, at_ms: int) -> Outlook:
+    """The TWAP stamped ``at_ms``, as expected now: its known seconds, and the present level for the others."""
+    level = prices.expected()
+    second = at_ms // SECOND
+    left = second - prices.second
+    if left >= TWAP_TICKS:
+        # A mean of 60 values of a walk varies like the walk at a third of the way, from the first of them on.
+        return Outlook(level, left - TWAP_TICKS + TWAP_TICKS / 3)
+    if left <= 0:
+        return Outlook(prices.chainlink_sum_at(second) / TWAP_TICKS, 0.0)
+    known = prices.chainlink_sum(second - TWAP_TICKS + 1)
+    return Outlook((known + left * level) / TWAP_TICKS, left**3 / (3 * TWAP_TICKS**2))
+
+
+def up_chance(prices: SymbolPrices, strike: int | None, start_ms: int, end_ms: int) -> float:
+    """Chance of UP: of a window whose strike is known, or (None) still to come."""
+    final = outlook(prices, end_ms)
+    variance, base = final.variance, float(strike or 0)
+    if strike is None:
+        opening = outlook(prices, start_ms)
+        base = opening.mean
+        # The walk up to the opening moves strike and final together.
+        variance = max(final.variance - opening.variance, final.variance / 3)
+    sd = max(prices.volatility * math.sqrt(variance), LEAST_SD)
+    return phi((final.mean / base - 1) / sd)
