@@ -2,8 +2,8 @@
 
 How a command is added
     1. Its line is in ``COMMANDS``: name, module, one sentence of help, and whether it is a group (``tape info``) or a
-       single command (``run``). A line whose module does not exist is left out of the help, so a file that appears later
-       is picked up without a change here.
+       single command (``run``). A line whose module does not exist is left out of the help, so a file that appears
+       later is picked up without a change here.
     2. The module holds ``app = command_app("help")`` from polyhost.cli.options and thin functions with
        ``@app.command()``. At its top it imports only typer, pathlib and polyhost.cli.options; what does the work is
        imported inside the function. Options that several commands share (``-c``, ``--data-dir``, ``--json``) are the

@@ -1,0 +1,105 @@
+"""Spot momentum: how far the symbol's spot price has moved since the window opened and over recent minutes (SIG-01).
+
+For each horizon ``h`` the move is ``spot / spot_h - 1``. ``spot_h`` is the price at the window's opening second, or the
+price ``h`` seconds ago, read from the one-minute candle that holds that moment by a straight line from its open to its
+close. A move at or beyond ``full_strength_move`` counts 1 (or -1), smaller ones in proportion. The answer is the mean
+of the horizons that are known, by weight.
+
+Two features are told and stored, but do not enter the strength:
+
+- ``acceleration`` = move over 60 s - move over 180 s / 3: how much faster the last minute was than the last three on
+  average, as a fraction a minute;
+- ``volume_weighted`` = sum(volume * (close / open - 1)) / sum(volume) over the candles begun in the last 300 s, as a
+  fraction a minute; left out when nothing was traded.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from polyhost import Candle, Plugin, Settings, Signal, View, hookimpl
+
+CANDLE_MS = 60_000
+VOLUME_SPAN_MS = 300_000
+
+
+class BinanceMomentumSettings(Settings):
+    full_strength_move: float = Field(default=0.002, gt=0, lt=1)
+    """A move of this fraction of the price has full strength (0.002 is 0.2 %)."""
+    weight_open: float = Field(default=0.4, ge=0)
+    """Weight of the move since the window's opening second."""
+    weight_60s: float = Field(default=0.2, ge=0)
+    """Weight of the move over the last 60 seconds of market time."""
+    weight_180s: float = Field(default=0.2, ge=0)
+    """Weight of the move over the last 180 seconds of market time."""
+    weight_300s: float = Field(default=0.2, ge=0)
+    """Weight of the move over the last 300 seconds of market time."""
+    spot_age_ms_max: int = Field(default=5_000, gt=0)
+    """Abstains when the spot price is older than this, market ms."""
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> BinanceMomentumSettings:
+        if not self.weight_open + self.weight_60s + self.weight_180s + self.weight_300s > 0:
+            raise ValueError("all horizon weights are 0: the signal could never answer")
+        return self
+
+
+class BinanceMomentum(Plugin):
+    name = "binance_momentum"
+    description = "Spot price move since the window's open and over 1, 3 and 5 minutes."
+    Settings = BinanceMomentumSettings
+    settings: BinanceMomentumSettings
+
+    @hookimpl
+    def signal(self, view: View) -> Signal | None:
+        """The weighted mean of the known horizons; None without a fresh spot price or any known horizon."""
+        if view.spot is None or view.spot_age_ms > self.settings.spot_age_ms_max:
+            return None
+        moves = _moves(view, view.spot)
+        weights = self._weights()
+        total = sum(weights[name] for name in moves)
+        if not total:
+            return None
+        score = sum(weights[name] * self._strength(move) for name, move in moves.items()) / total
+        features = {f"move_{name}": move for name, move in moves.items()} | _features(view, moves)
+        told = ", ".join(f"{name} {move:+.3%}" for name, move in moves.items())
+        direction = (score > 0) - (score < 0)
+        return Signal.of_direction(direction, abs(score), f"spot {view.spot:.8g}: {told}", features)
+
+    def _weights(self) -> dict[str, float]:
+        chosen = self.settings
+        return {
+            "open": chosen.weight_open,
+            "60s": chosen.weight_60s,
+            "180s": chosen.weight_180s,
+            "300s": chosen.weight_300s,
+        }
+
+    def _strength(self, move: float) -> float:
+        return min(max(move / self.settings.full_strength_move, -1.0), 1.0)
+
+
+def _moves(view: View, spot: float) -> dict[str, float]:
+    """Move by horizon, as a fraction; a horizon whose price is not known is left out."""
+    then = {"open": view.spot_open} | {f"{span}s": price_at(view.candles, view.now - span * 1_000) for span in
+                                       (60, 180, 300)}
+    return {name: spot / price - 1 for name, price in then.items() if price}
+
+
+def price_at(candles: tuple[Candle, ...], moment: int) -> float | None:
+    """The price at a moment (market ms), on the line from open to close of its candle; None: no such candle."""
+    for candle in reversed(candles):
+        if candle.start <= moment < candle.start + CANDLE_MS:
+            return candle.open + (candle.close - candle.open) * (moment - candle.start) / CANDLE_MS
+    return None
+
+
+def _features(view: View, moves: dict[str, float]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    if "60s" in moves and "180s" in moves:
+        found["acceleration"] = moves["60s"] - moves["180s"] / 3
+    recent = [candle for candle in view.candles if candle.start > view.now - VOLUME_SPAN_MS and candle.open > 0]
+    volume = sum(candle.volume for candle in recent)
+    if volume > 0:
+        found["volume_weighted"] = sum(c.volume * (c.close / c.open - 1) for c in recent) / volume
+    return found

@@ -1,0 +1,49 @@
+"""The exit plan: a resting sell of the whole position once it is old enough (EXI-01).
+
+The same answer at every evaluation is no change; after a fill, a scale-in or a failed placement the host makes the
+resting order fit the target again.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from polyhost import ONE, ExitTarget, Plugin, PositionView, Price, Settings, View, hookimpl, price_text
+
+
+class ExitPlanSettings(Settings):
+    price: Price = Price("0.99")
+    """Where the sell rests (collateral a share); moved to the next higher legal price of the market's tick."""
+    age_min_s: float = Field(default=60.0, ge=0)
+    """A position rests no sell before this age in seconds (15-minute windows; scaled to shorter ones)."""
+
+    @field_validator("price")
+    @classmethod
+    def _inside(cls, value: Price) -> Price:
+        if not 0 < value < ONE:
+            raise ValueError("must be above 0 and below 1")
+        return value
+
+
+class ExitPlan(Plugin):
+    name = "exit_plan"
+    description = "A resting sell near 1.00 once a position is a minute old."
+    Settings = ExitPlanSettings
+    settings: ExitPlanSettings
+
+    @hookimpl
+    def exit(self, view: View, position: PositionView) -> ExitTarget | None:
+        """The target; None while the position is too young (metrics tell age and threshold) or knowingly held."""
+        if position.held:
+            return None
+        age_s, age_min_s = (view.now - position.opened_at) / 1_000, view.scaled_s(self.settings.age_min_s)
+        self.metrics["last_age_s"], self.metrics["last_age_min_s"] = age_s, age_min_s
+        if age_s < age_min_s:
+            return None
+        price = legal_sell(self.settings.price, view.market.tick)
+        return ExitTarget(position.side, price, f"rests at {price_text(price)} from an age of {age_min_s:g} s")
+
+
+def legal_sell(price: int, tick: int) -> int:
+    """The nearest legal price that does not sell cheaper, at most one tick below 1.00."""
+    return min(-(-price // tick) * tick, ONE - tick)
