@@ -1,0 +1,111 @@
+"""The official client, aimed and checked: the only place that touches a private name of it, or trusts its shape.
+
+polymarket-client has no public way to name an address, so one function here builds its environment from two private
+functions; the version is pinned, and anything that looks different stops the start with the remedy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Final
+
+from polymarket import AsyncSecureClient, Environment, SignedOrder
+
+from polyhost.errors import VenueError
+from polyhost.venue.polymarket.endpoints import FOREIGN_HOSTS, Endpoints
+
+DISTRIBUTION: Final = "polymarket-client"
+VERSION: Final = "0.14.0"
+"""The release that was read line by line; the surface below and the private names hold for it."""
+REMEDY: Final = f"install the tested release: pip install {DISTRIBUTION}=={VERSION}"
+
+SURFACE: Final[Mapping[str, tuple[str, ...]]] = {
+    "create": ("private_key", "wallet", "environment", "credentials"),
+    "create_limit_order": ("token_id", "price", "size", "side", "post_only", "expiration"),
+    "create_market_order": ("token_id", "side", "amount", "shares", "max_price", "min_price", "order_type"),
+    "post_order": ("signed_order",),
+    "post_orders": ("signed_orders",),
+    "cancel_order": ("order_id",),
+    "cancel_orders": ("order_ids",),
+    "cancel_all": (),
+    "close": (),
+}
+"""Methods of the client that we call, with the parameters we pass."""
+SIGNED_FIELDS: Final = frozenset(
+    {
+        "builder", "expiration", "maker", "maker_amount", "metadata", "order_type", "salt", "side", "signature",
+        "signature_type", "signer", "taker_amount", "timestamp", "token_id", "post_only",
+    }
+)  # fmt: skip
+"""Fields of the client's signed order: all of them go into the journal, so a new one is drift."""
+
+
+def require_version(installed: str | None = None) -> None:
+    """Raises VenueError unless exactly the tested release is installed."""
+    found = metadata.version(DISTRIBUTION) if installed is None else installed
+    if found != VERSION:
+        raise VenueError(f"version {found} is installed, {VERSION} is needed; {REMEDY}", endpoint=DISTRIBUTION)
+
+
+def require_surface(client: type = AsyncSecureClient, order: type = SignedOrder) -> None:
+    """Raises VenueError unless the client has every method, parameter and order field we rely on."""
+    for name, wanted in SURFACE.items():
+        method = getattr(client, name, None)
+        if method is None:
+            raise VenueError(f"the client has no method {name!r}; {REMEDY}", endpoint=DISTRIBUTION)
+        missing = sorted(set(wanted) - set(inspect.signature(method).parameters))
+        if missing:
+            raise VenueError(f"{name}() does not take {', '.join(missing)}; {REMEDY}", endpoint=DISTRIBUTION)
+    fields = {field.name for field in dataclasses.fields(order)}
+    if fields != SIGNED_FIELDS:
+        changed = ", ".join(sorted(fields ^ SIGNED_FIELDS))
+        raise VenueError(f"the signed order's fields changed ({changed}); {REMEDY}", endpoint=DISTRIBUTION)
+
+
+def environment_at(endpoints: Endpoints) -> Environment:
+    """The client's environment with every address replaced by ours.
+
+    Raises VenueError when the client has changed, or when an address of the live venue would remain although the
+    endpoints are elsewhere.
+    """
+    from polymarket import PRODUCTION
+
+    if endpoints.live:
+        return PRODUCTION
+    try:
+        from polymarket._internal.environment import create_environment, get_environment_config
+
+        config = dataclasses.replace(
+            get_environment_config(PRODUCTION),
+            clob_url=endpoints.clob,
+            gamma_url=endpoints.gamma,
+            data_url=endpoints.data,
+            relayer_url=endpoints.relayer,
+            rfq_url=endpoints.clob,
+            rpc_url=endpoints.clob,
+            perps_url=endpoints.clob,
+            builder_gateway_url=endpoints.clob,
+            collateral_return_url=endpoints.clob,
+            clob_market_ws_url=endpoints.market_ws,
+            clob_user_ws_url=endpoints.user_ws,
+            realtime_ws_url=endpoints.price_ws,
+            rtds_ws_url=endpoints.price_ws,
+            sports_ws_url=endpoints.price_ws,
+            rfq_quoter_ws_url=endpoints.price_ws,
+            perps_ws_url=endpoints.price_ws,
+        )
+        environment = create_environment(name="elsewhere", config=config)
+    except (ImportError, TypeError, AttributeError) as error:
+        raise VenueError(f"the client cannot be aimed at another address ({error}); {REMEDY}", endpoint=DISTRIBUTION) \
+            from error
+    left = [value for value in dataclasses.astuple(config) if isinstance(value, str) and _foreign(value)]
+    if left:
+        raise VenueError(f"addresses of the live venue remain: {', '.join(left)}; {REMEDY}", endpoint=DISTRIBUTION)
+    return environment
+
+
+def _foreign(value: str) -> bool:
+    return "://" in value and any(host in value for host in FOREIGN_HOSTS)

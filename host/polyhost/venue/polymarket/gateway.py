@@ -1,0 +1,438 @@
+"""The gateway to the venue: prepares, posts, cancels and asks through the official client; keeps no order state.
+
+Every answer is an event. Orders are created and signed first and sent only as the bytes that were made durable: the
+client's ``place_…`` methods, which approve and re-post by themselves, are never used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar
+
+import httpx
+from loguru import logger
+from polymarket import AcceptedOrder, AsyncSecureClient, RejectedOrder, SignedOrder
+from polymarket.errors import (
+    PolymarketError,
+    RateLimitError,
+    RequestRejectedError,
+    SigningError,
+    TransportError,
+    UnexpectedResponseError,
+    UserInputError,
+)
+
+from polyhost.errors import ConfigError, VenueError
+from polyhost.model import commands, events
+from polyhost.model.events import Event
+from polyhost.model.gateway import OrderDraft, OrderRequest, OrderRow, SignedFields, TradeRow
+from polyhost.model.market import Market
+from polyhost.model.money import price_text, size_text
+from polyhost.model.order_hash import order_id
+from polyhost.model.rounding import floor_lot, legal_price, limit_amounts
+from polyhost.model.words import Action, OrderType
+from polyhost.venue.clock import VenueClock
+from polyhost.venue.polymarket.account import AccountReader, Credentials, Pages, ReadError
+from polyhost.venue.polymarket.catalogue import Catalogue
+from polyhost.venue.polymarket.client import environment_at, require_surface, require_version
+from polyhost.venue.polymarket.endpoints import Endpoints
+from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer, Row, classify
+from polyhost.venue.polymarket.rows import order_row, trade_row
+from polyhost.venue.polymarket.selftest import fields_of, proves, signing_selftest
+
+BATCH_MAX: Final = 15
+"""Orders in one post (venue rule)."""
+CANCELS_MAX: Final = 1_000
+"""Ids in one cancel (venue rule)."""
+TIMEOUT: Final = httpx.Timeout(connect=5.0, read=10.0, write=10.0, pool=2.0)
+SIGNATURE_TYPES: Final[Mapping[str, int]] = {"EOA": 0, "POLY_PROXY": 1, "GNOSIS_SAFE": 2, "DEPOSIT_WALLET": 3}
+_RowT = TypeVar("_RowT", OrderRow, TradeRow)
+_ItemT = TypeVar("_ItemT")
+
+
+def http_client(base: str, clock: VenueClock | None, *, live: bool) -> httpx.AsyncClient:
+    """A client for one service that feeds the clock; on loopback it never goes through a proxy."""
+    hooks = {"response": [clock.hook]} if clock is not None else None
+    return httpx.AsyncClient(base_url=base, timeout=TIMEOUT, trust_env=live, event_hooks=hooks)
+
+
+class PolymarketGateway:
+    """One account's way to the venue. Call ``connect`` once before anything else, ``close`` at the end."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        private_key: str,
+        *,
+        wallet: str | None = None,
+        clock: VenueClock | None = None,
+        selftest: bool = True,
+    ) -> None:
+        """``wallet``: the address that holds the funds; None: the key's own address."""
+        self._endpoints = endpoints
+        self._private_key = private_key
+        self._wallet = wallet
+        self._clock = clock
+        self._selftest = selftest
+        self._client: AsyncSecureClient | None = None
+        self._reader: AccountReader | None = None
+        self._credentials: Credentials | None = None
+        self._catalogue: Catalogue | None = None
+        self._https: list[httpx.AsyncClient] = []
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Check the client, then authenticate. VenueError: drift, or not reached; ConfigError: a key that is none."""
+        if self._selftest:
+            await signing_selftest()
+        else:
+            require_version()
+            require_surface()
+        wallet = self._wallet or _address_of(self._private_key)
+        try:
+            self._client = await AsyncSecureClient.create(
+                private_key=self._private_key, wallet=wallet, environment=environment_at(self._endpoints)
+            )
+        except UserInputError as error:
+            raise ConfigError(f"the venue client does not take this key or wallet: {error}", key="wallet") from error
+        except PolymarketError as error:
+            raise VenueError(f"no credentials: {error}", endpoint=self._endpoints.clob) from error
+        given = self._client.credentials
+        self._credentials = Credentials(given.key, given.secret, given.passphrase)
+        clob = http_client(self._endpoints.clob, self._clock, live=self._endpoints.live)
+        gamma = http_client(self._endpoints.gamma, self._clock, live=self._endpoints.live)
+        self._https = [clob, gamma]
+        kind = SIGNATURE_TYPES[self._client.wallet_type]
+        self._reader = AccountReader(clob, self._client.signer, self._credentials, kind)
+        self._catalogue = Catalogue(gamma, clob)
+
+    async def close(self) -> None:
+        """Close every connection; safe to call twice."""
+        client, self._client = self._client, None
+        https, self._https = self._https, []
+        if client is not None:
+            await client.close()
+        for http in https:
+            await http.aclose()
+
+    @property
+    def credentials(self) -> Credentials:
+        """For the streams that authenticate. Only after ``connect``."""
+        assert self._credentials is not None, "connect() first"
+        return self._credentials
+
+    @property
+    def wallet(self) -> str:
+        """Address that holds the funds."""
+        return str(self._connected.wallet)
+
+    @property
+    def _connected(self) -> AsyncSecureClient:
+        assert self._client is not None, "connect() first"
+        return self._client
+
+    @property
+    def _read(self) -> AccountReader:
+        assert self._reader is not None, "connect() first"
+        return self._reader
+
+    # --- prepare ------------------------------------------------------------------------------------------------------
+
+    async def warm(self, market: Market) -> bool:
+        """Have the client read the market's facts now, so that the first order does not wait for them.
+
+        It reads them only to sign, so a test order is signed and thrown away. False when that was not possible.
+        """
+        draft = OrderDraft(
+            "warm", market.up, Action.BUY, OrderType.GTC, market.tick, max(market.min_size, 1_000_000), market.tick,
+            market.neg_risk,
+        )
+        return isinstance(await self.prepare(draft), events.Prepared)
+
+    async def prepare(self, draft: OrderDraft) -> Event:
+        """Sign a draft: ``Prepared`` with its id and everything needed to send it, or ``PrepareFailed``."""
+        problem = _illegal(draft)
+        if problem:
+            return events.PrepareFailed(draft.ref, problem)
+        try:
+            signed = await self._sign(draft)
+        except (SigningError, UserInputError) as error:
+            return events.PrepareFailed(draft.ref, f"the client refuses: {error}", isinstance(error, SigningError))
+        except PolymarketError as error:
+            return events.PrepareFailed(draft.ref, f"market facts not read: {error}")
+        amounts = limit_amounts(draft.action, draft.price, draft.size)
+        if (signed.maker_amount, signed.taker_amount) != tuple(amounts):
+            given = f"{signed.maker_amount}/{signed.taker_amount}"
+            return events.PrepareFailed(
+                draft.ref, f"the client signed amounts {given}, wanted {amounts.maker}/{amounts.taker}"
+            )
+        fields = fields_of(signed)
+        made = order_id(fields, neg_risk=draft.neg_risk)
+        if not proves(signed, made):
+            return events.PrepareFailed(draft.ref, f"not a signature of our order hash (neg risk {draft.neg_risk}?)")
+        request = OrderRequest(
+            made, fields, signed.signature, draft.order_type, draft.post_only, signed.expiration,
+            self.credentials.key, draft.neg_risk,
+        )
+        return events.Prepared(draft.ref, request)
+
+    async def _sign(self, draft: OrderDraft) -> SignedOrder:
+        client, price = self._connected, price_text(draft.price)
+        if draft.order_type.rests:
+            return await client.create_limit_order(
+                token_id=draft.token_id,
+                price=price,
+                size=size_text(draft.size),
+                side=_side(draft.action),
+                post_only=draft.post_only,
+                expiration=draft.expiration_s if draft.order_type is OrderType.GTD else None,
+            )
+        kind: Literal["FAK", "FOK"] = "FAK" if draft.order_type is OrderType.FAK else "FOK"
+        if draft.action is Action.BUY:
+            money = limit_amounts(draft.action, draft.price, draft.size).maker
+            return await client.create_market_order(
+                token_id=draft.token_id, side="BUY", amount=size_text(money), max_price=price, order_type=kind
+            )
+        return await client.create_market_order(
+            token_id=draft.token_id, side="SELL", shares=size_text(draft.size), min_price=price, order_type=kind
+        )
+
+    # --- post and cancel ----------------------------------------------------------------------------------------------
+
+    async def post(self, request: OrderRequest) -> events.PostAnswered:
+        """Send these bytes once. The answer is classified by the outcome table; nothing is ever sent again here."""
+        try:
+            answer = await self._connected.post_order(_signed_order(request))
+        except Exception as error:  # whatever it is, the order may be at the venue: it is an answer, not a crash
+            return _post_answered(request.order_id, _answer_of(error))
+        return _post_answered(request.order_id, _answer_to_post(request.order_id, answer))
+
+    async def post_batch(self, requests: Sequence[OrderRequest]) -> list[events.PostAnswered]:
+        """Send several orders, at most 15 a request; each answer is read by itself."""
+        answered: list[events.PostAnswered] = []
+        for group in _chunks(requests, BATCH_MAX):
+            answered += await self._post_group(group)
+        return answered
+
+    async def _post_group(self, group: Sequence[OrderRequest]) -> list[events.PostAnswered]:
+        try:
+            answers = await self._connected.post_orders([_signed_order(request) for request in group])
+        except Exception as error:  # as in post: none of these is known
+            return [_post_answered(request.order_id, _answer_of(error)) for request in group]
+        if len(answers) != len(group):
+            shape = Answer(NO_ANSWER, f"malformed: {len(answers)} answers to {len(group)} orders")
+            return [_post_answered(request.order_id, shape) for request in group]
+        return [
+            _post_answered(request.order_id, _answer_to_post(request.order_id, answer))
+            for request, answer in zip(group, answers, strict=True)
+        ]
+
+    async def cancel(self, order_id: str) -> events.CancelAnswered:
+        """Cancel one order; "not found" is a success of the command and no proof of the order's end."""
+        return (await self.cancel_many([order_id]))[0]
+
+    async def cancel_many(self, order_ids: Sequence[str]) -> list[events.CancelAnswered]:
+        """Cancel several; one answer for each id."""
+        answered: list[events.CancelAnswered] = []
+        for group in _chunks(order_ids, CANCELS_MAX):
+            answered += await self._cancel_group(group)
+        return answered
+
+    async def _cancel_group(self, group: Sequence[str]) -> list[events.CancelAnswered]:
+        client = self._connected
+        try:
+            if len(group) == 1:
+                answer = await client.cancel_order(order_id=group[0])
+            else:
+                answer = await client.cancel_orders(order_ids=group)
+        except Exception as error:  # whatever it is, the cancel may have worked: each order is asked for
+            return [_cancel_answered(order_id, _answer_of(error)) for order_id in group]
+        return [_cancel_answered(order_id, _answer_to_cancel(order_id, answer)) for order_id in group]
+
+    async def cancel_all(self) -> list[events.CancelAnswered]:
+        """Cancel every order of the key, a person's too; one answer for each order the venue names."""
+        try:
+            answer = await self._connected.cancel_all()
+        except Exception as error:  # the operator must hear that nothing is proved, whatever went wrong
+            return [_cancel_answered("", _answer_of(error))]
+        named = [*answer.canceled, *answer.not_canceled]
+        return [_cancel_answered(order_id, _answer_to_cancel(order_id, answer)) for order_id in named]
+
+    # --- ask ----------------------------------------------------------------------------------------------------------
+
+    async def query_order(self, order_id: str) -> Event:
+        """``OrderSeen``, ``OrderNotFound`` (proves nothing) or ``QueryFailed``."""
+        try:
+            data = await self._read.order(order_id)
+            return events.OrderNotFound(order_id) if data is None else events.OrderSeen(order_row(data), "query")
+        except (ReadError, ValueError) as error:
+            return events.QueryFailed("order", order_id, str(error))
+
+    async def sweep(self, condition_id: str, since_s: int) -> events.SweepDone | events.QueryFailed:
+        """All open orders and trades of a market (or, with an empty id, of the key) since a time in unix seconds."""
+        orders, trades = await asyncio.gather(
+            self._read.open_orders(condition_id), self._read.trades(condition_id, since_s)
+        )
+        if orders.problem and trades.problem and not orders.rows and not trades.rows:
+            return events.QueryFailed("sweep", condition_id, orders.problem)
+        order_rows, order_problem = _rows(orders, order_row)
+        trade_rows, trade_problem = _rows(trades, trade_row)
+        problem = "; ".join(part for part in (order_problem, trade_problem) if part)
+        return events.SweepDone(condition_id, order_rows, trade_rows, not problem, problem)
+
+    async def balance(self) -> Event:
+        try:
+            collateral, approved = await self._read.collateral()
+        except ReadError as error:
+            return events.QueryFailed("balance", "", str(error))
+        return events.BalanceSeen(collateral, approved)
+
+    async def token_balance(self, token_id: str) -> Event:
+        try:
+            return events.TokenBalanceSeen(token_id, await self._read.token(token_id))
+        except ReadError as error:
+            return events.QueryFailed("token_balance", token_id, str(error))
+
+    async def result(self, condition_id: str, slug: str) -> events.MarketResolved | None:
+        """The market's result; None while there is none, or while nobody answers (told in the log)."""
+        assert self._catalogue is not None, "connect() first"
+        try:
+            return await self._catalogue.result(condition_id, slug)
+        except (VenueError, ValueError) as error:
+            logger.warning("result of {} not read: {}", slug or condition_id, error)
+            return None
+
+    async def execute(self, command: commands.Command) -> list[Event]:
+        """Do one command of the kernel; commands that are none of a gateway's give nothing."""
+        match command:
+            case commands.Post(request):
+                return [await self.post(request)]
+            case commands.Prepare(draft):
+                return [await self.prepare(draft)]
+            case commands.Cancel(order_id):
+                return [await self.cancel(order_id)]
+            case commands.CancelEverything():
+                return [*await self.cancel_all()]
+            case commands.QueryOrder(order_id):
+                return [await self.query_order(order_id)]
+            case commands.Sweep(condition_id, since_s):
+                return [await self.sweep(condition_id, since_s)]
+            case commands.QueryBalance():
+                return [await self.balance()]
+            case commands.QueryTokenBalance(token_id):
+                return [await self.token_balance(token_id)]
+            case commands.QueryResult(condition_id, slug):
+                found = await self.result(condition_id, slug)
+                return [] if found is None else [found]
+            case _:
+                return []
+
+
+def _address_of(private_key: str) -> str:
+    from eth_account import Account
+
+    try:
+        address: str = Account.from_key(private_key).address
+    except (ValueError, TypeError):
+        # The error's own text may hold the key: it is not chained.
+        raise ConfigError("the private key is not 32 bytes in hex", key="private key") from None
+    return address
+
+
+def _illegal(draft: OrderDraft) -> str:
+    if not legal_price(draft.price, draft.tick):
+        return f"price {price_text(draft.price)} is not on the tick {price_text(draft.tick)}"
+    if draft.size <= 0 or draft.size != floor_lot(draft.size):
+        return f"size {size_text(draft.size)} is not a positive multiple of 0.01"
+    if (draft.order_type is OrderType.GTD) != (draft.expiration_s > 0):
+        return f"{draft.order_type} with expiration {draft.expiration_s}"
+    return ""
+
+
+def _chunks(items: Sequence[_ItemT], most: int) -> Iterator[Sequence[_ItemT]]:
+    return (items[start : start + most] for start in range(0, len(items), most))
+
+
+def _side(action: Action) -> Literal["BUY", "SELL"]:
+    return "BUY" if action is Action.BUY else "SELL"
+
+
+def _signed_order(request: OrderRequest) -> SignedOrder:
+    """The client's order from what the journal holds: the same bytes as when it was signed."""
+    fields: SignedFields = request.fields
+    content: dict[str, Any] = {
+        "builder": fields.builder,
+        "expiration": request.expiration_s,
+        "maker": fields.maker,
+        "maker_amount": fields.maker_amount,
+        "metadata": fields.metadata,
+        "order_type": str(request.order_type),
+        "salt": fields.salt,
+        "side": str(fields.action),
+        "signature": request.signature,
+        "signature_type": fields.signature_type,
+        "signer": fields.signer,
+        "taker_amount": fields.taker_amount,
+        "timestamp": fields.timestamp_ms,
+        "token_id": fields.token_id,
+        "post_only": request.post_only,
+    }
+    return SignedOrder(**content)
+
+
+def _answer_to_post(sent: str, answer: AcceptedOrder | RejectedOrder) -> Answer:
+    if isinstance(answer, AcceptedOrder):
+        if answer.order_id.lower() != sent.lower():
+            return Answer(NO_ANSWER, f"other id: {answer.order_id}")
+        return Answer(200, "", answer.status)
+    if answer.code == "unmatched":
+        return Answer(200, "", "unmatched")
+    return Answer(200, answer.message)
+
+
+def _answer_to_cancel(order_id: str, answer: Any) -> Answer:
+    if order_id in answer.canceled:
+        return Answer(200, "", "canceled")
+    reason = answer.not_canceled.get(order_id)
+    return Answer(200, "not named" if reason is None else str(reason))
+
+
+def _answer_of(error: Exception) -> Answer:
+    """What an exception of the client says about the request."""
+    match error:
+        case RateLimitError():
+            return Answer(429, str(error))
+        case RequestRejectedError():
+            return Answer(error.status, str(error))
+        case UserInputError() | SigningError():
+            return Answer(NO_ANSWER, f"not sent: {error}")
+        case UnexpectedResponseError():
+            return Answer(NO_ANSWER, f"malformed: {error}")
+        case TransportError():
+            return Answer(NO_ANSWER, f"transport: {error}")
+        case _:
+            logger.opt(exception=error).error("an answer of the venue client that is in no table")
+            return Answer(NO_ANSWER, f"transport: {type(error).__name__}: {error}")
+
+
+def _post_answered(order_id: str, answer: Answer) -> events.PostAnswered:
+    row: Row = classify("post", answer)
+    return events.PostAnswered(order_id, row.meaning, answer.status, row.code, answer.text, row.blocks)
+
+
+def _cancel_answered(order_id: str, answer: Answer) -> events.CancelAnswered:
+    return events.CancelAnswered(order_id, classify("cancel", answer).meaning, answer.text)
+
+
+def _rows(pages: Pages, parse: Callable[[Mapping[str, Any]], _RowT]) -> tuple[tuple[_RowT, ...], str]:
+    """The rows that can be read, and what is missing."""
+    rows: list[_RowT] = []
+    problems = [pages.problem] if pages.problem else []
+    for data in pages.rows:
+        try:
+            rows.append(parse(data))
+        except (ValueError, AttributeError) as error:
+            problems.append(f"a row that cannot be read: {error}")
+    return tuple(rows), "; ".join(problems[:3])

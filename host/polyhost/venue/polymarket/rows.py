@@ -1,0 +1,122 @@
+"""Orders and trades as the venue reports them, over REST or the user stream, in our own terms.
+
+The two sources differ in spelling only (prefixed statuses, ``match_time`` or ``matchtime``, seconds or milliseconds,
+empty strings for what is not known); one parser serves both. Raises ValueError naming the field and its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from polyhost.model.gateway import MakerSlice, OrderRow, TradeRow
+from polyhost.model.market import normal_token
+from polyhost.model.money import Micros, Ticks, parse_fixed
+from polyhost.model.words import Action
+
+ORDER_PREFIX: Final = "ORDER_STATUS_"
+TRADE_PREFIX: Final = "TRADE_STATUS_"
+MS_SINCE: Final = 10**11
+"""Epoch numbers from here on are milliseconds (as seconds they would be after the year 5138)."""
+PRICE_DIGITS: Final = 18
+"""Decimals accepted in a price before it is brought to ticks."""
+
+
+def order_row(data: Mapping[str, Any]) -> OrderRow:
+    """One order. An empty ``size_matched`` is None: the venue did not say."""
+    action = _action(data)
+    matched = data.get("size_matched")
+    return OrderRow(
+        order_id=_text(data, "id"),
+        condition_id=_text(data, "market"),
+        token_id=normal_token(_text(data, "asset_id")),
+        action=action,
+        price=_price(data, action) if data.get("price") not in (None, "") else 0,
+        original_size=_size(data, "original_size") if data.get("original_size") not in (None, "") else 0,
+        size_matched=None if matched in (None, "") else _size(data, "size_matched"),
+        status=str(data.get("status") or "").removeprefix(ORDER_PREFIX),
+        kind=str(data.get("type") or "") if data.get("type") in ("PLACEMENT", "UPDATE", "CANCELLATION") else "",
+    )
+
+
+def trade_row(data: Mapping[str, Any]) -> TradeRow:
+    """One trade with all its maker orders; the caller takes the slice of its own order."""
+    action = _action(data)
+    return TradeRow(
+        trade_id=_text(data, "id"),
+        condition_id=_text(data, "market"),
+        token_id=normal_token(_text(data, "asset_id")),
+        taker_order_id=_text(data, "taker_order_id"),
+        action=action,
+        price=_price(data, action),
+        size=_size(data, "size"),
+        status=str(data.get("status") or "").removeprefix(TRADE_PREFIX),
+        matched_s=_matched_s(data),
+        makers=tuple(_maker(entry, data) for entry in data.get("maker_orders") or ()),
+    )
+
+
+def _maker(entry: Mapping[str, Any], trade: Mapping[str, Any]) -> MakerSlice:
+    # Before V2 maker entries had no side: it is the opposite of the taker's on the same token, and the same on the
+    # other token (a mint or a merge).
+    token = normal_token(_text(entry, "asset_id"))
+    if entry.get("side") in ("BUY", "SELL"):
+        action = Action(entry["side"])
+    else:
+        same = token == normal_token(_text(trade, "asset_id"))
+        taker = _action(trade)
+        action = taker if not same else Action.SELL if taker is Action.BUY else Action.BUY
+    return MakerSlice(
+        order_id=_text(entry, "order_id"),
+        token_id=token,
+        action=action,
+        price=_price(entry, action),
+        size=_size(entry, "matched_amount"),
+    )
+
+
+def _text(data: Mapping[str, Any], field: str) -> str:
+    value = data.get(field)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{field} is {value!r}")
+    return value
+
+
+def _action(data: Mapping[str, Any]) -> Action:
+    value = data.get("side")
+    if value not in ("BUY", "SELL"):
+        raise ValueError(f"side is {value!r}")
+    return Action(value)
+
+
+def _size(data: Mapping[str, Any], field: str) -> Micros:
+    return parse_fixed(str(data.get(field)), 6, field)
+
+
+def _price(data: Mapping[str, Any], action: Action) -> Ticks:
+    """In ticks; a price between two ticks (an average over several makers) is taken as the one worse for us."""
+    exact = parse_fixed(str(data.get("price")), PRICE_DIGITS, "price")
+    unit: int = 10 ** (PRICE_DIGITS - 4)
+    return -(-exact // unit) if action is Action.BUY else exact // unit
+
+
+def _matched_s(data: Mapping[str, Any]) -> int:
+    for field in ("match_time", "matchtime", "timestamp", "last_update"):
+        value = data.get(field)
+        if value not in (None, ""):
+            return epoch_s(value, field)
+    return 0
+
+
+def epoch_s(value: object, field: str = "time") -> int:
+    """Unix seconds from a number or text in seconds or milliseconds, or from an ISO time."""
+    text = str(value)
+    if text.isascii() and text.isdigit():
+        number = int(text)
+        return number // 1_000 if number >= MS_SINCE else number
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{field} is {value!r}") from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

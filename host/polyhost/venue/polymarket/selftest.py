@@ -1,0 +1,157 @@
+"""The signing self-test: the official client signs with a known key, and our own hash must be what it signed.
+
+The client insists on asking a server for credentials and market facts before it signs, so a server of four canned
+answers on loopback stands in for the venue. Nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+from eth_keys.datatypes import Signature
+from eth_keys.exceptions import BadSignature
+from eth_utils.exceptions import ValidationError as KeyValidationError
+from polymarket import AsyncSecureClient, SignedOrder
+from polymarket.errors import PolymarketError
+
+from polyhost.errors import VenueError
+from polyhost.model.gateway import SignedFields
+from polyhost.model.market import normal_token
+from polyhost.model.order_hash import order_id
+from polyhost.model.rounding import limit_amounts
+from polyhost.model.words import Action
+from polyhost.venue.polymarket.client import DISTRIBUTION, REMEDY, environment_at, require_surface, require_version
+from polyhost.venue.polymarket.endpoints import endpoints_at
+
+KEY: Final = "0x" + "11" * 32
+"""A key known to everybody; it signs only what this test throws away."""
+ADDRESS: Final = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
+TOKEN: Final = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
+CONDITION: Final = "0x" + "ab" * 32
+PLAIN_SIGNATURES: Final = (0, 1, 2)
+"""Signature types whose signature is over the order hash itself; 3 (deposit wallets) signs a wrapped one."""
+_ANSWERS: Final[dict[str, object]] = {
+    "POST /auth/api-key": {"apiKey": "selftest", "secret": "c2VsZnRlc3Q=", "passphrase": "selftest"},
+    f"GET /markets-by-token/{TOKEN}": {"condition_id": CONDITION},
+    f"GET /clob-markets/{CONDITION}": {
+        "t": [{"t": TOKEN, "o": "Up"}, {"t": "2", "o": "Down"}], "mos": 5, "mts": 0.01, "nr": False,
+        "fd": {"r": 0.07, "e": 1, "to": True},
+    },
+}  # fmt: skip
+
+
+def fields_of(signed: SignedOrder) -> SignedFields:
+    """The client's signed order as our own struct."""
+    return SignedFields(
+        salt=signed.salt,
+        maker=signed.maker,
+        signer=signed.signer,
+        token_id=normal_token(signed.token_id),
+        maker_amount=signed.maker_amount,
+        taker_amount=signed.taker_amount,
+        action=Action(signed.side),
+        signature_type=signed.signature_type,
+        timestamp_ms=signed.timestamp,
+        metadata=signed.metadata,
+        builder=signed.builder,
+    )
+
+
+def signer_of(digest: str, signature: str) -> str:
+    """The address whose key signed the digest (``0x`` and 64 hex digits). Raises ValueError when nobody can have."""
+    raw = bytes.fromhex(signature.removeprefix("0x"))
+    try:
+        made = Signature(raw[:64] + bytes([raw[64] - 27 if raw[64] >= 27 else raw[64]]))
+        found: str = made.recover_public_key_from_msg_hash(bytes.fromhex(digest[2:])).to_checksum_address()
+    except (BadSignature, KeyValidationError, IndexError) as error:
+        raise ValueError(f"not a signature of this digest: {error}") from error
+    return found
+
+
+def proves(signed: SignedOrder, hash_text: str) -> bool:
+    """True when the signature is over exactly this hash (or cannot tell, for deposit wallets)."""
+    if signed.signature_type not in PLAIN_SIGNATURES:
+        return True
+    try:
+        return signer_of(hash_text, signed.signature).lower() == signed.signer.lower()
+    except ValueError:
+        return False
+
+
+class _CannedVenue:
+    """An HTTP server on loopback that knows four answers."""
+
+    def __init__(self) -> None:
+        self._served: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aexit__(self, *error: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+        # The client has hung up by now: each connection ends by itself.
+        await asyncio.gather(*self._served)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._served.add(task)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(_response(head.decode("latin-1")))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return  # the client hung up: that is how a connection ends
+        finally:
+            writer.close()
+
+
+def _response(head: str) -> bytes:
+    method, target = head.split(" ", 2)[:2]
+    found = _ANSWERS.get(f"{method} {target.partition('?')[0]}")
+    body = msgspec.json.encode({"error": "not part of the self-test"} if found is None else found)
+    status = "404 Not Found" if found is None else "200 OK"
+    lines = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return lines.encode() + body
+
+
+async def signing_selftest() -> None:
+    """Raises VenueError when the client's orders are not what our hash and rounding tables say they are."""
+    require_version()
+    require_surface()
+    async with _CannedVenue() as url:
+        try:
+            await _sign_and_compare(url)
+        except PolymarketError as error:
+            problem = f"the client cannot sign a test order: {error}; {REMEDY}"
+            raise VenueError(problem, endpoint=DISTRIBUTION) from error
+
+
+async def _sign_and_compare(url: str) -> None:
+    client = await AsyncSecureClient.create(
+        private_key=KEY, wallet=ADDRESS, environment=environment_at(endpoints_at(url))
+    )
+    try:
+        limit = await client.create_limit_order(token_id=TOKEN, price="0.52", size="10", side="BUY")
+        market = await client.create_market_order(
+            token_id=TOKEN, side="SELL", shares="10", min_price="0.37", order_type="FAK"
+        )
+    finally:
+        await client.close()
+    compare(limit, Action.BUY, 5_200, 10_000_000)
+    compare(market, Action.SELL, 3_700, 10_000_000)
+
+
+def compare(signed: SignedOrder, action: Action, price: int, size: int) -> None:
+    """Raises VenueError unless amounts and hash of the signed order are the ones we compute."""
+    amounts = limit_amounts(action, price, size)
+    if (signed.maker_amount, signed.taker_amount) != tuple(amounts):
+        given = f"{signed.maker_amount}/{signed.taker_amount}, expected {amounts.maker}/{amounts.taker}"
+        raise VenueError(f"the client rounds amounts differently ({given}); {REMEDY}", endpoint=DISTRIBUTION)
+    if not proves(signed, order_id(fields_of(signed))):
+        raise VenueError(f"the client's order hash is not ours: ids would be wrong; {REMEDY}", endpoint=DISTRIBUTION)

@@ -1,0 +1,346 @@
+"""The venue's streams: market data, the account's orders and trades, and reference prices.
+
+Each tells of every connection and every loss of continuity by a ``StreamChanged`` with its epoch; nothing is replayed
+by the venue, so whoever needs completeness asks after each of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from loguru import logger
+
+from polyhost.model.events import Event, OrderSeen, StreamChanged, TradeSeen
+from polyhost.model.messages import Message
+from polyhost.venue.clock import VenueClock
+from polyhost.venue.link import Link, Pace
+from polyhost.venue.polymarket.account import Credentials
+from polyhost.venue.polymarket.decode import FEEDS, FrameDecoder, exact_e8, symbol_of
+from polyhost.venue.polymarket.rows import order_row, trade_row
+
+OnFrame = Callable[[bytes, list[Message]], None]
+OnEvent = Callable[[Event], None]
+OnPrice = Callable[[str, str, int, int], None]
+"""(feed, symbol, price in 1e-8, stamp in market ms)."""
+
+PING: Final = "PING"
+PONG: Final = b"PONG"
+TOKENS_MAX: Final = 500
+"""Tokens of one market connection (undocumented venue limit, seen by others)."""
+USER_PACE: Final = Pace(data_s=0.0)
+"""An account without orders is silent: only its pongs are watched."""
+REFRESH_S: Final = 5.0
+"""A backlog is asked again at most this often, wall seconds."""
+
+
+def _encode(body: object) -> str:
+    return msgspec.json.encode(body).decode()
+
+
+class MarketStream:
+    """Books and prints of the tokens subscribed to.
+
+    ``on_frame(raw, messages)`` gets each frame in order; ``on_resolved(message)`` each ``market_resolved`` besides. A
+    frame that cannot be read means a book may be wrong: the connection is made anew, which brings full books.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        on_frame: OnFrame,
+        on_event: OnEvent,
+        on_resolved: Callable[[Message], None] | None = None,
+        clock: VenueClock | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self.decoder = FrameDecoder()
+        self._on_frame = on_frame
+        self._on_event = on_event
+        self._on_resolved = on_resolved
+        self._clock = clock
+        self._tokens: dict[str, None] = {}
+        self._wanted = asyncio.Event()
+        self.link = Link(
+            "market", url, on_open=self._open, on_data=self._data, on_down=self._down, clock=clock, pace=pace,
+            ping=PING, is_pong=_is_pong, expects_data=lambda: bool(self._tokens),
+        )
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return tuple(self._tokens)
+
+    def subscribe(self, tokens: Iterable[str]) -> None:
+        """Follow more tokens, at once when connected. Raises ValueError above the venue's limit."""
+        fresh = [token for token in dict.fromkeys(tokens) if token not in self._tokens]
+        if len(self._tokens) + len(fresh) > TOKENS_MAX:
+            raise ValueError(f"{len(self._tokens) + len(fresh)} tokens on one connection, at most {TOKENS_MAX}")
+        self._tokens.update(dict.fromkeys(fresh))
+        if fresh:
+            self._wanted.set()
+            self.link.send(_encode({"operation": "subscribe", "assets_ids": fresh, "custom_feature_enabled": True}))
+
+    def unsubscribe(self, tokens: Iterable[str]) -> None:
+        """Follow these no more."""
+        gone = [token for token in dict.fromkeys(tokens) if token in self._tokens]
+        for token in gone:
+            del self._tokens[token]
+        if gone:
+            self.link.send(_encode({"operation": "unsubscribe", "assets_ids": gone}))
+
+    async def run(self) -> None:
+        """Connect when there is something to follow, and stay connected until ``close``."""
+        await self._wanted.wait()
+        await self.link.run()
+
+    def close(self) -> None:
+        self.link.close()
+        self._wanted.set()
+
+    def _open(self, epoch: int) -> list[str]:
+        self._on_event(StreamChanged("market", True, epoch))
+        return [_encode({"type": "market", "assets_ids": list(self._tokens), "custom_feature_enabled": True})]
+
+    def _down(self, epoch: int, reason: str) -> None:
+        self._on_event(StreamChanged("market", False, epoch, reason))
+
+    def _data(self, raw: bytes) -> None:
+        bad = self.decoder.bad
+        messages = self.decoder.decode(raw)
+        if self.decoder.bad != bad:
+            logger.warning("market frame that cannot be read ({} so far): {}", self.decoder.bad, self.decoder.problem)
+            self.link.restart("a frame that cannot be read")
+        if not messages:
+            return
+        if self._clock is not None and self._clock.simulated:
+            stamp = str(messages[-1].timestamp)
+            if stamp.isdigit():
+                self._clock.seen(int(stamp))
+        self._on_frame(raw, messages)
+        if self._on_resolved is not None:
+            for message in messages:
+                if message.event_type == "market_resolved":
+                    self._on_resolved(message)
+
+
+class UserStream:
+    """The key's own orders and trades, in every market.
+
+    An event that cannot be read is never dropped in silence: it is logged and told as a loss of continuity, after which
+    the account is swept.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        *,
+        on_event: OnEvent,
+        on_frame: Callable[[bytes], None] | None = None,
+        clock: VenueClock | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        """``on_frame``: gets each raw frame, for recordings (it holds the API key's id, not its secrets)."""
+        self.bad = 0
+        self._credentials = credentials
+        self._on_event = on_event
+        self._on_frame = on_frame
+        self.link = Link(
+            "user", url, on_open=self._open, on_data=self._data, on_down=self._down, clock=clock,
+            pace=pace or USER_PACE, ping=PING, is_pong=_is_pong, expects_data=lambda: False,
+        )
+
+    async def run(self) -> None:
+        await self.link.run()
+
+    def close(self) -> None:
+        self.link.close()
+
+    def _open(self, epoch: int) -> list[str]:
+        self._on_event(StreamChanged("user", True, epoch))
+        given = self._credentials
+        auth = {"apiKey": given.key, "secret": given.secret, "passphrase": given.passphrase}
+        return [_encode({"type": "user", "auth": auth})]
+
+    def _down(self, epoch: int, reason: str) -> None:
+        self._on_event(StreamChanged("user", False, epoch, reason))
+
+    def _data(self, raw: bytes) -> None:
+        if self._on_frame is not None:
+            self._on_frame(raw)
+        try:
+            body = msgspec.json.decode(raw)
+        except msgspec.DecodeError as error:
+            self._lost(f"not JSON: {error}")
+            return
+        for data in body if isinstance(body, list) else [body]:
+            self._one(data)
+
+    def _one(self, data: object) -> None:
+        kind = data.get("event_type") if isinstance(data, Mapping) else None
+        try:
+            if isinstance(data, Mapping) and kind == "order":
+                self._on_event(OrderSeen(order_row(data), "stream"))
+            elif isinstance(data, Mapping) and kind == "trade":
+                self._on_event(TradeSeen(trade_row(data), "stream"))
+            else:
+                self._lost(f"an event of unknown kind {kind!r}")
+        except ValueError as error:
+            self._lost(f"an event whose {error}")
+
+    def _lost(self, problem: str) -> None:
+        self.bad += 1
+        logger.error("user stream: {} ({} so far); the account is asked instead", problem, self.bad)
+        self.link.epoch += 1
+        self._on_event(StreamChanged("user", True, self.link.epoch, problem))
+
+
+class PriceStream:
+    """Reference prices: the settlement feeds of the venue, Chainlink spot and its 60 s TWAP.
+
+    ``on_price(feed, symbol, price_e8, stamp_ms)`` with feed ``chainlink`` or ``twap_60``; every connection begins with
+    the ticks of the last two minutes. Ticks may come twice (a backlog overlaps) and out of order.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        symbols: Sequence[str],
+        *,
+        on_price: OnPrice,
+        on_event: OnEvent,
+        on_frame: Callable[[bytes], None] | None = None,
+        clock: VenueClock | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self.bad = 0
+        self.refused: dict[str, str] = {}
+        """Channel or operation → the venue's error code."""
+        self._credentials = credentials
+        self._symbols = [symbol.upper() for symbol in symbols]
+        self._on_price = on_price
+        self._on_event = on_event
+        self._on_frame = on_frame
+        self._clock = clock
+        self._authed = False
+        self._seq: dict[str, int] = {}
+        self._refreshed_at = float("-inf")
+        self._rid = 0
+        self.link = Link(
+            "reference", url, on_open=self._open, on_data=self._data, on_down=self._down, clock=clock, pace=pace,
+            ping=_encode({"op": "ping"}), is_pong=_is_op_pong, expects_data=lambda: bool(self._symbols),
+        )
+
+    async def run(self) -> None:
+        await self.link.run()
+
+    def close(self) -> None:
+        self.link.close()
+
+    def refresh(self) -> bool:
+        """Ask for the last two minutes of every feed again; False when not connected, or asked a moment ago."""
+        now = asyncio.get_running_loop().time()
+        if not self._authed or now - self._refreshed_at < REFRESH_S:
+            return False
+        self._refreshed_at = now
+        self.link.send(self._request("unsubscribe"))
+        self.link.send(self._request("subscribe"))
+        return True
+
+    def _open(self, epoch: int) -> list[str]:
+        self._authed = False
+        self._seq.clear()
+        given = self._credentials
+        auth = {"apiKey": given.key, "secret": given.secret, "passphrase": given.passphrase}
+        return [_encode({"op": "auth", "rid": self._next_rid(), "auth": auth})]
+
+    def _next_rid(self) -> str:
+        self._rid += 1
+        return str(self._rid)
+
+    def _request(self, op: str) -> str:
+        items: list[dict[str, object]] = []
+        for symbol in self._symbols:
+            name = f"{symbol.lower()}usd"
+            items.append({"channel": "price.crypto.twap", "filter": {"symbol": name, "window_seconds": 60}})
+            items.append({"channel": "price.crypto", "filter": {"symbol": name, "provider": "chainlink"}})
+        return _encode({"op": op, "rid": self._next_rid(), "subscriptions": items})
+
+    def _down(self, epoch: int, reason: str) -> None:
+        if self._authed:
+            self._authed = False
+            self._on_event(StreamChanged("reference", False, epoch, reason))
+
+    def _data(self, raw: bytes) -> None:
+        try:
+            body = msgspec.json.decode(raw)
+            for data in body if isinstance(body, list) else [body]:
+                self._one(raw, data)
+        except (ValueError, TypeError, AttributeError) as error:
+            # msgspec's errors are ValueErrors; the others are a shape that is not the venue's.
+            self.bad += 1
+            logger.warning("price frame that cannot be read ({} so far): {}", self.bad, error)
+
+    def _one(self, raw: bytes, data: Mapping[str, Any]) -> None:
+        match data.get("op"):
+            case None:
+                if self._on_frame is not None:
+                    self._on_frame(raw)
+                self._prices(data)
+            case "authed":
+                self._authed = True
+                self._on_event(StreamChanged("reference", True, self.link.epoch))
+                self.link.send(self._request("subscribe"))
+            case "error":
+                self._refused(str(data.get("code")), str(data.get("channel") or "auth"))
+            case _:
+                return
+
+    def _refused(self, code: str, channel: str) -> None:
+        if self.refused.get(channel) != code:
+            logger.warning("price stream: {} refused ({})", channel, code)
+        self.refused[channel] = code
+        if code.startswith("auth"):
+            self.link.restart(f"not authenticated: {code}")
+
+    def _prices(self, data: Mapping[str, Any]) -> None:
+        channel = str(data.get("channel"))
+        feed = FEEDS.get(channel)
+        payload = data.get("payload")
+        if feed is None or not isinstance(payload, Mapping):
+            return
+        self._count(channel, data)
+        symbol = symbol_of(str(payload.get("symbol")))
+        points = payload.get("data") if data.get("snapshot") else [payload]
+        for point in points or ():
+            self._point(feed, symbol, point)
+        if self._clock is not None and isinstance(data.get("ts"), int):
+            self._clock.seen(data["ts"])
+
+    def _point(self, feed: str, symbol: str, point: Mapping[str, Any]) -> None:
+        price = exact_e8(str(point.get("full_accuracy_value") or ""), float(point.get("value") or 0.0))
+        if price > 0:
+            self._on_price(feed, symbol, price, int(point["timestamp"]))
+
+    def _count(self, channel: str, data: Mapping[str, Any]) -> None:
+        """Sequence numbers tell of lost frames; a fresh backlog brings them back."""
+        seq = data.get("seq")
+        if not isinstance(seq, int):
+            return
+        last = self._seq.get(channel)
+        self._seq[channel] = seq
+        if data.get("dropped") or (last is not None and seq > last + 1):
+            logger.debug("price stream lost frames on {} before {}", channel, seq)
+            self.refresh()
+
+
+def _is_pong(raw: bytes) -> bool:
+    return raw == PONG
+
+
+def _is_op_pong(raw: bytes) -> bool:
+    return raw.startswith(b'{"op":"pong"')
