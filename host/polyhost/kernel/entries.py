@@ -27,7 +27,7 @@ LAST_ORDER_MS = 2_000
 ENTRY_PURPOSES = (Purpose.ENTRY, Purpose.SCALE_IN, Purpose.HEDGE)
 
 
-class Refusal(Exception):
+class EntryRefused(Exception):  # noqa: N818 a decision, not a fault
     """The first gate that refused a candidate."""
 
     def __init__(self, gate: str, text: str) -> None:
@@ -73,7 +73,7 @@ class Entries:
             self._may_trade(entry, data, event)
             self._may_enter(entry, wish, candidate)
             self._order(entry, data, event, candidate, wish)
-        except Refusal as refusal:
+        except EntryRefused as refusal:
             return refusal.gate
         return ""
 
@@ -96,34 +96,34 @@ class Entries:
     def _may_trade(self, entry: MarketState, data: MarketData, event: Evaluated) -> None:
         core = self.core
         for name, reason in self.blocks():
-            raise Refusal(name, reason)
+            raise EntryRefused(name, reason)
         market = entry.market
         if not entry.accepting or core.now > market.end - LAST_ORDER_MS:
-            raise Refusal("market_closed", "the market takes no more orders")
+            raise EntryRefused("market_closed", "the market takes no more orders")
         if market.start is not None and core.now < market.start:
-            raise Refusal("not_open", "the window has not begun")
+            raise EntryRefused("not_open", "the window has not begun")
         if event.state_rev != entry.rev:
-            raise Refusal("stale_answer", "orders or positions changed since the view")
+            raise EntryRefused("stale_answer", "orders or positions changed since the view")
         book = data.book
         if not book.ready or book.epoch != event.book_epoch:
-            raise Refusal("book_lost", "the book's continuity was lost since the view")
+            raise EntryRefused("book_lost", "the book's continuity was lost since the view")
         if book.crossed:
-            raise Refusal("book_crossed", "the book is crossed")
+            raise EntryRefused("book_crossed", "the book is crossed")
         if core.now - book.changed_at > core.settings.safety.book_age_ms_max:
-            raise Refusal("book_old", f"the book is {core.now - book.changed_at} ms old")
+            raise EntryRefused("book_old", f"the book is {core.now - book.changed_at} ms old")
 
     def _may_enter(self, entry: MarketState, wish: Enter, candidate: Candidate) -> None:
         if wish.purpose not in ENTRY_PURPOSES:
-            raise Refusal("purpose", f"{wish.purpose.value} is no purpose of an entry")
+            raise EntryRefused("purpose", f"{wish.purpose.value} is no purpose of an entry")
         for plugin, reason in candidate.vetoes:
-            raise Refusal("veto", f"{plugin}: {reason}")
+            raise EntryRefused("veto", f"{plugin}: {reason}")
         condition_id = entry.market.condition_id
         if wish.purpose is Purpose.ENTRY:
             refusal = entry_slot_refusal(self.core.state, condition_id, wish.side)
         else:
             refusal = self._slot_refusal(condition_id, wish)
         if refusal:
-            raise Refusal("slot", refusal)
+            raise EntryRefused("slot", refusal)
 
     def _slot_refusal(self, condition_id: str, wish: Enter) -> str:
         state = self.core.state
@@ -146,15 +146,15 @@ class Entries:
         price = safe_price(Action.BUY, wish.price_max, market.tick)
         bid, ask = data.book.best(wish.side)
         if not order_type.rests and (ask >= ONE or ask > price):
-            raise Refusal("price", f"the ask {price_text(ask)} is above the worst price {price_text(price)}")
+            raise EntryRefused("price", f"the ask {price_text(ask)} is above the worst price {price_text(price)}")
         stake, limited = self._stake(market, candidate, wish)
         step = LOT if order_type.rests else market_step(Action.BUY, price)
         size = affordable(stake, price, step, market)
         why_small = f"stake {money_text(stake)}" + (f" ({limited})" if limited else "")
         if size < market.min_size:
-            raise Refusal("minimum", f"{size_text(size)} shares for {why_small} is below the minimum")
+            raise EntryRefused("minimum", f"{size_text(size)} shares for {why_small} is below the minimum")
         if notional(size, price) < market.min_value:
-            raise Refusal("minimum_value", f"{why_small} is below the venue's minimum value")
+            raise EntryRefused("minimum_value", f"{why_small} is below the venue's minimum value")
         slot = Slot(market.condition_id, wish.side, wish.purpose, wish.key)
         draft = OrderDraft(
             self.flow.next_ref(), market.token(wish.side), Action.BUY, order_type, price, size, market.tick,
@@ -179,17 +179,17 @@ class Entries:
         core = self.core
         stakes = [amount for amount in (candidate.stake, wish.stake) if amount is not None]
         if not stakes:
-            raise Refusal("size", "no plugin sized the entry")
+            raise EntryRefused("size", "no plugin sized the entry")
         stake = min(stakes)
         if not core.balance_fresh():
             core.command(QueryBalance())
-            raise Refusal("balance_age", "the balance is too old; it was asked for and the market is evaluated again")
+            raise EntryRefused("balance_age", "the balance is too old; it was asked for")
         limited = ""
         for name, room in self._rooms(market):
             if room < stake:
                 stake, limited = room, name
         if stake <= 0:
-            raise Refusal(limited or "size", f"nothing left of {limited or 'the stake'}")
+            raise EntryRefused(limited or "size", f"nothing left of {limited or 'the stake'}")
         return stake, limited
 
     def _rooms(self, market: Market) -> Iterator[tuple[str, Micros]]:

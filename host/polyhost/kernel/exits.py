@@ -1,7 +1,7 @@
 """Leaving positions: standing targets become resting orders, urgent exits become sales at market (rules T).
 
-A plugin says what should be; this part compares it with what is and takes one step at a time. Sizes always come from the
-ledger at the moment of the command, truncated, never from money.
+A plugin says what should be; this part compares it with what is and takes one step at a time. Sizes always come from
+the ledger at the moment of the command, truncated, never from money.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ RETRY_MS: Final = 250
 """T8: a market sale that matched partly or not at all is tried again after this, wall ms."""
 REFUSAL_WAITS_MS: Final = (1_000, 2_000, 3_000, 5_000, 5_000, 5_000)
 """ORD-19: waits after a refusal for balance ("not visible yet"), wall ms; then the last one for good."""
+BALANCE_CODES: Final = frozenset({"balance", "allowance", "funds", "funds_active"})
+"""Refusals that may mean "not yet": the venue's balance cache lags settlement."""
 REPLACE_EVERY_MS: Final = 1_000
 """T7: at most one replacement a slot in this time, wall ms."""
 RESTING_MAX: Final = 2
@@ -306,7 +308,7 @@ class Exits:
         """A sell was refused: for balance it is *not yet* (ORD-19), for a FAK without match simply again."""
         plan = self.core.data[order.slot.condition_id].exit(order.slot.side)
         plan.sell_failed = True
-        if code in ("not_enough_balance", "not_enough_allowance"):
+        if code in BALANCE_CODES:
             wait = REFUSAL_WAITS_MS[min(plan.refusals, len(REFUSAL_WAITS_MS) - 1)]
             plan.refusals += 1
             self.core.command(QueryTokenBalance(order.draft.token_id))

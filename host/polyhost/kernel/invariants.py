@@ -100,9 +100,9 @@ def _positions_have_obligations(state: State) -> bool:
     """Every open position of an undecided market is closed by a deadline or declared held."""
     for key, position in state.positions.items():
         market = state.markets.get(position.condition_id)
-        if position.size > 0 and market is not None and not market.settled and not position.held:
-            if key not in state.obligations:
-                return False
+        undecided = market is not None and not market.settled
+        if position.size > 0 and undecided and not position.held and key not in state.obligations:
+            return False
     return True
 
 
