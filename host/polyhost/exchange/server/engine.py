@@ -1,0 +1,379 @@
+"""The world behind the wire: requests in, outputs out to whoever waits or listens, market time governed, state durable.
+
+Single-threaded: everything here runs on the server's event loop and nothing in it blocks but the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter, time_ns
+from typing import Any, Final, TypeVar
+
+from loguru import logger
+
+from polyhost.exchange import api
+from polyhost.exchange.server.binance import BinanceHub
+from polyhost.exchange.server.books import WireBook
+from polyhost.exchange.server.catalogue import Resolution, outcome_of
+from polyhost.exchange.server.clock import MarketClock
+from polyhost.exchange.server.heartbeats import Heartbeats
+from polyhost.exchange.server.keys import Credentials, Keyring
+from polyhost.exchange.server.market_hub import MarketHub
+from polyhost.exchange.server.price_hub import LiveHub, TopicHub
+from polyhost.exchange.server.settings import ServerSettings
+from polyhost.exchange.server.sockets import Crowd
+from polyhost.exchange.server.store import (
+    SAVE_EVERY_S,
+    Asked,
+    Entry,
+    KeyGone,
+    KeyMade,
+    Reached,
+    StateError,
+    Store,
+    asked,
+    request_of,
+)
+from polyhost.exchange.server.user_hub import UserHub
+from polyhost.exchange.world import World
+from polyhost.model.market import Market
+from polyhost.model.times import MarketMs, WallMs
+
+STEP_S: Final = 0.01
+"""Most wall time one step of the world may take before the sockets get their turn."""
+LAG_MARKET_MS: Final = 500
+"""A client may lag behind by about this much market time before time waits for it …"""
+LAG_S_MIN: Final = 0.01
+"""… but is always given this much wall time."""
+PAUSE_S_MIN: Final = 0.001
+PAUSE_S_MAX: Final = 0.02
+BEGIN_ID: Final = 1
+
+Reply = TypeVar("Reply", bound=api.Output)
+
+
+def wall_ms() -> WallMs:
+    return WallMs(time_ns() // 1_000_000)
+
+
+class Engine:
+    """One running exchange."""
+
+    def __init__(self, settings: ServerSettings, seed: int, speed: float, state: Path | None) -> None:
+        """Start a new world, or go on with the one in ``state``. Raises StateError or ValueError (speed)."""
+        self.settings = settings
+        self.seed = seed
+        self.ring = Keyring(seed)
+        self.store = Store(state)
+        self.crowd = Crowd()
+        self.heartbeats = Heartbeats()
+        self.clients: Callable[[], int] = lambda: 0
+        """How many connections are open; the server sets it."""
+        self.handling = 0
+        """Requests being worked on, those that wait for their taker delay not counted."""
+        self._next_id = BEGIN_ID
+        self._waiting: dict[int, asyncio.Future[api.Output]] = {}
+        self._idents: dict[str, int] = {}
+        self._by_ident: list[str] = []
+        self.books: dict[str, WireBook] = {}
+        stored = self.store.load()
+        if stored is None:
+            now = MarketMs(wall_ms())
+            self.world = World(settings.world, seed, now)
+            self.world.advance(now)
+        else:
+            now = self._restore(*stored)
+        self.clock = MarketClock(now, speed)
+        self._build_hubs()
+        self.save()
+
+    def _build_hubs(self) -> None:
+        symbols = frozenset(self.settings.world.symbols)
+        for market in self.world.listing(None):
+            self._know(market)
+        self.market_hub = MarketHub(self.books)
+        self.user_hub = UserHub(self.ring, self.label)
+        self.live_hub = LiveHub(self.ring, self.world.recent_prices, symbols)
+        self.topic_hub = TopicHub(self.world.recent_prices, symbols)
+        self.binance_hub = BinanceHub()
+
+    # --- durable state ------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write a snapshot, if the exchange keeps state."""
+        if self.store.path is None:
+            return
+        self.store.save({
+            "seed": self.seed,
+            "now": self.clock.now,
+            "next_id": self._next_id,
+            "keys": self.ring.save(),
+            "markets": self._by_ident,
+            "world": self.world.save(),
+        })
+
+    def _restore(self, data: dict[str, Any], entries: list[Entry]) -> MarketMs:
+        """Go on where the state ended: the snapshot, then everything logged after it. Gives the market time reached."""
+        if data["seed"] != self.seed:
+            raise StateError(f"{self.store.path} belongs to seed {data['seed']}, not {self.seed}")
+        self.ring.restore(data["keys"])
+        self._next_id = data["next_id"]
+        self._by_ident = data["markets"]
+        self._idents = {condition: number for number, condition in enumerate(self._by_ident, 1)}
+        try:
+            self.world = World.load(self.settings.world, data["world"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateError(f"{self.store.path}: {error}") from error
+        now = MarketMs(data["now"])
+        for entry in entries:
+            now = self._again(entry, now)
+        logger.info("exchange state restored", file=str(self.store.path), entries=len(entries), market_ms=now)
+        return now
+
+    def _again(self, entry: Entry, now: MarketMs) -> MarketMs:
+        match entry:
+            case Asked():
+                request = request_of(entry)
+                self._next_id = max(self._next_id, request.request_id + 1)
+                self.world.advance(MarketMs(entry.at))
+                self.world.handle(request, MarketMs(entry.at))
+                return MarketMs(entry.at)
+            case Reached():
+                self.world.advance(MarketMs(entry.at))
+                return MarketMs(entry.at)
+            case KeyMade():
+                self.world.advance(MarketMs(entry.at))
+                self._admit(entry.address, entry.nonce)
+                return MarketMs(entry.at)
+            case KeyGone():
+                known = self.ring.get(entry.api_key)
+                if known is not None:
+                    self.ring.delete(known)
+                return now
+            case _:
+                raise StateError(f"{self.store.log_path}: unexpected entry {entry!r}")
+
+    # --- keys and accounts --------------------------------------------------------------------------------------------
+
+    def create_key(self, address: str, nonce: int) -> Credentials:
+        """An API key for a wallet that proved itself; its account is opened with the first. Raises KeyRefused."""
+        self.ring.check_free(address, nonce)
+        self.store.append(KeyMade(self.clock.now, address, nonce))
+        return self._admit(address, nonce)
+
+    def _admit(self, address: str, nonce: int) -> Credentials:
+        if not self.world.exchange.has_account(address):
+            self.world.exchange.open_account(address, self.settings.cash)
+        return self.ring.create(address, nonce)
+
+    def delete_key(self, credentials: Credentials) -> None:
+        self.store.append(KeyGone(self.clock.now, credentials.api_key))
+        self.ring.delete(credentials)
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    async def ask(self, kind: type[Reply], build: Callable[[int], api.Request]) -> Reply:
+        """Hand a request to the core and wait for its answer of this kind (through the taker delay, if there is one).
+
+        ``build`` makes the request from its id. Market time goes on while this waits.
+        """
+        request = build(self._next_id)
+        self._next_id += 1
+        entry = asked(request, self.clock.now)
+        if entry is not None:
+            self.store.append(entry)
+        waiting: asyncio.Future[api.Output] = asyncio.get_running_loop().create_future()
+        self._waiting[request.request_id] = waiting
+        try:
+            self._give_out(self.world.handle(request, self.clock.now), self.clock.now)
+            if not waiting.done():
+                with self.released():
+                    await waiting
+        finally:
+            del self._waiting[request.request_id]
+        reply = waiting.result()
+        assert isinstance(reply, kind), reply
+        return reply
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Inside ``busy``: market time goes on while the body waits for it."""
+        self.handling -= 1
+        try:
+            yield
+        finally:
+            self.handling += 1
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Market time waits while the body runs."""
+        self.handling += 1
+        try:
+            yield
+        finally:
+            self.handling -= 1
+
+    def _cancel_silent(self) -> None:
+        """Cancel all orders of every key whose heartbeats stopped."""
+        for api_key in self.heartbeats.silent(wall_ms()):
+            logger.info("heartbeats stopped: all orders of the key are cancelled")
+            request = api.CancelOrders(self._next_id, api_key)
+            self._next_id += 1
+            entry = asked(request, self.clock.now)
+            assert entry is not None
+            self.store.append(entry)
+            self._give_out(self.world.handle(request, self.clock.now), self.clock.now)
+
+    # --- outputs ------------------------------------------------------------------------------------------------------
+
+    def _give_out(self, outputs: list[api.Output], now: MarketMs) -> None:
+        for output in outputs:
+            match output:
+                case api.BookChanged():
+                    book = self.books[output.token_id]
+                    book.change(output, now)
+                    self.market_hub.book_changed(book, output.token_id, output.changes, now)
+                case api.BookSnapshot():
+                    book = self.books[output.token_id]
+                    book.replace(output, now)
+                    self.market_hub.book_told(book, output.token_id)
+                case api.Printed():
+                    self.books[output.token_id].last[output.token_id] = output.price
+                    self.market_hub.printed(output, now)
+                case api.PriceTick():
+                    self.live_hub.price(output, now)
+                    self.topic_hub.price(output, now)
+                    self.binance_hub.price(output, now)
+                case api.CandleTick():
+                    self.binance_hub.candle(output, now)
+                case api.UserOrder():
+                    self._before_telling(output.owner, now)
+                    self.user_hub.order(output, now)
+                case api.UserTrade():
+                    self._before_telling(output.owner, now)
+                    self.user_hub.trade(output, now)
+                case api.TickChanged():
+                    self.books[output.token_id].tick = output.new
+                    self.market_hub.tick_changed(output, now)
+                case api.MarketOpened():
+                    ident = self._know(output.market)
+                    self.market_hub.market_opened(output.market, ident, now)
+                case api.MarketEnded():
+                    self._refresh(output.condition_id)
+                case api.MarketDecided():
+                    self._decided(output, now)
+                case _:
+                    self._answer(output, now)
+
+    def _before_telling(self, owner: str, now: MarketMs) -> None:
+        if self.ring.get(owner) is not None:
+            self.store.mark(now)
+
+    def _answer(self, output: api.Output, now: MarketMs) -> None:
+        """Replies; nobody waits for one whose client left, or that was asked before a restart."""
+        waiting = self._waiting.get(getattr(output, "request_id", 0))
+        if waiting is not None and not waiting.done():
+            self.store.mark(now)
+            waiting.set_result(output)
+
+    def _decided(self, decided: api.MarketDecided, now: MarketMs) -> None:
+        market = self._refresh(decided.condition_id)
+        self.market_hub.market_decided(market, self._idents[decided.condition_id], decided, now)
+
+    # --- the catalogue ------------------------------------------------------------------------------------------------
+
+    def _know(self, market: Market) -> int:
+        """Take a new market in; gives its numeric id."""
+        ident = self._idents.get(market.condition_id)
+        if ident is None:
+            self._by_ident.append(market.condition_id)
+            ident = self._idents[market.condition_id] = len(self._by_ident)
+        book = WireBook(market, self.clock.now)
+        book.replace(self.world.exchange.snapshot(market.up), self.clock.now)
+        self.books[market.up] = self.books[market.down] = book
+        self._forget_old()
+        return ident
+
+    def _forget_old(self) -> None:
+        """Drop the books of markets that the world has forgotten."""
+        for token in [token for token in self.books if self.world.market_by_token(token) is None]:
+            del self.books[token]
+
+    def _refresh(self, condition_id: str) -> Market:
+        """The market as it stands now, for the wire book too."""
+        market = self.world.market_by_condition(condition_id)
+        assert market is not None, condition_id
+        self.books[market.up].market = market
+        return market
+
+    def ident(self, market: Market) -> int:
+        return self._idents[market.condition_id]
+
+    def market_by_ident(self, text: str) -> Market | None:
+        """The market with this numeric id."""
+        if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= len(self._by_ident):
+            return None
+        return self.world.market_by_condition(self._by_ident[int(text) - 1])
+
+    def resolution(self, market: Market) -> Resolution:
+        return self.world.resolution(market.condition_id)
+
+    def label(self, condition_id: str, token_id: str) -> str:
+        """The outcome's label of a token."""
+        market = self.world.market_by_condition(condition_id)
+        return "" if market is None else outcome_of(market, token_id)
+
+    # --- market time --------------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> bool:
+        """True while market time waits for a request or a client."""
+        return self.handling > 0 or self.crowd.holds(max(LAG_S_MIN, LAG_MARKET_MS / 1_000 / self.clock.speed))
+
+    def step(self, limit: MarketMs) -> None:
+        """Let the world go on to ``limit``, or as far as ``STEP_S`` of work and the clients' queues allow."""
+        began = perf_counter()
+        if self.world.next_due <= limit:
+            for at, outputs in self.world.instants(limit):
+                self.clock.reached(at)
+                self._give_out(outputs, at)
+                if perf_counter() - began > STEP_S or self.held:
+                    self.clock.stopped_at(at)
+                    return
+        self.clock.reached(limit)
+
+    async def run(self, free_running: bool) -> None:
+        """Drive market time until cancelled. With nobody connected it stands still, unless ``free_running``."""
+        last = saved = perf_counter()
+        while True:
+            await asyncio.sleep(self._pause())
+            now = perf_counter()
+            elapsed_us, last = int((now - last) * 1_000_000), now
+            self.crowd.check()
+            self._cancel_silent()
+            if not free_running and not self.clients():
+                self.clock.paused()
+            else:
+                limit = self.clock.grant(elapsed_us, wall_ms(), self.held)
+                if limit > self.clock.now:
+                    self.step(limit)
+            if now - saved > SAVE_EVERY_S:
+                saved = now
+                self.save()
+
+    def _pause(self) -> float:
+        """Wall seconds to the next thing that is due, within what the loop can tell apart."""
+        due_s = (self.world.next_due - self.clock.now) / 1_000 / self.clock.speed
+        return min(max(due_s, PAUSE_S_MIN), PAUSE_S_MAX)
+
+    def stop(self) -> None:
+        """Close sockets and keep the state."""
+        self.crowd.close()
+        for waiting in self._waiting.values():
+            waiting.cancel()
+        self.save()
+        self.store.close()
+        logger.info("exchange stopped", market_ms=self.clock.now, effective=f"{self.clock.effective:.2f}")

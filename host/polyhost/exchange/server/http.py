@@ -1,0 +1,121 @@
+"""What every HTTP handler shares: answers, the venue's error bodies, who is asking, and the sim-time header."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from polyhost.exchange.server.books import WireBook
+from polyhost.exchange.server.engine import Engine, wall_ms
+from polyhost.exchange.server.jsons import encode
+from polyhost.exchange.server.keys import Credentials, KeyRefused, Unauthorized, prove_key
+from polyhost.exchange.server.orders import OrderRefused
+from polyhost.model.market import Market, normal_token
+
+ENGINE: Final = web.AppKey("engine", Engine)
+SIM_TIME: Final = "X-Sim-Time"
+NO_BOOK: Final = "No orderbook exists for the requested token id"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpError(Exception):
+    """A refusal: its status and the venue's text."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+def answer(body: Any, status: int = 200) -> web.Response:
+    """A JSON answer."""
+    return web.Response(body=encode(body), status=status, content_type="application/json")
+
+
+def raw_answer(body: bytes) -> web.Response:
+    """An answer that is JSON already."""
+    return web.Response(body=body, content_type="application/json")
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refusals as the venue writes them: ``{"error": text}``."""
+    try:
+        return await handler(request)
+    except HttpError as error:
+        return answer({"error": error.text}, error.status)
+    except (OrderRefused, KeyRefused) as error:
+        return answer({"error": str(error)}, 400)
+    except Unauthorized as error:
+        return answer({"error": str(error)}, 401)
+    except web.HTTPException as error:
+        return answer({"error": error.reason}, error.status)
+
+
+@web.middleware
+async def busy(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Market time waits while a request is handled; websockets are no requests."""
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        return await handler(request)
+    with request.app[ENGINE].busy():
+        return await handler(request)
+
+
+async def stamp(request: web.Request, response: web.StreamResponse) -> None:
+    """Every answer, the handshake of a websocket included, says what time it is at the exchange."""
+    response.headers[SIM_TIME] = request.app[ENGINE].clock.header
+
+
+async def credentials(request: web.Request) -> Credentials:
+    """The API key that signed this request (L2). Raises Unauthorized."""
+    engine = request.app[ENGINE]
+    body = await request.read()
+    return prove_key(
+        engine.ring,
+        request.headers,
+        request.method,
+        request.rel_url.raw_path,
+        body,
+        wall_ms() // 1_000,
+        engine.clock.now // 1_000,
+    )
+
+
+async def json_body(request: web.Request) -> Any:
+    """The body as JSON. Raises HttpError 400."""
+    try:
+        return msgspec.json.decode(await request.read())
+    except msgspec.DecodeError as error:
+        raise HttpError(400, "Invalid payload") from error
+
+
+def query_int(request: web.Request, name: str, default: int) -> int:
+    """A whole number from the query. Raises HttpError 400 for anything else."""
+    text = request.query.get(name, "")
+    if not text:
+        return default
+    try:
+        return int(float(text))
+    except (ValueError, OverflowError) as error:
+        raise HttpError(400, f"Invalid {name}") from error
+
+
+def market_of_token(engine: Engine, text: str) -> tuple[str, Market]:
+    """The token in its one spelling, and its market. Raises HttpError 404."""
+    token = normal_token(text)
+    market = engine.world.market_by_token(token)
+    if market is None:
+        raise HttpError(404, NO_BOOK)
+    return token, market
+
+
+def open_book(engine: Engine, text: str) -> tuple[str, WireBook]:
+    """The token and the book of a market that is not resolved. Raises HttpError 404."""
+    token, market = market_of_token(engine, text)
+    if engine.resolution(market) is not None:
+        raise HttpError(404, NO_BOOK)
+    return token, engine.books[token]

@@ -1,0 +1,165 @@
+"""The exchange's durable state: a snapshot file, and beside it a log of everything that changed it since.
+
+What a client is told was logged before: each request (with the market time at which it was handled) is written before
+it is handled, each instant that told a key something before it is told. The world is deterministic, so snapshot and log
+give the same orders, trades and balances again. Writes reach the operating system before the client hears: a kill of
+the process loses nothing; a power cut may lose what was logged since the last snapshot (snapshots are fsynced, every
+``SAVE_EVERY_S`` and at the end).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from polyhost.exchange import api
+
+VERSION: Final = 1
+SAVE_EVERY_S: Final = 5.0
+"""Wall seconds between snapshots."""
+
+
+class StateError(ValueError):
+    """The state file cannot be used; the text names the file and why."""
+
+
+class Began(msgspec.Struct, frozen=True, tag="began"):
+    """First line of a log: the snapshot it continues."""
+
+    generation: int
+
+
+class Asked(msgspec.Struct, frozen=True, tag="asked"):
+    """A request about to be handled."""
+
+    at: int
+    kind: str
+    request: dict[str, Any]
+
+
+class Reached(msgspec.Struct, frozen=True, tag="reached"):
+    """Market time went this far before anyone was told."""
+
+    at: int
+
+
+class KeyMade(msgspec.Struct, frozen=True, tag="key_made"):
+    """An API key was created, and the account opened if it was the first."""
+
+    at: int
+    address: str
+    nonce: int
+
+
+class KeyGone(msgspec.Struct, frozen=True, tag="key_gone"):
+    at: int
+    api_key: str
+
+
+Entry: TypeAlias = Began | Asked | Reached | KeyMade | KeyGone
+_DECODER: Final = msgspec.json.Decoder(Entry)
+_LOGGED: Final[dict[str, type[api.PostOrder | api.CancelOrders | api.Merge | api.Redeem]]] = {
+    kind.__name__: kind for kind in (api.PostOrder, api.CancelOrders, api.Merge, api.Redeem)
+}
+"""Requests that change anything."""
+
+
+def asked(request: api.Request, at: int) -> Asked | None:
+    """The entry for a request; None for one that changes nothing."""
+    kind = type(request).__name__
+    return Asked(at, kind, msgspec.to_builtins(request)) if kind in _LOGGED else None
+
+
+def request_of(entry: Asked) -> api.Request:
+    """The request in an entry. Raises StateError for a kind this version does not know."""
+    kind = _LOGGED.get(entry.kind)
+    if kind is None:
+        raise StateError(f"unknown request {entry.kind!r} in the log")
+    return msgspec.convert(entry.request, kind)
+
+
+class Store:
+    """A state file with its log; without a path everything here does nothing."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.generation = 0
+        self._log: int | None = None
+        self._last_mark = -1
+
+    @property
+    def log_path(self) -> Path:
+        assert self.path is not None
+        return self.path.with_name(self.path.name + ".log")
+
+    def load(self) -> tuple[dict[str, Any], list[Entry]] | None:
+        """The snapshot and what came after it; None when there is no state yet. Raises StateError."""
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            data = msgspec.json.decode(self.path.read_bytes(), type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise StateError(f"{self.path} is no state of an exchange: {error}") from error
+        if data.get("version") != VERSION:
+            raise StateError(f"{self.path} has state version {data.get('version')!r}, this exchange writes {VERSION}")
+        self.generation = data["generation"]
+        return data, self._read_log()
+
+    def _read_log(self) -> list[Entry]:
+        if not self.log_path.exists():
+            return []
+        entries: list[Entry] = []
+        lines = self.log_path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, 1):
+            if not line:
+                continue
+            try:
+                entries.append(_DECODER.decode(line))
+            except msgspec.DecodeError as error:
+                if number == len(lines):  # no newline follows: the kill came in the middle of this write
+                    break
+                raise StateError(f"{self.log_path}: line {number} is broken: {error}") from error
+        if not entries or not isinstance(entries[0], Began) or entries[0].generation != self.generation:
+            return []  # the log of an older snapshot: all of it is in this one
+        return entries[1:]
+
+    def append(self, entry: Entry) -> None:
+        """Write an entry; it is the operating system's when this returns."""
+        if self._log is not None:
+            os.write(self._log, msgspec.json.encode(entry) + b"\n")
+
+    def mark(self, at: int) -> None:
+        """Market time reached ``at``, and someone is about to be told."""
+        if at > self._last_mark:
+            self._last_mark = at
+            self.append(Reached(at))
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Replace the snapshot atomically and begin a new log."""
+        if self.path is None:
+            return
+        self.generation += 1
+        body = msgspec.json.encode({"version": VERSION, "generation": self.generation, **data})
+        _replace(self.path, body)
+        self.close()
+        _replace(self.log_path, msgspec.json.encode(Began(self.generation)) + b"\n")
+        self._log = os.open(self.log_path, os.O_WRONLY | os.O_APPEND)
+
+    def close(self) -> None:
+        if self._log is not None:
+            os.close(self._log)
+            self._log = None
+
+
+def _replace(path: Path, body: bytes) -> None:
+    """Write a file so that it is the old one or the new one, whole, whatever happens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
