@@ -358,6 +358,47 @@ def measure_chainlink(path: Path) -> PriceFigures:
     return figures
 
 
+def measure_simulated(seed: int, hours: float, duration_s: int, density: float) -> dict[str, float]:
+    """The same figures of a simulated world: BTC windows of one duration, over ``hours`` of market time.
+
+    Books are taken at every instant that changed them, as the venue's frames are, and once in a while in full.
+    """
+    from polyhost.exchange.api import BookChanged, PriceTick, Printed
+    from polyhost.exchange.world import World, WorldSettings
+    from polyhost.model.times import MarketMs
+
+    start = MarketMs(1_795_219_200_000)
+    world = World(WorldSettings(symbols=("BTC",), density=density), seed, start)
+    books, trades, prices = BookFigures(), TradeFigures(), PriceFigures()
+    seen: set[int] = set()
+    for at, outputs in world.instants(MarketMs(start + int(hours * 3_600_000))):
+        touched: dict[str, None] = {}
+        for output in outputs:
+            if isinstance(output, BookChanged):
+                touched[output.condition_id] = None
+            elif isinstance(output, Printed):
+                market = world.market_by_condition(output.condition_id)
+                if market is not None and market.duration_s == duration_s and at >= (market.start or 0):
+                    trades.trade(output.condition_id, at, market.end, output.size / 1e6)
+            elif isinstance(output, PriceTick):
+                second = output.stamp // 1_000
+                if output.feed != "binance" or second not in seen:
+                    prices.tick(output.feed, second, output.price)
+                    if output.feed == "binance":
+                        seen.add(second)
+        for condition_id in touched:
+            market = world.market_by_condition(condition_id)
+            if market is None or market.duration_s != duration_s or market.end <= at:
+                continue
+            if market.start is None or at < market.start:
+                continue
+            trades.second(condition_id, at, market.end)
+            book = world.exchange.book(condition_id)
+            bids, asks = sorted(book.bids.items(), reverse=True), sorted(book.asks.items())
+            books.book(condition_id, at, market.end, bids, asks)
+    return {**dict(books.rows()), **dict(trades.rows()), **dict(prices.rows())}
+
+
 def tapes_folder(given: str | None = None) -> Path:
     return Path(given or os.environ.get("POLYHOST_TAPES") or Path(__file__).parents[2].parent / "shared" / "tapes")
 
@@ -379,9 +420,9 @@ def measure_all(folder: Path) -> dict[str, dict[str, float]]:
 def table(found: dict[str, dict[str, float]]) -> str:
     names = list(found)
     rows = list(dict.fromkeys(row for figures in found.values() for row in figures))
-    out = ["figure".ljust(62) + "".join(name.rjust(13) for name in names)]
+    out = ["figure".ljust(62) + "".join(name.rjust(14) for name in names)]
     for row in rows:
-        cells = (f"{found[name][row]:13.4g}" if row in found[name] else "-".rjust(13) for name in names)
+        cells = (f"{found[name][row]:14.4g}" if row in found[name] else "-".rjust(14) for name in names)
         out.append(row.ljust(62) + "".join(cells))
     return "\n".join(out)
 
@@ -389,9 +430,16 @@ def table(found: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tapes", help="folder of the recordings")
+    parser.add_argument("--simulated", action="store_true", help="measure the simulated exchange, too")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--hours", type=float, default=3.0, help="market time to simulate")
+    parser.add_argument("--density", type=float, default=20.0, help="population events a second and symbol")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     options = parser.parse_args()
     found = measure_all(tapes_folder(options.tapes))
+    if options.simulated:
+        for duration_s, name in ((300, "simulated 5m"), (900, "simulated 15m")):
+            found[name] = measure_simulated(options.seed, options.hours, duration_s, options.density)
     print(json.dumps(found) if options.json else table(found))
 
 

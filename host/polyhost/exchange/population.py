@@ -33,7 +33,7 @@ RUNNING_OTHER: Final = 0.25
 NEXT: Final = 0.06
 LATER: Final = 0.02
 PLAIN: Final = 0.04
-TAKER_SHARE: Final = 0.12
+TAKER_SHARE: Final = 0.15
 """Part of the events that are takers: recordings show about 120 level changes and 9 to 22 prints a second."""
 
 # How makers see the world.
@@ -42,13 +42,17 @@ LAG_MS: Final = 350.0
 MOOD_TICKS: Final = 130.0
 MOOD_MEMORY_MS: Final = 20_000.0
 """The consensus is off by a slow error of this deviation (in ticks, at a price of 0.50)."""
-OPINION_TICKS: Final = 55.0
+OPINION_TICKS: Final = 35.0
 """Each maker's own error, at a price of 0.50."""
-HALF_SPREAD: Final = 30.0
+HALF_SPREAD: Final = 14.0
 """Half the distance a maker keeps between his quotes in quiet times, in ticks, at a price of 0.50 …"""
-HALF_SPREAD_MOVE: Final = 0.22
+HALF_SPREAD_MOVE: Final = 0.18
 """… and of the deviation of a second's move of the fair value, which he adds."""
-CLEAN_CHANCE: Final = 0.55
+CONTENT_TICKS: Final = 0.90
+"""A maker leaves the front alone while its midpoint is within this many of the market's ticks of his view …"""
+CONTENT_SPREAD: Final = 2
+"""… and its spread at most this many (half of the seconds on recordings pass without a move)."""
+CLEAN_CHANCE: Final = 0.40
 """How often a maker's requote takes out what stands inside his quotes (always when it would cross them)."""
 STALE_MAX: Final = 8
 """Levels a requote takes out at most."""
@@ -63,15 +67,18 @@ THIN_TO: Final = 0.40
 
 # Sizes in shares.
 PENNY_SIZES: Final = {1: 14_000, 2: 4_000, 3: 3_000, 4: 1_600, 5: 1_300, 6: 950, 7: 900, 8: 1_000, 9: 850, 10: 550}
-"""Median size of a level by its distance in cents from the end of the scale; nearer the middle 400."""
-MIDDLE_SIZE: Final = 400
-RANK_PARTS: Final = (0.50, 0.62, 0.78, 0.90)
+"""Median size of a level by its distance in cents from the end of the scale; nearer the middle ``MIDDLE_SIZE``."""
+MIDDLE_SIZE: Final = 560
+RANK_PARTS: Final = (0.42, 0.50, 0.62, 0.75)
 """The same by rank from the best price: the front is thinner."""
 SURE_SIZE: Final = 9_000
 """Bids at 0.99 and above for the side that has as good as won."""
 LEVEL_SPREAD: Final = 0.62
 FRONT_SPREAD: Final = 0.85
 EXTRA_SIZE: Final = 28.0
+"""Median size of an order that joins a level (level changes of a recording: 5, 25, 200 shares at 10, 50, 90 %) …"""
+EXTRA_DEEP: Final = 3.0
+"""… and how much larger it is behind the front."""
 EXTRA_SPREAD: Final = 1.25
 TAKE_SIZE: Final = 6.7
 TAKE_SPREAD: Final = 1.42
@@ -242,8 +249,11 @@ class Population:
         center = quoted.center
         width = 2 * math.sqrt(max(center * (ONE - center), 0.0)) / ONE
         view = center + width * (quoted.mood + rng.gauss(0.0, OPINION_TICKS))
-        half = width * HALF_SPREAD + HALF_SPREAD_MOVE * min(quoted.move, 600.0)
         tick = market.tick
+        if self._content(book, view, tick):
+            self._refresh(quoted, market, book, rng.random() < 0.5, now, out)
+            return
+        half = width * HALF_SPREAD + HALF_SPREAD_MOVE * min(quoted.move, 600.0)
         bid = math.floor((view - half) / tick) * tick
         ask = max(math.ceil((view + half) / tick) * tick, bid + tick)
         bid, ask = min(bid, ONE - tick), max(ask, tick)
@@ -257,6 +267,12 @@ class Population:
             self._front(quoted, market, book, False, ask, now, out)
             self._front(quoted, market, book, True, bid, now, out)
         self._refresh(quoted, market, book, rng.random() < 0.5, now, out)
+
+    def _content(self, book: Book, view: float, tick: Ticks) -> bool:
+        """The front is near enough to what the maker thinks."""
+        bid, ask = book.best_bid, book.best_ask
+        near = abs(view - (bid + ask) / 2) < CONTENT_TICKS * tick
+        return near and bid > 0 and ask < ONE and ask - bid <= CONTENT_SPREAD * tick
 
     def _clear_asks(self, quoted: Quoted, book: Book, limit: Ticks, now: int, out: list[Output]) -> None:
         """Take the makers' asks at ``limit`` or lower out."""
@@ -345,7 +361,8 @@ class Population:
                 if not thins:
                     self._place(quoted, market, buys, price, cents, now, out)
         else:
-            self._put(quoted, market, buys, price, self._extra_size(rng.gauss(0.0, EXTRA_SPREAD)), now, out)
+            size = EXTRA_SIZE * math.exp(rng.gauss(0.0, EXTRA_SPREAD)) * (EXTRA_DEEP if cents >= len(RANK_PARTS) else 1)
+            self._put(quoted, market, buys, price, _whole_shares(size), now, out)
 
     def _place(
         self, quoted: Quoted, market: Market, buys: bool, price: Ticks, rank: int, now: int, out: list[Output]
@@ -372,9 +389,6 @@ class Population:
         if order_id:
             (quoted.bids if buys else quoted.asks).setdefault(price, []).append(order_id)
         out += outputs
-
-    def _extra_size(self, z: float) -> Micros:
-        return _whole_shares(EXTRA_SIZE * math.exp(z))
 
     # --- takers -------------------------------------------------------------------------------------------------------
 

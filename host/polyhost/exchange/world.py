@@ -77,8 +77,7 @@ class World:
         """UP midpoints by condition id: (unix second of the minute, ticks)."""
         self._now = now
         self._next_minute = now - now % MINUTE + MINUTE
-        self.next_due = int(now)
-        """The next market ms at which something happens by itself."""
+        self._due = int(now)
 
     def _assemble(self, density: float, now: int) -> None:
         settings = self.settings
@@ -88,6 +87,11 @@ class World:
         self.population = Population(self.exchange, self.prices, self.windows, self.seed, density, now)
 
     # --- time ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def next_due(self) -> int:
+        """The next market ms at which something happens by itself."""
+        return min(self._due, self.exchange.next_due)
 
     def advance(self, now: MarketMs) -> list[Output]:
         """Let everything due up to and including ``now`` happen, in time order, and give what came of it.
@@ -126,17 +130,19 @@ class World:
         self._reckon()
 
     def _reckon(self) -> None:
-        """Find the next instant; it lies after the present one, whatever is due."""
-        due = min(self.population.next_due, self.exchange.next_due, self.windows.next_due, self._next_minute)
+        """Find the next instant of everything but the exchange, whose deadlines move with every request."""
+        due = min(self.population.next_due, self.windows.next_due, self._next_minute)
         for prices in self.prices.values():
             due = min(due, prices.next_due)
-        self.next_due = due
+        self._due = due
 
     def handle(self, request: Request, now: MarketMs) -> list[Output]:
-        """What a client asked, at ``now``. What was due before comes first; the reply follows."""
+        """What a client asked, at ``now``. What was due before comes first; the reply follows.
+
+        A gateway in process may talk to ``exchange`` itself, after ``advance`` to the same ``now``.
+        """
         out = self.advance(now)
         out += self.exchange.handle(request, now)
-        self._reckon()
         return out
 
     def thin(self, density: float) -> None:
