@@ -1,0 +1,135 @@
+"""``analysis.db``: what was seen and thought, for studies: evaluations, quotes, marks.
+
+It is no journal: rows are written in batches once a second, the last second may be lost in a crash, old rows are
+pruned, and when it cannot be written the rows are dropped with a word, for trading does not depend on it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from loguru import logger
+from peewee import Model
+
+from polyhost.journal.errors import JournalError
+from polyhost.journal.migrations import ANALYSIS
+from polyhost.journal.opening import connected, database, prepare, told
+from polyhost.journal.schema import Evaluations, Marks, Quotes, insert_sql, table_of
+from polyhost.model.commands import Analyse
+
+BATCH_S: Final = 1.0
+"""Rows wait at most this long, wall time."""
+BATCH_ROWS: Final = 5_000
+"""Or until there are so many."""
+PRUNE_S: Final = 600.0
+"""Between two prunings, wall time."""
+_TABLES: Final[dict[str, type[Model]]] = {table_of(model): model for model in (Evaluations, Quotes, Marks)}
+_INSERT: Final[dict[str, str]] = {name: insert_sql(model) for name, model in _TABLES.items()}
+
+
+class AnalysisWriter:
+    """Opens (makes, migrates) the database at ``path`` and starts its thread. ``days``: older rows are pruned.
+
+    Raises JournalError for a database that is not ours, newer, damaged or locked.
+    """
+
+    def __init__(self, path: Path | str, *, days: float = 30.0) -> None:
+        self.path = Path(path)
+        self.dropped = 0
+        """Rows that could not be written."""
+        prepare(self.path, ANALYSIS)
+        self._days = days
+        self._database = database(self.path, full_sync=False)
+        self._changed = threading.Condition()
+        self._rows: list[tuple[str, int, int, str, str]] = []
+        self._closing = False
+        self._pruned_at = -PRUNE_S
+        self._thread = threading.Thread(target=self._run, name="analysis", daemon=True)
+        self._thread.start()
+
+    def add(self, command: Analyse) -> None:
+        """Take one row; ``at`` (market ms) and ``condition_id`` of it become columns, the whole row its body.
+
+        Raises ValueError for a table that does not exist. Does not wait.
+        """
+        if command.table not in _TABLES:
+            raise ValueError(f"analysis has no table {command.table!r}, only {', '.join(_TABLES)}")
+        row = command.row
+        line = (command.table, _time(row), time.time_ns() // 1_000_000, str(row.get("condition_id", "")), _body(row))
+        with self._changed:
+            self._rows.append(line)
+            if len(self._rows) >= BATCH_ROWS:
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Write what waits, join the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or len(self._rows) >= BATCH_ROWS, BATCH_S)
+                rows, self._rows, closing = self._rows, [], self._closing
+            self._write(rows)
+            if closing:
+                break
+        self._database.close()
+
+    def _write(self, rows: list[tuple[str, int, int, str, str]]) -> None:
+        try:
+            connection = connected(self._database)
+            if rows:
+                self._insert(connection, rows)
+            self._prune(connection)
+        except (sqlite3.Error, JournalError) as error:
+            self.dropped += len(rows)
+            reason = told(self.path, error) if isinstance(error, sqlite3.Error) else error
+            logger.warning("analysis: {} rows dropped ({} in all): {}", len(rows), self.dropped, reason)
+
+    def _insert(self, connection: sqlite3.Connection, rows: list[tuple[str, int, int, str, str]]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for table, statement in _INSERT.items():
+                chosen = [row[1:] for row in rows if row[0] == table]
+                first = connection.execute(f'SELECT coalesce(max(id), 0) + 1 FROM "{table}"').fetchone()[0]
+                connection.executemany(statement, [(number, *row) for number, row in enumerate(chosen, first)])
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _prune(self, connection: sqlite3.Connection) -> None:
+        now = time.monotonic()
+        if now - self._pruned_at < PRUNE_S:
+            return
+        self._pruned_at = now
+        prune(connection, time.time_ns() // 1_000_000 - round(self._days * 86_400_000))
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def prune(connection: sqlite3.Connection, before: int) -> int:
+    """Delete rows written before this wall ms; how many there were. The newest row stays: numbers never repeat."""
+    gone = 0
+    for table in _TABLES:
+        sql = f'DELETE FROM "{table}" WHERE wall < ? AND id < (SELECT max(id) FROM "{table}")'
+        gone += connection.execute(sql, (before,)).rowcount
+    return gone
+
+
+def _time(row: Mapping[str, object]) -> int:
+    at = row.get("at", 0)
+    return at if isinstance(at, int) else 0
+
+
+def _body(row: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(row, enc_hook=str).decode()

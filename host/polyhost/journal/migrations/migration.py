@@ -1,0 +1,28 @@
+"""One step from a schema version to the next."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Migration(Struct, frozen=True):
+    """Statements that bring a database of version ``version - 1`` to ``version``, all of them or none."""
+
+    version: int
+    name: str
+    statements: tuple[str, ...]
+
+
+class Family(Struct, frozen=True):
+    """One kind of database of ours: how it is recognised and what became of its schema."""
+
+    name: str
+    application_id: int
+    """SQLite's ``application_id``: a file without it is somebody else's."""
+    migrations: tuple[Migration, ...]
+    """Versions 1, 2, … without a gap."""
+
+    @property
+    def version(self) -> int:
+        """The schema version this host works with."""
+        return self.migrations[-1].version

@@ -1,0 +1,30 @@
+"""Which recordings are deleted: those too old, then the oldest while all together are too big."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def prune_recordings(folder: Path, hours: float, gigabytes: float, keep: Path, now_s: float) -> list[Path]:
+    """Delete recording files below ``folder`` older than ``hours`` of wall time, then the oldest past ``gigabytes``.
+
+    ``keep`` is being written and stays. Run folders left empty go too. Gives what was deleted; raises OSError.
+    """
+    files = []
+    for path in folder.glob("*/*.jsonl.gz"):
+        if path != keep:
+            stat = path.stat()
+            files.append((stat.st_mtime, path, stat.st_size))
+    files.sort()
+    room = gigabytes * 1e9 - keep.stat().st_size
+    total = sum(size for _, _, size in files)
+    gone = []
+    for modified, path, size in files:
+        if modified >= now_s - hours * 3_600 and total <= room:
+            break
+        path.unlink()
+        gone.append(path)
+        total -= size
+        if path.parent != keep.parent and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    return gone

@@ -1,0 +1,161 @@
+"""The journal's one writer: a thread that makes records durable in the kernel's order, as many steps at a time as wait.
+
+The shell appends a step's records and goes on; when they are on the disk it is told, in order, and lets the gated
+commands go. A locked database is waited for. When the disk fails the journal is *sealed*: nothing is told durable any
+more, and whatever comes goes to the emergency file, so that nothing is lost without a word.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from loguru import logger
+
+from polyhost.journal import emergency
+from polyhost.journal.checkpoint import Checkpointer
+from polyhost.journal.errors import JournalError
+from polyhost.journal.store import JournalStore
+from polyhost.model.records import Record
+
+QUEUE_RECORDS_MAX: Final = 1_000_000
+"""Records that may wait for a lock (hours of trading); past it the journal is sealed and they go to the file."""
+CLOSE_S: Final = 30.0
+"""How long closing waits for a lock before what is left goes to the emergency file, wall time."""
+TELL_EVERY_S: Final = 5.0
+"""A lock that lasts is told once in this time."""
+
+
+class JournalWriter:
+    """Opens the journal at ``path`` (making, migrating, taking in an emergency file) and starts the thread.
+
+    ``on_durable(last_seq)`` and ``failed(error)`` are called in the writer's thread, ``failed`` at most once: hand them
+    on, for instance with ``loop.call_soon_threadsafe``, and do nothing else there. Raises JournalError as
+    ``JournalStore`` does.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        account: str,
+        on_durable: Callable[[int], None],
+        failed: Callable[[JournalError], None],
+    ) -> None:
+        self._store = JournalStore(path, account)
+        self._on_durable = on_durable
+        self._failed = failed
+        self._changed = threading.Condition()
+        self._steps: deque[Sequence[Record]] = deque()
+        self._last_seq = self._durable_seq = self._store.last_seq
+        self._deadline: float | None = None
+        self._waiting_since: float | None = None
+        self._told_at = 0.0
+        self.sealed: JournalError | None = None
+        """Why nothing becomes durable any more; None: all is well."""
+        self._checkpointer = Checkpointer(self._store.path)
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def path(self) -> Path:
+        return self._store.path
+
+    @property
+    def last_seq(self) -> int:
+        return self._last_seq
+
+    @property
+    def durable_seq(self) -> int:
+        return self._durable_seq
+
+    def append(self, records: Sequence[Record]) -> int:
+        """Take the records of one kernel step; they are committed in one transaction, never split. Does not wait.
+
+        The answer is the last record's number: commands gated by these records may leave once ``on_durable`` named it
+        or a later one. Appending nothing is allowed. Raises ValueError after ``close``.
+        """
+        if not records:
+            return self._last_seq
+        with self._changed:
+            if self._deadline is not None:
+                raise ValueError("the journal is closed")
+            self._steps.append(tuple(records))
+            self._last_seq += len(records)
+            self._changed.notify()
+            return self._last_seq
+
+    def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Write everything appended, then give the files back. What a lock keeps out for ``timeout_s`` goes to the
+        emergency file; the journal is sealed then and ``failed`` is told."""
+        with self._changed:
+            if self._deadline is None:
+                self._deadline = time.monotonic() + timeout_s
+            self._changed.notify()
+        self._thread.join()
+
+    # --- the thread ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while records := self._next():
+            if self.sealed is None:
+                self._commit(records)
+            else:
+                emergency.append(self.path, self._durable_seq + 1, records)
+                self._durable_seq += len(records)
+        self._checkpointer.close()
+        self._store.close()
+
+    def _next(self) -> list[Record]:
+        """Every step that waits, as one group; empty when the journal is closed and all is written."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._steps or self._deadline is not None)
+            group = [record for step in self._steps for record in step]
+            self._steps.clear()
+            return group
+
+    def _commit(self, records: list[Record]) -> None:
+        # Whatever goes wrong here must be told: a thread that dies silently would hold every order for ever.
+        try:
+            seq = self._store.commit(records, self._may_wait)
+        except Exception as error:
+            self._seal(error, records)
+            return
+        self._waiting_since = None
+        self._durable_seq = seq
+        self._checkpointer.committed(len(records))
+        try:
+            self._on_durable(seq)
+        except Exception as error:
+            self._seal(error, [])
+
+    def _may_wait(self) -> bool:
+        """Asked once a second while the database is locked."""
+        now = time.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = self._told_at = now
+        with self._changed:
+            queued = self._last_seq - self._durable_seq
+        if now - self._told_at >= TELL_EVERY_S:
+            self._told_at = now
+            logger.warning(
+                "journal: {} is locked by another program for {:.0f} s; {} records wait, no order is posted",
+                self.path, now - self._waiting_since, queued,
+            )
+        closing = self._deadline is not None and now >= self._deadline
+        return not closing and queued <= QUEUE_RECORDS_MAX
+
+    def _seal(self, error: Exception, records: list[Record]) -> None:
+        if isinstance(error, JournalError):
+            told = error
+        else:
+            told = JournalError(self.path, f"writing failed ({type(error).__name__}: {error})", "Report this error")
+        self.sealed = told
+        logger.critical("journal sealed: {}. Records go to {}", told, emergency.emergency_path(self.path))
+        if records:
+            emergency.append(self.path, self._durable_seq + 1, records)
+            self._durable_seq += len(records)
+        self._failed(told)

@@ -1,0 +1,120 @@
+"""Builders of records in the trader's words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyhost.model import records as r
+from polyhost.model.gateway import OrderDraft, OrderRequest, SignedFields
+from polyhost.model.market import Market
+from polyhost.model.times import MarketMs
+from polyhost.model.words import Action, OrderState, OrderType, Purpose, Side, TradeStatus
+
+AT = 1_790_000_000_000
+
+
+class Builder:
+    """One market's records, each a millisecond after the last."""
+
+    def __init__(self, condition: str = "0xc0", account: str = "main") -> None:
+        self.condition = condition
+        self.account = account
+        self.at = AT
+
+    def now(self) -> int:
+        self.at += 1
+        return self.at
+
+    def slot(self, side: Side = Side.UP, purpose: Purpose = Purpose.ENTRY) -> r.Slot:
+        return r.Slot(self.condition, side, purpose)
+
+    def run(self, run_id: str = "run1") -> r.RunStarted:
+        return r.RunStarted(self.now(), run_id, "0.1.0", "sim", "cafe", self.account)
+
+    def market(self) -> r.MarketAdded:
+        start, end = MarketMs(AT + 100_000), MarketMs(AT + 400_000)
+        market = Market("btc-updown-5m-1790000100", self.condition, "11", "22", end, start, "BTC", 300)
+        return r.MarketAdded(self.now(), market, True)
+
+    def intended(
+        self, ref: str, action: Action = Action.BUY, size: int = 10_000_000, reserve: int = 0
+    ) -> r.OrderIntended:
+        draft = OrderDraft(ref, "11", action, OrderType.FAK, 5_200, size, 100, False)
+        purpose = Purpose.ENTRY if action is Action.BUY else Purpose.EXIT
+        return r.OrderIntended(self.now(), self.slot(purpose=purpose), draft, reserve, {"plugin": "entry_policy"})
+
+    def prepared(self, ref: str) -> r.OrderPrepared:
+        fields = SignedFields(7, "0xaa", "0xaa", "11", 1, 2, Action.BUY, 0, AT, "0x00", "0x00")
+        request = OrderRequest("0x" + ref, fields, "0xsig", OrderType.FAK, False, 0, "owner-id", False)
+        return r.OrderPrepared(self.now(), ref, request)
+
+    def moved(self, ref: str, state: OrderState, **more: Any) -> r.OrderMoved:
+        return r.OrderMoved(self.now(), ref, state, "accepted", **more)
+
+    def fill(self, trade: str, ref: str, action: Action, size: int, price: int = 5_000, **more: Any) -> r.FillBooked:
+        purpose = Purpose.ENTRY if action is Action.BUY else Purpose.EXIT
+        return r.FillBooked(
+            self.now(), trade, ref, self.slot(purpose=purpose), "11", action, price, size, size * price // 10_000,
+            70, TradeStatus.MATCHED, False, **more,
+        )
+
+    def posted(self, cause: str, ref: str, *legs: tuple[str, str, int]) -> r.LedgerPosted:
+        return r.LedgerPosted(self.now(), cause, ref, tuple(r.Entry(*leg) for leg in legs))
+
+    def shares(self, size: int, ref: str, cause: str = "fill") -> r.LedgerPosted:
+        asset = f"{self.condition}:UP"
+        return self.posted(cause, ref, ("in_flight", asset, size), ("market", asset, -size))
+
+    def life(self) -> list[list[r.Record]]:
+        """A whole window: every kind of record, in steps as a kernel would write them."""
+        up = Side.UP
+        return [
+            [self.run(), self.posted("deposit", "", ("free", "cash", 10**9), ("deposit", "cash", -(10**9)))],
+            [self.market()],
+            [r.MarketChanged(self.now(), self.condition, tick=10, strike=77 * 10**8, accepting=True, cause="feed")],
+            [
+                self.intended("o1", reserve=5_300_000),
+                self.posted("reserve", "o1", ("free", "cash", -5_300_000), ("reserved", "cash", 5_300_000)),
+            ],
+            [self.prepared("o1")],
+            [self.moved("o1", OrderState.WORKING, present=True)],
+            [
+                self.fill("t1", "o1", Action.BUY, 10_000_000, release=5_000_070),
+                self.shares(10_000_000, "t1"),
+                r.ObligationSet(self.now(), self.condition, up, AT + 280_000),
+                self.moved("o1", OrderState.CLOSED, matched=10_000_000, release=299_930),
+            ],
+            [r.FillMoved(self.now(), "t1", "o1", TradeStatus.CONFIRMED)],
+            [self.intended("o2", Action.SELL, 4_000_000), self.prepared("o2")],
+            [
+                self.fill("t2", "o2", Action.SELL, 4_000_000, 6_000),
+                self.shares(-4_000_000, "t2"),
+                r.CloseRecorded(
+                    self.now(), self.condition, up, "stop loss", False, False, 5_000, 6_000, 4_000_000, 400_000, 140, AT
+                ),
+            ],
+            [r.HeldDeclared(self.now(), self.condition, up, "ahead", "midpoint 0.93")],
+            [r.ObligationMet(self.now(), self.condition, up, "held")],
+            [r.PluginStateSet(self.now(), "exit_plan", {"age": "3", "gone": "1"})],
+            [r.PluginStateSet(self.now(), "exit_plan", {"age": "4", "gone": None})],
+            [r.NoticeRaised(self.now(), "n1", "info", "fill", "bought 10 UP", self.condition)],
+            [r.OperatorSaid(self.now(), "pause", "", "me"), r.EntriesBlocked(self.now(), "pause", True, "operator")],
+            [
+                r.MarketSettled(self.now(), self.condition, up, 78 * 10**8, "gamma"),
+                self.shares(-6_000_000, self.condition, "payout"),
+            ],
+            [r.RunEnded(self.now(), "run1", "windows done")],
+        ]
+
+
+@pytest.fixture
+def build() -> Builder:
+    return Builder()
+
+
+@pytest.fixture
+def journal_path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "journal.db"
