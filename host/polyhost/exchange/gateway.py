@@ -1,29 +1,257 @@
-"""The in-process gateway: the kernel's commands as requests to the exchange core, its outputs as kernel events."""
+"""The in-process gateway: the kernel's commands as requests to the exchange core, its outputs as kernel events.
+
+For backtests and simulations. It builds orders itself (the official client can't be seeded): salt from a seeded
+counter, timestamp the virtual now, id the order's hash. It keeps no order state, only which request asked what.
+"""
 
 from __future__ import annotations
 
-from polyhost.exchange import api
+import hashlib
+from typing import Final
+
+from eth_keys.datatypes import PrivateKey
+from msgspec import structs
+
+from polyhost.exchange import api, refusals
 from polyhost.exchange.core import Exchange
+from polyhost.model import commands, events
 from polyhost.model.commands import Command
 from polyhost.model.events import Event
+from polyhost.model.gateway import OrderDraft, OrderRequest, OrderRow, SignedFields
+from polyhost.model.order_hash import ZERO_BYTES32, order_id
+from polyhost.model.rounding import limit_amounts
 from polyhost.model.times import MarketMs
+
+SIGN_ONE_IN: Final = 256
+SALT_BITS: Final = 53
+"""The venue's salts are safe as JSON numbers."""
+
+POST_OUTCOMES: Final[tuple[tuple[str, str, str], ...]] = (
+    ("Duplicated.", "duplicated", "accepted"),
+    ("sum of active orders", "funds_active", "refused"),
+    ("the allowance is not enough", "allowance", "refused"),
+    ("the balance is not enough", "balance", "refused"),
+    ("breaks minimum tick size rule", "tick", "refused"),
+    ("lower than the minimum", "min_size", "refused"),
+    ("invalid amount for a marketable", "min_value", "refused"),
+    ("invalid amounts", "precision", "refused"),
+    ("invalid post-only order", "post_only_cross", "refused"),
+    ("couldn't be fully filled", "fok_killed", "refused"),
+    ("no orders found to match with FAK order", "fak_killed", "refused"),
+    ("invalid expiration", "expiration", "refused"),
+    ("the market is not yet ready", "not_ready", "refused"),
+    ("Invalid order payload", "payload", "refused"),
+    ("Invalid token id", "token", "refused"),
+    ("market not found", "no_market", "refused"),
+)
+"""(part of the venue's text, code, outcome): what the core can answer. A text that is not here is unknown."""
+BLOCKING: Final = frozenset({"allowance"})
+CANCEL_OUTCOMES: Final = {
+    refusals.NOT_FOUND: "not_found",
+    refusals.GONE: "gone",
+    refusals.DELAYED: "delayed",
+}
 
 
 class InProcessGateway:
-    """One account's way to an in-process exchange: for backtests and simulations, in virtual time."""
+    """One account's way to an in-process exchange, in virtual time."""
 
     def __init__(
         self, exchange: Exchange, address: str, api_key: str, seed: int, private_key: bytes | None = None
     ) -> None:
-        """``private_key``: sign and verify one order in 256; None: none is signed (signature "")."""
+        """``address``: 0x and 40 hex digits. ``private_key`` (of that address): one order in 256 is really signed and
+        its signature recovered; None: none is (signature "")."""
         self.exchange = exchange
         self.address = address
         self.api_key = api_key
+        self.outputs: list[api.Output] = []
+        """What the last ``execute`` made the exchange say: the gateways of other accounts find theirs in it."""
+        self._seed = seed
+        self._prepared = 0
+        self._key = None if private_key is None else PrivateKey(private_key)
+        self._asked: dict[int, str] = {}
+        """Request to the order, token or market it asked about, until it is answered."""
+        self._swept: dict[int, tuple[OrderRow, ...]] = {}
+        """Open orders of a sweep, by the request for its trades."""
 
     def execute(self, command: Command, now: MarketMs) -> list[Event]:
         """Do one command; the events of its outputs. Commands that are no gateway's give nothing."""
-        raise NotImplementedError
+        self.outputs = []
+        match command:
+            case commands.Prepare():
+                return [self._prepare(command.draft, now)]
+            case commands.Post():
+                return self._send(api.PostOrder(self._ask(command.request.order_id), self._order(command.request)), now)
+            case commands.Cancel():
+                number = self._ask(command.order_id)
+                return self._send(api.CancelOrders(number, self.api_key, (command.order_id,)), now)
+            case commands.CancelEverything():
+                return self._send(api.CancelOrders(self._ask(""), self.api_key), now)
+            case commands.QueryOrder():
+                number = self._ask(command.order_id)
+                return self._send(api.GetOrder(number, self.api_key, command.order_id), now)
+            case commands.QueryBalance():
+                return self._send(api.GetBalance(self._ask(""), self.address), now)
+            case commands.QueryTokenBalance():
+                number = self._ask(command.token_id)
+                return self._send(api.GetBalance(number, self.address, command.token_id), now)
+            case commands.Sweep():
+                return self._sweep(command, now)
+            case _:
+                return []
 
     def events_of(self, outputs: list[api.Output]) -> list[Event]:
         """What outputs (of ``advance``, ``touched``, another account's order …) mean for this account."""
-        raise NotImplementedError
+        found: list[Event] = []
+        for output in outputs:
+            found += self._events_of(output)
+        return found
+
+    def _events_of(self, output: api.Output) -> list[Event]:
+        match output:
+            case api.UserOrder(owner=self.api_key):
+                return [events.OrderSeen(output.order.row, "stream")]
+            case api.UserTrade(owner=self.api_key):
+                return [events.TradeSeen(output.trade.row, "stream")]
+            case (
+                api.Posted() | api.Canceled() | api.OrderReply() | api.OrdersReply() | api.TradesReply()
+                | api.BalanceReply()
+            ) if output.request_id in self._asked:  # fmt: skip
+                return self._answer(output, self._asked.pop(output.request_id))
+            case _:
+                return []
+
+    def _answer(
+        self,
+        output: api.Posted | api.Canceled | api.OrderReply | api.OrdersReply | api.TradesReply | api.BalanceReply,
+        about: str,
+    ) -> list[Event]:
+        match output:
+            case api.Posted():
+                return [posted_event(output)]
+            case api.Canceled():
+                done = [events.CancelAnswered(order_id, "canceled") for order_id in output.canceled]
+                return [*done, *(_not_canceled(order_id, text) for order_id, text in output.not_canceled)]
+            case api.OrderReply():
+                if output.order is None:
+                    return [events.OrderNotFound(about)]
+                return [events.OrderSeen(output.order.row, "query")]
+            case api.OrdersReply():
+                self._swept[output.request_id + 1] = tuple(order.row for order in output.orders)
+                return []
+            case api.TradesReply():
+                trades = tuple(trade.row for trade in output.trades)
+                return [events.SweepDone(about, self._swept.pop(output.request_id), trades, complete=True)]
+            case api.BalanceReply():
+                if about:
+                    return [events.TokenBalanceSeen(about, output.balance)]
+                return [events.BalanceSeen(output.balance, output.allowance > 0)]
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def _ask(self, about: str) -> int:
+        number = self.exchange.request_id()
+        self._asked[number] = about
+        return number
+
+    def _send(self, request: api.Request, now: MarketMs) -> list[Event]:
+        outputs = self.exchange.handle(request, now)
+        self.outputs += outputs
+        return self.events_of(outputs)
+
+    def _sweep(self, command: commands.Sweep, now: MarketMs) -> list[Event]:
+        """Open orders and then trades, under two consecutive request numbers."""
+        first, second = self._ask(command.condition_id), self._ask(command.condition_id)
+        return [
+            *self._send(api.GetOpenOrders(first, self.api_key, command.condition_id), now),
+            *self._send(api.GetTrades(second, self.api_key, command.condition_id, after_s=command.since_s), now),
+        ]
+
+    def _order(self, request: OrderRequest) -> api.NewOrder:
+        fields = request.fields
+        return api.NewOrder(
+            order_id=request.order_id,
+            account=fields.maker,
+            owner=request.owner,
+            token_id=fields.token_id,
+            action=fields.action,
+            maker_amount=fields.maker_amount,
+            taker_amount=fields.taker_amount,
+            order_type=request.order_type,
+            post_only=request.post_only,
+            expiration_s=request.expiration_s,
+        )
+
+    # --- signing ------------------------------------------------------------------------------------------------------
+
+    def _prepare(self, draft: OrderDraft, now: MarketMs) -> Event:
+        self._prepared += 1
+        amounts = limit_amounts(draft.action, draft.price, draft.size)
+        fields = SignedFields(
+            salt=self._salt(),
+            maker=self.address,
+            signer=self.address,
+            token_id=draft.token_id,
+            maker_amount=amounts.maker,
+            taker_amount=amounts.taker,
+            action=draft.action,
+            signature_type=0,
+            timestamp_ms=now,
+            metadata=ZERO_BYTES32,
+            builder=ZERO_BYTES32,
+        )
+        hashed = order_id(structs.replace(fields, token_id=_token_number(draft.token_id)), neg_risk=draft.neg_risk)
+        signature = self._signature(hashed)
+        if signature is None:
+            problem = f"the private key is not that of {self.address}"
+            return events.PrepareFailed(draft.ref, problem, configuration=True)
+        request = OrderRequest(
+            order_id=hashed,
+            fields=fields,
+            signature=signature,
+            order_type=draft.order_type,
+            post_only=draft.post_only,
+            expiration_s=draft.expiration_s,
+            owner=self.api_key,
+            neg_risk=draft.neg_risk,
+        )
+        return events.Prepared(draft.ref, request)
+
+    def _salt(self) -> int:
+        digest = hashlib.sha256(f"{self._seed}:{self._prepared}".encode()).digest()
+        return int.from_bytes(digest, "big") >> (256 - SALT_BITS)
+
+    def _signature(self, hashed: str) -> str | None:
+        """A signature whose signer was recovered, for one order in 256; else empty. None: it is somebody else's."""
+        if self._key is None or self._prepared % SIGN_ONE_IN != 1:
+            return ""
+        digest = bytes.fromhex(hashed[2:])
+        signature = self._key.sign_msg_hash(digest)
+        signer = signature.recover_public_key_from_msg_hash(digest).to_address()
+        return signature.to_hex() if signer == self.address.lower() else None
+
+
+def posted_event(answer: api.Posted) -> events.PostAnswered:
+    """The answer to a post by the outcome table; what the table does not know, and 5xx, is unknown."""
+    if answer.http == 200:
+        outcome = "accepted" if answer.status in ("live", "matched", "delayed") else "unknown"
+        return events.PostAnswered(answer.order_id, outcome, answer.status, code=answer.status)
+    code, outcome = "unlisted", "unknown"
+    if answer.http < 500:
+        for part, name, meaning in POST_OUTCOMES:
+            if part in answer.error:
+                code, outcome = name, meaning
+                break
+    blocks = "entries" if code in BLOCKING else ""
+    return events.PostAnswered(answer.order_id, outcome, code=code, text=answer.error, blocks=blocks)
+
+
+def _not_canceled(order_id: str, text: str) -> events.CancelAnswered:
+    return events.CancelAnswered(order_id, CANCEL_OUTCOMES.get(text, "unknown"), text)
+
+
+def _token_number(token_id: str) -> str:
+    """A token id as the number that is hashed; recordings may name tokens otherwise, these get one from their name."""
+    if token_id.isascii() and token_id.isdigit():
+        return token_id
+    return str(int.from_bytes(hashlib.sha256(token_id.encode()).digest(), "big"))
