@@ -1,0 +1,138 @@
+"""From a class and its TOML table to a plugin instance: contract version, typed settings, state and log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from loguru import logger
+from msgspec import Struct
+from pydantic import BaseModel, ValidationError
+
+from polyhost.errors import ConfigError, PluginError, nearest_name
+from polyhost.extension.answers import described
+from polyhost.extension.sources import Source, loaded_class
+from polyhost.extension.specification import Bound, implementations
+from polyhost.extension.state import PluginState
+from polyhost.hooks import API
+from polyhost.plugin import Plugin
+
+HOST_KEYS: Final[dict[str, type]] = {"enabled": bool, "use": str, "trusted": bool}
+"""Keys of ``[plugins.NAME]`` that are the host's, with their types."""
+
+
+class Built(Struct, frozen=True):
+    """A plugin ready to be asked."""
+
+    instance: Plugin
+    hooks: dict[str, Bound]
+    settings: dict[str, Any]
+    """Every setting with its value, as JSON-able data."""
+    state: PluginState
+
+
+def built(source: Source, name: str, table: Mapping[str, Any], file: str = "") -> Built:
+    """Import, check and build one plugin. ``table`` holds its own settings, without the host's keys.
+
+    Raises ConfigError for its settings, PluginError for everything else.
+    """
+    kind = loaded_class(source)
+    _check_class(kind, name, source)
+    settings = settings_of(kind, name, table, file)
+    instance = _instance(kind, name, settings, source)
+    state = PluginState(name)
+    instance.state = state
+    hooks = implementations(instance, name, source.origin)
+    return Built(instance, hooks, settings.model_dump(mode="json"), state)
+
+
+def _check_class(kind: type[Any], name: str, source: Source) -> None:
+    def refuse(problem: str, remedy: str = "") -> PluginError:
+        return PluginError(problem, plugin=name, origin=source.origin, remedy=remedy or source.remedy)
+
+    if not issubclass(kind, Plugin):
+        raise refuse(f"{kind.__name__} is not derived from polyhost.Plugin", "derive it: class X(Plugin)")
+    if kind.api != API:
+        newer = isinstance(kind.api, int) and kind.api > API
+        raise refuse(
+            f"is written for hook contract {kind.api!r}, this host speaks {API}",
+            "upgrade polyhost, or install an older version of it" if newer else "install a newer version of it",
+        )
+    if not (isinstance(kind.Settings, type) and issubclass(kind.Settings, BaseModel)):
+        raise refuse("its Settings is no pydantic model", "derive it from polyhost.Settings")
+    for key in HOST_KEYS:
+        if key in kind.Settings.model_fields:
+            raise refuse(f"its setting {key!r} is one of the host's own keys", "rename the setting")
+
+
+def settings_of(kind: type[Any], name: str, table: Mapping[str, Any], file: str = "") -> BaseModel:
+    """The plugin's settings from its table. Raises ConfigError: file, table, key, value, what is allowed, nearest."""
+    model: type[BaseModel] = kind.Settings
+    try:
+        return model.model_validate(dict(table))
+    except ValidationError as error:
+        raise _settings_error(model, error, f"plugins.{name}", file) from error
+
+
+def _settings_error(model: type[BaseModel], error: ValidationError, table: str, file: str) -> ConfigError:
+    problems = error.errors()
+    first = problems[0]
+    key = ".".join(str(part) for part in first["loc"])
+    names = list(model.model_fields)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        near = nearest_name(key, names)
+        return ConfigError(
+            f"unknown key{more}", file=file, table=table, key=key, value=first["input"],
+            allowed=names or ["(no settings)"], nearest=near,
+        )
+    if first["type"] == "missing":
+        return ConfigError(f"is required{more}", file=file, table=table, key=key, allowed=_allowed(model, key))
+    problem = first["msg"].removeprefix("Value error, ")
+    return ConfigError(
+        f"{problem}{more}", file=file, table=table, key=key, value=first["input"], allowed=_allowed(model, key)
+    )
+
+
+def _allowed(model: type[BaseModel], key: str) -> tuple[str, ...]:
+    """What a key takes, as its schema says it."""
+    rules = model.model_json_schema().get("properties", {}).get(key, {})
+    if "enum" in rules:
+        return tuple(str(value) for value in rules["enum"])
+    kind = rules.get("type", "")
+    words = [" or ".join(kind) if isinstance(kind, list) else str(kind)] if kind else []
+    limits = {"minimum": ">=", "maximum": "<=", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}
+    words += [f"{sign} {rules[rule]}" for rule, sign in limits.items() if rule in rules]
+    return (" ".join(words),) if words else ()
+
+
+def _instance(kind: type[Plugin], name: str, settings: BaseModel, source: Source) -> Plugin:
+    instance = kind.__new__(kind)
+    # The log is there before the author's own __init__ runs, which may well want to say something.
+    instance.log = logger.bind(plugin=name)
+    instance.metrics = {}
+    try:
+        instance.__init__(settings)  # type: ignore[misc]
+    except (Exception, SystemExit) as error:  # the author's code may raise anything
+        raise PluginError(
+            f"cannot be built: {described(error)}", plugin=name, origin=source.origin, remedy=source.remedy
+        ) from error
+    return instance
+
+
+def host_keys(name: str, table: Mapping[str, Any], file: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The table parted into the host's keys and the plugin's own. Raises ConfigError for a wrong type."""
+    mine: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in HOST_KEYS:
+            own[key] = value
+            continue
+        wanted = HOST_KEYS[key]
+        if type(value) is not wanted:
+            allowed = ("true", "false") if wanted is bool else ("the name of a plugin",)
+            raise ConfigError(
+                "has the wrong type", file=file, table=f"plugins.{name}", key=key, value=value, allowed=allowed
+            )
+        mine[key] = value
+    return mine, own

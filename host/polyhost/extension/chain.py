@@ -1,0 +1,166 @@
+"""The chain of questions that one evaluation asks, as a function of the answers; who answers is the runner's matter.
+
+signal → combine → entry, exit, propose → arbitration → size → review → quote. Failures are open (the plugin abstains)
+but in ``size`` (no entry) and ``review`` (a veto).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from operator import itemgetter
+from typing import TypeAlias, cast
+
+from msgspec.structs import replace
+
+from polyhost.extension.merging import Bid, Chosen, arbitrated, careful, smallest_stake
+from polyhost.extension.table import Failed, Inputs, Outcome, Question, Table
+from polyhost.model.events import Candidate, Evaluated, PluginUse, Proposed
+from polyhost.model.money import Micros
+from polyhost.model.proposals import Answer, Enter, Estimate, ExitTarget, Signal, Stake, Veto
+from polyhost.model.view import View
+
+Chain: TypeAlias = Generator[Question, Outcome, Evaluated]
+NOTHING = Inputs()
+BY_PLUGIN = itemgetter(0)
+
+
+class Tally:
+    """What a chain cost and who failed in it, by plugin index; the answering side fills ``used`` (ns)."""
+
+    __slots__ = ("failed", "used")
+
+    def __init__(self, plugins: int) -> None:
+        self.used = [0] * plugins
+        self.failed: list[Failed] = []
+
+    def uses(self, names: Sequence[str], asked: Sequence[int]) -> tuple[PluginUse, ...]:
+        first: dict[int, Failed] = {}
+        for failure in self.failed:
+            first.setdefault(failure.plugin, failure)
+        uses = []
+        for index in asked:
+            failure_of = first.get(index)
+            used_us = self.used[index] // 1_000
+            uses.append(
+                PluginUse(names[index], used_us)
+                if failure_of is None
+                else PluginUse(names[index], used_us, failure_of.hook, failure_of.problem)
+            )
+        return tuple(uses)
+
+
+def chain(view: View, names: Sequence[str], asked: Sequence[int], combiner: str, tally: Tally) -> Chain:
+    """Yields questions and takes their outcomes; returns what the kernel gets.
+
+    ``names`` by index in configured order, ``asked`` the indices that answer at all, ``combiner`` the one that trades.
+    """
+    outcome = yield from _put(tally, "signal", NOTHING)
+    signals = tuple((names[index], cast(Signal, answer)) for index, _, answer in outcome.given)
+    outcome = yield from _put(tally, "combine", Inputs(signals=signals))
+    estimates = tuple((names[index], cast(Estimate, answer)) for index, _, answer in outcome.given)
+    trading = next((estimate for name, estimate in estimates if name == combiner), None)
+    outcome = yield from _put(tally, "propose", Inputs(estimates=estimates, estimate=trading))
+    bids: list[Bid] = []
+    wishes: list[tuple[int, Answer]] = []
+    for index, _, answer in outcome.given:
+        if isinstance(answer, Enter):
+            bids.append((index, answer))
+        else:
+            wishes.append((index, answer))
+    candidates = (yield from _candidates(names, bids, tally)) if bids else ()
+    if any(isinstance(answer, ExitTarget) for _, answer in wishes):
+        wishes = yield from _quoted(wishes, tally)
+    return Evaluated(
+        view.view_seq,
+        view.book_epoch,
+        view.state_rev,
+        view.market.condition_id,
+        signals,
+        estimates,
+        combiner,
+        candidates,
+        tuple([Proposed(names[index], answer) for index, answer in wishes]),
+        tally.uses(names, asked),
+    )
+
+
+def _put(tally: Tally, phase: str, inputs: Inputs) -> Generator[Question, Outcome, Outcome]:
+    outcome = yield Question(phase, inputs)
+    # Nothing may depend on who answered first: configured order, then the order in which a plugin said it.
+    outcome.given.sort(key=BY_PLUGIN)
+    if outcome.failed:
+        tally.failed.extend(outcome.failed)
+    return outcome
+
+
+def _candidates(
+    names: Sequence[str], bids: Sequence[Bid], tally: Tally
+) -> Generator[Question, Outcome, tuple[Candidate, ...]]:
+    chosen = arbitrated(bids)
+    outcome = yield from _put(tally, "size", Inputs(entries=tuple(choice.entry for choice in chosen)))
+    sized = [_sized(choice, subject, outcome) for subject, choice in enumerate(chosen)]
+    # A guard sees the entry with its stake; what nobody sized cannot become an order and is not reviewed.
+    reviewed = [subject for subject, stake in enumerate(sized) if stake is not None]
+    entries = tuple(replace(chosen[subject].entry, stake=sized[subject][1]) for subject in reviewed)  # type: ignore[index]
+    vetoes: dict[int, list[tuple[int, str]]] = {}
+    if entries:
+        outcome = yield from _put(tally, "review", Inputs(entries=entries))
+        for index, position, answer in outcome.given:
+            vetoes.setdefault(reviewed[position], []).append((index, cast(Veto, answer).reason))
+        for failure in outcome.failed:
+            text = f"review failed: {failure.problem}"
+            vetoes.setdefault(reviewed[failure.subject], []).append((failure.plugin, text))
+    return tuple(
+        _candidate(names, choice, sized[subject], vetoes.get(subject, [])) for subject, choice in enumerate(chosen)
+    )
+
+
+def _sized(choice: Chosen, subject: int, outcome: Outcome) -> tuple[int, Micros] | None:
+    if any(failure.subject == subject for failure in outcome.failed):
+        return None
+    stakes = [(index, cast(Stake, answer)) for index, position, answer in outcome.given if position == subject]
+    return smallest_stake(choice, stakes)
+
+
+def _candidate(
+    names: Sequence[str], choice: Chosen, sized: tuple[int, Micros] | None, vetoes: list[tuple[int, str]]
+) -> Candidate:
+    return Candidate(
+        Proposed(names[choice.plugin], choice.entry),
+        None if sized is None else sized[1],
+        "" if sized is None else names[sized[0]],
+        tuple((names[index], reason) for index, reason in sorted(vetoes, key=BY_PLUGIN)),
+        tuple(names[index] for index in choice.outbid),
+    )
+
+
+def _quoted(
+    wishes: list[tuple[int, Answer]], tally: Tally
+) -> Generator[Question, Outcome, list[tuple[int, Answer]]]:
+    places = [place for place, (_, answer) in enumerate(wishes) if isinstance(answer, ExitTarget)]
+    targets = tuple(cast(ExitTarget, wishes[place][1]) for place in places)
+    outcome = yield from _put(tally, "quote", Inputs(targets=targets))
+    adjusted: dict[int, list[ExitTarget]] = {}
+    for _, subject, answer in outcome.given:
+        adjusted.setdefault(subject, []).append(cast(ExitTarget, answer))
+    for subject, answers in adjusted.items():
+        place = places[subject]
+        wishes[place] = (wishes[place][0], careful(targets[subject], answers))
+    return wishes
+
+
+def run_chain(view: View, table: Table, names: Sequence[str], combiner: str, asked: Sequence[int] = ()) -> Evaluated:
+    """The whole chain at once, of the plugins in this process alone."""
+    tally = Tally(len(names))
+    return driven(chain(view, names, asked or range(len(names)), combiner, tally), table, view, tally)
+
+
+def driven(steps: Chain, table: Table, view: View, tally: Tally) -> Evaluated:
+    """Answer every question of a chain from one table."""
+    used = tally.used
+    try:
+        question = next(steps)
+        while True:
+            question = steps.send(table.answer(question, view, used))
+    except StopIteration as end:
+        return cast(Evaluated, end.value)

@@ -1,0 +1,204 @@
+"""Which plugins run: the configuration's tables in their order, each found, checked and built, or refused by name.
+
+Only what the configuration names is ever imported, and into this process only what is built in or marked ``trusted``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, Final
+
+from loguru import logger
+
+from polyhost.errors import ConfigError, PluginError, nearest_name
+from polyhost.extension.building import built, host_keys
+from polyhost.extension.process import Deadlines, look
+from polyhost.extension.sources import Source, found_sources
+from polyhost.extension.specification import Bound
+from polyhost.extension.state import PluginState
+from polyhost.plugin import Plugin
+from polyhost.settings import Configuration
+
+DEFAULT_PLUGINS: Final = (
+    "binance_momentum",
+    "polymarket_momentum",
+    "additive",
+    "entry_policy",
+    "fixed_size",
+    "exit_plan",
+    "expiry_guard",
+    "console_notify",
+)
+"""What runs when the configuration has no plugin table at all; a configuration that names any names them all."""
+
+
+@dataclass(frozen=True)
+class LoadedPlugin:
+    """One plugin as it was found. ``state``: inline, process, disabled, available (not named), refused."""
+
+    name: str
+    """Its table's name: what signals, records and logs call it."""
+    state: str
+    source: Source
+    trusted: bool = False
+    hooks: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    table: Mapping[str, Any] = field(default_factory=dict)
+    """Its own settings as the configuration gives them."""
+    timer_s: float | None = None
+    description: str = ""
+    problem: str = ""
+    """Why it was refused."""
+    fingerprint: str = ""
+    """SHA-256 of its file, for plugins that are not built in."""
+    instance: Plugin | None = None
+    """None for a plugin that runs in a process of its own, or not at all."""
+    bound: Mapping[str, Bound] = field(default_factory=dict)
+    durable: PluginState | None = None
+
+    @property
+    def origin(self) -> str:
+        return "built in" if self.source.built_in else self.source.origin
+
+    @property
+    def version(self) -> str:
+        return self.source.version
+
+    @property
+    def runs(self) -> bool:
+        return self.state in ("inline", "process")
+
+    def described(self) -> dict[str, Any]:
+        """For ``plugins list``: plain data."""
+        return {
+            "name": self.name,
+            "use": self.source.name,
+            "version": self.version,
+            "origin": self.origin,
+            "state": self.state,
+            "trusted": self.trusted,
+            "hooks": list(self.hooks),
+            "settings": dict(self.settings),
+            "description": self.description,
+            "problem": self.problem,
+            "fingerprint": self.fingerprint,
+        }
+
+
+def discover(
+    configuration: Configuration,
+    base: Path = Path(),
+    file: str = "",
+    points: Iterable[EntryPoint] | None = None,
+    deadlines: Deadlines | None = None,
+) -> tuple[LoadedPlugin, ...]:
+    """Every plugin that the configuration names, in its order, then those that could be named.
+
+    ``base`` is where relative ``plugin_paths`` begin, ``file`` the configuration's name for messages, ``points`` the
+    entry points (the installed ones by default). A plugin that cannot be loaded is ``refused`` and the others go on.
+    Raises ConfigError for what the user wrote wrongly, PluginError for a name that two distributions offer.
+    """
+    sources = found_sources(configuration.plugin_paths, base, points)
+    tables = configuration.plugins or {name: {} for name in DEFAULT_PLUGINS}
+    wait = deadlines or Deadlines()
+    named = [_plugin(name, table, sources, file, wait) for name, table in tables.items()]
+    used = {plugin.source.name for plugin in named} | set(tables)
+    others = [several[0] for name, several in sorted(sources.items()) if name not in used]
+    rest = [LoadedPlugin(source.name, "available", source) for source in others]
+    _check_combiner(configuration, named, file)
+    return (*named, *rest)
+
+
+def _plugin(
+    name: str, table: Mapping[str, Any], sources: Mapping[str, list[Source]], file: str, deadlines: Deadlines
+) -> LoadedPlugin:
+    mine, own = host_keys(name, table, file)
+    source = _source(name, mine.get("use", ""), sources, file)
+    trusted = bool(mine.get("trusted", False))
+    inline = source.built_in or trusted
+    plugin = LoadedPlugin(name, "inline" if inline else "process", source, trusted, table=own)
+    if not source.built_in:
+        plugin = replace(plugin, fingerprint=source.fingerprint())
+    if not mine.get("enabled", True):
+        return replace(plugin, state="disabled")
+    try:
+        return _inline(plugin, file) if inline else _foreign(plugin, file, deadlines)
+    except PluginError as error:
+        logger.error("plugin {} is refused: {}", name, error)
+        return replace(plugin, state="refused", problem=str(error))
+
+
+def _source(name: str, use: str, sources: Mapping[str, list[Source]], file: str) -> Source:
+    wanted = use or name
+    several = sources.get(wanted, [])
+    if not several:
+        raise ConfigError(
+            "there is no plugin of this name",
+            file=file,
+            table=f"plugins.{name}",
+            key="use" if use else "",
+            value=wanted,
+            allowed=sorted(sources),
+            nearest=nearest_name(wanted, sources),
+        )
+    if len(several) > 1:
+        origins = ", ".join(source.origin for source in several)
+        raise PluginError(
+            f"several offer this name: {origins}", plugin=wanted, remedy="uninstall or rename all but one of them"
+        )
+    return several[0]
+
+
+def _inline(plugin: LoadedPlugin, file: str) -> LoadedPlugin:
+    made = built(plugin.source, plugin.name, plugin.table, file)
+    _tell_of_feeds(plugin.name, made.hooks)
+    return replace(
+        plugin,
+        hooks=tuple(made.hooks),
+        settings=made.settings,
+        timer_s=made.instance.timer_s,
+        description=made.instance.description,
+        instance=made.instance,
+        bound=made.hooks,
+        durable=made.state,
+    )
+
+
+def _foreign(plugin: LoadedPlugin, file: str, deadlines: Deadlines) -> LoadedPlugin:
+    try:
+        hello = look(plugin.name, plugin.source, plugin.table, deadlines)
+    except ConfigError as error:
+        error.file = error.file or file
+        raise
+    _tell_of_feeds(plugin.name, hello.hooks)
+    return replace(
+        plugin,
+        hooks=hello.hooks,
+        settings=hello.settings,
+        timer_s=hello.timer_s,
+        description=hello.description,
+    )
+
+
+def _tell_of_feeds(name: str, hooks: Iterable[str]) -> None:
+    if "feeds" in hooks:
+        logger.warning("plugin {}: its feeds are not run by this version", name)
+
+
+def _check_combiner(configuration: Configuration, plugins: Iterable[LoadedPlugin], file: str) -> None:
+    """The combiner that trades must be one of those that run; without any combiner nobody has an estimate."""
+    wanted = configuration.evaluation.combiner
+    combiners = [plugin.name for plugin in plugins if plugin.runs and "combine" in plugin.hooks]
+    if combiners and wanted not in combiners:
+        raise ConfigError(
+            "no such combiner runs",
+            file=file,
+            table="evaluation",
+            key="combiner",
+            value=wanted,
+            allowed=combiners,
+            nearest=nearest_name(wanted, combiners),
+        )

@@ -1,0 +1,79 @@
+"""How several plugins' wishes become one: pure functions of answers and the configured order, nothing else.
+
+A plugin is its position in the configuration (an index): the earlier one wins what is otherwise a tie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from polyhost.model.money import Micros
+from polyhost.model.proposals import Enter, ExitTarget, Stake
+from polyhost.model.words import Purpose, Side
+
+Bid: TypeAlias = tuple[int, Enter]
+"""A plugin's index and the entry that it wants."""
+
+
+class Chosen(Struct, frozen=True):
+    """An entry that came out of arbitration: whose it is, and whom it outbid."""
+
+    plugin: int
+    entry: Enter
+    outbid: tuple[int, ...] = ()
+
+
+def merged(bids: Sequence[Bid]) -> Bid:
+    """Entries for one slot as one: the lowest ``price_max``'s entry, with the smallest stake that anybody named."""
+    plugin, entry = min(bids, key=lambda bid: (bid[1].price_max, bid[0]))
+    stakes = [bid[1].stake for bid in bids if bid[1].stake is not None]
+    stake = min(stakes, default=None)
+    return plugin, entry if stake == entry.stake else replace(entry, stake=stake)
+
+
+def arbitrated(bids: Sequence[Bid]) -> list[Chosen]:
+    """Entries that go on: at most one first entry a market (opposite sides: the higher edge), then the other purposes.
+
+    Scale-ins, hedges and the like are candidates of their own, one a slot (purpose, side, key).
+    """
+    if len(bids) == 1:
+        return [Chosen(*bids[0])]
+    sides: dict[Side, list[Bid]] = {}
+    others: dict[tuple[Purpose, Side, str], list[Bid]] = {}
+    for bid in bids:
+        entry = bid[1]
+        if entry.purpose is Purpose.ENTRY:
+            sides.setdefault(entry.side, []).append(bid)
+        else:
+            others.setdefault((entry.purpose, entry.side, entry.key), []).append(bid)
+    first = [_higher_edge(sides)] if sides else []
+    return first + [Chosen(*merged(group)) for group in others.values()]
+
+
+def _higher_edge(sides: dict[Side, list[Bid]]) -> Chosen:
+    best = {side: merged(group) for side, group in sides.items()}
+    winner = min(best, key=lambda side: (-best[side][1].edge, best[side][0]))
+    losers = {plugin for side, group in sides.items() if side is not winner for plugin, _ in group}
+    plugin, entry = best[winner]
+    return Chosen(plugin, entry, tuple(sorted(losers)))
+
+
+def smallest_stake(chosen: Chosen, stakes: Iterable[tuple[int, Stake]]) -> tuple[int, Micros] | None:
+    """Who sized the entry and with how much: its own stake and the size hooks' answers, the smallest wins."""
+    offers = [(stake.amount, plugin) for plugin, stake in stakes]
+    if chosen.entry.stake is not None:
+        offers.append((chosen.entry.stake, chosen.plugin))
+    if not offers:
+        return None
+    amount, plugin = min(offers)
+    return plugin, amount
+
+
+def careful(target: ExitTarget, adjusted: Iterable[ExitTarget]) -> ExitTarget:
+    """The standing sell after its adjustments: the highest price of all, never below what its owner asked."""
+    price = max((other.price for other in adjusted if other.side is target.side), default=target.price)
+    return replace(target, price=price) if price > target.price else target

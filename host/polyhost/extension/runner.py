@@ -1,0 +1,561 @@
+"""The runner: asks all plugins, those of this process from the frozen table, the others by message with a deadline.
+
+``evaluate`` serves an event loop, ``evaluate_inline`` a program without one (a backtest); both put the same questions
+and give the same ``Evaluated`` but for ``used_us``. The runner counts strikes, restarts processes and quarantines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
+
+from loguru import logger
+from msgspec import Struct
+
+from polyhost.errors import PluginError
+from polyhost.extension.answers import AnswerError, checked
+from polyhost.extension.chain import Tally, chain, driven
+from polyhost.extension.delivery import Deliverer, DeliveryFailed
+from polyhost.extension.discovery import LoadedPlugin
+from polyhost.extension.process import Deadlines, ForeignPlugin
+from polyhost.extension.protocol import Answers, Ask, Facts, FromChild, Notified, TellPlugin, Told
+from polyhost.extension.state import check_texts
+from polyhost.extension.strikes import STRIKES_MAX, Strikes
+from polyhost.extension.table import CLOSED, PHASES, Failed, Outcome, Question, Table
+from polyhost.extension.telling import Telling, told
+from polyhost.hooks import ANSWERING, TELLING
+from polyhost.model.commands import Tell
+from polyhost.model.events import Evaluated, PluginStruck, PluginTold
+from polyhost.model.records import NoticeRaised
+from polyhost.model.view import View
+
+STRUCK_MAX: Final = 1_000
+"""Strikes kept until somebody takes them."""
+LATE: Final = "no answer within {} ms"
+AWAY: Final = "its process is not ready"
+QUARANTINED: Final = "is quarantined"
+
+
+class PluginStatus(Struct, frozen=True):
+    """One plugin at this moment, for status."""
+
+    name: str
+    state: str
+    """inline, process, restarting, quarantined, or what discovery said of one that does not run."""
+    strikes: int
+    metrics: dict[str, float]
+    problem: str = ""
+
+
+class Runner:
+    """All plugins of a run. Not thread-safe: one loop, or one caller, uses it."""
+
+    def __init__(
+        self,
+        plugins: Sequence[LoadedPlugin],
+        combiner: str,
+        deadlines: Deadlines | None = None,
+        strikes_max: int = STRIKES_MAX,
+        struck: Callable[[PluginStruck], None] | None = None,
+    ) -> None:
+        """``combiner`` names the one that trades; ``struck`` is called with every strike (they are also kept)."""
+        self._plugins = tuple(plugin for plugin in plugins if plugin.runs)
+        self._idle = tuple(plugin for plugin in plugins if not plugin.runs)
+        self._names = tuple(plugin.name for plugin in self._plugins)
+        self._index = {name: index for index, name in enumerate(self._names)}
+        self._asked = tuple(
+            index for index, plugin in enumerate(self._plugins) if any(hook in ANSWERING for hook in plugin.hooks)
+        )
+        self._combiner = combiner
+        self._deadlines = deadlines or Deadlines()
+        self._strikes = [Strikes(strikes_max) for _ in self._plugins]
+        self._struck: deque[PluginStruck] = deque(maxlen=STRUCK_MAX)
+        self._listener = struck
+        self._timers: dict[int, int] = {}
+        self._async = False
+        self._stopping = False
+        self._foreign = {
+            index: ForeignPlugin(
+                plugin.name, plugin.source, plugin.table, self._deadlines, self._in_trouble(index)
+            )
+            for index, plugin in enumerate(self._plugins)
+            if plugin.instance is None
+        }
+        self._turns: dict[int, asyncio.Lock] = {}
+        self._deliverers = {
+            index: Deliverer(plugin.name, plugin.bound["notify"])
+            for index, plugin in enumerate(self._plugins)
+            if "notify" in plugin.bound
+        }
+        self._rebuild()
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The plugins that run, in configured order."""
+        return self._names
+
+    @property
+    def all_inline(self) -> bool:
+        return not self._foreign
+
+    def start(self) -> list[PluginTold]:
+        """Start the processes, run the ``start`` hooks. Raises ConfigError or PluginError when one does not start."""
+        for foreign in self._foreign.values():
+            foreign.launch()
+        try:
+            for foreign in self._foreign.values():
+                foreign.greet()
+        except Exception:
+            self._kill_all()
+            raise
+        return self.tell("start")
+
+    def stop(self) -> list[PluginTold]:
+        """Run the ``stop`` hooks and end the processes."""
+        said = self.tell("stop")
+        self._stopping = True
+        for foreign in self._foreign.values():
+            foreign.close()
+        return said
+
+    def _kill_all(self) -> None:
+        self._stopping = True
+        for foreign in self._foreign.values():
+            foreign.kill()
+
+    def load_state(self, plugin: str, state: Mapping[str, str]) -> None:
+        """A plugin's durable state as recovery folded it: JSON texts by key. Plugins that do not run keep theirs."""
+        index = self._index.get(plugin)
+        if index is None:
+            return
+        durable = self._plugins[index].durable
+        if durable is not None:
+            durable.load(state)
+        else:
+            self._foreign[index].load_state(state)
+
+    def take_struck(self) -> list[PluginStruck]:
+        """Strikes since the last call, for the kernel."""
+        taken = list(self._struck)
+        self._struck.clear()
+        return taken
+
+    def release(self, plugin: str) -> None:
+        """Let a quarantined plugin in again. Raises PluginError when none of this name runs."""
+        index = self._index.get(plugin)
+        if index is None:
+            raise PluginError("does not run", plugin=plugin)
+        if not self._strikes[index].quarantined:
+            return
+        self._strikes[index].release()
+        if index in self._foreign:
+            self._foreign[index].restart()
+        self._rebuild()
+
+    def status(self) -> list[PluginStatus]:
+        """Every plugin, running or not."""
+        running = [self._status(index) for index in range(len(self._plugins))]
+        return running + [PluginStatus(idle.name, idle.state, 0, {}, idle.problem) for idle in self._idle]
+
+    def _status(self, index: int) -> PluginStatus:
+        plugin, strikes = self._plugins[index], self._strikes[index]
+        state = plugin.state
+        metrics: dict[str, float]
+        if plugin.instance is None:
+            foreign = self._foreign[index]
+            metrics = foreign.metrics
+            state = state if foreign.running else "restarting"
+        else:
+            metrics = dict(plugin.instance.metrics)
+        if strikes.quarantined:
+            state = "quarantined"
+        return PluginStatus(plugin.name, state, strikes.total, metrics, strikes.reason)
+
+    # --- evaluating ------------------------------------------------------------------------------------------------
+
+    def evaluate_inline(self, view: View) -> Evaluated:
+        """The whole chain at once; waits for plugins in other processes, each within its deadline."""
+        tally = Tally(len(self._names))
+        steps = chain(view, self._names, self._asked, self._combiner, tally)
+        evaluated = driven(steps, self._table, view, tally) if self.all_inline else self._blocking(steps, view, tally)
+        self._judge(tally)
+        return evaluated
+
+    async def evaluate(self, view: View) -> Evaluated:
+        """The whole chain, phase by phase; other processes are awaited together, each within its deadline."""
+        if self.all_inline:
+            return self.evaluate_inline(view)
+        self._attach()
+        tally = Tally(len(self._names))
+        steps = chain(view, self._names, self._asked, self._combiner, tally)
+        try:
+            question = next(steps)
+            while True:
+                tasks = [
+                    asyncio.ensure_future(self._ask(index, question, view, tally))
+                    for index in self._answerers(question)
+                ]
+                # Sent first, so that they work on it while the plugins of this process answer.
+                await asyncio.sleep(0)
+                outcome = self._table.answer(question, view, tally.used)
+                for part in await asyncio.gather(*tasks):
+                    _join(outcome, part)
+                question = steps.send(outcome)
+        except StopIteration as end:
+            evaluated = cast(Evaluated, end.value)
+        self._judge(tally)
+        return evaluated
+
+    def _blocking(self, steps: Any, view: View, tally: Tally) -> Evaluated:
+        try:
+            question = next(steps)
+            while True:
+                asked = [
+                    (index, self._foreign[index].send(_asking(question, view)))
+                    for index in self._answerers(question)
+                ]
+                outcome = self._table.answer(question, view, tally.used)
+                for index, seq in asked:
+                    _join(outcome, self._collected(index, seq, question, view, tally))
+                question = steps.send(outcome)
+        except StopIteration as end:
+            return cast(Evaluated, end.value)
+
+    def _collected(self, index: int, seq: int | None, question: Question, view: View, tally: Tally) -> Outcome:
+        if seq is None:
+            return self._away(index, question, view, AWAY)
+        foreign = self._foreign[index]
+        reply = foreign.wait(seq, self._deadlines.answer_ms)
+        if reply is None:
+            reason = LATE.format(self._deadlines.answer_ms)
+            outcome = self._away(index, question, view, reason)
+            if foreign.running:
+                self._strike(index, reason)
+                if not foreign.alive_by(seq) and not self._strikes[index].quarantined:
+                    self._revive(index, f"no sign of life within {self._deadlines.life_ms} ms")
+            return outcome
+        return self._understood(index, reply, question, view, tally)
+
+    async def _ask(self, index: int, question: Question, view: View, tally: Tally) -> Outcome:
+        foreign = self._foreign[index]
+        # One question at a time: another market's must not eat into this one's deadline.
+        async with self._turns[index]:
+            seq = foreign.send(_asking(question, view))
+            if seq is None:
+                return self._away(index, question, view, AWAY)
+            answer = foreign.expect(seq)
+            try:
+                done, _ = await asyncio.wait({answer}, timeout=self._deadlines.answer_ms / 1_000)
+            except asyncio.CancelledError:
+                foreign.watch(seq, lambda: self._lifeless(index))
+                raise
+            if done:
+                reply = answer.result()
+                if reply is None:
+                    return self._away(index, question, view, self._strikes[index].reason or AWAY)
+                return self._understood(index, reply, question, view, tally)
+            reason = LATE.format(self._deadlines.answer_ms)
+            foreign.watch(seq, lambda: self._lifeless(index))
+            self._strike(index, reason)
+            return self._away(index, question, view, reason)
+
+    def _lifeless(self, index: int) -> None:
+        if not self._strikes[index].quarantined:
+            self._revive(index, f"no sign of life within {self._deadlines.life_ms} ms")
+
+    def _understood(
+        self, index: int, reply: FromChild, question: Question, view: View, tally: Tally
+    ) -> Outcome:
+        """A reply as an outcome: nothing in it is believed before it is checked as an answer of this process is."""
+        outcome = Outcome()
+        phase = question.phase
+        if not isinstance(reply, Answers) or (reply.view_seq, reply.phase) != (view.view_seq, phase):
+            outcome.failed.append(Failed(index, 0, phase, "answered another question"))
+            return outcome
+        tally.used[index] += reply.used_ns
+        subjects = max(len(question.inputs.entries), len(question.inputs.targets), 1)
+        for said in reply.answers:
+            try:
+                if not 0 <= said.subject < subjects:
+                    raise AnswerError(f"answered about subject {said.subject} of {subjects}")
+                outcome.given.append((index, said.subject, checked(phase, said.answer)))
+            except AnswerError as error:
+                outcome.failed.append(Failed(index, 0, phase, str(error)))
+        for failure in reply.failures:
+            subject = failure.subject if 0 <= failure.subject < subjects else 0
+            outcome.failed.append(Failed(index, subject, failure.hook, failure.problem))
+        return outcome
+
+    def _away(self, index: int, question: Question, view: View, reason: str) -> Outcome:
+        """What not being answered means: a failure of the first hook asked, for every subject where hooks close."""
+        outcome = Outcome()
+        hooks = self._plugins[index].hooks
+        hook = next(hook for hook in PHASES[question.phase] if hook in hooks)
+        subjects = range(len(question.inputs.entries)) if hook in CLOSED else range(1)
+        outcome.failed = [Failed(index, subject, hook, reason, strike=False) for subject in subjects]
+        return outcome
+
+    def _answerers(self, question: Question) -> list[int]:
+        """Plugins of other processes that have a hook of this question's phase and are in service."""
+        hooks = PHASES[question.phase]
+        return [
+            index
+            for index in self._foreign
+            if not self._strikes[index].quarantined and any(hook in self._plugins[index].hooks for hook in hooks)
+        ]
+
+    # --- telling -----------------------------------------------------------------------------------------------------
+
+    def tell(self, hook: str, **facts: Any) -> list[PluginTold]:
+        """Run an ``on_…`` hook (or ``start``, ``stop``) of every plugin that has it; what changed, was said or failed.
+
+        Facts are the hook's arguments. ``on_timer`` runs for the plugins whose time has come only. Waits for plugins in
+        other processes.
+        """
+        said = []
+        for index in self._listeners(hook, facts):
+            if index in self._foreign:
+                seq = self._foreign[index].send(_telling(hook, facts))
+                reply = None if seq is None else self._foreign[index].wait(seq, self._patience(hook))
+                if seq is not None and reply is None:
+                    self._deaf(index, hook)
+                said.append(self._told_by(index, hook, reply))
+            else:
+                said.append(self._told_inline(index, hook, facts))
+        return [one for one in said if one is not None]
+
+    async def tell_async(self, hook: str, **facts: Any) -> list[PluginTold]:
+        """As ``tell``, without holding up the event loop for plugins in other processes."""
+        self._attach()
+        said = []
+        for index in self._listeners(hook, facts):
+            if index in self._foreign:
+                said.append(await self._tell_foreign(index, hook, facts))
+            else:
+                said.append(self._told_inline(index, hook, facts))
+        return [one for one in said if one is not None]
+
+    async def _tell_foreign(self, index: int, hook: str, facts: Mapping[str, Any]) -> PluginTold | None:
+        foreign = self._foreign[index]
+        async with self._turns[index]:
+            seq = foreign.send(_telling(hook, facts))
+            if seq is None:
+                return self._told_by(index, hook, None)
+            answer = foreign.expect(seq)
+            done, _ = await asyncio.wait({answer}, timeout=self._patience(hook) / 1_000)
+            if not done:
+                self._deaf(index, hook)
+            return self._told_by(index, hook, answer.result() if done else None)
+
+    def _patience(self, hook: str) -> int:
+        """Wall ms that a plugin may take over being told: loading a model at ``start`` is no hanging."""
+        return self._deadlines.start_ms if hook in ("start", "stop") else self._deadlines.life_ms
+
+    def _deaf(self, index: int, hook: str) -> None:
+        """It was told and said nothing in time: a strike, and a new process (unless its old one has just died)."""
+        foreign = self._foreign[index]
+        if not foreign.running or foreign.ready:
+            return
+        reason = f"{hook}: no sign of life within {self._patience(hook)} ms"
+        self._strike(index, reason)
+        if not self._strikes[index].quarantined:
+            self._revive(index, reason)
+
+    def _listeners(self, hook: str, facts: Mapping[str, Any]) -> list[int]:
+        if hook not in (*TELLING, "start", "stop"):
+            raise AssertionError(f"{hook} is no hook that is told")
+        listening = [
+            index
+            for index, plugin in enumerate(self._plugins)
+            if hook in plugin.hooks and not self._strikes[index].quarantined
+        ]
+        return [index for index in listening if self._due(index, facts["at"])] if hook == "on_timer" else listening
+
+    def _due(self, index: int, at: int) -> bool:
+        """Is it time for the plugin's own schedule? The first call starts it."""
+        every = self._plugins[index].timer_s
+        if every is None:
+            return False
+        due = self._timers.setdefault(index, at + round(every * 1_000))
+        if at < due:
+            return False
+        self._timers[index] = at + round(every * 1_000)
+        return True
+
+    def _told_inline(self, index: int, hook: str, facts: Mapping[str, Any]) -> PluginTold | None:
+        plugin = self._plugins[index]
+        assert plugin.durable is not None, "a plugin of this process has its state here"
+        return self._report(index, hook, told(plugin.bound[hook], plugin.durable, facts))
+
+    def _told_by(self, index: int, hook: str, reply: FromChild | None) -> PluginTold | None:
+        if not isinstance(reply, Told):
+            return PluginTold(self._names[index], hook, problem=AWAY)
+        try:
+            for notice in reply.notices:
+                checked(hook, notice)
+            check_texts(reply.changes)
+        except AnswerError as error:
+            return self._report(index, hook, Telling({}, (), reply.used_ns, str(error)))
+        foreign = self._foreign[index]
+        for key, text in reply.changes.items():
+            if text is None:
+                foreign.state.pop(key, None)
+            else:
+                foreign.state[key] = text
+        return self._report(index, hook, Telling(reply.changes, reply.notices, reply.used_ns, reply.problem))
+
+    def _report(self, index: int, hook: str, telling: Telling) -> PluginTold | None:
+        if telling.problem:
+            self._strike(index, f"{hook}: {telling.problem}")
+        if telling.silent:
+            return None
+        return PluginTold(
+            self._names[index], hook, telling.changes, telling.notices, telling.used_ns // 1_000, telling.problem
+        )
+
+    # --- delivering --------------------------------------------------------------------------------------------------
+
+    async def deliver(self, notice: NoticeRaised) -> list[DeliveryFailed]:
+        """Hand a notice to every ``notify`` plugin, all at once; who failed or took too long. Never a strike."""
+        self._attach()
+        waiting: dict[str, asyncio.Future[Any]] = {}
+        for index, plugin in enumerate(self._plugins):
+            if "notify" not in plugin.hooks or self._strikes[index].quarantined:
+                continue
+            if index in self._foreign:
+                waiting[plugin.name] = self._foreign[index].deliver(notice)
+            else:
+                waiting[plugin.name] = asyncio.wrap_future(self._deliverers[index].begin(notice))
+        if not waiting:
+            return []
+        await asyncio.wait(waiting.values(), timeout=self._deadlines.deliver_ms / 1_000)
+        outcomes = {name: self._delivered(future) for name, future in waiting.items()}
+        return [DeliveryFailed(name, problem) for name, problem in outcomes.items() if problem]
+
+    def _delivered(self, future: asyncio.Future[Any]) -> str:
+        if not future.done():
+            return f"not delivered within {self._deadlines.deliver_ms} ms"
+        result = future.result()
+        if isinstance(result, Notified):
+            return result.problem
+        return AWAY if result is None else str(result)
+
+    # --- strikes -----------------------------------------------------------------------------------------------------
+
+    def _judge(self, tally: Tally) -> None:
+        """Strikes for what failed in a chain: one a plugin and chain, however often it failed."""
+        if not tally.failed:
+            for index in self._asked:
+                self._strikes[index].behaved()
+            return
+        struck: dict[int, Failed] = {}
+        for failure in tally.failed:
+            if failure.strike:
+                struck.setdefault(failure.plugin, failure)
+        failed = {failure.plugin for failure in tally.failed}
+        for index in self._asked:
+            if index in struck:
+                self._strike(index, f"{struck[index].hook}: {struck[index].problem}")
+            elif index not in failed:
+                self._strikes[index].behaved()
+
+    def _strike(self, index: int, reason: str) -> None:
+        strikes = self._strikes[index]
+        if strikes.quarantined:
+            return
+        out = strikes.strike(reason)
+        name = self._names[index]
+        if out:
+            logger.bind(plugin=name).error("plugin {} is quarantined: {}", name, reason)
+            if index in self._foreign:
+                self._foreign[index].kill()
+            self._rebuild()
+        else:
+            logger.bind(plugin=name).warning("plugin {}: strike {}: {}", name, strikes.count, reason)
+        event = PluginStruck(name, reason, out)
+        self._struck.append(event)
+        if self._listener is not None:
+            self._listener(event)
+
+    def _revive(self, index: int, reason: str) -> None:
+        """Kill a process without a sign of life and start it from its last durable state; its strike stands already."""
+        logger.bind(plugin=self._names[index]).warning("plugin {}: {}, restarted", self._names[index], reason)
+        self._relaunch(index)
+
+    def _relaunch(self, index: int) -> None:
+        foreign = self._foreign[index]
+        foreign.restart()
+        if not self._async:
+            # A program without an event loop has nothing better to do, and its decisions must not depend on luck.
+            try:
+                foreign.greet()
+            except Exception as error:  # refused or dead at its second start: one more strike, never an end of the run
+                self._strike(index, str(error))
+
+    def _in_trouble(self, index: int) -> Callable[[str], None]:
+        def trouble(reason: str) -> None:
+            if self._stopping:
+                return
+            self._strike(index, reason)
+            if not self._strikes[index].quarantined:
+                self._relaunch(index)
+
+        return trouble
+
+    def _rebuild(self) -> None:
+        """The table anew, without plugins that are out: their ``size`` and ``review`` fail, so gates stay shut."""
+        out = {index for index, strikes in enumerate(self._strikes) if strikes.quarantined}
+        self._table = Table(
+            [
+                None if plugin.instance is None or index in out else plugin.bound
+                for index, plugin in enumerate(self._plugins)
+            ],
+            {index: (QUARANTINED, self._plugins[index].hooks) for index in out},
+        )
+
+    def _attach(self) -> None:
+        """Let the running loop serve the processes' sockets."""
+        self._async = True
+        loop = asyncio.get_running_loop()
+        for index, foreign in self._foreign.items():
+            if foreign.attach(loop):
+                self._turns[index] = asyncio.Lock()
+
+
+def facts_of(command: Tell) -> dict[str, Any]:
+    """The arguments of the hook that a ``Tell`` command names; ``what`` of a settlement is (result, closes)."""
+    facts: dict[str, Any] = {"at": command.at}
+    match command.hook:
+        case "on_market":
+            facts["market"] = command.market
+        case "on_order":
+            facts |= {"market": command.market, "order": command.what}
+        case "on_fill":
+            facts |= {"market": command.market, "fill": command.what}
+        case "on_settlement":
+            result, closes = cast("tuple[Any, Any]", command.what)
+            facts |= {"market": command.market, "result": result, "closes": tuple(closes)}
+        case "on_notice":
+            facts["notice"] = command.what
+        case "on_timer":
+            pass
+        case _:
+            raise AssertionError(f"{command.hook} is no hook that is told")
+    return facts
+
+
+def _asking(question: Question, view: View) -> Callable[[int], Ask]:
+    return lambda seq: Ask(seq, view.view_seq, question.phase, view, question.inputs)
+
+
+def _telling(hook: str, facts: Mapping[str, Any]) -> Callable[[int], TellPlugin]:
+    return lambda seq: TellPlugin(seq, hook, Facts(**facts))
+
+
+def _join(outcome: Outcome, part: Outcome) -> None:
+    outcome.given.extend(part.given)
+    outcome.failed.extend(part.failed)

@@ -1,0 +1,171 @@
+"""Where plugins come from: entry points of the group ``polyhost`` and single files. Looking imports nothing."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from msgspec import Struct
+
+from polyhost.errors import ConfigError, PluginError
+from polyhost.extension.answers import described
+
+GROUP: Final = "polyhost"
+BUILT_IN: Final = "polyhost"
+"""The distribution whose plugins are the host's own."""
+FILES_MAX: Final = 1_000
+"""Files of one ``plugin_paths`` entry that are looked at."""
+
+
+class Source(Struct, frozen=True):
+    """One plugin class that could be loaded, and where it lives."""
+
+    name: str
+    module: str
+    attribute: str
+    distribution: str = ""
+    version: str = ""
+    path: str = ""
+    """The file of a single-file plugin; empty for an entry point."""
+    problem: str = ""
+    """Why it cannot be loaded, when looking has shown that already."""
+
+    @property
+    def built_in(self) -> bool:
+        return not self.path and self.distribution == BUILT_IN
+
+    @property
+    def origin(self) -> str:
+        """For people: the distribution with its version, or the file."""
+        return self.path or f"{self.distribution or 'unknown distribution'} {self.version}".strip()
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do when it does not load."""
+        if self.path:
+            return f"mend {self.path}, or set enabled = false"
+        if self.built_in:
+            return "install polyhost anew"
+        return f"upgrade or reinstall {self.distribution or self.module}, or set enabled = false"
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the plugin's file, or of its module's; empty when that cannot be found without importing it."""
+        try:
+            return hashlib.sha256(Path(self.path or _file_of(self.module)).read_bytes()).hexdigest()
+        except OSError:
+            return ""
+
+
+def _file_of(module: str) -> str:
+    # Finding a sub-module imports its parent package, so the search goes down from the top by hand.
+    head, _, rest = module.partition(".")
+    spec = importlib.util.find_spec(head)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    if spec and not rest:
+        return spec.origin or ""
+    for place in places:
+        below = Path(place, *rest.split("."))
+        for candidate in (below.with_suffix(".py"), below / "__init__.py"):
+            if candidate.is_file():
+                return str(candidate)
+    return ""
+
+
+def found_sources(
+    paths: Sequence[str] = (), base: Path = Path(), points: Iterable[EntryPoint] | None = None
+) -> dict[str, list[Source]]:
+    """Every plugin that can be named, by name; several under one name are a conflict for whoever wants that name.
+
+    Raises ConfigError for a path that does not exist.
+    """
+    found: dict[str, list[Source]] = {}
+    for point in entry_points(group=GROUP) if points is None else points:
+        module, _, attribute = point.value.partition(":")
+        distribution = point.dist
+        name = distribution.name if distribution else ""
+        version = distribution.version if distribution else ""
+        source = Source(point.name, module.strip(), attribute.strip(), name, version)
+        known = found.setdefault(point.name, [])
+        # One distribution seen twice on the search path (an editable install beside its metadata) is no conflict.
+        if not any((other.distribution, other.module) == (name, source.module) for other in known):
+            known.append(source)
+    for path in paths:
+        for source in _file_sources(path, base):
+            found.setdefault(source.name, []).append(source)
+    return found
+
+
+def _file_sources(path: str, base: Path) -> list[Source]:
+    place = (base / path).resolve()
+    if place.is_dir():
+        files = sorted(place.glob("*.py"))[:FILES_MAX]
+        return [source for file in files if not file.name.startswith("_") for source in _sources_in(file)]
+    if place.is_file():
+        return _sources_in(place)
+    raise ConfigError("there is no such file or folder", key="plugin_paths", value=path)
+
+
+def _sources_in(file: Path) -> list[Source]:
+    """Classes with a literal ``name``, read from the syntax tree: nothing of the file runs."""
+    try:
+        tree = ast.parse(file.read_bytes(), filename=str(file))
+    except (SyntaxError, ValueError, OSError, RecursionError) as error:
+        return [Source(file.stem, file.stem, "", path=str(file), problem=described(error))]
+    return [
+        Source(name, f"polyhost_file_{file.stem}", node.name, path=str(file))
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.bases
+        for name in [_literal_name(node)]
+        if name
+    ]
+
+
+def _literal_name(node: ast.ClassDef) -> str:
+    for line in node.body:
+        targets: list[ast.expr] = []
+        value: ast.expr | None = None
+        if isinstance(line, ast.Assign):
+            targets, value = line.targets, line.value
+        elif isinstance(line, ast.AnnAssign):
+            targets, value = [line.target], line.value
+        named = any(isinstance(target, ast.Name) and target.id == "name" for target in targets)
+        if named and isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return value.value
+    return ""
+
+
+def loaded_class(source: Source) -> type[Any]:
+    """Import the plugin's class. Raises PluginError with origin and remedy, whatever importing it raised."""
+    try:
+        if source.problem:
+            raise ImportError(source.problem)
+        target: Any = _file_module(source) if source.path else importlib.import_module(source.module)
+        for part in source.attribute.split(".") if source.attribute else ():
+            target = getattr(target, part)
+    except (Exception, SystemExit) as error:  # importing runs the author's code, which may raise anything
+        raise PluginError(
+            f"cannot be imported: {described(error)}", plugin=source.name, origin=source.origin, remedy=source.remedy
+        ) from error
+    if not isinstance(target, type):
+        what = f"{source.module}:{source.attribute} is no class"
+        raise PluginError(what, plugin=source.name, origin=source.origin, remedy=source.remedy)
+    return target
+
+
+def _file_module(source: Source) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(source.module, source.path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{source.path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Classes find their own module by name (annotations of settings are resolved there).
+    sys.modules[source.module] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,107 @@
+"""Which hooks a plugin implements, and with which arguments: pluggy's markers and checks, read once at build time.
+
+pluggy validates (names, arguments); it never calls: one raising implementation would abort all others in its chain.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final
+
+import pluggy
+from msgspec import Struct
+
+from polyhost.errors import PluginError, nearest_name
+from polyhost.hooks import ANSWERING, LIFE, NAMESPACE, TELLING, Hooks
+
+HOOKS: Final = (*ANSWERING, *TELLING, *LIFE)
+
+
+class Bound(Struct, frozen=True):
+    """One implementation: what to call and the arguments that it takes, in its own order."""
+
+    hook: str
+    call: Callable[..., Any]
+    arguments: tuple[str, ...]
+
+    def positional(self) -> Callable[..., Any]:
+        """A callable that takes the hook's arguments in the specification's order and passes on those wanted."""
+        call, wanted = self.call, self.arguments
+        given = arguments_of(self.hook)
+        if wanted == given:
+            return call
+        picks = tuple(given.index(name) for name in wanted)
+        if not picks:
+            return lambda *args: call()
+        if len(picks) == 1:
+            pick = picks[0]
+            return lambda *args: call(args[pick])
+        return lambda *args: call(*[args[pick] for pick in picks])
+
+    def by_name(self, facts: Mapping[str, Any]) -> Any:
+        """Call it with those of the named facts that it takes."""
+        return self.call(**{name: facts[name] for name in self.arguments})
+
+
+@cache
+def arguments_of(hook: str) -> tuple[str, ...]:
+    """The arguments of a hook, in the specification's order."""
+    return tuple(inspect.signature(getattr(Hooks, hook)).parameters)[1:]
+
+
+def implementations(instance: object, plugin: str, origin: str = "") -> dict[str, Bound]:
+    """The hooks that a plugin implements. Raises PluginError for what would be silently wrong at run time."""
+    manager = pluggy.PluginManager(NAMESPACE)
+    manager.add_hookspecs(Hooks)
+    try:
+        manager.register(instance, plugin)
+    except Exception as error:  # registering reads every attribute, so a property of the plugin's may raise anything
+        raise PluginError(str(error), plugin=plugin, origin=origin) from error
+    found: dict[str, Bound] = {}
+    for caller in manager.get_hookcallers(instance) or ():
+        for implementation in caller.get_hookimpls():
+            _refuse_misfit(caller, implementation, plugin, origin)
+            if caller.has_spec():
+                call = implementation.function
+                found[caller.name] = Bound(caller.name, call, tuple(implementation.argnames))
+    _refuse_unmarked(instance, found, plugin, origin)
+    return {hook: found[hook] for hook in HOOKS if hook in found}
+
+
+def _refuse_misfit(caller: Any, implementation: Any, plugin: str, origin: str) -> None:
+    hook, call = caller.name, implementation.function
+    if not caller.has_spec() and not implementation.optionalhook:
+        near = nearest_name(hook, HOOKS)
+        remedy = f"did you mean {near!r}?" if near else f"hooks are: {', '.join(HOOKS)}"
+        raise PluginError("there is no such hook", plugin=plugin, hook=hook, origin=origin, remedy=remedy)
+    if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
+        raise PluginError(
+            "is async; hooks are synchronous",
+            plugin=plugin,
+            hook=hook,
+            origin=origin,
+            remedy="write def, not async def",
+        )
+    if implementation.wrapper or implementation.hookwrapper:
+        raise PluginError(
+            "is a hook wrapper; every answer is collected, none is wrapped",
+            plugin=plugin,
+            hook=hook,
+            origin=origin,
+            remedy="answer the hook itself",
+        )
+
+
+def _refuse_unmarked(instance: object, found: Mapping[str, Bound], plugin: str, origin: str) -> None:
+    for hook in HOOKS:
+        method = getattr(type(instance), hook, None)
+        if hook not in found and callable(method) and getattr(method, f"{NAMESPACE}_impl", None) is None:
+            raise PluginError(
+                "is named like a hook and not marked, so it would never be called",
+                plugin=plugin,
+                hook=hook,
+                origin=origin,
+                remedy="put @hookimpl above it, or rename it",
+            )
