@@ -1,7 +1,7 @@
 """Reference prices of any source under one name: (feed, symbol, price in 1e-8, stamp).
 
-Feeds: ``binance`` (spot), ``chainlink`` (spot), ``twap_60`` (the 60 s average that settles windows). Prices are exact
-when the source gives text; a JSON number is rounded to 1e-8, which is exact for any decimal of up to fifteen digits.
+Feeds: ``binance`` (spot), ``chainlink`` (spot), ``twap_60`` (the 60 s average that settles windows). Decimals below
+1e-8 are cut off, as everywhere a reference price is read; a JSON number counts as the shortest decimal that it is.
 """
 
 from __future__ import annotations
@@ -81,13 +81,12 @@ def _base(name: str) -> str:
 
 
 def e8(text: str) -> int:
-    """A decimal string in 1e-8, halves up, exactly. Raises ValueError when it is no decimal."""
+    """A decimal string in 1e-8, further places cut off. Raises ValueError when it is no decimal."""
     whole, _, fraction = text.partition(".")
     digits = whole.removeprefix("-") + fraction
     if not digits.isascii() or not digits.isdigit():
         raise ValueError(f"price {text!r} is no decimal")
     value = int(whole.removeprefix("-") or "0") * PRICE_E8 + int(fraction[:8].ljust(8, "0"))
-    value += fraction[8:9] >= "5"
     return -value if text.startswith("-") else value
 
 
@@ -96,10 +95,10 @@ def _topic_price(feed: str, payload: PricePayload) -> Price | None:
         return None
     exact = payload.full_accuracy_value
     if not exact:
-        price = round(payload.value * PRICE_E8)
+        price = e8(repr(payload.value))
     elif "." not in exact and feed != "binance" and _scaled(exact, payload.value):
         # The first generation writes these feeds as integers of 1e-18; the second writes decimals.
-        price = (int(exact) + E18_TO_E8 // 2) // E18_TO_E8
+        price = int(exact) // E18_TO_E8
     else:
         price = e8(exact)
     return Price(feed, symbol_of(payload.symbol), price, payload.timestamp) if price > 0 else None

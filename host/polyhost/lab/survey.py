@@ -68,13 +68,13 @@ class MarketSeen(Struct):
     tokens: list[TokenSeen] = field(default_factory=list)
 
     def inside(self, ts: int) -> bool:
-        start, end = self.line.start, self.line.end
-        return (start is None or ts >= start) and (end is None or ts <= end)
+        start, end = self.line.market.start, self.line.market.end
+        return (start is None or ts >= start) and ts <= end
 
     @property
     def partial(self) -> bool:
-        start, end = self.line.start, self.line.end
-        if not self.first or start is None or end is None:
+        start, end = self.line.market.start, self.line.market.end
+        if not self.first or start is None:
             return False
         return self.first - start > PARTIAL_MS or end - self.last > PARTIAL_MS
 
@@ -167,8 +167,9 @@ def report(seen: Survey) -> dict[str, Any]:
 
 
 def _window(market: MarketSeen) -> dict[str, Any]:
-    line = market.line
-    result = market.settled
+    line = market.line.market
+    settled = market.settled
+    result = None if settled is None else settled.resolution
     outcome = None if result is None else (result.winner.value if result.winner else "50-50")
     return {
         "slug": line.slug,
@@ -177,7 +178,7 @@ def _window(market: MarketSeen) -> dict[str, Any]:
         "end": line.end,
         "messages": market.messages,
         "outcome": outcome,
-        "strike": None if result is None else result.strike,
+        "strike": None if settled is None else settled.strike,
         "final": None if result is None else result.final,
         "longest_silence_ms": max(market.silences, default=0),
         "partial": market.partial,
@@ -203,23 +204,26 @@ def _aside(seen: Survey, aside: Aside) -> None:
     seen.kinds["gamma closed" if line.closed else "gamma open"] += 1
     if "inferred" in str(aside.msg.get("_note", "")):
         seen.odd["inferred"] += 1
-    market = seen.markets.get(line.condition_id)
+    found = line.market
+    market = seen.markets.get(found.condition_id)
     if market is None:
-        market = seen.markets[line.condition_id] = MarketSeen(line)
-        for token, side in ((line.up, Side.UP), (line.down, Side.DOWN)):
+        market = seen.markets[found.condition_id] = MarketSeen(line)
+        for token, side in ((found.up, Side.UP), (found.down, Side.DOWN)):
             seen.tokens[token] = each = TokenSeen(side, market)
             market.tokens.append(each)
-    if not line.closed and market.opened_at is None:
+    if line.opens and market.opened_at is None:
         market.opened_at = aside.ts
-    if line.settled:
+    if line.resolution is not None:
         market.settled = line
         seen.odd["contradiction"] += _contradicts(line)
 
 
 def _contradicts(line: CatalogueLine) -> bool:
     """Up is to win if and only if the final price is at or above the strike."""
-    strike, final = line.strike, line.final
-    return strike is not None and final is not None and (final >= strike) != (line.winner is Side.UP)
+    result = line.resolution
+    if result is None or line.strike is None or result.final is None:
+        return False
+    return (result.final >= line.strike) != (result.winner is Side.UP)
 
 
 def _line(seen: Survey, line: Line) -> None:
@@ -281,7 +285,7 @@ def _timed(market: MarketSeen, ts: int) -> None:
     if silent > SILENCE_MS:
         if inside and market.first:
             market.silences.append(silent)
-        elif market.line.start is not None and ts < market.line.start:
+        elif market.line.market.start is not None and ts < market.line.market.start:
             market.before.append(silent)
     if inside:
         market.first = market.first or ts
@@ -336,11 +340,12 @@ def _catalogue_problems(seen: Survey) -> list[Problem]:
     no_opening = sum(market.opened_at is None for market in markets)
     unsettled = sum(market.settled is None for market in markets)
     no_strike = sum(market.settled is not None and market.settled.strike is None for market in markets)
+    nameless = sum("condition_id" in market.line.market.assumed for market in markets)
     odd = seen.odd
     return [
         Problem("no_catalogue", int(not markets), "no gamma lines: the markets of its tokens are unknown"),
         Problem("placeholder_ids", placeholders, f"{placeholders} of {len(seen.tokens)} token ids are placeholders"),
-        Problem("no_condition_id", sum(not market.line.named for market in markets), "markets without a condition id"),
+        Problem("no_condition_id", nameless, "markets without a condition id"),
         Problem("no_opening", no_opening, f"{no_opening} of {len(markets)} markets have no opening line: not traded"),
         Problem("unresolved", unsettled, f"{unsettled} of {len(markets)} markets have no resolved line: not settled"),
         Problem("no_strike", no_strike, f"{no_strike} resolved markets do not tell their strike"),
@@ -352,7 +357,7 @@ def _catalogue_problems(seen: Survey) -> list[Problem]:
 
 def _feed_problems(seen: Survey) -> list[Problem]:
     kinds, feeds, odd = seen.kinds, seen.feeds, seen.odd
-    windows = any(market.line.start is not None for market in seen.markets.values())
+    windows = any(market.line.market.start is not None for market in seen.markets.values())
     no_average = windows and not feeds["twap_60"]
     no_spot = not (feeds["binance"] or feeds["candles"])
     unknown = sum(seen.unknown_kinds.values())

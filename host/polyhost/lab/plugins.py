@@ -1,0 +1,45 @@
+"""The plugins of a backtest: the runner of a real run, asked at once and without an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from polyhost.configuration import Loaded
+from polyhost.extension.discovery import discover
+from polyhost.extension.runner import Runner, facts_of
+from polyhost.hooks import TELLING
+from polyhost.model.commands import Tell
+from polyhost.model.events import Evaluated, PluginStruck, PluginTold
+from polyhost.model.view import View
+
+
+class InlinePlugins:
+    """All plugins of a configuration; see ``running``."""
+
+    def __init__(self, runner: Runner, told_hooks: frozenset[str]) -> None:
+        self.told_hooks = told_hooks
+        self._runner = runner
+
+    def evaluate(self, view: View) -> Evaluated:
+        return self._runner.evaluate_inline(view)
+
+    def tell(self, command: Tell) -> list[PluginTold]:
+        return self._runner.tell(command.hook, **facts_of(command))
+
+    def struck(self) -> list[PluginStruck]:
+        return self._runner.take_struck()
+
+
+@contextmanager
+def running(loaded: Loaded) -> Iterator[InlinePlugins]:
+    """The configured plugins, started; stopped at the end. Raises ConfigError or PluginError."""
+    configuration = loaded.configuration
+    found = discover(configuration, loaded.base, str(loaded.path or ""))
+    runner = Runner(found, configuration.evaluation.combiner)
+    told = frozenset(hook for plugin in found if plugin.runs for hook in plugin.hooks if hook in TELLING)
+    runner.start()
+    try:
+        yield InlinePlugins(runner, told)
+    finally:
+        runner.stop()
