@@ -29,6 +29,10 @@ class _Fixed(int):
         """From the integer inside."""
         return int.__new__(cls, units)
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        # Copies and pickles are built anew from the decimal; int's own way hands the inner integer to the parser.
+        return type(self), (str(self),)
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
