@@ -27,11 +27,14 @@ WEIGHTS = {
     "divergence": 0.15,
     "sentiment": 0.05,
 }
+SCORE_MAX = 20.0
+"""Beyond it a double's probability is 0 or 1, which no estimate may be."""
 
 
 class AdditiveSettings(Settings):
     weights: dict[str, float] = Field(default_factory=lambda: dict(WEIGHTS))
-    """Weight of each signal by plugin name, 0 or more; renormalised over those that answer. Others are ignored."""
+    """Weight of each signal by plugin name, 0 or more, renormalised over those that answer. Names given replace or add
+    to the shipped ones; a signal without a weight is ignored."""
     multiplier: float = Field(default=1.5, gt=0)
     """The weighted mean is multiplied by this before it becomes a probability."""
     opposing_scale: float = Field(default=0.1, ge=0, le=1)
@@ -48,6 +51,11 @@ class AdditiveSettings(Settings):
     """A trend weaker than this strength (0 to 1) neither agrees nor diverges."""
     bias_confidence_min: float = Field(default=0.05, ge=0, lt=1)
     """Below this confidence the bias is NONE."""
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _over_the_shipped(cls, value: object) -> object:
+        return WEIGHTS | value if isinstance(value, dict) else value
 
     @field_validator("weights")
     @classmethod
@@ -93,7 +101,8 @@ class Additive(Plugin):
         return self.settings.divergence, "trends diverge"
 
     def _estimate(self, score: float, parts: dict[str, float], relation: str) -> Estimate:
-        p_up = 1 / (1 + exp(-score))
+        bounded = min(max(score, -SCORE_MAX), SCORE_MAX)
+        p_up = 1 / (1 + exp(-bounded))
         confidence = abs(2 * p_up - 1)
         bias = Bias.NONE
         if confidence >= self.settings.bias_confidence_min and confidence > 0:

@@ -1,0 +1,45 @@
+"""``polyhost plugins list``: every plugin that is named or could be, its state, hooks and settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from polyhost.cli.options import ConfigFile, Json, command_app, configured, print_json
+
+app = command_app("The plugins: list.")
+
+
+@app.callback()
+def plugins() -> None:
+    """The plugins: list."""
+
+
+@app.command("list")
+def list_plugins(config: ConfigFile = None, as_json: Json = False) -> None:
+    """List the plugins in order of precedence: state, hooks, version, origin."""
+    from polyhost.configuration.secrecy import shown
+    from polyhost.extension.discovery import discover
+
+    loaded = configured(config)
+    found = discover(loaded.configuration, loaded.base, str(loaded.path) if loaded.path else "")
+    rows = [plugin.described() for plugin in found]
+    rows = [row | {"settings": shown("settings", row["settings"])} for row in rows]
+    if as_json:
+        print_json({"plugins": rows})
+        return
+    for line in table_lines(rows):
+        typer.echo(line)
+
+
+def table_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Columns as wide as their widest cell, a heading above; why a plugin is refused stands below its line."""
+    heading = ("name", "state", "hooks", "version", "origin")
+    cells = [heading, *((r["name"], r["state"], ", ".join(r["hooks"]), r["version"], r["origin"]) for r in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heading))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    for index in range(len(rows), 0, -1):
+        if rows[index - 1]["problem"]:
+            lines.insert(index + 1, f"  {rows[index - 1]['problem']}")
+    return lines

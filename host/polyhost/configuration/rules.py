@@ -1,0 +1,223 @@
+"""Contradictions: configurations in which something could never trade, never fire or never end (EXI-11).
+
+Each check names the setting to change. Plugins are known by their settings alone: the three shipped ones whose times
+must fit into a window are looked up through their entry points, like anyone's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ValidationError
+
+from polyhost.configuration.problems import label_of
+from polyhost.configuration.sources import Layer
+from polyhost.errors import ConfigError, nearest_name
+from polyhost.model.market import DURATIONS
+from polyhost.settings import Configuration
+
+FULL_WINDOW_S: Final = 900
+"""Thresholds are written for windows of this length; shorter windows scale them, longer ones keep them (EXI-11)."""
+_SYMBOL: Final = re.compile(r"[A-Z0-9]{1,12}")
+_SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+
+class _BrokenError(Exception):
+    """A broken rule on its way to becoming a ConfigError: the dotted key, the problem, the value, what is allowed."""
+
+    def __init__(self, key: str, problem: str, value: object = None, allowed: tuple[str, ...] = (), near: str = ""):
+        super().__init__(problem)
+        self.key, self.problem, self.value, self.allowed, self.near = key, problem, value, allowed, near
+
+
+def refuse_contradictions(configuration: Configuration, labels: Mapping[str, Layer]) -> None:
+    """Raises ConfigError for the first broken rule."""
+    try:
+        for rule in _RULES:
+            rule(configuration)
+    except _BrokenError as broken:
+        table, _, key = broken.key.rpartition(".")
+        raise ConfigError(
+            broken.problem, file=label_of(broken.key, labels), table=table, key=key, value=broken.value,
+            allowed=broken.allowed, nearest=broken.near,
+        ) from None
+
+
+def scaled_s(seconds_at_15m: float, duration_s: int) -> float:
+    """A threshold as it stands in a window of ``duration_s``."""
+    return seconds_at_15m * min(duration_s, FULL_WINDOW_S) / FULL_WINDOW_S
+
+
+def _windows(configuration: Configuration) -> Iterator[tuple[str, int]]:
+    return ((name, DURATIONS[name]) for name in configuration.markets.durations if configuration.markets.symbols)
+
+
+# --- the host's own tables --------------------------------------------------------------------------------------------
+
+
+def _texts(configuration: Configuration) -> None:
+    for key in ("data_dir", "account"):
+        if not getattr(configuration.host, key).strip():
+            raise _BrokenError(f"host.{key}", "is empty", "", ("a text that is not empty",))
+    url = configuration.venue.url
+    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+        raise _BrokenError("venue.url", "is no address of an exchange", url, ("http://HOST:PORT", "empty"))
+
+
+def _markets(configuration: Configuration) -> None:
+    markets = configuration.markets
+    for key, names in (("symbols", markets.symbols), ("durations", markets.durations), ("slugs", markets.slugs)):
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise _BrokenError(f"markets.{key}", "names one twice", twice[0])
+    for symbol in markets.symbols:
+        if not _SYMBOL.fullmatch(symbol):
+            allowed = ("capital letters and digits",)
+            raise _BrokenError("markets.symbols", "is no symbol", symbol, allowed, symbol.upper())
+    for slug in markets.slugs:
+        if not _SLUG.fullmatch(slug):
+            allowed = ("small letters, digits and hyphens",)
+            raise _BrokenError("markets.slugs", "is no slug", slug, allowed, slug.lower())
+    if not markets.slugs and not (markets.symbols and markets.durations):
+        key = "symbols" if not markets.symbols else "durations"
+        raise _BrokenError(f"markets.{key}", "is empty, and no slug is named: there is nothing to trade", [])
+
+
+def _money(configuration: Configuration) -> None:
+    for key in ("window", "symbol", "total"):
+        limit = getattr(configuration.limits, key)
+        if limit <= 0:
+            raise _BrokenError(f"limits.{key}", "leaves no entry possible", str(limit), ("above 0",))
+    if configuration.exchange.cash < 0:
+        raise _BrokenError("exchange.cash", "is negative", str(configuration.exchange.cash), ("0 or more",))
+    if configuration.safety.hold_above <= 0:
+        raise _BrokenError("safety.hold_above", "would hold everything: nothing could be closed", "0", ("above 0",))
+
+
+def _times(configuration: Configuration) -> None:
+    exchange, evaluation, safety = configuration.exchange, configuration.evaluation, configuration.safety
+    if exchange.confirmed_ms < exchange.mined_ms:
+        problem, allowed = "a trade is mined before it is confirmed", (f"at least mined_ms = {exchange.mined_ms}",)
+        raise _BrokenError("exchange.confirmed_ms", problem, exchange.confirmed_ms, allowed)
+    if evaluation.plugin_latency_ms >= safety.answer_age_ms_max:
+        problem = f"answers this old are dropped (safety.answer_age_ms_max = {safety.answer_age_ms_max})"
+        raise _BrokenError("evaluation.plugin_latency_ms", problem, evaluation.plugin_latency_ms)
+    for name, duration_s in _windows(configuration):
+        if evaluation.cadence_ms >= duration_s * 1_000:
+            raise _BrokenError(
+                "evaluation.cadence_ms", f"a {name} window could end without an evaluation", evaluation.cadence_ms,
+                (f"below {duration_s * 1_000}",),
+            )
+        if scaled_s(safety.close_before_expiry_s, duration_s) >= duration_s:
+            raise _BrokenError(
+                "safety.close_before_expiry_s", f"leaves no time to hold anything in a {name} window",
+                safety.close_before_expiry_s, (f"below {max(duration_s, FULL_WINDOW_S)}",),
+            )
+
+
+# --- plugins ----------------------------------------------------------------------------------------------------------
+
+
+def _plugin_tables(configuration: Configuration) -> None:
+    wanted: dict[str, tuple[type, str]] = {
+        "enabled": (bool, "true or false"), "trusted": (bool, "true or false"), "use": (str, "the name of a plugin"),
+    }
+    for name, table in configuration.plugins.items():
+        for key, (kind, words) in wanted.items():
+            if key in table and not isinstance(table[key], kind):
+                raise _BrokenError(f"plugins.{name}.{key}", "has the wrong type", table[key], (words,))
+
+
+def enabled_plugins(configuration: Configuration) -> list[str]:
+    """Names of the plugins that run, in order of precedence."""
+    return [name for name, table in configuration.plugins.items() if table.get("enabled", True)]
+
+
+def _combiner(configuration: Configuration) -> None:
+    """The trading combiner is a plugin of the configuration, and runs if an entry policy waits for its estimates."""
+    combiner, enabled = configuration.evaluation.combiner, enabled_plugins(configuration)
+    if combiner not in configuration.plugins:
+        near = nearest_name(combiner, enabled)
+        raise _BrokenError("evaluation.combiner", "is no plugin of this configuration", combiner, tuple(enabled), near)
+    if combiner not in enabled:
+        for name, _ in _users_of("entry_policy", configuration):
+            problem = f"is switched off: {name} could never enter"
+            raise _BrokenError("evaluation.combiner", problem, combiner, tuple(enabled))
+
+
+def _entry_times(configuration: Configuration) -> None:
+    for name, policy in _users_of("entry_policy", configuration):
+        for window, duration_s in _windows(configuration):
+            first_s, last_s = scaled_s(policy.not_first_s, duration_s), scaled_s(policy.not_last_s, duration_s)
+            if first_s + last_s >= duration_s:
+                key = "not_last_s" if policy.not_last_s >= policy.not_first_s else "not_first_s"
+                raise _BrokenError(
+                    f"plugins.{name}.{key}",
+                    f"not in the first {first_s:g} s nor the last {last_s:g} s leaves no time for an entry in a "
+                    f"{window} window of {duration_s} s",
+                    getattr(policy, key), (f"not_first_s + not_last_s below {max(duration_s, FULL_WINDOW_S)}",),
+                )
+
+
+def _exit_times(configuration: Configuration) -> None:
+    close_s = configuration.safety.close_before_expiry_s
+    first_s = min((policy.not_first_s for _, policy in _users_of("entry_policy", configuration)), default=0.0)
+    for name, plan in _users_of("exit_plan", configuration):
+        for window, duration_s in _windows(configuration):
+            spent_s = scaled_s(first_s + plan.age_min_s + close_s, duration_s)
+            if spent_s >= duration_s:
+                raise _BrokenError(
+                    f"plugins.{name}.age_min_s",
+                    f"an entry after {scaled_s(first_s, duration_s):g} s would not be old enough before it is closed "
+                    f"{scaled_s(close_s, duration_s):g} s before the end of a {window} window: the exit could never "
+                    "rest",
+                    plan.age_min_s, (f"below {max(duration_s, FULL_WINDOW_S) - first_s - close_s:g}",),
+                )
+
+
+def _guard_times(configuration: Configuration) -> None:
+    close_s = configuration.safety.close_before_expiry_s
+    for name, guard in _users_of("expiry_guard", configuration):
+        if guard.close_before_expiry_s < close_s:
+            raise _BrokenError(
+                f"plugins.{name}.close_before_expiry_s",
+                f"the host itself acts {close_s:g} s before the end (safety.close_before_expiry_s): the guard could "
+                "never fire",
+                guard.close_before_expiry_s, (f"at least {close_s:g}",),
+            )
+        for window, duration_s in _windows(configuration):
+            if scaled_s(guard.close_before_expiry_s, duration_s) >= duration_s:
+                raise _BrokenError(
+                    f"plugins.{name}.close_before_expiry_s", f"leaves no time to hold anything in a {window} window",
+                    guard.close_before_expiry_s, (f"below {max(duration_s, FULL_WINDOW_S)}",),
+                )
+
+
+def _users_of(kind: str, configuration: Configuration) -> Iterator[tuple[str, Any]]:
+    """Enabled plugins of one shipped class with their settings; settings that are wrong are told by their builder."""
+    for name in enabled_plugins(configuration):
+        table = configuration.plugins[name]
+        if table.get("use", name) == kind:
+            settings = _settings(kind, {k: v for k, v in table.items() if k not in ("enabled", "use", "trusted")})
+            if settings is not None:
+                yield name, settings
+
+
+def _settings(kind: str, own: Mapping[str, Any]) -> BaseModel | None:
+    for point in entry_points(group="polyhost", name=kind):
+        if point.dist is not None and point.dist.name == "polyhost":
+            model: type[BaseModel] = point.load().Settings
+            try:
+                return model.model_validate(dict(own))
+            except ValidationError:
+                return None
+    return None
+
+
+_RULES: Final[tuple[Callable[[Configuration], None], ...]] = (
+    _texts, _markets, _money, _times, _plugin_tables, _combiner, _entry_times, _exit_times, _guard_times,
+)

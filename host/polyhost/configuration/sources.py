@@ -1,0 +1,126 @@
+"""The layers above the defaults: one TOML file, environment variables, the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args, get_origin
+
+from polyhost.configuration.secrecy import shown
+from polyhost.errors import ConfigError
+from polyhost.settings import Configuration, Table
+
+PREFIX: Final = "POLYHOST__"
+BYTES_MAX: Final = 1_000_000
+"""A configuration is a few hundred lines; more than this is some other file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Values as nested tables, and where they came from."""
+
+    values: dict[str, Any]
+    origin: str
+    """As ``config show --origin`` tells it."""
+    label: str
+    """As an error tells it: the file, the variable, or ``command line``."""
+
+
+def file_layer(path: Path) -> Layer:
+    """Raises ConfigError when the file cannot be read or is no TOML; a syntax error is told with its line."""
+    return Layer(_parsed(_text_of(path), str(path)), str(path), str(path))
+
+
+def _text_of(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise ConfigError("is a folder, not a configuration file", file=str(path))
+        if not path.exists():
+            raise ConfigError("there is no such file", file=str(path))
+        if not path.is_file():
+            raise ConfigError("is no regular file", file=str(path))
+        if path.stat().st_size > BYTES_MAX:
+            raise ConfigError(f"is larger than {BYTES_MAX} bytes: not a configuration", file=str(path))
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}", file=str(path)) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"line {line} is not UTF-8 text", file=str(path)) from error
+
+
+def _parsed(text: str, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"is not TOML: {error}{_line_quoted(str(error), text)}", file=file) from None
+    except RecursionError:
+        raise ConfigError("is not TOML: nested too deeply", file=file) from None
+
+
+def _line_quoted(problem: str, text: str) -> str:
+    """The line that a syntax error names, unless it could hold a secret."""
+    _, _, place = problem.partition("(at line ")
+    number = place.partition(",")[0]
+    lines = text.splitlines()
+    if not number.isdigit() or not 0 < int(number) <= len(lines):
+        return ""
+    line = lines[int(number) - 1].strip()
+    key = line.partition("=")[0]
+    return f": {line}" if line and shown(key, line) == line else ""
+
+
+def environment_layers(env: Mapping[str, str]) -> list[Layer]:
+    """One layer for each variable ``POLYHOST__SECTION__KEY``, in alphabetical order."""
+    return [_variable_layer(name, env[name]) for name in sorted(env) if name.startswith(PREFIX)]
+
+
+def _variable_layer(name: str, text: str) -> Layer:
+    parts = name.removeprefix(PREFIX).lower().split("__")
+    if not all(parts):
+        raise ConfigError("names no setting", file=f"environment {name}", allowed=(f"{PREFIX}SECTION__KEY",))
+    value: Any = _typed(parts, text)
+    for part in reversed(parts):
+        value = {part: value}
+    return Layer(value, "environment", f"environment {name}")
+
+
+def _typed(parts: list[str], text: str) -> Any:
+    """The text as what its setting wants: plain text, a list (TOML, or separated by commas), or a TOML value."""
+    kind = _annotation(parts)
+    if get_origin(kind) is tuple and not text.lstrip().startswith("["):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    if kind is str or any(isinstance(choice, str) for choice in get_args(kind)):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+
+
+def _annotation(parts: list[str]) -> Any:
+    """The type of a host setting; None for a plugin's, or for one that does not exist."""
+    table: type[Table] = Configuration
+    kind: Any = None
+    for part in parts:
+        field = table.model_fields.get(part)
+        if field is None:
+            return None
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Table):
+            table = kind
+    return kind
+
+
+def command_line_layer(overrides: Mapping[str, object]) -> Layer:
+    """Dotted keys as nested tables."""
+    values: dict[str, Any] = {}
+    for dotted, value in overrides.items():
+        *tables, key = dotted.split(".")
+        place = values
+        for table in tables:
+            place = place.setdefault(table, {})
+        place[key] = value
+    return Layer(values, "command line", "command line")
