@@ -57,7 +57,7 @@ class Row(Struct, frozen=True):
     @property
     def sample(self) -> Answer:
         """An answer that this row is for."""
-        return Answer(500 if self.http is None else self.http, self.example or self.text, self.status)
+        return Answer(418 if self.http is None else self.http, self.example or self.text, self.status)
 
 
 _ASK = "asked by its id until its fate is known; never signed again"
