@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from polyhost.kernel.state import fold
 from polyhost.model.commands import Post, Prepare, QueryOrder, Sweep
 from polyhost.model.events import CancelAnswered, OrderNotFound, PrepareFailed, RunBegan, SweepDone
@@ -310,7 +311,7 @@ def test_exi_05_the_obligation_closes_or_holds_without_any_plugin(mid: str, expe
     rig.to(rig.market.end - 121_000)
     rig.book(mid)
     rig.to(rig.market.end - 118_001)
-    none([c for c in rig.commands[-50:]], Post)
+    none(list(rig.commands[-50:]), Post)
     sent = rig.to(rig.market.end - 118_000)
     position = rig.kernel.state.position(CONDITION, Side.UP)
     assert position is not None

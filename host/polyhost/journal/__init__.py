@@ -10,7 +10,7 @@ from polyhost.journal.errors import JournalError, RecordingError
 from polyhost.journal.files import write_atomically
 from polyhost.journal.memory import MemoryJournal
 from polyhost.journal.port import JournalPort
-from polyhost.journal.recording import PriceInput, Recorder, recordings
+from polyhost.journal.recording import CandleInput, PriceInput, Recorder, recordings
 from polyhost.journal.recovery import read_journal
 from polyhost.journal.replaying import FeedInput, RecordingReader, runs
 from polyhost.journal.status import ANALYSIS_FILE, JOURNAL_FILE, DatabaseStatus, journal_status
@@ -20,6 +20,7 @@ from polyhost.journal.writer import JournalWriter
 __all__ = [
     "ANALYSIS_FILE",
     "JOURNAL_FILE",
+    "CandleInput",
     "DatabaseStatus",
     "FeedInput",
     "JournalError",

@@ -26,6 +26,7 @@ from loguru import logger
 from polyhost.journal.errors import RecordingError
 from polyhost.journal.retention import prune_recordings
 from polyhost.model.events import Event
+from polyhost.model.view import Candle
 
 FILE_BYTES_MAX: Final = 64_000_000
 """Compressed size at which the next file begins."""
@@ -39,6 +40,7 @@ FEEDS: Final = frozenset({"polymarket", "binance", "gamma"})
 HOST: Final = "host"
 TURN: Final = "turn"
 PRICE: Final = "price"
+CANDLE: Final = "candle"
 
 _HINTS: Final = (b"ecret", b"assphrase", b"pi_key", b"piKey", b"wner", b"rivate", b"POLY_")
 _CREDENTIAL: Final = re.compile(
@@ -60,6 +62,14 @@ class PriceInput(msgspec.Struct, frozen=True, tag=PRICE, tag_field="event"):
     symbol: str
     price: int
     stamp: int
+
+
+class CandleInput(msgspec.Struct, frozen=True, tag=CANDLE, tag_field="event"):
+    """A spot candle given to the kernel."""
+
+    symbol: str
+    candle: Candle
+    closed: bool
 
 
 class Recorder:
@@ -116,6 +126,10 @@ class Recorder:
     def price(self, feed: str, symbol: str, price_e8: int, stamp: int, now: int, wall: int) -> None:
         """A reference price given to the kernel."""
         self._put((HOST, _ENCODER.encode(PriceInput(feed, symbol, price_e8, stamp)), now, wall))
+
+    def candle(self, symbol: str, candle: Candle, closed: bool, now: int, wall: int) -> None:
+        """A spot candle given to the kernel."""
+        self._put((HOST, _ENCODER.encode(CandleInput(symbol, candle, closed)), now, wall))
 
     def flush(self) -> None:
         """Wait until everything so far can be read from the file."""

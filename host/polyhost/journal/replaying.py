@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from polyhost.journal.errors import RecordingError
-from polyhost.journal.recording import HOST, PRICE, TURN, PriceInput, recordings
+from polyhost.journal.recording import CANDLE, HOST, PRICE, TURN, CandleInput, PriceInput, recordings
 from polyhost.model.events import Event
 
 _CHUNK: Final = 1 << 20
@@ -30,7 +30,7 @@ class _Line(msgspec.Struct):
     source: str
     msg: msgspec.Raw = msgspec.Raw(b"")
     wall: int = 0
-    bytes: str = ""
+    bytes: str | None = None
 
 
 class _Tag(msgspec.Struct):
@@ -41,9 +41,10 @@ _LINE: Final = msgspec.json.Decoder(_Line)
 _TAG: Final = msgspec.json.Decoder(_Tag)
 _EVENT: Final = msgspec.json.Decoder(Event)
 _PRICE: Final = msgspec.json.Decoder(PriceInput)
+_CANDLE: Final = msgspec.json.Decoder(CandleInput)
 
-Kind: TypeAlias = Literal["feed", "event", "turn", "price"]
-Payload: TypeAlias = FeedInput | Event | PriceInput | None
+Kind: TypeAlias = Literal["feed", "event", "turn", "price", "candle"]
+Payload: TypeAlias = FeedInput | Event | PriceInput | CandleInput | None
 
 
 class RecordingReader:
@@ -103,13 +104,15 @@ class RecordingReader:
 def _input(text: bytes) -> tuple[Kind, Payload, int, int]:
     line = _LINE.decode(text)
     if line.source != HOST:
-        raw = base64.b64decode(line.bytes, validate=True) if line.bytes else bytes(line.msg)
+        raw = base64.b64decode(line.bytes, validate=True) if line.bytes is not None else bytes(line.msg)
         return "feed", FeedInput(line.source, raw), line.ts, line.wall
     tag = _TAG.decode(line.msg).event
     if tag == TURN:
         return "turn", None, line.ts, line.wall
     if tag == PRICE:
         return "price", _PRICE.decode(line.msg), line.ts, line.wall
+    if tag == CANDLE:
+        return "candle", _CANDLE.decode(line.msg), line.ts, line.wall
     return "event", _EVENT.decode(line.msg), line.ts, line.wall
 
 

@@ -86,8 +86,10 @@ ANSWER_LOST_MS: Final = 1_000
 """An answer this late (wall ms) is not waited for any longer; the market may be asked again."""
 BALANCE_EVERY_MS: Final = 4_000
 """The collateral balance is read this often, wall ms: within CON-14's five seconds."""
-RESULT_EVERY_MS: Final = 5_000
+RESULT_EVERY_MS: Final = 30_000
 """After the end the result is asked for this often, market ms, until the venue has one."""
+TIMER_EVERY_MS: Final = 1_000
+"""Plugins with a schedule of their own are looked at this often, market ms."""
 FORGET_AFTER_MS: Final = 60_000
 """A settled market's streams and books are dropped this long after its result, market ms."""
 TRIGGERS_MAX: Final = 16
@@ -275,6 +277,9 @@ class Kernel:
             case "balance":
                 self._core.command(QueryBalance())
                 self._core.at_wall(self._core.wall + BALANCE_EVERY_MS, "balance", "")
+            case "timer":
+                self._core.tell("on_timer", None, None)
+                self._core.at_market(self._core.now + TIMER_EVERY_MS, "timer", "")
             case "resweep":
                 if self._core.reconciling:
                     self._sweep_all()
@@ -584,6 +589,8 @@ class Kernel:
         core.command(QueryBalance())
         core.at_wall(core.wall + BALANCE_EVERY_MS, "balance", "")
         core.user_up = False
+        if "on_timer" in core.told_hooks:
+            core.at_market(core.now + TIMER_EVERY_MS, "timer", "")
         for entry in list(core.state.markets.values()):
             if not entry.settled:
                 self._follow(entry)

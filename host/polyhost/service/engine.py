@@ -1,0 +1,276 @@
+"""The shell around one kernel: facts go in one at a time, records become durable, commands leave in their order.
+
+This is the only place that calls the kernel in a live run. It is single-threaded (the event loop); the journal's thread
+only tells it how far records are durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from loguru import logger
+
+from polyhost.errors import PolyhostError
+from polyhost.extension.runner import Runner, facts_of
+from polyhost.journal import JournalPort, Recorder
+from polyhost.journal.analysis import AnalysisWriter
+from polyhost.kernel.kernel import Kernel
+from polyhost.model.commands import GATED, Analyse, Ask, Command, Deliver, Follow, Tell, Unfollow
+from polyhost.model.events import Event, PluginTold
+from polyhost.model.messages import Message
+from polyhost.model.records import NoticeRaised
+from polyhost.model.step import Step
+from polyhost.model.times import MarketMs
+from polyhost.model.view import Candle
+from polyhost.service.telling import tell
+
+TICK_MAX_S: Final = 0.05
+"""The timer looks at its deadlines at least this often, wall seconds (a new one may be earlier)."""
+TICK_MIN_S: Final = 0.001
+TASKS_MAX: Final = 1_000
+"""Gateway requests under way at once; more means that something is stuck, and is told."""
+
+
+class Clock(Protocol):
+    """Market time."""
+
+    def now(self) -> MarketMs: ...
+
+    def wall_seconds(self, market_ms: float) -> float: ...
+
+
+class Gateway(Protocol):
+    """The way to the venue."""
+
+    def execute(self, command: Command) -> Awaitable[list[Event]]: ...
+
+
+class Engine:
+    """Feeds the kernel and carries its commands out."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        clock: Clock,
+        gateway: Gateway,
+        runner: Runner,
+        journal: JournalPort,
+        recorder: Recorder | None,
+        analysis: AnalysisWriter | None,
+        *,
+        follow: Callable[[Follow | Unfollow], None],
+    ) -> None:
+        self.kernel = kernel
+        self.clock = clock
+        self.gateway = gateway
+        self.runner = runner
+        self.journal = journal
+        self.recorder = recorder
+        self.analysis = analysis
+        self._follow = follow
+        self._inbox: deque[Event] = deque()
+        self._pumping = False
+        self._gated: deque[tuple[int, Command]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wall_zero = time.time() - time.monotonic()
+        self.sealed: Exception | None = None
+        """Why nothing that adds exposure leaves any more; None: all is well."""
+        self.changed = asyncio.Event()
+        """Set after every turn that changed durable state."""
+        self.messages = 0
+        self.lateness: deque[float] = deque(maxlen=4_096)
+        """Wall ms between a deadline and its turn, the latest ones."""
+        self.broken: Exception | None = None
+        """An error of the kernel or of this shell: the run ends."""
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def wall(self) -> int:
+        """Transport time in ms; never goes back."""
+        return int((self._wall_zero + time.monotonic()) * 1_000)
+
+    # --- in -----------------------------------------------------------------------------------------------------------
+
+    def frame(self, raw: bytes, messages: list[Message]) -> None:
+        """A frame of the market stream."""
+        now, wall = self.clock.now(), self.wall()
+        if self.recorder is not None:
+            self.recorder.feed("polymarket", raw, now, wall)
+        wanted = False
+        for message in messages:
+            wanted = self.kernel.feed(message, now) or wanted
+        self.messages += len(messages)
+        if wanted:
+            self.turn()
+
+    def price(self, feed: str, symbol: str, price: int, stamp: int) -> None:
+        """A reference price in 1e-8."""
+        now = self.clock.now()
+        if self.recorder is not None:
+            self.recorder.price(feed, symbol, price, stamp, now, self.wall())
+        self.kernel.price(feed, symbol, price, stamp, now)
+
+    def candle(self, symbol: str, candle: Candle, closed: bool) -> None:
+        """A spot candle."""
+        if self.recorder is not None:
+            self.recorder.candle(symbol, candle, closed, self.clock.now(), self.wall())
+        self.kernel.candle(symbol, candle, closed)
+
+    def event(self, event: Event) -> None:
+        """A fact. Handled at once, or after the one being handled."""
+        self._inbox.append(event)
+        self._pump()
+
+    def turn(self) -> None:
+        """Let the kernel do what is due."""
+        now, wall = self.clock.now(), self.wall()
+        if self.recorder is not None:
+            self.recorder.turn(now, wall)
+        self._carry_out(self.kernel.turn(now, wall))
+        self._pump()
+
+    def _pump(self) -> None:
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self._inbox:
+                event = self._inbox.popleft()
+                now, wall = self.clock.now(), self.wall()
+                if self.recorder is not None:
+                    self.recorder.event(event, now, wall)
+                self._carry_out(self.kernel.handle(event, now, wall))
+        finally:
+            self._pumping = False
+
+    # --- out ----------------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, step: Step) -> None:
+        if step.records:
+            tell(step.records, self.kernel.state)
+            seq = self.journal.append(step.records)
+            self.changed.set()
+        else:
+            seq = self.journal.last_seq
+        for command in step.commands:
+            if isinstance(command, GATED):
+                self._gated.append((seq, command))
+            else:
+                self._free(command)
+        self.durable(self.journal.durable_seq)
+
+    def durable(self, seq: int) -> None:
+        """Records up to here are on the disk: what waited for them leaves, in its order."""
+        while self._gated and self._gated[0][0] <= seq and self.sealed is None:
+            self._request(self._gated.popleft()[1])
+
+    def seal(self, error: Exception) -> None:
+        """The journal failed: nothing that adds exposure leaves any more. Free commands go on."""
+        self.sealed = error
+        self._gated.clear()
+        logger.critical("sealed: {}", error)
+
+    def _free(self, command: Command) -> None:
+        match command:
+            case Ask(view=view):
+                if self.runner.all_inline:
+                    self._inbox.append(self.runner.evaluate_inline(view))
+                else:
+                    self._start(self._evaluate(command))
+            case Tell():
+                if self.runner.all_inline:
+                    self._told(self.runner.tell(command.hook, **facts_of(command)))
+                else:
+                    self._start(self._tell(command))
+            case Analyse():
+                if self.analysis is not None:
+                    self.analysis.add(command)
+            case Deliver():
+                self._start(self._deliver(command))
+            case Follow() | Unfollow():
+                self._follow(command)
+            case _:
+                self._request(command)
+
+    def _request(self, command: Command) -> None:
+        if len(self._tasks) >= TASKS_MAX:
+            logger.error("{} requests are under way; {} waits with them", len(self._tasks), type(command).__name__)
+        self._start(self._execute(command))
+
+    async def _execute(self, command: Command) -> None:
+        for event in await self.gateway.execute(command):
+            self.event(event)
+
+    async def _evaluate(self, ask: Ask) -> None:
+        self.event(await self.runner.evaluate(ask.view))
+        for struck in self.runner.take_struck():
+            self.event(struck)
+
+    async def _tell(self, command: Tell) -> None:
+        self._told(await self.runner.tell_async(command.hook, **facts_of(command)))
+        self._pump()
+
+    def _told(self, said: list[PluginTold]) -> None:
+        self._inbox.extend(said)
+        self._inbox.extend(self.runner.take_struck())
+
+    async def _deliver(self, command: Deliver) -> None:
+        notice = NoticeRaised(
+            self.clock.now(), command.notice_id, command.level, command.topic, command.text, command.condition_id
+        )
+        for failed in await self.runner.deliver(notice):
+            logger.warning("notice {} was not delivered by {}: {}", command.notice_id, failed.plugin, failed.problem)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """A fault of ours: it is told with its trace and ends the run; positions keep their resting exits."""
+        if self.broken is None:
+            if not isinstance(error, PolyhostError):
+                logger.opt(exception=error).critical("the host failed: {}", error)
+            self.broken = error if isinstance(error, Exception) else RuntimeError(str(error))
+            self.changed.set()
+
+    # --- the timer ----------------------------------------------------------------------------------------------------
+
+    async def run_timer(self) -> None:
+        """Run deadlines as they come, until cancelled."""
+        while True:
+            late = self._late_ms()
+            if late >= 0:
+                self.lateness.append(late)
+                self.turn()
+                await asyncio.sleep(0)
+                continue
+            await asyncio.sleep(min(max(-late / 1_000, TICK_MIN_S), TICK_MAX_S))
+
+    def _late_ms(self) -> float:
+        """Wall ms since the earliest deadline; negative: still to come."""
+        market = self.clock.now() - self.kernel.next_market_due
+        by_market = self.clock.wall_seconds(market) * 1_000
+        return max(by_market, self.wall() - self.kernel.next_wall_due)
+
+    async def drain(self, within_s: float) -> None:
+        """Wait until every request under way is answered, at most so long."""
+        deadline = time.monotonic() + within_s
+        while self._tasks and time.monotonic() < deadline:
+            await asyncio.wait(set(self._tasks), timeout=max(deadline - time.monotonic(), 0))
+
+    async def close(self) -> None:
+        """Cancel what is still under way."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,76 @@
+"""Logging: loguru for everything, redacted, never able to break trading (LOG-02, LOG-04, LOG-09)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+LINE: Final = "{time:HH:mm:ss.SSS} {level: <8} {message}"
+FILE_LINE: Final = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <8} {name}:{line} {message}"
+ROTATE_AT: Final = "10 MB"
+KEEP: Final = 10
+"""Log files kept after rotation."""
+HIDDEN: Final = "[hidden]"
+
+
+class Redactor:
+    """Replaces known secrets in every message before any sink sees it."""
+
+    def __init__(self) -> None:
+        self._secrets: list[str] = []
+
+    def add(self, *secrets: str) -> None:
+        """Texts that must never be written; empty ones are ignored."""
+        self._secrets += [secret for secret in secrets if secret]
+
+    def clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+    def __call__(self, record: Record) -> None:
+        record["message"] = self.clean(record["message"])
+
+
+REDACTOR: Final = Redactor()
+
+
+class _ToLoguru(logging.Handler):
+    """Routes the standard library's loggers into loguru."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+        logger.opt(depth=6, exception=record.exc_info).log(level, record.getMessage())
+
+
+def set_up(folder: Path | None, *, to_stderr: bool = True, verbose: bool = False) -> None:
+    """Install the sinks. ``folder`` None: only standard error.
+
+    ``catch=True``: a sink that fails (full disk, closed stream, encoding) loses its line, and nothing else.
+    """
+    logger.remove()
+    logger.configure(patcher=REDACTOR)
+    level = "DEBUG" if verbose else "INFO"
+    if to_stderr:
+        logger.add(sys.stderr, level=level, format=LINE, diagnose=False, backtrace=False, catch=True)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        logger.add(
+            folder / "polyhost.log", level="DEBUG", format=FILE_LINE, rotation=ROTATE_AT, retention=KEEP,
+            diagnose=False, backtrace=False, catch=True, encoding="utf-8", errors="backslashreplace",
+        )
+        logger.add(
+            folder / "errors.log", level="ERROR", format=FILE_LINE, rotation=ROTATE_AT, retention=KEEP, diagnose=False,
+            backtrace=True, catch=True, encoding="utf-8", errors="backslashreplace",
+        )
+    logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)

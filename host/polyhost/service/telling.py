@@ -1,0 +1,98 @@
+"""Records as log lines an operator reads: facts with their account, window, side, purpose and order (LOG-03, LOG-06)."""
+
+from __future__ import annotations
+
+from loguru import logger
+
+from polyhost.kernel.state import State
+from polyhost.model.money import money_text, price_text, size_text
+from polyhost.model.records import (
+    CloseRecorded,
+    EntriesBlocked,
+    FillBooked,
+    FillMoved,
+    HeldDeclared,
+    MarketAdded,
+    MarketSettled,
+    NoticeRaised,
+    ObligationMet,
+    OperatorSaid,
+    OrderIntended,
+    OrderMoved,
+    Record,
+    RunEnded,
+    RunStarted,
+)
+from polyhost.model.words import OrderState, TradeStatus
+
+_SHOWN_MOVES = frozenset({OrderState.UNKNOWN, OrderState.CLOSED})
+
+
+def line_of(record: Record, state: State) -> tuple[str, str] | None:
+    """(level, text) of a record worth a line, or None. ``state`` is the state after it."""
+    match record:
+        case RunStarted():
+            return "INFO", f"run {record.run_id}: polyhost {record.version}, {record.mode}, account {record.account}"
+        case RunEnded():
+            return "INFO", f"run {record.run_id} ended: {record.reason}"
+        case MarketAdded():
+            when = "" if record.from_open else " (its window had begun)"
+            return "INFO", f"{record.market.slug} found{when}"
+        case MarketSettled():
+            winner = "50-50" if record.winner is None else record.winner.value
+            return "INFO", f"{_slug(state, record.condition_id)} settled {winner}"
+        case OrderIntended():
+            draft, slot = record.draft, record.slot
+            return "INFO", (
+                f"{_slug(state, slot.condition_id)} {slot.purpose.value} {draft.ref}: {draft.action.value} "
+                f"{size_text(draft.size)} {slot.side.value} at {price_text(draft.price)} {draft.order_type.value}"
+                f" [{record.why.get('plugin', '')}: {record.why.get('reason', '')}]"
+            )
+        case OrderMoved() if record.state in _SHOWN_MOVES:
+            order = state.orders[record.ref]
+            level = "WARNING" if record.state is OrderState.UNKNOWN else "INFO"
+            return level, (
+                f"{_slug(state, order.slot.condition_id)} {order.slot.purpose.value} {record.ref}: {record.cause}, "
+                f"{size_text(order.done)} of {size_text(order.draft.size)} matched"
+            )
+        case FillBooked():
+            return "INFO", (
+                f"{_slug(state, record.slot.condition_id)} {record.slot.purpose.value} {record.ref}: "
+                f"{'bought' if record.action.value == 'BUY' else 'sold'} {size_text(record.size)} "
+                f"{record.slot.side.value} at {price_text(record.price)}, fee {money_text(record.fee)}"
+            )
+        case FillMoved() if record.status is TradeStatus.FAILED:
+            return "ERROR", f"trade {record.trade_id} of {record.ref} FAILED; its fill was taken back"
+        case HeldDeclared():
+            return "INFO", (
+                f"{_slug(state, record.condition_id)} {record.side.value} held to settlement ({record.kind}): "
+                f"{record.reason}"
+            )
+        case ObligationMet() if record.how == "forced":
+            return "WARNING", f"{_slug(state, record.condition_id)} {record.side.value} closed by force"
+        case CloseRecorded():
+            return "INFO", (
+                f"{_slug(state, record.condition_id)} {record.side.value} closed ({record.exit_reason}): "
+                f"P&L {money_text(record.pnl)}, fees {money_text(record.fees)}"
+            )
+        case EntriesBlocked():
+            return "WARNING", f"new entries {'blocked' if record.on else 'allowed'} ({record.name}): {record.reason}"
+        case OperatorSaid():
+            return "WARNING", f"operator {record.who or '?'}: {record.word} {record.target}".rstrip()
+        case NoticeRaised():
+            return None  # delivered by the notify plugins
+        case _:
+            return None
+
+
+def tell(records: list[Record], state: State) -> None:
+    """Log what is worth a line."""
+    for record in records:
+        line = line_of(record, state)
+        if line is not None:
+            logger.log(*line)
+
+
+def _slug(state: State, condition_id: str) -> str:
+    entry = state.markets.get(condition_id)
+    return condition_id[:12] if entry is None else entry.market.slug
