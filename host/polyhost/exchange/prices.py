@@ -55,18 +55,29 @@ MODELS: Final[dict[str, SymbolModel]] = {
 }
 
 # The walk's memory, fitted to how the deviation of moves grows over 1, 5, 15, 60 and 300 s on a recording.
-SHORT_PART: Final = 0.15
+SHORT_PART: Final = 0.30
 """Part of a second's variance that persists …"""
 SHORT_KEEP: Final = math.exp(-1 / 4)
 """… with a memory of about 4 s."""
-TREND_PART: Final = 0.14
+TREND_PART: Final = 0.17
 """A trend's drift a second, in deviations of a one-second move."""
 TREND_CHANCE: Final = 0.4
 TREND_MEAN_S: Final = 60.0
 TREND_MIN_S: Final = 10
+STILL_CHANCE: Final = 0.42
+STILL_SCALE: Final = 0.05
+"""Much of the time next to nothing happens (recorded moves in deviations: 0.03, 0.21, 0.67, 1.4, 4.1 at 25, 50, 75, 90,
+99 %) …"""
 JUMP_CHANCE: Final = 0.06
-JUMP_SCALE: Final = 3.0
-CALM_SCALE: Final = math.sqrt((1 - JUMP_CHANCE * JUMP_SCALE**2) / (1 - JUMP_CHANCE))
+JUMP_SCALE: Final = 2.9
+"""… and now and then much at once."""
+PLAIN_SCALE: Final = math.sqrt(
+    (1 - STILL_CHANCE * STILL_SCALE**2 - JUMP_CHANCE * JUMP_SCALE**2) / (1 - STILL_CHANCE - JUMP_CHANCE)
+)
+"""All others, so that the mean square is 1."""
+MEAN_SCALE: Final = (
+    STILL_CHANCE * STILL_SCALE + JUMP_CHANCE * JUMP_SCALE + (1 - STILL_CHANCE - JUMP_CHANCE) * PLAIN_SCALE
+)
 VOLATILITY_SPREAD: Final = 0.37
 """Deviation of the log volatility (five-minute blocks of a recording: 0.17, 0.28, 0.43 bps at 10, 50, 90 %)."""
 VOLATILITY_MEMORY_S: Final = 900.0
@@ -174,7 +185,7 @@ class SymbolPrices:
 
     def expected(self) -> float:
         """Where a trader who sees the order flow expects the walk to settle, in 1e-8 of the quote currency."""
-        drift = self.sd_now() * _SHORT * self.short * SHORT_KEEP / (1 - SHORT_KEEP)
+        drift = self.sd_now() * MEAN_SCALE * _SHORT * self.short * SHORT_KEEP / (1 - SHORT_KEEP)
         return math.exp(self.seen + drift) * PRICE_E8
 
     def sd_now(self) -> float:
@@ -220,15 +231,21 @@ class SymbolPrices:
         """Draw the move of the coming second."""
         gauss = self.rng.gauss
         self.log_volatility += _VOLATILITY_NEW * gauss(0.0, 1.0) - self.log_volatility / VOLATILITY_MEMORY_S
-        scale = JUMP_SCALE if self.rng.random() < JUMP_CHANCE else CALM_SCALE
         self.short = SHORT_KEEP * self.short + _SHORT_NEW * gauss(0.0, 1.0)
         if self.second >= self.trend_end:
             self._new_trend()
-        move = _WHITE * scale * gauss(0.0, 1.0) + _SHORT * self.short + TREND_PART * self.trend
+        move = self._bustle() * (_WHITE * gauss(0.0, 1.0) + _SHORT * self.short + TREND_PART * self.trend)
         self.second += 1
         self.behind, self.walk = self.walk, self.ahead
         self.ahead += self.sd_now() * move - (self.ahead - self.home) / HOME_MEMORY_S
         self.basis += _BASIS_NEW * gauss(0.0, 1.0) - (self.basis - BASIS_BPS) / BASIS_MEMORY_S
+
+    def _bustle(self) -> float:
+        """How much happens in this second; its mean square is 1."""
+        pick = self.rng.random()
+        if pick < STILL_CHANCE:
+            return STILL_SCALE
+        return JUMP_SCALE if pick < STILL_CHANCE + JUMP_CHANCE else PLAIN_SCALE
 
     def _new_trend(self) -> None:
         self.trend_end = self.second + TREND_MIN_S + int(self.rng.expovariate(1 / TREND_MEAN_S))
