@@ -246,8 +246,10 @@ class Exchange:
         """Place an order of the population at once (no delay, no grid and balance checks): its id, and the outputs.
 
         GTC rests what does not match; FAK and FOK drop it. The id of an order that does not rest is worth nothing.
-        An ended or unknown market takes nothing: ("", []).
+        An ended or unknown market takes nothing: ("", []). Raises ValueError for a price or size that cannot be.
         """
+        if size <= 0 or not 0 < price < ONE:
+            raise ValueError(f"a house order for {size} at {price} cannot be")
         self._run_due(now)
         state = self._by_token.get(token_id)
         if state is None or not state.market.accepting:

@@ -19,7 +19,7 @@ from polyhost.exchange.matching import (
     settle,
     taker_can_pay,
 )
-from polyhost.exchange.orders import DELAYED, LIVE, MATCHED, Order
+from polyhost.exchange.orders import DELAYED, LIVE, MATCHED, NO_REQUEST, Order
 from polyhost.exchange.refusals import Refusal
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.shown import show_levels, snapshot_of
@@ -76,7 +76,7 @@ class Desk:
         self, new: api.NewOrder, terms: Terms, state: MarketState, account: Account, marketable: bool
     ) -> Refusal | None:
         if not state.market.accepting:
-            return refusals.MARKET_NOT_FOUND
+            return refusals.MARKET_NOT_FOUND if self.now >= state.market.end else refusals.NOT_READY
         refusal = check_form(new, terms, state, self.rules, self.now)
         if refusal is None and new.order_id in self.orders:
             refusal = refusals.duplicated(new.order_id)
@@ -385,7 +385,9 @@ class Desk:
                 self.bank.settled(accounts[address], maker.token_id, maker.size)
 
     def forget(self, condition_id: str) -> None:
-        """Drop a decided market's orders and trades; nothing of it is open any more."""
+        """Drop a decided market's orders and trades (one that waits for its taker delay is over)."""
+        for order in [order for order in self.open.values() if order.state.condition_id == condition_id]:
+            self._finish(order, refusals.CANCELED_RESOLVED)
         self.trades.forget(condition_id)
         self.orders = {key: order for key, order in self.orders.items() if order.state.condition_id != condition_id}
 
@@ -431,9 +433,9 @@ class Desk:
     def _answer(self, order: Order, refusal: Refusal | None) -> list[api.Output]:
         """The answer to a post and the order's own events, in front of what it did to others."""
         rows: list[api.Output] = []
-        if order.request_id:
+        if order.request_id != NO_REQUEST:
             rows.append(self._posted(order, refusal))
-            order.request_id = 0
+            order.request_id = NO_REQUEST
         if refusal is None:
             rows.append(api.UserOrder(order.owner, _placed(order)))
         if order.status not in (LIVE, MATCHED):

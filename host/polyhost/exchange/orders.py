@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DELAYED: Final = "DELAYED"
 LIVE: Final = "LIVE"
 MATCHED: Final = "MATCHED"
+NO_REQUEST: Final = -1
 
 
 class Order:
@@ -85,7 +86,8 @@ class Order:
         """What it holds of its account's collateral (BUY) or shares (SELL) while open."""
         self.post_only = False
         self.expiration_s = 0
-        self.request_id = 0
+        self.request_id = NO_REQUEST
+        """The post that still waits for its answer."""
         self.trade_ids: list[str] = []
 
     @property

@@ -22,18 +22,30 @@ from polyhost.model.words import Action, OrderType, Side
 
 MARKETS = (("0xc0", "101", "102"), ("0xc1", "201", "202"))
 TOKENS = tuple(token for _, *pair in MARKETS for token in pair)
-END = 60_000
+END = 40_000
 CENT = 10_000
 
 
-def fresh() -> Exchange:
+def fresh(end: int = END) -> Exchange:
     exchange = Exchange(ExchangeRules(), MarketMs(0))
     for condition_id, up, down in MARKETS:
-        exchange.add_market(Market(f"w-{condition_id}", condition_id, up, down, MarketMs(END)), MarketMs(0))
+        exchange.add_market(Market(f"w-{condition_id}", condition_id, up, down, MarketMs(end)), MarketMs(0))
     exchange.open_house("house")
     for who in "abc":
-        exchange.open_account(f"0x{who}", micros("60"))
+        exchange.open_account(f"0x{who}", micros("100"))
     return exchange
+
+
+def endow(exchange: Exchange) -> None:
+    """Everybody owns 20 shares of every token, bought at 0.50."""
+    for token in TOKENS:
+        for who in "abc":
+            order = api.NewOrder(
+                f"0xe{who}{token}", f"0x{who}", f"key-{who}", token, Action.BUY, micros("10"), micros("20"),
+                OrderType.GTC,
+            )  # fmt: skip
+            exchange.handle(api.PostOrder(0, order), MarketMs(0))
+            exchange.place_house("house", token, Action.SELL, ONE // 2, micros("20"), OrderType.FAK, MarketMs(0))
 
 
 class ExchangeMachine(RuleBasedStateMachine):
@@ -42,7 +54,9 @@ class ExchangeMachine(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.exchange = fresh()
-        self.now = 0
+        endow(self.exchange)
+        self.now = 10_000
+        self.exchange.advance(MarketMs(self.now))
         self.numbers = 0
         self.orders: dict[str, api.NewOrder] = {}
         self.house_orders: list[str] = []
@@ -69,9 +83,9 @@ class ExchangeMachine(RuleBasedStateMachine):
         token=st.sampled_from(TOKENS),
         action=st.sampled_from(Action),
         kind=st.sampled_from(OrderType),
-        cents=st.integers(30, 70),
-        shares=st.integers(500, 9_000),
-        post_only=st.booleans(),
+        cents=st.integers(46, 54),
+        shares=st.integers(500, 2_500),
+        post_only=st.sampled_from([False, False, False, True]),
     )
     def post(
         self, who: str, token: str, action: Action, kind: OrderType, cents: int, shares: int, post_only: bool
@@ -91,7 +105,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         token=st.sampled_from(TOKENS),
         action=st.sampled_from(Action),
         kind=st.sampled_from([OrderType.GTC, OrderType.FAK, OrderType.FOK]),
-        price=st.integers(300, 700).map(lambda thousandths: thousandths * 10),
+        price=st.integers(460, 540).map(lambda thousandths: thousandths * 10),
         size=st.integers(1, 40_000_000),
     )
     def house(self, token: str, action: Action, kind: OrderType, price: int, size: int) -> None:
@@ -236,3 +250,17 @@ def test_another_versions_state_is_refused() -> None:
     state = {**fresh().save(), "version": 99}
     with pytest.raises(ValueError, match="99"):
         Exchange.load(state)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sim_05_a_busy_day_keeps_every_invariant(seed: int) -> None:
+    exchange = fresh(end=10_000_000)
+    endow(exchange)
+    now = 10_000
+    steps = script(seed, 1_500)
+    for start in range(0, len(steps), 50):
+        _, now = play(exchange, steps[start : start + 50], now)
+        assert exchange.audit() == []
+    trades = exchange.handle(api.GetTrades(1, "key-a"), MarketMs(now))[-1]
+    assert isinstance(trades, api.TradesReply)
+    assert len(trades.trades) > 24, "more than the endowment"

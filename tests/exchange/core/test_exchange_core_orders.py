@@ -273,3 +273,22 @@ def test_an_order_whose_funds_went_elsewhere_is_cancelled(bench: Any) -> None:
     assert venue.row(filled).status == "MATCHED"
     assert (venue.row(kept).status, venue.row(lost).status) == ("LIVE", "CANCELED_NOT_ENOUGH_BALANCE")
     venue.sound()
+
+
+def test_a_request_numbered_zero_is_answered_too(bench: Any) -> None:
+    venue = bench()
+    answer = venue.exchange.handle(api.PostOrder(0, venue.order("BUY", "0.40", "10")), MarketMs(0))[0]
+    assert (answer.request_id, answer.status) == (0, "live")
+
+
+def test_a_market_closed_before_its_end_is_not_ready(bench: Any) -> None:
+    venue = bench()
+    venue.exchange.end_market(venue.condition, MarketMs(0))
+    assert venue.buy("0.40", "10").error == "the market is not yet ready to process new orders"
+
+
+def test_a_house_order_must_be_possible(bench: Any) -> None:
+    venue = bench()
+    for price, size in (("0", "10"), ("1", "10"), ("0.50", "0")):
+        with pytest.raises(ValueError, match="cannot be"):
+            venue.house("BUY", price, size)
