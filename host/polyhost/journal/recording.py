@@ -2,7 +2,7 @@
 
 Files ``<data_dir>/recordings/<run_id>/NNNN.jsonl.gz`` hold tape lines: ``{"ts": market ms, "wall": transport ms,
 "source": …, "msg": …}``. Feed messages stand verbatim (an array is split into its messages); what is no feed message is
-a ``host`` line: an event, a turn of the timer, or a price.
+a ``host`` line: an event, a turn of the timer, a price or a candle.
 
 Credentials in feed messages are blanked, and the secrets named to the recorder everywhere. The ``owner`` of a prepared
 order (the API key's public id, which opens nothing without its secret) stays in events: the journal holds it too, and

@@ -48,7 +48,8 @@ Payload: TypeAlias = FeedInput | Event | PriceInput | CandleInput | None
 
 
 class RecordingReader:
-    """Iterates ``(kind, payload, now, wall)``: kind feed (FeedInput), event (Event), price (PriceInput), turn (None).
+    """Iterates ``(kind, payload, now, wall)``: kind feed (FeedInput), event (Event), price (PriceInput), candle
+    (CandleInput), turn (None).
 
     ``path`` is one run's folder or a single file. A torn tail (the process was killed) ends the iteration quietly and
     is named in ``problems``, as is a beginning that was deleted. Raises RecordingError for what is no recording.
