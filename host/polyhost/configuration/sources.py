@@ -15,6 +15,8 @@ from polyhost.settings import Configuration, Table
 PREFIX: Final = "POLYHOST__"
 BYTES_MAX: Final = 1_000_000
 """A configuration is a few hundred lines; more than this is some other file."""
+LINES_TRIED_MAX: Final = 500
+"""How far back the beginning of something left open is looked for; each step parses what is above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +57,33 @@ def _parsed(text: str, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"is not TOML: {error}{_line_quoted(str(error), text)}", file=file) from None
+        raise ConfigError(f"is not TOML: {_with_line(str(error), text)}", file=file) from None
     except RecursionError:
         raise ConfigError("is not TOML: nested too deeply", file=file) from None
 
 
-def _line_quoted(problem: str, text: str) -> str:
-    """The line that a syntax error names, unless it could hold a secret."""
+def _with_line(problem: str, text: str) -> str:
+    """The parser's words with the line that they mean, quoted unless it could hold a secret."""
+    lines = text.splitlines()
     _, _, place = problem.partition("(at line ")
     number = place.partition(",")[0]
-    lines = text.splitlines()
-    if not number.isdigit() or not 0 < int(number) <= len(lines):
-        return ""
-    line = lines[int(number) - 1].strip()
+    if not number.isdigit():
+        number = str(_begun_on(lines))
+        problem = f"{problem}, begun on line {number}"
+    line = lines[int(number) - 1].strip() if 0 < int(number) <= len(lines) else ""
     key = line.partition("=")[0]
-    return f": {line}" if line and shown(key, line) == line else ""
+    return f"{problem}: {line}" if line and shown(key, line) == line else problem
+
+
+def _begun_on(lines: list[str]) -> int:
+    """Where that begins which the end of the document leaves open: the line after the last prefix that is whole."""
+    for whole in range(len(lines) - 1, max(len(lines) - LINES_TRIED_MAX, 0), -1):
+        try:
+            tomllib.loads("\n".join(lines[:whole]))
+        except tomllib.TOMLDecodeError:
+            continue
+        return whole + 1
+    return 1 if len(lines) <= LINES_TRIED_MAX else len(lines)
 
 
 def environment_layers(env: Mapping[str, str]) -> list[Layer]:
