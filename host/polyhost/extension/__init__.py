@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from polyhost.extension.delivery import DeliveryFailed
-from polyhost.extension.discovery import DEFAULT_PLUGINS, LoadedPlugin, discover
+from polyhost.extension.discovery import LoadedPlugin, discover
 from polyhost.extension.process import Deadlines
 from polyhost.extension.runner import PluginStatus, Runner, facts_of
 
 __all__ = [
-    "DEFAULT_PLUGINS",
     "Deadlines",
     "DeliveryFailed",
     "LoadedPlugin",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,6 +20,11 @@ from polyhost.plugin import Plugin
 
 HOST_KEYS: Final[dict[str, type]] = {"enabled": bool, "use": str, "trusted": bool}
 """Keys of ``[plugins.NAME]`` that are the host's, with their types."""
+
+
+HIDDEN: Final = "(hidden)"
+_SECRET: Final = re.compile(r"private|secret|pass|mnemonic|key|token|credential", re.I)
+"""Keys whose value no message repeats."""
 
 
 class Built(Struct, frozen=True):
@@ -78,19 +84,20 @@ def _settings_error(model: type[BaseModel], error: ValidationError, table: str, 
     problems = error.errors()
     first = problems[0]
     key = ".".join(str(part) for part in first["loc"])
+    given = HIDDEN if _SECRET.search(key) else first["input"]
     names = list(model.model_fields)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
         near = nearest_name(key, names)
         return ConfigError(
-            f"unknown key{more}", file=file, table=table, key=key, value=first["input"],
+            f"unknown key{more}", file=file, table=table, key=key, value=given,
             allowed=names or ["(no settings)"], nearest=near,
         )
     if first["type"] == "missing":
         return ConfigError(f"is required{more}", file=file, table=table, key=key, allowed=_allowed(model, key))
     problem = first["msg"].removeprefix("Value error, ")
     return ConfigError(
-        f"{problem}{more}", file=file, table=table, key=key, value=first["input"], allowed=_allowed(model, key)
+        f"{problem}{more}", file=file, table=table, key=key, value=given, allowed=_allowed(model, key)
     )
 
 

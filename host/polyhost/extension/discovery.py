@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from loguru import logger
 
@@ -21,18 +21,6 @@ from polyhost.extension.specification import Bound
 from polyhost.extension.state import PluginState
 from polyhost.plugin import Plugin
 from polyhost.settings import Configuration
-
-DEFAULT_PLUGINS: Final = (
-    "binance_momentum",
-    "polymarket_momentum",
-    "additive",
-    "entry_policy",
-    "fixed_size",
-    "exit_plan",
-    "expiry_guard",
-    "console_notify",
-)
-"""What runs when the configuration has no plugin table at all; a configuration that names any names them all."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +90,7 @@ def discover(
     Raises ConfigError for what the user wrote wrongly, PluginError for a name that two distributions offer.
     """
     sources = found_sources(configuration.plugin_paths, base, points)
-    tables = configuration.plugins or {name: {} for name in DEFAULT_PLUGINS}
+    tables = configuration.plugins
     wait = deadlines or Deadlines()
     named = [_plugin(name, table, sources, file, wait) for name, table in tables.items()]
     used = {plugin.source.name for plugin in named} | set(tables)

@@ -1,0 +1,8 @@
+"""Fixtures of the plugin tests: a clean place for single files, and builders that need no import path."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

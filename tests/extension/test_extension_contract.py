@@ -1,0 +1,312 @@
+"""The contract of the runners: the same plugin and the same views give the same ``Evaluated``, wherever it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import extension_builders as make
+import msgspec
+import pytest
+
+from polyhost import ExitTarget, Side
+from polyhost.extension import Runner
+from polyhost.model.events import Evaluated, PluginUse
+from polyhost.model.proposals import Enter, Stake
+from polyhost.model.view import View
+
+SIGNAL = '@hookimpl\ndef signal(self, view): return Signal(0.7, 0.5, "up", {"a": 1.0})'
+COMBINE = """
+@hookimpl
+def combine(self, signals, view):
+    total = sum(signal.p_up for _, signal in signals) / len(signals)
+    return Estimate(total, 0.8, Bias.UP, "mean", {name: signal.weight for name, signal in signals})
+"""
+ENTRY = """
+@hookimpl
+def entry(self, view, estimate):
+    return Enter(estimate.favoured, Price("0.52"), "cheap", edge=0.03, values={"p": estimate.p_up})
+"""
+SIZE = '@hookimpl\ndef size(self, entry): return Stake(Money("25"), "fixed")'
+EXIT = '@hookimpl\ndef exit(self, position): return ExitTarget(position.side, Price("0.90"), "plan")'
+QUOTE = '@hookimpl\ndef quote(self, target): return ExitTarget(target.side, target.price + 100, "rewards")'
+REVIEW = '@hookimpl\ndef review(self, entry): return Veto("too much") if entry.stake > 24_000_000 else None'
+PROPOSE = """
+@hookimpl
+def propose(self, view, estimates):
+    yield Skip("seen", {"estimates": len(estimates)})
+    yield Trigger(Side.UP, "bid", "above", 6_000)
+    yield Notice("hello")
+"""
+WHOLE = {
+    "momentum": SIGNAL,
+    "second": SIGNAL.replace("0.7", "0.5"),
+    "additive": COMBINE,
+    "policy": ENTRY,
+    "sizer": SIZE,
+    "plan": EXIT,
+    "rewards": QUOTE,
+    "guard": REVIEW,
+    "wishes": PROPOSE,
+}
+Ask = Callable[[Runner, View], Evaluated]
+
+
+def blocking(runner: Runner, view: View) -> Evaluated:
+    return runner.evaluate_inline(view)
+
+
+def in_a_loop(runner: Runner, view: View) -> Evaluated:
+    return asyncio.run(runner.evaluate(view))
+
+
+def unclocked(evaluated: Evaluated) -> Evaluated:
+    """Without the only thing that may differ between runners."""
+    uses = tuple(msgspec.structs.replace(use, used_us=0) for use in evaluated.used)
+    return msgspec.structs.replace(evaluated, used=uses)
+
+
+class Bench:
+    """Starts runners of one kind and stops them all."""
+
+    def __init__(self, kind: str, folder: Path, stack: ExitStack) -> None:
+        self.kind = kind
+        self._folder = folder
+        self._stack = stack
+        self.ask: Ask = blocking if kind in ("inline", "process") else in_a_loop
+
+    def __call__(self, bodies: dict[str, str], **more: object) -> Runner:
+        foreign = ("policy", "guard", "second") if self.kind == "mixed" else ()
+        inline = self.kind in ("inline", "inline in a loop", "mixed")
+        runner = make.runner(self._folder, bodies, inline=inline, foreign=foreign, **more)  # type: ignore[arg-type]
+        self._stack.callback(runner.stop)
+        runner.start()
+        return runner
+
+
+@pytest.fixture(params=["inline", "inline in a loop", "process", "process in a loop", "mixed"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        yield Bench(request.param, tmp_path, stack)
+
+
+def test_the_whole_chain_gives_the_same_answers_wherever_plugins_run(bench: Bench) -> None:
+    runner = bench(WHOLE)
+    evaluated = bench.ask(runner, make.view(5, positions=(make.position(),)))
+    assert (evaluated.view_seq, evaluated.book_epoch, evaluated.state_rev) == (5, 3, 7)
+    assert evaluated.condition_id == "0xabc"
+    assert [(name, signal.p_up) for name, signal in evaluated.signals] == [("momentum", 0.7), ("second", 0.5)]
+    (name, estimate), = evaluated.estimates
+    assert (name, estimate.p_up, estimate.parts) == ("additive", 0.6, {"momentum": 0.5, "second": 0.5})
+    candidate, = evaluated.candidates
+    assert candidate.proposed.plugin == "policy"
+    assert candidate.proposed.answer == Enter(Side.UP, 5_200, "cheap", edge=0.03, values={"p": 0.6})
+    assert (candidate.stake, candidate.sized_by) == (25_000_000, "sizer")
+    assert candidate.vetoes == (("guard", "too much"),)
+    said = [(proposed.plugin, type(proposed.answer).__name__) for proposed in evaluated.proposals]
+    assert said == [("plan", "ExitTarget"), ("wishes", "Skip"), ("wishes", "Trigger"), ("wishes", "Notice")]
+    assert evaluated.proposals[0].answer == ExitTarget(Side.UP, 9_100, "plan")
+    assert [(use.plugin, use.failed) for use in evaluated.used] == [(name, "") for name in WHOLE]
+
+
+def test_every_runner_gives_exactly_what_the_inline_runner_gives(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "inline"
+    folder.mkdir()
+    reference = make.runner(folder, WHOLE)
+    runner = bench(WHOLE)
+    for seq, positions in enumerate([(), (make.position(),), (make.position(), make.position(Side.DOWN))], start=1):
+        seen = make.view(seq, positions=positions)
+        assert unclocked(bench.ask(runner, seen)) == unclocked(reference.evaluate_inline(seen))
+
+
+MISBEHAVIOUR = {
+    "raises": ('raise ValueError("no data")', "ValueError: no data"),
+    "raises an exception whose text raises": (
+        'raise type("Odd", (Exception,), {"__str__": lambda self: 1 / 0})()',
+        "Odd: (its text cannot be made)",
+    ),
+    "exits": ("sys.exit(3)", "SystemExit: 3"),
+    "answers NaN": ('return Signal(float("nan"), 0.5)', "p_up is nan; it must be above 0 and below 1"),
+    "answers certainty": ("return Signal(1.0, 0.5)", "p_up is 1.0; it must be above 0 and below 1"),
+    "weighs too much": ("return Signal(0.5, 1.01)", "weight is 1.01; it must be from 0 to 1"),
+    "answers text for a number": ('return Signal("0.5", 0.5)', "Signal: Expected `float`, got `str` - at `$.p_up`"),
+    "answers another type": ("return 0.7", "answered float; allowed: Signal or None"),
+    "answers infinite features": (
+        'return Signal(0.5, 0.5, "", {"x": float("inf")})',
+        "features['x'] is inf, not a finite number",
+    ),
+    "mutates the view": ("view.now = 1", "AttributeError: immutable type: 'View'"),
+    "mutates the market": ('view.market.slug = "x"', "AttributeError: immutable type: 'Market'"),
+    "writes its state": (
+        'self.state["x"] = 1',
+        "PluginError: plugin 'bad': state['x'] written in an answering hook; self.state is read-only there; "
+        "write it in an on_… hook",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", MISBEHAVIOUR)
+def test_plg_05_a_plugin_that_misbehaves_abstains_and_its_neighbours_do_not_notice(bench: Bench, how: str) -> None:
+    body, problem = MISBEHAVIOUR[how]
+    bodies = {"momentum": SIGNAL, "bad": f"@hookimpl\ndef signal(self, view):\n    {body}", "additive": COMBINE}
+    runner = bench(bodies)
+    evaluated = bench.ask(runner, make.view())
+    assert [name for name, _ in evaluated.signals] == ["momentum"]
+    assert [name for name, _ in evaluated.estimates] == ["additive"]
+    assert unclocked(evaluated).used == (
+        PluginUse("momentum", 0),
+        PluginUse("bad", 0, "signal", problem),
+        PluginUse("additive", 0),
+    )
+    struck, = runner.take_struck()
+    assert (struck.plugin, struck.reason, struck.quarantined) == ("bad", f"signal: {problem}", False)
+
+
+def test_plg_05_too_many_answers_are_none(bench: Bench) -> None:
+    endless = "@hookimpl\ndef propose(self):\n    while True: yield Skip('again')"
+    runner = bench({"bad": endless, "wishes": PROPOSE})
+    evaluated = bench.ask(runner, make.view())
+    assert [proposed.plugin for proposed in evaluated.proposals] == ["wishes"] * 3
+    assert evaluated.used[0].problem == "more than 64 answers to one question"
+
+
+def test_plg_05_one_bad_answer_spoils_its_whole_question_and_no_other(bench: Bench) -> None:
+    half = "@hookimpl\ndef propose(self): return [Skip('fine'), Enter(Side.UP, 10_000)]\n" + EXIT
+    evaluated = bench.ask(bench({"bad": half}), make.view(positions=(make.position(),)))
+    assert [type(proposed.answer) for proposed in evaluated.proposals] == [ExitTarget]
+    assert evaluated.candidates == ()
+    assert (evaluated.used[0].failed, evaluated.used[0].problem) == (
+        "propose",
+        "price_max is 10000 ticks; it must be above 0 and below 10000",
+    )
+
+
+def test_plg_05_a_combiner_cannot_change_the_signals_that_others_see(bench: Bench) -> None:
+    vandal = "@hookimpl\ndef combine(self, signals): signals[0][1].features.clear()"
+    evaluated = bench.ask(bench({"momentum": SIGNAL, "vandal": vandal, "additive": COMBINE}), make.view())
+    assert evaluated.signals[0][1].features == {"a": 1.0}
+    assert [name for name, _ in evaluated.estimates] == ["additive"]
+    assert evaluated.used[1].problem == "TypeError: answers are read-only"
+
+
+def test_a_failing_size_hook_means_no_entry(bench: Bench) -> None:
+    bad = "@hookimpl\ndef size(self): return Stake(0)"
+    wants = "@hookimpl\ndef propose(self): return [Enter(Side.UP, 5_000, stake=9_000_000)]"
+    evaluated = bench.ask(bench({"wants": wants, "bad": bad, "sizer": SIZE, "guard": REVIEW}), make.view())
+    candidate, = evaluated.candidates
+    assert (candidate.stake, candidate.sized_by, candidate.vetoes) == (None, "", ())
+
+
+def test_a_failing_review_is_a_veto(bench: Bench) -> None:
+    bad = "@hookimpl\ndef review(self, entry): raise KeyError('x')"
+    wants = "@hookimpl\ndef propose(self): return [Enter(Side.UP, 5_000, stake=9_000_000)]"
+    evaluated = bench.ask(bench({"wants": wants, "bad": bad, "guard": REVIEW}), make.view())
+    candidate, = evaluated.candidates
+    assert candidate.stake == 9_000_000
+    assert candidate.vetoes == (("bad", "review failed: KeyError: 'x'"),)
+
+
+def test_a_failing_quote_hook_leaves_the_target_as_it_was(bench: Bench) -> None:
+    bad = "@hookimpl\ndef quote(self, target): return ExitTarget(target.side, 0)"
+    evaluated = bench.ask(bench({"plan": EXIT, "bad": bad}), make.view(positions=(make.position(),)))
+    assert evaluated.proposals[0].answer == ExitTarget(Side.UP, 9_000, "plan")
+    assert evaluated.used[1].failed == "quote"
+
+
+def test_plg_05_the_fifth_strike_quarantines_and_an_absent_guard_still_refuses(bench: Bench) -> None:
+    bad = "@hookimpl\ndef review(self, entry): raise KeyError('x')"
+    wants = "@hookimpl\ndef propose(self): return [Enter(Side.UP, 5_000, stake=9_000_000)]"
+    runner = bench({"wants": wants, "guard": bad}, strikes_max=2)
+    for seq in (1, 2):
+        bench.ask(runner, make.view(seq))
+    assert [struck.quarantined for struck in runner.take_struck()] == [False, True]
+    evaluated = bench.ask(runner, make.view(3))
+    if bench.kind.startswith("inline"):
+        assert evaluated.candidates[0].vetoes == (("guard", "review failed: is quarantined"),)
+    assert evaluated.candidates[0].vetoes[0][0] == "guard"
+    assert runner.take_struck() == []
+    assert [status.state for status in runner.status()][1] == "quarantined"
+
+
+def test_plg_07_state_written_in_an_on_hook_is_told_and_read_later(bench: Bench) -> None:
+    body = """
+@hookimpl
+def on_notice(self, notice, at):
+    self.state["seen"] = self.state.get("seen", 0) + 1
+    self.state["gone"] = 1
+    del self.state["gone"]
+    self.metrics["heard"] = 2
+    self.log.info("heard {}", notice.text)
+    return [Notice(f"heard {notice.text} at {at}")]
+@hookimpl
+def signal(self, view): return Signal(0.5, 0.5, "", {"seen": self.state["seen"]})
+"""
+    runner = bench({"policy": body})
+    runner.load_state("policy", {"seen": "41"})
+    from polyhost.model.records import NoticeRaised
+
+    told, = runner.tell("on_notice", notice=NoticeRaised(9, "n1", "info", "t", "rain"), at=10)
+    assert (told.plugin, told.hook, told.changes, told.problem) == ("policy", "on_notice", {"seen": "42"}, "")
+    assert [notice.text for notice in told.notices] == ["heard rain at 10"]
+    evaluated = bench.ask(runner, make.view())
+    assert evaluated.signals[0][1].features == {"seen": 42.0}
+    assert runner.status()[0].metrics == {"heard": 2.0}
+
+
+def test_a_failing_on_hook_changes_nothing_and_is_a_strike(bench: Bench) -> None:
+    body = '@hookimpl\ndef on_timer(self, at):\n    self.state["x"] = 1\n    raise RuntimeError("late")\n    timer_s = 1'
+    runner = bench({"policy": body + "\ntimer_s = 2.0"})
+    assert runner.tell("on_timer", at=1_000) == []
+    assert runner.tell("on_timer", at=2_999) == []
+    told, = runner.tell("on_timer", at=3_000)
+    assert (told.changes, told.problem) == ({}, "RuntimeError: late")
+    assert [struck.reason for struck in runner.take_struck()] == ["on_timer: RuntimeError: late"]
+    assert runner.tell("on_timer", at=4_999) == []
+
+
+def test_both_ways_of_telling_are_alike(bench: Bench) -> None:
+    body = '@hookimpl\ndef on_market(self, market, at):\n    self.state["slug"] = market.slug'
+    runner = bench({"policy": body})
+    market = make.view().market
+    told, = asyncio.run(runner.tell_async("on_market", market=market, at=5))
+    assert told.changes == {"slug": '"btc-updown-15m-900"'}
+    assert runner.tell("on_market", market=market, at=6) == [], "an equal value is no change"
+
+
+def test_ntf_a_notice_is_delivered_beside_the_trading_path_and_failures_are_named(bench: Bench) -> None:
+    from polyhost.model.records import NoticeRaised
+
+    good = "@hookimpl\ndef notify(self, notice): pass"
+    bad = '@hookimpl\ndef notify(self, notice): raise ConnectionError("no route for " + notice.text)'
+    runner = bench({"policy": good, "guard": bad})
+    failed = asyncio.run(runner.deliver(NoticeRaised(9, "n1", "info", "t", "rain")))
+    assert [(one.plugin, one.problem) for one in failed] == [("guard", "ConnectionError: no route for rain")]
+    assert runner.take_struck() == [], "an unreachable messenger is not the plugin's misbehaviour"
+
+
+def test_start_and_stop_are_called_once(bench: Bench, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    body = f"""
+@hookimpl
+def start(self): open({str(marks / "started")!r}, "x").close()
+@hookimpl
+def stop(self): open({str(marks / "stopped")!r}, "x").close()
+"""
+    runner = bench({"policy": body})
+    assert [path.name for path in marks.iterdir()] == ["started"]
+    assert runner.stop() == []
+    assert sorted(path.name for path in marks.iterdir()) == ["started", "stopped"]
+    (marks / "stopped").unlink()
+
+
+def test_stakes_are_integers_whatever_the_plugin_wrote(bench: Bench) -> None:
+    from polyhost.extension.answers import checked
+
+    assert type(checked("size", Stake(25_000_000)).amount) is int  # type: ignore[union-attr]
+    wants = '@hookimpl\ndef propose(self): return Enter(Side.UP, Price("0.5"), stake=Money("9"))'
+    candidate, = bench.ask(bench({"policy": wants}), make.view()).candidates
+    assert isinstance(candidate.proposed.answer, Enter)
+    assert (type(candidate.proposed.answer.price_max), type(candidate.stake)) == (int, int)
