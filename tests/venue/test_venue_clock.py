@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from loguru import logger
+
+from polyhost.venue.clock import VenueClock
+
+
+class Hands:
+    """Two clocks that are set by hand, in seconds."""
+
+    def __init__(self) -> None:
+        self.wall = 1_000.0
+        self.steady = 50.0
+
+    def clock(self) -> VenueClock:
+        return VenueClock(lambda: self.wall, lambda: self.steady)
+
+    def pass_s(self, seconds: float) -> None:
+        self.wall += seconds
+        self.steady += seconds
+
+
+def test_con_07_market_time_runs_on_at_the_announced_speed() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    clock.sample("500000;60")
+    assert clock.now() == 500_000
+    hands.pass_s(0.5)
+    assert clock.now() == 530_000
+    assert clock.wall_seconds(30_000) == 0.5
+
+
+def test_market_time_never_goes_backwards_when_the_exchange_was_held_back() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    clock.sample("500000;60")
+    hands.pass_s(1)
+    assert clock.now() == 560_000
+    clock.sample("540000;60")
+    assert clock.now() == 560_000
+    hands.pass_s(0.5)
+    assert clock.now() == 570_000
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**9), st.sampled_from([1.0, 10.0, 60.0]), st.floats(0, 5)), max_size=30))
+def test_no_sequence_of_samples_turns_it_back(samples: list[tuple[int, float, float]]) -> None:
+    hands = Hands()
+    clock = hands.clock()
+    last = 0
+    for ms, speed, seconds in samples:
+        clock.sample(f"{ms};{speed:g}")
+        hands.pass_s(seconds)
+        now = clock.now()
+        assert now >= last
+        assert now >= ms
+        last = now
+
+
+def test_a_messages_own_time_moves_it_forward_only() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    clock.sample("500000;1")
+    clock.seen(500_400)
+    assert clock.now() == 500_400
+    clock.seen(400_000)
+    assert clock.now() == 500_400
+
+
+def test_without_a_simulated_exchange_it_is_the_machines_clock() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    clock.sample(None)
+    clock.seen(10**12)
+    assert (clock.simulated, clock.speed, clock.now()) == (False, 1.0, 1_000_000)
+
+
+@pytest.mark.parametrize("header", ["", "soon", "12;fast", ";"])
+def test_a_header_that_is_none_changes_nothing(header: str) -> None:
+    clock = Hands().clock()
+    clock.sample(header)
+    assert not clock.simulated
+
+
+def test_con_07_the_machines_clock_is_corrected_only_by_what_is_proved() -> None:
+    """A whole second of the venue is right for a clock that is up to a second off either way."""
+    hands = Hands()
+    clock = hands.clock()
+    clock.prove(1_000, 1_000.4, 1_000.5)
+    assert clock.skew_ms == 0.0
+    clock.prove(1_002, 1_000.4, 1_000.5)  # the clocks disagree with the first answer: one of them jumped
+    assert clock.skew_ms == pytest.approx(1_500)
+    assert clock.now() == 1_001_500
+
+
+def test_answers_together_bound_the_skew_tightly() -> None:
+    clock = Hands().clock()
+    for tenth in range(10):  # the venue is 2.3 s ahead
+        wall = 1_000 + tenth / 10
+        clock.prove(int(wall + 2.3), wall, wall + 0.01)
+    assert clock.skew_ms == pytest.approx(2_250, abs=60)
+
+
+def test_con_07_a_wrong_clock_is_warned_about_once() -> None:
+    told: list[str] = []
+    sink = logger.add(told.append, format="{message}", level="WARNING")
+    clock = Hands().clock()
+    clock.prove(1_010, 1_000.0, 1_000.1)
+    clock.prove(1_010, 1_000.1, 1_000.2)
+    logger.remove(sink)
+    assert len(told) == 1
+    assert "behind the venue's" in told[0]
+
+
+def test_it_asks_a_live_venue_for_whole_seconds_and_a_simulated_one_for_more(venue: Any) -> None:
+    async def go() -> None:
+        async with venue() as fake, httpx.AsyncClient(base_url=fake.url, trust_env=False) as http:
+            hands = Hands()
+            clock = hands.clock()
+            fake.answers["GET /time"] = (200, "1005")
+            await clock.ask(http)
+            assert clock.skew_ms == pytest.approx(5_000)
+            fake.headers["X-Sim-Time"] = "7000000;10"
+            await clock.ask(http)
+            assert clock.now() == 7_000_000
+            assert clock.poll_s == 0.25
+            clock.sample("7000001;60")
+            assert clock.poll_s == 0.05
+
+    asyncio.run(go())
+
+
+def test_following_goes_on_when_an_answer_fails(venue: Any) -> None:
+    async def go() -> None:
+        async with venue() as fake, httpx.AsyncClient(base_url=fake.url, trust_env=False) as http:
+            clock = VenueClock()
+            clock.sample("1000;60")
+            fake.answers["GET /time"] = (500, "")
+            task = asyncio.create_task(clock.follow(http))
+            await fake.until(lambda: len(fake.asked("GET /time")) >= 2)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(go())
