@@ -15,9 +15,9 @@ from polyhost.exchange.matching import (
     can_fill_whole,
     maker_can_pay,
     own_price,
+    payable,
     reachable,
     settle,
-    taker_can_pay,
 )
 from polyhost.exchange.orders import DELAYED, LIVE, MATCHED, NO_REQUEST, Order
 from polyhost.exchange.refusals import Refusal
@@ -219,7 +219,8 @@ class Desk:
         while taker.left and queue:
             maker = next(iter(queue.values()))
             size = min(taker.left, maker.left)
-            if not taker_can_pay(fill, maker, size):
+            size = payable(fill, maker, size)
+            if not size:
                 return False
             if not maker_can_pay(maker, fill.up_price, size):
                 self.close_resting(maker, refusals.CANCELED_BALANCE)
@@ -249,10 +250,11 @@ class Desk:
         state = order.state
         mirror = state.mirror
         assert mirror is not None
-        for price, size in reachable(state, order):
+        for price, wanted in reachable(state, order):
             fill = Fill(order, price)
-            maker = self._venue_order(order, fill.price, size)
-            if not taker_can_pay(fill, maker, size):
+            maker = self._venue_order(order, fill.price, wanted)
+            size = payable(fill, maker, wanted)
+            if not size:
                 return False
             mirror.take(maker.is_bid, price, size)
             settle(self.bank, fill, maker, size)

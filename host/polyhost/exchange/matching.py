@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from polyhost.exchange.accounts import Account, Bank
-from polyhost.model.money import ONE, Micros, Ticks, taker_fee
+from polyhost.exchange.accounts import Bank
+from polyhost.model.money import LOT, ONE, Micros, Ticks, taker_fee
 from polyhost.model.words import Action, Side
 
 if TYPE_CHECKING:
@@ -38,36 +38,49 @@ class Fill:
         total = self.size + size
         money = total * self.price // ONE
         fees = self.taker.state.market.fees
-        fee = taker_fee(total, self.price, fees.rate, fees.exponent)
-        if self.taker.action is Action.SELL:
-            fee = min(fee, money)
-        return money, fee
+        return money, taker_fee(total, self.price, fees.rate, fees.exponent)
 
 
 def own_price(order: Order, up_price: Ticks) -> Ticks:
     return up_price if order.side is Side.UP else ONE - up_price
 
 
-def _affordable(account: Account, action: Action, token_id: str, size: Micros, money: Micros) -> bool:
-    if account.house:
-        return True
-    if action is Action.BUY:
-        return account.collateral >= money
-    return account.shares.get(token_id, 0) >= size
+def payable(fill: Fill, maker: Order, size: Micros) -> Micros:
+    """How much of a slice the taker can pay: usually all of it.
 
-
-def taker_can_pay(fill: Fill, maker: Order, size: Micros) -> bool:
-    """Can the taker pay this slice, its fee and, when it meets an order of its own, that one too?"""
+    A BUY was taken with its fee at the limit, but each trade's fee is rounded by itself: the last 0.01 share of a sweep
+    may be some micro-units too dear for an account that was exactly rich enough.
+    """
     taker = fill.taker
+    if taker.account.house:
+        return size
+    if taker.action is Action.SELL:
+        return min(size, taker.account.shares.get(taker.token_id, 0))
+    while size > 0:
+        short = _cost(fill, maker, size) - taker.account.collateral
+        if short <= 0:
+            return size
+        lots = -(-short // fill.price)  # One lot (0.01 share) costs as many micro-units as its price has ticks.
+        size -= lots * LOT
+    return 0
+
+
+def _cost(fill: Fill, maker: Order, size: Micros) -> Micros:
+    """What a slice costs its BUY taker: money, fee and, when it meets an order of its own, that one too."""
     money, fee = fill.costs(size)
-    need = money - fill.money + fee - fill.fee
-    if maker.account is taker.account and maker.action is Action.BUY and taker.action is Action.BUY:
-        need += size * own_price(maker, fill.up_price) // ONE
-    return _affordable(taker.account, taker.action, taker.token_id, size, need)
+    cost = money - fill.money + fee - fill.fee
+    if maker.account is fill.taker.account and maker.action is Action.BUY:
+        cost += size * own_price(maker, fill.up_price) // ONE
+    return cost
 
 
 def maker_can_pay(maker: Order, up_price: Ticks, size: Micros) -> bool:
-    return _affordable(maker.account, maker.action, maker.token_id, size, size * own_price(maker, up_price) // ONE)
+    account = maker.account
+    if account.house:
+        return True
+    if maker.action is Action.BUY:
+        return account.collateral >= size * own_price(maker, up_price) // ONE
+    return account.shares.get(maker.token_id, 0) >= size
 
 
 def settle(bank: Bank, fill: Fill, maker: Order, size: Micros) -> None:

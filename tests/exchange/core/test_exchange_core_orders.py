@@ -292,3 +292,75 @@ def test_a_house_order_must_be_possible(bench: Any) -> None:
     for price, size in (("0", "10"), ("1", "10"), ("0.50", "0")):
         with pytest.raises(ValueError, match="cannot be"):
             venue.house("BUY", price, size)
+
+
+def test_what_a_taker_matched_no_longer_holds_funds(bench: Any) -> None:
+    venue = bench()
+    venue.house("SELL", "0.50", "400")
+    venue.buy("0.50", "1000")
+    assert venue.balance() == micros("793"), "200 and a fee of 7"
+    assert "sum of active orders: 300000000" in venue.buy("0.40", "1235").error
+    assert venue.buy("0.40", "1232.50").status == "live"
+
+
+def test_a_sells_limit_between_ticks_is_never_undercut(bench: Any) -> None:
+    venue = bench().holding("7")
+    venue.house("BUY", "0.52", "100")
+    assert venue.post(venue.new("SELL", "7", "3.6401", kind="FAK")).error == FAK_KILLED
+    assert venue.post(venue.new("SELL", "7", "3.64", kind="FAK")).taking == micros("3.64")
+
+
+def test_fees_rounded_level_by_level_never_overdraw_an_account(bench: Any) -> None:
+    """20.01 at 0.49 with its fee is all the account has; a crumb at 0.48 makes the two fees 7 micro-units dearer."""
+    venue = bench()
+    venue.exchange.open_account("0xd", micros("9.804900") + micros("0.350030"))
+    venue.house("SELL", "0.48", "0.000290")
+    venue.house("SELL", "0.49", "100")
+    answer = venue.buy("0.49", "20.01", who="d")
+    assert answer.taking == micros("20")
+    assert venue.row(answer.order_id, who="d").status == "CANCELED_NOT_ENOUGH_BALANCE"
+    venue.sound()
+
+
+def test_a_fok_that_the_account_cannot_pay_to_the_last_micro_unit_is_killed_whole(bench: Any) -> None:
+    venue = bench()
+    venue.exchange.open_account("0xd", micros("6.86") + micros("0.244900"))
+    venue.house("SELL", "0.48", "0.000290")
+    venue.house("SELL", "0.49", "100")
+    assert venue.buy("0.49", "14", who="d", kind="FOK").error == FOK_KILLED
+    assert venue.exchange.holdings("0xd") == {}
+
+
+def test_funds_that_went_elsewhere_during_the_delay_are_missed(bench: Any) -> None:
+    from polyhost.model.market import Market
+
+    venue = bench()
+    venue.exchange.add_market(Market("other", "0xc1", "301", "302", MarketMs(900_000)), MarketMs(0))
+    venue.buy("0.50", "1600", token_id="301")
+    venue.house("SELL", "0.60", "2000")
+    order = venue.order("BUY", "0.60", "1000")
+    assert venue.send(order) == []
+    venue.house("SELL", "0.50", "1600", token="301")
+    venue.said = venue.wait(150)
+    assert "balance: 200000000" in venue.heard(api.Posted)[0].error
+    assert venue.row(order.order_id).status == "CANCELED_NOT_ENOUGH_BALANCE"
+    venue.sound()
+
+
+def test_trades_are_listed_newest_first_within_the_times_asked(bench: Any) -> None:
+    venue = bench(taker_delay=False)
+    venue.house("SELL", "0.50", "100")
+    ids = []
+    for _ in range(3):
+        ids += venue.buy("0.50", "10", kind="FAK").trade_ids
+        venue.wait(1_000)
+
+    def asked(**times: Any) -> list[str]:
+        (reply,) = venue.exchange.handle(api.GetTrades(1, "key-a", **times), MarketMs(venue.now))
+        return [stored.row.trade_id for stored in reply.trades]
+
+    assert asked() == ids[::-1]
+    assert asked(after_s=1) == [ids[2], ids[1]]
+    assert asked(before_s=1) == [ids[1], ids[0]]
+    assert asked(trade_id=ids[1]) == [ids[1]]
+    assert asked(token_id="202") == asked(condition_id="0xc1") == []

@@ -206,3 +206,17 @@ def test_a_book_rebuilt_order_by_order_has_the_hash_the_venue_gave_it() -> None:
                 price, size = ticks(level["price"]), micros(level["size"])
                 exchange.place_house("h", token, action, price, size, OrderType.GTC, at)
         assert exchange.snapshot(token).hash == frame["hash"]
+
+
+def test_shares_not_yet_visible_cannot_be_merged(bench: Any) -> None:
+    venue = bench()
+    venue.house("SELL", "0.50", "10")
+    venue.house("SELL", "0.50", "10", token="202")
+    venue.buy("0.50", "10", token_id="101")
+    venue.house("SELL", "0.50", "10", token="202")
+    venue.buy("0.50", "10", token_id="202")
+    assert set(venue.exchange.holdings("0xa")) == {"101", "202"}
+    request = api.Merge(5, "0xa", venue.condition, micros("10"))
+    assert not venue.exchange.handle(request, MarketMs(venue.now))[0].ok
+    venue.wait(2_000)
+    assert venue.exchange.handle(request, MarketMs(venue.now))[-1].ok
