@@ -2,7 +2,7 @@
 
 Orders meet the simulated exchange, which mirrors the tape's books; this module has no fill, order or ledger code.
 Events happen in order of time; at one instant first the exchange's own, then answers of plugins, then the kernel's
-deadlines, then the lines of the tape. Wall time is the tape's time: the same tapes and settings give the same records to
+deadlines, then the lines of the tape. Wall time is the tape's time: equal tapes and settings give equal records, to
 the byte.
 """
 
@@ -300,6 +300,7 @@ class Backtest:
             self._now = at = max(due, self._now)
             if self._exchange.next_due <= at:
                 self._take(self._exchange.advance(MarketMs(at)))
+                self._settle_queue()
             while self._answers and self._answers[0][0] <= at:
                 self._handle(self._answers.popleft()[1])
             if self.kernel.next_market_due <= at or self.kernel.next_wall_due <= at:
@@ -314,6 +315,7 @@ class Backtest:
         for condition_id in self.kernel.take_tripped():
             if condition_id in self._resting:
                 self._take(self._exchange.touched(condition_id, MarketMs(now)))
+                self._settle_queue()
         self._step(self.kernel.turn(now, now))
         self._settle_queue()
         return self._plan()

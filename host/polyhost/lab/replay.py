@@ -1,0 +1,193 @@
+"""Replay: a run's recorded inputs through an empty kernel; its records must come out again, byte for byte.
+
+What the run continued (earlier runs in the same journal) is folded first. The plugins are asked again at every question
+and their answers compared with the recorded ones; what the kernel gets are the recorded ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct, field, structs
+
+from polyhost.errors import PolyhostError
+from polyhost.journal import CandleInput, FeedInput, PriceInput, RecordingReader, encode_record, read_journal, runs
+from polyhost.kernel.kernel import Kernel
+from polyhost.model.commands import Ask
+from polyhost.model.events import Evaluated, Event
+from polyhost.model.messages import Message
+from polyhost.model.records import Record, RunEnded, RunStarted
+from polyhost.model.step import Step
+from polyhost.model.view import View
+from polyhost.settings import Configuration
+
+DIFFERENCES_MAX: Final = 20
+"""Differences that are told one by one; the rest is counted."""
+_MESSAGE: Final = msgspec.json.Decoder(Message)
+
+
+class ReplayError(PolyhostError):
+    """There is nothing to replay, or not enough."""
+
+    exit_code = 2
+
+
+class Replayed(Struct):
+    """What a replay found."""
+
+    run: str
+    inputs: int = 0
+    records: int = 0
+    identical: bool = True
+    differences: list[str] = field(default_factory=list)
+    difference_count: int = 0
+    asked: int = 0
+    answers_differ: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def differ(self, text: str) -> None:
+        self.identical = False
+        self.difference_count += 1
+        if len(self.differences) < DIFFERENCES_MAX:
+            self.differences.append(text)
+
+    def described(self) -> dict[str, Any]:
+        return structs.asdict(self)
+
+
+def find_run(name: str | None, data_dir: Path) -> Path:
+    """The recording meant by ``RUN``: a folder, a run id, or (None) the last run. Raises ReplayError."""
+    if name is not None and Path(name).is_dir():
+        return Path(name)
+    known = runs(data_dir)
+    if name is None:
+        if not known:
+            raise ReplayError(f"no recorded run in {data_dir}; `polyhost run` makes one unless `record = false`")
+        return known[-1]
+    for path in known:
+        if path.name == name:
+            return path
+    told = ", ".join(path.name for path in known[-5:]) or "none"
+    raise ReplayError(f"no recorded run {name!r} in {data_dir}; the latest are: {told}")
+
+
+def journal_of(recording: Path) -> Path:
+    """The journal beside a recording (``<data_dir>/recordings/<run>``)."""
+    return recording.parent.parent / "journal.db"
+
+
+def replay(
+    recording: Path, journal: Path, settings: Configuration, account: str, told_hooks: frozenset[str],
+    ask: Callable[[View], Evaluated] | None,
+) -> Replayed:
+    """Replay one run and compare. ``ask``: the plugins of this process; None leaves them out.
+
+    Raises ReplayError when the journal does not know the run, JournalError and RecordingError for damaged files.
+    """
+    before, expected = _split(journal, recording.name)
+    found = Replayed(recording.name)
+    reader = RecordingReader(recording)
+    kernel = Kernel(settings, account, told_hooks)
+    kernel.restore(before)
+    player = _Player(kernel, found, expected, ask)
+    for kind, payload, now, wall in reader:
+        found.inputs += 1
+        player.play(kind, payload, now, wall)
+    found.problems += reader.problems
+    player.finish()
+    return found
+
+
+def _split(journal: Path, run_id: str) -> tuple[list[Record], list[Record]]:
+    """Records before the run, and the run's own."""
+    before: list[Record] = []
+    own: list[Record] = []
+    inside = over = False
+    for _, record in read_journal(journal):
+        if isinstance(record, RunStarted):
+            if inside:
+                over = True
+            inside = inside or record.run_id == run_id
+        if over:
+            break
+        (own if inside else before).append(record)
+    if not own:
+        raise ReplayError(f"the journal {journal.name} does not know run {run_id!r}")
+    return before, own
+
+
+class _Player:
+    """Plays inputs and compares what comes out."""
+
+    def __init__(
+        self, kernel: Kernel, found: Replayed, expected: list[Record], ask: Callable[[View], Evaluated] | None
+    ) -> None:
+        self.kernel = kernel
+        self.found = found
+        self._expected = iter(expected)
+        self._ask = ask
+        self._asked: dict[int, Evaluated] = {}
+
+    def play(self, kind: str, payload: object, now: int, wall: int) -> None:
+        kernel = self.kernel
+        match payload:
+            case FeedInput(source="polymarket", raw=raw):
+                kernel.feed(_MESSAGE.decode(raw), now)
+            case FeedInput():
+                pass  # another source's own words: what the kernel took of them is recorded beside them
+            case PriceInput():
+                kernel.price(payload.feed, payload.symbol, payload.price, payload.stamp, now)
+            case CandleInput():
+                kernel.candle(payload.symbol, payload.candle, payload.closed)
+            case None if kind == "turn":
+                self._compare(kernel.turn(now, wall))
+            case _:
+                event: Any = payload
+                self._check_answers(event)
+                self._compare(kernel.handle(event, now, wall))
+
+    def _check_answers(self, event: Event) -> None:
+        if not isinstance(event, Evaluated):
+            return
+        again = self._asked.pop(event.view_seq, None)
+        if again is not None and _without_time(again) != _without_time(event):
+            self.found.answers_differ += 1
+            self.found.differ(f"plugins answer view {event.view_seq} differently now")
+
+    def _compare(self, step: Step) -> None:
+        for record in step.records:
+            self.found.records += 1
+            told = next(self._expected, None)
+            if told is None:
+                self.found.differ(f"record {self.found.records} is not in the journal: {_short(record)}")
+            elif encode_record(record) != encode_record(told):
+                self.found.differ(f"record {self.found.records}: {_short(record)} instead of {_short(told)}")
+        for command in step.commands:
+            if isinstance(command, Ask) and self._ask is not None:
+                self.found.asked += 1
+                self._asked[command.view.view_seq] = self._ask(command.view)
+
+    def finish(self) -> None:
+        """What the journal holds beyond the recording: only the run's last word, or what a kill cut off."""
+        for record in self._expected:
+            if isinstance(record, RunEnded):
+                continue
+            if self.found.problems:
+                self.found.problems.append("the journal goes on after the torn end of the recording")
+                return
+            self.found.differ(f"the journal goes on with {_short(record)}")
+
+
+def _without_time(event: Evaluated) -> Evaluated:
+    used = tuple(structs.replace(use, used_us=0) for use in event.used)
+    return structs.replace(event, used=used)
+
+
+def _short(record: Record) -> str:
+    text = re.sub(r"\s+", " ", repr(record))
+    return text if len(text) <= 160 else text[:157] + "…"
+

@@ -1,0 +1,275 @@
+"""The driver: order of time, fills, settlement and money of backtests on small tapes, and the recorded ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyhost.lab.backtest import Backtest
+from polyhost.lab.tape import Tape
+from polyhost.model.commands import Tell
+from polyhost.model.events import Candidate, Evaluated, PluginStruck, PluginTold, Proposed
+from polyhost.model.money import micros, ticks
+from polyhost.model.proposals import Answer, Enter, ExitTarget, HoldToSettlement
+from polyhost.model.records import FillBooked, MarketChanged, OrderIntended
+from polyhost.model.view import View
+from polyhost.model.words import Action, Side
+from polyhost.settings import Configuration
+
+from .lab_tapes import START, UP, Row, book, gamma, host, price, quiet_window, resolved, trade, write
+
+END = START + 900_000
+BUY = Enter(Side.UP, ticks("0.41"), "test")
+
+
+class Scripted:
+    """Plugins that answer by a function of the view, and remember every view."""
+
+    told_hooks: frozenset[str] = frozenset()
+
+    def __init__(self, answer: Callable[[View], list[Answer]] = lambda view: []) -> None:
+        self.answer = answer
+        self.views: list[View] = []
+
+    def evaluate(self, view: View) -> Evaluated:
+        self.views.append(view)
+        answers = self.answer(view)
+        return Evaluated(
+            view.view_seq,
+            view.book_epoch,
+            view.state_rev,
+            view.market.condition_id,
+            candidates=tuple(
+                Candidate(Proposed("scripted", each), micros("10")) for each in answers if isinstance(each, Enter)
+            ),
+            proposals=tuple(Proposed("scripted", each) for each in answers if not isinstance(each, Enter)),
+        )
+
+    def tell(self, command: Tell) -> list[PluginTold]:
+        raise AssertionError(f"nobody listens to {command.hook}")
+
+    def struck(self) -> list[PluginStruck]:
+        return []
+
+
+def buy_once_and_hold(at_ms: int = 60_000) -> Callable[[View], list[Answer]]:
+    def answer(view: View) -> list[Answer]:
+        if view.positions:
+            return [HoldToSettlement(Side.UP, "test")] if not view.positions[0].held else []
+        return [BUY] if view.now >= START + at_ms and not view.orders and not view.taken else []
+
+    return answer
+
+
+def _run(path: Path, plugins: Scripted, **tables: dict[str, Any]) -> tuple[dict[str, Any], Backtest]:
+    run = Backtest(Configuration.model_validate(tables), plugins)
+    return run.run([Tape(path)]), run
+
+
+def _records(run: Backtest, kind: type) -> list[Any]:
+    return [record for _, record in run.journal.read() if isinstance(record, kind)]
+
+
+def test_a_position_bought_and_settled_adds_up_to_the_micro_unit(tmp_path: Path) -> None:
+    rows = [*quiet_window(), resolved(END + 8_000)]
+    report, _ = _run(write(tmp_path / "t.jsonl", rows), Scripted(buy_once_and_hold()))
+    assert (report["windows"], report["orders"], report["fills"], report["positions_open"]) == (1, 1, 1, 0)
+    # 10.00 / (0.41 + fee) = 23.4 shares, in whole cents at 0.41: 23 shares cost 9.43, fee 23 * 0.07 * 0.41 * 0.59.
+    assert report["fees"] == "0.389460"
+    assert report["pnl"]["central"] == "13.180540"
+    assert micros(report["cash_start"]) + micros(report["pnl"]["central"]) == micros(report["cash_end"])
+    assert report["unredeemed"] == "23.000000"
+    assert report["by_window"][0]["outcome"] == "UP"
+    assert report["invariants"]["broken"] == 0
+
+
+def test_the_losing_side_pays_nothing(tmp_path: Path) -> None:
+    rows = [*quiet_window(), resolved(END + 8_000, "DOWN")]
+    report, _ = _run(write(tmp_path / "t.jsonl", rows), Scripted(buy_once_and_hold()))
+    assert (report["pnl"]["central"], report["unredeemed"]) == ("-9.819460", "0.000000")
+    assert report["by_window"][0]["pnl"] == "-9.819460"
+
+
+def test_a_window_without_a_result_stays_unsettled_and_out_of_pnl(tmp_path: Path) -> None:
+    report, _ = _run(write(tmp_path / "t.jsonl", quiet_window()), Scripted(buy_once_and_hold()))
+    assert (report["windows"], report["unsettled"], report["positions_open"]) == (0, 1, 1)
+    assert report["pnl"]["central"] == "0.000000"
+    (window,) = report["by_window"]
+    assert (window["outcome"], window["pnl"]) == (None, None)
+
+
+def test_an_answer_arrives_its_latency_after_the_view_and_meets_the_book_after_the_taker_delay(tmp_path: Path) -> None:
+    """At 60.000 s the plugin decides; until 60.250 s its order is on its way; then the ask is what it is by then."""
+    rows = [*quiet_window(), resolved(END + 8_000)]
+    rows += [book(START + 60_000 + 170, "0.38", "0.39"), book(START + 60_000 + 300, "0.40", "0.41")]
+    tables = {"evaluation": {"plugin_latency_ms": 100}, "exchange": {"taker_delay_ms": 150}}
+    _, run = _run(write(tmp_path / "t.jsonl", rows), Scripted(buy_once_and_hold()), **tables)
+    (intended,) = _records(run, OrderIntended)
+    (fill,) = _records(run, FillBooked)
+    assert intended.at == START + 60_100
+    assert fill.at == START + 60_250
+    assert fill.price == ticks("0.39")
+
+
+def test_what_was_taken_stays_taken_until_the_level_changes(tmp_path: Path) -> None:
+    rows = [gamma(START - 1), *(book(START + ms, "0.40", "0.41", size="30") for ms in range(0, 20_000, 1_000))]
+    both = Scripted(lambda view: [Enter(Side.UP, ticks("0.41"), "a")] if not view.taken and not view.orders else [])
+    _, run = _run(write(tmp_path / "t.jsonl", rows), both, limits={"window": "50"})
+    assert [fill.size for fill in _records(run, FillBooked)] == [23_000_000]
+
+
+def test_a_resting_exit_fills_when_a_print_goes_through_it(tmp_path: Path) -> None:
+    def answer(view: View) -> list[Answer]:
+        if view.positions:
+            return [ExitTarget(Side.UP, ticks("0.50"), "test")]
+        return buy_once_and_hold()(view)
+
+    at = START + 120_000
+    for print_price, exits in (("0.50", 0), ("0.51", 1)):
+        rows = [*quiet_window(until_ms=200_000), trade(at, print_price, "100")]
+        report, run = _run(write(tmp_path / "t.jsonl", rows), Scripted(answer))
+        sold = [fill for fill in _records(run, FillBooked) if fill.action is Action.SELL]
+        assert [(fill.price, fill.at) for fill in sold] == [(ticks("0.50"), at)] * exits
+        assert report["by_window"][0]["exits"] == exits
+
+
+def test_a_resting_exit_fills_when_the_best_bid_crosses_it(tmp_path: Path) -> None:
+    def answer(view: View) -> list[Answer]:
+        if view.positions:
+            return [ExitTarget(Side.UP, ticks("0.50"), "test")]
+        return buy_once_and_hold()(view)
+
+    rows = [*quiet_window(until_ms=200_000), book(START + 120_500, "0.52", "0.53")]
+    _, run = _run(write(tmp_path / "t.jsonl", rows), Scripted(answer))
+    sold = [fill for fill in _records(run, FillBooked) if fill.action is Action.SELL]
+    assert [(fill.price, fill.at, fill.fee) for fill in sold] == [(ticks("0.50"), START + 120_500, 0)]
+
+
+def test_con_16_the_strike_is_the_twap_of_the_opening_second_wherever_it_stands(tmp_path: Path) -> None:
+    tick = price(START + 900, "crypto_prices_twap_sixty", 71_485.25, START)
+    other = price(START + 1_900, "crypto_prices_twap_sixty", 71_490.0, START + 1_000)
+    spot = price(START + 100, "crypto_prices_chainlink", 71_000.0, START)
+    early = [gamma(START - 1_000), spot, tick, other]
+    late = [spot, tick, other, gamma(START + 5_000)]
+    for rows in (early, late):
+        report, run = _run(write(tmp_path / "t.jsonl", rows), Scripted())
+        assert report["by_window"][0]["strike"] == 7_148_525_000_000
+        assert [record.cause for record in _records(run, MarketChanged) if record.strike] == ["twap_60"]
+
+
+def test_results_are_withheld_from_plugins_until_their_line(tmp_path: Path) -> None:
+    told = {"eventMetadata": {"priceToBeat": 10.0, "finalPrice": 11.0}}
+    opening = gamma(START - 1_000, outcomePrices='["1", "0"]', **told)
+    rows = [opening, *quiet_window(until_ms=5_000)[1:], resolved(END + 8_000, **told)]
+    plugins = Scripted()
+    report, _ = _run(write(tmp_path / "t.jsonl", rows), plugins)
+    assert len(plugins.views) == 899
+    assert {view.strike for view in plugins.views} == {None}
+    assert (report["by_window"][0]["strike"], report["by_window"][0]["final"]) == (1_000_000_000, 1_100_000_000)
+
+
+def test_a_gap_spoils_the_book_until_the_next_full_one(tmp_path: Path) -> None:
+    rows = [*quiet_window(until_ms=10_000), host(START + 9_500, "gap"), book(START + 15_500, "0.30", "0.31")]
+    rows.append(book(START + 20_000, "0.30", "0.31"))
+    plugins = Scripted()
+    report, _ = _run(write(tmp_path / "t.jsonl", rows), plugins)
+    seconds = [(view.now - START) // 1_000 for view in plugins.views]
+    # The first second's timer is due before the first book's line; the last full book is as good as any until a gap.
+    assert seconds[:12] == [*range(1, 10), 16, 17, 18]
+    assert report["tape"]["gaps"] == 1
+
+
+def test_oddities_are_counted_and_a_market_without_an_opening_line_is_not_traded(tmp_path: Path) -> None:
+    unopened = gamma(END + 1, number=2, closed=True, outcomePrices='["1", "0"]')
+    rows = [*quiet_window(until_ms=5_000), resolved(END), unopened]
+    rows += [book(START + 1_500, "0.5", "0.5"), book(START + 1_600, "", "0.5"), book(START + 1_700, "0.4", "x")]
+    rows += [book(START + 1_800, "0.4", "0.5", "999"), gamma(START + 9, number=3, slug="eth-x", endDate="2027-01-01")]
+    rows.append({"ts": START, "source": "polymarket", "msg": {"event_type": "comet", "asset_id": UP}})
+    path = write(tmp_path / "t.jsonl", rows)
+    path.write_text(path.read_text() + "{broken\n")
+    report, _ = _run(path, Scripted())
+    odd = report["tape"]
+    names = ("broken", "crossed", "one_sided", "bad_values", "unknown_tokens", "unknown_kinds", "results_unopened")
+    assert {name: odd[name] for name in names} == dict.fromkeys(names, 1)
+    assert odd["not_configured"] == 1
+    assert (report["windows"], report["orders"]) == (1, 0)
+
+
+def test_the_same_backtest_twice_gives_the_same_bytes_but_for_wall(tmp_path: Path) -> None:
+    rows: list[Row] = [*quiet_window(), resolved(END + 8_000)]
+    path = write(tmp_path / "t.jsonl", rows)
+    runs = [_run(path, Scripted(buy_once_and_hold())) for _ in range(2)]
+    for report, _ in runs:
+        del report["wall"]
+    assert json.dumps(runs[0][0]) == json.dumps(runs[1][0])
+    assert runs[0][1].journal.bodies == runs[1][1].journal.bodies
+    assert len(runs[0][1].journal.bodies) > 10
+
+
+# --- the recordings, through the command line -------------------------------------------------------------------------
+
+
+def _command(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
+    from polyhost.cli.backtest import app
+
+    with pytest.raises(SystemExit) as caught:
+        app([*args, "--json"], prog_name="backtest")
+    assert not caught.value.code
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return report
+
+
+@pytest.fixture
+def favourite(tmp_path: Path) -> Path:
+    """A configuration with the small plugin that buys the favourite 120 s before the end, and no other trader."""
+    plugin = Path(__file__).parents[1] / "plugins" / "favourite.py"
+    file = tmp_path / "favourite.toml"
+    file.write_text(
+        f"plugin_paths = [{str(plugin)!r}]\n[plugins.favourite]\ntrusted = true\n"
+        "[plugins.entry_policy]\nenabled = false\n"
+    )
+    return file
+
+
+def test_resolvedkit_settles_ten_windows_by_the_recorded_payouts(
+    recording: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tape = str(recording("resolvedkit"))
+    report = _command(capsys, tape)
+    outcomes = [window["outcome"] for window in report["by_window"]]
+    assert outcomes == ["DOWN", "DOWN", "DOWN", "UP", "UP", "UP", "UP", "UP", "UP", "UP"]
+    assert (report["windows"], report["positions_open"], report["orphans"]) == (10, 0, 0)
+    assert "binance_momentum" not in report["by_plugin"] or not report["by_plugin"]["binance_momentum"]["answers"]
+    assert report["invariants"]["broken"] == 0
+    assert micros(report["cash_start"]) + micros(report["pnl"]["central"]) == micros(report["cash_end"])
+    again = _command(capsys, tape)
+    del report["wall"], again["wall"]
+    assert json.dumps(report) == json.dumps(again)
+
+
+def test_resolvedkit_fills_the_favourite_in_at_least_eight_of_ten_windows(
+    recording: Callable[[str], Path], capsys: pytest.CaptureFixture[str], favourite: Path
+) -> None:
+    report = _command(capsys, str(recording("resolvedkit")), "-c", str(favourite))
+    assert sum(window["entries"] > 0 for window in report["by_window"]) >= 8
+    assert report["windows"] == 10
+    assert micros(report["cash_start"]) + micros(report["pnl"]["central"]) == micros(report["cash_end"])
+
+
+def test_polybot_settles_by_the_twap_as_recorded(
+    recording: Callable[[str], Path], capsys: pytest.CaptureFixture[str], favourite: Path
+) -> None:
+    report = _command(capsys, str(recording("polybot")), "-c", str(favourite))
+    (window,) = report["by_window"]
+    assert (window["outcome"], window["strike"], window["final"]) == ("DOWN", 7_148_523_965_784, 7_148_116_729_031)
+    assert window["entries"] == 1
+
+
+def test_cronos_settles_25_of_26_windows(recording: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:
+    report = _command(capsys, str(recording("cronos_btc5m")))
+    assert (report["windows"], report["unsettled"], report["invariants"]["broken"]) == (25, 1, 0)
+    assert report["tape"]["lines"] == 92_099
