@@ -358,45 +358,52 @@ def measure_chainlink(path: Path) -> PriceFigures:
     return figures
 
 
-def measure_simulated(seed: int, hours: float, duration_s: int, density: float) -> dict[str, float]:
-    """The same figures of a simulated world: BTC windows of one duration, over ``hours`` of market time.
+def measure_simulated(seed: int, hours: float, density: float = 20.0) -> dict[str, dict[str, float]]:
+    """The same figures of a simulated world with BTC windows of 5 and 15 minutes, over ``hours`` of market time.
 
-    Books are taken at every instant that changed them, as the venue's frames are, and once in a while in full.
+    A book is taken at every instant that changed it, as the venue's frames are.
     """
     from polyhost.exchange.api import BookChanged, PriceTick, Printed
+    from polyhost.exchange.rules import ExchangeRules
     from polyhost.exchange.world import World, WorldSettings
     from polyhost.model.times import MarketMs
 
     start = MarketMs(1_795_219_200_000)
-    world = World(WorldSettings(symbols=("BTC",), density=density), seed, start)
-    books, trades, prices = BookFigures(), TradeFigures(), PriceFigures()
+    settings = WorldSettings(symbols=("BTC",), density=density, rules=ExchangeRules(snapshots=False))
+    world = World(settings, seed, start)
+    books = {duration_s: BookFigures() for duration_s in settings.durations_s}
+    trades = {duration_s: TradeFigures() for duration_s in settings.durations_s}
+    prices = PriceFigures()
     seen: set[int] = set()
     for at, outputs in world.instants(MarketMs(start + int(hours * 3_600_000))):
         touched: dict[str, None] = {}
         for output in outputs:
-            if isinstance(output, BookChanged):
-                touched[output.condition_id] = None
-            elif isinstance(output, Printed):
-                market = world.market_by_condition(output.condition_id)
-                if market is not None and market.duration_s == duration_s and at >= (market.start or 0):
-                    trades.trade(output.condition_id, at, market.end, output.size / 1e6)
-            elif isinstance(output, PriceTick):
+            if isinstance(output, PriceTick):
                 second = output.stamp // 1_000
                 if output.feed != "binance" or second not in seen:
                     prices.tick(output.feed, second, output.price)
                     if output.feed == "binance":
                         seen.add(second)
+            elif isinstance(output, BookChanged | Printed):
+                market = world.market_by_condition(output.condition_id)
+                if market is None or market.start is None or not market.start <= at < market.end:
+                    continue
+                touched[output.condition_id] = None
+                if isinstance(output, Printed):
+                    trades[market.duration_s].trade(output.condition_id, at, market.end, output.size / 1e6)
         for condition_id in touched:
             market = world.market_by_condition(condition_id)
-            if market is None or market.duration_s != duration_s or market.end <= at:
-                continue
-            if market.start is None or at < market.start:
-                continue
-            trades.second(condition_id, at, market.end)
+            assert market is not None
+            trades[market.duration_s].second(condition_id, at, market.end)
             book = world.exchange.book(condition_id)
             bids, asks = sorted(book.bids.items(), reverse=True), sorted(book.asks.items())
-            books.book(condition_id, at, market.end, bids, asks)
-    return {**dict(books.rows()), **dict(trades.rows()), **dict(prices.rows())}
+            books[market.duration_s].book(condition_id, at, market.end, bids, asks)
+    found = {
+        f"simulated {duration_s // 60}m": {**dict(books[duration_s].rows()), **dict(trades[duration_s].rows())}
+        for duration_s in settings.durations_s
+    }
+    found["simulated 5m"] |= dict(prices.rows())
+    return found
 
 
 def tapes_folder(given: str | None = None) -> Path:
@@ -438,8 +445,7 @@ def main() -> None:
     options = parser.parse_args()
     found = measure_all(tapes_folder(options.tapes))
     if options.simulated:
-        for duration_s, name in ((300, "simulated 5m"), (900, "simulated 15m")):
-            found[name] = measure_simulated(options.seed, options.hours, duration_s, options.density)
+        found |= measure_simulated(options.seed, options.hours, options.density)
     print(json.dumps(found) if options.json else table(found))
 
 

@@ -15,6 +15,10 @@ LEAST_SD: float = 2e-7
 """The outcome is never more certain than a tick of the feed allows (deviation of the log price)."""
 
 
+MINUTES_PART: float = 0.1
+"""Over minutes moves add up to this much more than over the 15 s that volatility is measured on (docs/seam.md)."""
+
+
 class Outlook(NamedTuple):
     """A TWAP as it is expected: ``mean`` in 1e-8, ``variance`` in seconds of the walk's variance."""
 
@@ -50,5 +54,6 @@ def up_chance(prices: SymbolPrices, strike: int | None, start_ms: int, end_ms: i
         base = opening.mean
         # The walk up to the opening moves strike and final together.
         variance = max(final.variance - opening.variance, final.variance / 3)
-    sd = max(prices.volatility * math.sqrt(variance), LEAST_SD)
+    growth = 1 + MINUTES_PART * min(1.0, variance / TWAP_TICKS)
+    sd = max(prices.volatility * growth * math.sqrt(variance), LEAST_SD)
     return phi((final.mean / base - 1) / sd)

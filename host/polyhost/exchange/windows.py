@@ -31,6 +31,8 @@ KEPT_MS: Final = 86_400_000
 """A resolved market stays listed, redeemable and with its trades for a day of market time …"""
 KEPT_LONGER_MS: Final = 3_600_000
 """… and is looked at again this often while somebody still holds winning shares."""
+LAST_MINUTE_MS: Final = 60_000
+"""A window's busy end."""
 NAMES: Final = {"BTC": "Bitcoin", "ETH": "Ethereum", "SOL": "Solana", "XRP": "XRP"}
 
 
@@ -107,7 +109,7 @@ class Windows:
         """Heap of (market ms, sequence, what, argument)."""
         self.sequence = 0
         self.changes = 0
-        """Rises whenever a market is created, starts or ends."""
+        """Rises whenever a market is created, starts, enters its last minute or ends."""
 
     @property
     def next_due(self) -> int:
@@ -137,6 +139,8 @@ class Windows:
                     out += self._roll(argument, at)
                 case "start":
                     self._start(argument)
+                case "late":
+                    self.changes += 1
                 case "end":
                     self._end(argument, at)
                 case "decide":
@@ -187,6 +191,8 @@ class Windows:
         self.listed[market.condition_id] = Listed(market, now)
         self.slugs[market.slug] = market.condition_id
         self.changes += 1
+        if market.duration_s:
+            self._at(market.end - LAST_MINUTE_MS, "late", market.condition_id)
         self._at(market.end, "end", market.condition_id)
         return self.exchange.add_market(market, MarketMs(now))
 
