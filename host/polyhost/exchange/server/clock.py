@@ -39,8 +39,8 @@ class MarketClock:
         self._granted_us += int(min(elapsed_us, ELAPSED_US_MAX) * self.speed)
         limit = self._granted_us // 1_000
         if limit < wall:
-            limit = min(wall, self.now + CATCH_UP_MS)
-            self._granted_us = max(self._granted_us, limit * 1_000)
+            limit = min(wall, max(limit, self.now + CATCH_UP_MS))
+            self._granted_us = limit * 1_000
         return MarketMs(max(limit, self.now))
 
     def reached(self, now: MarketMs) -> None:

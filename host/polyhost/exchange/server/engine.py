@@ -50,7 +50,8 @@ LAG_S_MIN: Final = 0.01
 """… but is always given this much wall time."""
 PAUSE_S_MIN: Final = 0.001
 PAUSE_S_MAX: Final = 0.02
-BEGIN_ID: Final = 1
+GAP_MS: Final = 60_000
+"""An exchange that was down for longer than this did not trade meanwhile."""
 
 Reply = TypeVar("Reply", bound=api.Output)
 
@@ -74,7 +75,7 @@ class Engine:
         """How many connections are open; the server sets it."""
         self.handling = 0
         """Requests being worked on, those that wait for their taker delay not counted."""
-        self._next_id = BEGIN_ID
+        self._next_id = 1
         self._waiting: dict[int, asyncio.Future[api.Output]] = {}
         self._idents: dict[str, int] = {}
         self._by_ident: list[str] = []
@@ -130,8 +131,19 @@ class Engine:
         now = MarketMs(data["now"])
         for entry in entries:
             now = self._again(entry, now)
-        logger.info("exchange state restored", file=str(self.store.path), entries=len(entries), market_ms=now)
-        return now
+        logger.info("exchange state restored from {}: {} logged entries", self.store.path, len(entries))
+        return self._sleep_through(now)
+
+    def _sleep_through(self, now: MarketMs) -> MarketMs:
+        """Bring a world that was down up to the wall clock: prices and windows go on, the population was away."""
+        wall = MarketMs(wall_ms())
+        if wall - now < GAP_MS:
+            return now
+        density = self.settings.world.density
+        self.world.thin(0.0)
+        self.world.advance(wall)
+        self.world.thin(density)
+        return wall
 
     def _again(self, entry: Entry, now: MarketMs) -> MarketMs:
         match entry:
@@ -219,7 +231,7 @@ class Engine:
     def _cancel_silent(self) -> None:
         """Cancel all orders of every key whose heartbeats stopped."""
         for api_key in self.heartbeats.silent(wall_ms()):
-            logger.info("heartbeats stopped: all orders of the key are cancelled")
+            logger.info("heartbeats of key {} stopped: its orders are cancelled", api_key)
             request = api.CancelOrders(self._next_id, api_key)
             self._next_id += 1
             entry = asked(request, self.clock.now)
@@ -250,10 +262,8 @@ class Engine:
                 case api.CandleTick():
                     self.binance_hub.candle(output, now)
                 case api.UserOrder():
-                    self._before_telling(output.owner, now)
                     self.user_hub.order(output, now)
                 case api.UserTrade():
-                    self._before_telling(output.owner, now)
                     self.user_hub.trade(output, now)
                 case api.TickChanged():
                     self.books[output.token_id].tick = output.new
@@ -266,17 +276,12 @@ class Engine:
                 case api.MarketDecided():
                     self._decided(output, now)
                 case _:
-                    self._answer(output, now)
+                    self._answer(output)
 
-    def _before_telling(self, owner: str, now: MarketMs) -> None:
-        if self.ring.get(owner) is not None:
-            self.store.mark(now)
-
-    def _answer(self, output: api.Output, now: MarketMs) -> None:
+    def _answer(self, output: api.Output) -> None:
         """Replies; nobody waits for one whose client left, or that was asked before a restart."""
         waiting = self._waiting.get(getattr(output, "request_id", 0))
         if waiting is not None and not waiting.done():
-            self.store.mark(now)
             waiting.set_result(output)
 
     def _decided(self, decided: api.MarketDecided, now: MarketMs) -> None:
@@ -339,6 +344,7 @@ class Engine:
         if self.world.next_due <= limit:
             for at, outputs in self.world.instants(limit):
                 self.clock.reached(at)
+                self.store.mark(at)
                 self._give_out(outputs, at)
                 if perf_counter() - began > STEP_S or self.held:
                     self.clock.stopped_at(at)
@@ -376,4 +382,4 @@ class Engine:
             waiting.cancel()
         self.save()
         self.store.close()
-        logger.info("exchange stopped", market_ms=self.clock.now, effective=f"{self.clock.effective:.2f}")
+        logger.info("exchange stopped; effective speed {:.2f} of {:g}", self.clock.effective, self.clock.speed)

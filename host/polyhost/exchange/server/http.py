@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from loguru import logger
 
 from polyhost.exchange.server.books import WireBook
 from polyhost.exchange.server.engine import Engine, wall_ms
@@ -54,6 +55,10 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return answer({"error": str(error)}, 401)
     except web.HTTPException as error:
         return answer({"error": error.reason}, error.status)
+    except Exception:
+        # A fault of this server: the client learns what the venue would tell (outcome unknown), the log the rest.
+        logger.exception("{} {} failed", request.method, request.path)
+        return answer({"error": "Internal server error"}, 500)
 
 
 @web.middleware

@@ -126,7 +126,7 @@ async def serve(
         async with running(
             settings, host=host, port=port, seed=seed, speed=speed, state=state, free_running=free_running
         ) as up:
-            logger.info("exchange serves", url=up.url, seed=seed, speed=speed)
+            logger.info("exchange serves on {} (seed {}, speed {:g})", up.url, seed, speed)
             if ready_file is not None:
                 _write_ready(ready_file, up)
             stopped = asyncio.create_task(stop.wait())

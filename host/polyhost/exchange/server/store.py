@@ -1,7 +1,7 @@
 """The exchange's durable state: a snapshot file, and beside it a log of everything that changed it since.
 
 What a client is told was logged before: each request (with the market time at which it was handled) is written before
-it is handled, each instant that told a key something before it is told. The world is deterministic, so snapshot and log
+it is handled, each instant of the market before anyone is told of it. The world is deterministic, so snapshot and log
 give the same orders, trades and balances again. Writes reach the operating system before the client hears: a kill of
 the process loses nothing; a power cut may lose what was logged since the last snapshot (snapshots are fsynced, every
 ``SAVE_EVERY_S`` and at the end).
@@ -88,7 +88,6 @@ class Store:
         self.path = path
         self.generation = 0
         self._log: int | None = None
-        self._last_mark = -1
 
     @property
     def log_path(self) -> Path:
@@ -111,20 +110,28 @@ class Store:
     def _read_log(self) -> list[Entry]:
         if not self.log_path.exists():
             return []
+        first, *lines = self.log_path.read_bytes().split(b"\n")
+        if not self._continues(first):
+            return []  # the log of an older snapshot: all of it is in this one
         entries: list[Entry] = []
-        lines = self.log_path.read_bytes().split(b"\n")
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(lines, 2):
             if not line:
                 continue
             try:
                 entries.append(_DECODER.decode(line))
             except msgspec.DecodeError as error:
-                if number == len(lines):  # no newline follows: the kill came in the middle of this write
+                if number == len(lines) + 1:  # no newline follows: the kill came in the middle of this write
                     break
                 raise StateError(f"{self.log_path}: line {number} is broken: {error}") from error
-        if not entries or not isinstance(entries[0], Began) or entries[0].generation != self.generation:
-            return []  # the log of an older snapshot: all of it is in this one
-        return entries[1:]
+        return entries
+
+    def _continues(self, first: bytes) -> bool:
+        """True when a log that begins with this line belongs to the snapshot."""
+        try:
+            begun: Entry = _DECODER.decode(first)
+        except msgspec.DecodeError as error:
+            raise StateError(f"{self.log_path}: line 1 is broken: {error}") from error
+        return begun == Began(self.generation)
 
     def append(self, entry: Entry) -> None:
         """Write an entry; it is the operating system's when this returns."""
@@ -133,9 +140,7 @@ class Store:
 
     def mark(self, at: int) -> None:
         """Market time reached ``at``, and someone is about to be told."""
-        if at > self._last_mark:
-            self._last_mark = at
-            self.append(Reached(at))
+        self.append(Reached(at))
 
     def save(self, data: dict[str, Any]) -> None:
         """Replace the snapshot atomically and begin a new log."""
