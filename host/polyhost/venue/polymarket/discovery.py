@@ -130,10 +130,11 @@ class Discovery:
         for window in ended[:RESULTS_AT_ONCE]:
             await self._ask_result(window)
 
-    def follow(self, market: Market) -> None:
-        """Have a market watched that was found elsewhere (a position adopted from the journal): strike and result."""
+    def follow(self, market: Market, *, strike_known: bool = False) -> None:
+        """Have a market watched that was found elsewhere (in the journal after a restart): its strike and result."""
         if market.slug not in self.windows and market.slug not in self.done:
-            self.windows[market.slug] = Window(market)
+            self.windows[market.slug] = Window(market, strike_known=strike_known)
+            self._strike_from_memory(self.windows[market.slug])
 
     def _due_slugs(self, now: int) -> list[str]:
         wanted = [*wanted_slugs(self._symbols, self._durations, now, self._ahead), *self._slugs]
