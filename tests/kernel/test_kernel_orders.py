@@ -244,6 +244,19 @@ def test_t3_a_fill_during_the_replacement_shrinks_the_new_order() -> None:
     assert only(placed, Prepare).draft.size == micros("40")
 
 
+def test_t3_what_a_sell_is_told_to_have_matched_is_gone_before_its_trade_is_seen() -> None:
+    """The stream's order update may come ahead of the trade: selling the same shares again was refused for balance."""
+    rig = opened()
+    rig.enter()
+    post = rig.posted(rig.answer(ExitTarget(Side.UP, ticks("0.99"))))
+    order = rig.order(post)
+    rig.accept(post)
+    none(rig.see(order, "MATCHED", "57", "UPDATE"), Prepare)
+    none(rig.answer(ExitTarget(Side.UP, ticks("0.99"))), Prepare)
+    rig.trade(order, "57", "0.99", maker=True)
+    assert rig.kernel.state.closes[0].exit_reason == "target"
+
+
 def test_t6_a_remainder_below_the_minimum_is_never_cancelled() -> None:
     rig = opened()
     rig.enter()

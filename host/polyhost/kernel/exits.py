@@ -150,7 +150,7 @@ class Exits:
             plan.waiting = "a change is in flight"  # T4
             return
         price = safe_price(Action.SELL, target.price, market.tick)
-        cover = min(position.size, core.sellable(position))
+        cover = self._cover(position, sells)
         resting = sum(order.open_upper for order in sells)
         room = floor_lot(cover - resting)
         if not sells:
@@ -165,6 +165,11 @@ class Exits:
             self._replace(entry, position, plan, sells)  # T5: the increment alone is no legal order
         else:
             plan.waiting = "" if room <= 0 else f"{size_text(room)} more is below the minimum of a resting order"
+
+    def _cover(self, position: PositionEntry, sells: list[OrderEntry]) -> Micros:
+        """T3: ``min(position_min, sellable)``. What a sell is known to have matched is gone, its trade seen or not."""
+        unseen = sum(order.done - order.traded for order in sells)
+        return min(position.size, self.core.sellable(position)) - unseen
 
     def _first(self, entry: MarketState, position: PositionEntry, plan: Exit, price: Ticks, room: Micros) -> None:
         core = self.core
@@ -230,7 +235,7 @@ class Exits:
             plan.waiting = "proof of the end of an earlier sell is awaited"
             self._again(plan, position, CANCEL_PROOF_MS if plan.cancel_sent_wall >= 0 else RETRY_MS)
             return
-        room = min(position.size, core.sellable(position)) - counted
+        room = self._cover(position, sells) - counted
         price = self._worst(entry, data, side, plan)
         if price is None:
             plan.waiting = "nobody bids"

@@ -130,7 +130,7 @@ class Engine:
         now, wall = self.clock.now(), self.wall()
         if self.recorder is not None:
             self.recorder.turn(now, wall)
-        self._carry_out(self.kernel.turn(now, wall))
+        self.carry_out(self.kernel.turn(now, wall))
         self._pump()
 
     def _pump(self) -> None:
@@ -143,13 +143,14 @@ class Engine:
                 now, wall = self.clock.now(), self.wall()
                 if self.recorder is not None:
                     self.recorder.event(event, now, wall)
-                self._carry_out(self.kernel.handle(event, now, wall))
+                self.carry_out(self.kernel.handle(event, now, wall))
         finally:
             self._pumping = False
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
-    def _carry_out(self, step: Step) -> None:
+    def carry_out(self, step: Step) -> None:
+        """Have the records kept and the commands done, in their order."""
         if step.records:
             tell(step.records, self.kernel.state)
             seq = self.journal.append(step.records)
@@ -180,17 +181,17 @@ class Engine:
                 if self.runner.all_inline:
                     self._inbox.append(self.runner.evaluate_inline(view))
                 else:
-                    self._start(self._evaluate(command))
+                    self.start(self._evaluate(command))
             case Tell():
                 if self.runner.all_inline:
                     self._told(self.runner.tell(command.hook, **facts_of(command)))
                 else:
-                    self._start(self._tell(command))
+                    self.start(self._tell(command))
             case Analyse():
                 if self.analysis is not None:
                     self.analysis.add(command)
             case Deliver():
-                self._start(self._deliver(command))
+                self.start(self._deliver(command))
             case Follow() | Unfollow():
                 self._follow(command)
             case _:
@@ -199,7 +200,7 @@ class Engine:
     def _request(self, command: Command) -> None:
         if len(self._tasks) >= TASKS_MAX:
             logger.error("{} requests are under way; {} waits with them", len(self._tasks), type(command).__name__)
-        self._start(self._execute(command))
+        self.start(self._execute(command))
 
     async def _execute(self, command: Command) -> None:
         for event in await self.gateway.execute(command):
@@ -225,7 +226,8 @@ class Engine:
         for failed in await self.runner.deliver(notice):
             logger.warning("notice {} was not delivered by {}: {}", command.notice_id, failed.plugin, failed.problem)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the loop; an error of it ends the run."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)

@@ -1,0 +1,49 @@
+"""``polyhost run``: set up, trade, report. Signals end it gracefully; the answer is a summary and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from polyhost.configuration import Loaded
+from polyhost.journal import write_atomically
+from polyhost.service.folder import DataFolder
+from polyhost.service.logs import set_up
+from polyhost.service.session import Session
+
+
+def run_host(
+    loaded: Loaded, *, windows: int | None, summary_file: Path | None, fresh: bool, show: bool, verbose: bool = False
+) -> tuple[dict[str, Any], int]:
+    """Run the service; returns the summary and the exit code (0 done, 1 the answer is no)."""
+    with DataFolder(Path(loaded.configuration.host.data_dir)) as folder:
+        set_up(folder.logs, to_stderr=not show, verbose=verbose)
+        if fresh and (kept := folder.set_aside()) is not None:
+            logger.info("starting anew; what was there is kept in {}", kept)
+        report = asyncio.run(_run(loaded, folder, windows, show))
+    if summary_file is not None:
+        write_atomically(summary_file, json.dumps(report, indent=2).encode() + b"\n")
+    return report, exit_code(report)
+
+
+def exit_code(report: dict[str, Any]) -> int:
+    """1 when an invariant broke, an order is orphaned, or a position has neither exit nor obligation."""
+    bad = report["invariants"]["broken"] or report["orphans"]
+    return 1 if bad else 0
+
+
+async def _run(loaded: Loaded, folder: DataFolder, windows: int | None, show: bool) -> dict[str, Any]:
+    session = Session(loaded, folder, windows=windows)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, session.stop, signal.Signals(number).name)
+    if not show:
+        return await session.run()
+    from polyhost.service.terminal import shown
+
+    return await shown(session)

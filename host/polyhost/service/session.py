@@ -1,0 +1,424 @@
+"""One run of the service: everything wired together, from the lock on the data folder to the summary.
+
+Order at start: folder, journal (folded), exchange (if it is ours), client (checked, authenticated), plugins, streams. At
+the end in reverse. What is open stays safe in between: exits rest at the venue, obligations are in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from loguru import logger
+
+from polyhost import __version__
+from polyhost.configuration import Loaded
+from polyhost.errors import PolyhostError, VenueError
+from polyhost.extension.discovery import LoadedPlugin, discover
+from polyhost.extension.runner import Runner
+from polyhost.journal import JournalError, JournalWriter, Recorder, read_journal
+from polyhost.journal.analysis import AnalysisWriter
+from polyhost.kernel.invariants import INVARIANTS
+from polyhost.kernel.kernel import Kernel
+from polyhost.kernel.state import fold
+from polyhost.lab.summary import Extras, gather, summary
+from polyhost.model.commands import Follow, Sweep, Unfollow
+from polyhost.model.events import BalanceSeen, RunBegan, RunEnding, SweepDone
+from polyhost.model.market import Market
+from polyhost.model.words import Action
+from polyhost.service.engine import Engine
+from polyhost.service.exchange_child import ExchangeChild
+from polyhost.service.folder import DataFolder
+from polyhost.service.logs import REDACTOR
+from polyhost.venue.binance import BinanceFeed
+from polyhost.venue.clock import VenueClock
+from polyhost.venue.polymarket.catalogue import Catalogue
+from polyhost.venue.polymarket.discovery import Discovery
+from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
+from polyhost.venue.polymarket.gateway import PolymarketGateway, http_client
+from polyhost.venue.polymarket.streams import MarketStream, PriceStream, UserStream
+
+STOP_WITHIN_S: Final = 5.0
+"""A graceful stop waits this long, wall seconds, for the proof of its cancels."""
+SETTLE_WITHIN_S: Final = 120.0
+"""After the last window: this long, wall seconds, for what is open to be exited or settled; then it is told."""
+ALIVE_EVERY_S: Final = 60.0
+"""One line of life a minute (LOG-08)."""
+
+
+def throwaway_key(seed: int, account: str) -> str:
+    """The simulator's key of an account: from a seed, so it is no secret and never holds anything real."""
+    return "0x" + hashlib.sha256(f"polyhost throwaway key {seed} {account}".encode()).hexdigest()
+
+
+def new_run_id() -> str:
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{time.time_ns() // 1_000_000 % 1_000:03d}"
+
+
+class Session:
+    """One run. Use ``await run()`` once; ``stop`` ends it gracefully from a signal handler."""
+
+    def __init__(self, loaded: Loaded, folder: DataFolder, *, windows: int | None = None) -> None:
+        self.loaded = loaded
+        self.settings = loaded.configuration
+        self.folder = folder
+        self.windows = windows
+        self.run_id = new_run_id()
+        self.clock = VenueClock()
+        self.kernel: Kernel
+        self.engine: Engine
+        self.runner: Runner
+        self.gateway: PolymarketGateway
+        self.discovery: Discovery
+        self.market_stream: MarketStream
+        self.child: ExchangeChild | None = None
+        self.started_at = time.monotonic()
+        self.began_market = 0
+        self.settled_here = 0
+        """Windows whose entries were allowed from the open and that settled in this run."""
+        self._stop_reason = ""
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.on_ready: Callable[[Session], None] | None = None
+        """Called once when trading may begin (for the terminal view)."""
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """End gracefully: entries and quotes go, exits stay resting, positions keep their obligations."""
+        self._stop_reason = self._stop_reason or reason
+        self._stopping.set()
+
+    async def run(self) -> dict[str, Any]:
+        """Trade until stopped or until the wanted number of windows has settled; returns the summary."""
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            reason = await self._trade()
+            await self._wind_down(reason)
+            report = await self._report()
+        return report
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        plugins = discover(settings, self.loaded.base, str(self.loaded.path or ""))
+        self.kernel = Kernel(settings, settings.host.account, told_hooks(plugins))
+        journal = self._open_journal(stack)
+        endpoints = await self._reach(stack)
+        self.gateway = PolymarketGateway(
+            endpoints, throwaway_key(settings.exchange.seed, settings.host.account), clock=self.clock
+        )
+        stack.push_async_callback(self.gateway.close)
+        await self.gateway.connect()
+        given = self.gateway.credentials
+        REDACTOR.add(given.secret, given.passphrase)
+        self.runner = Runner(plugins, settings.evaluation.combiner)
+        # The API key's id names the owner of an order (U9); its secret and passphrase are the secrets.
+        recorder = self._recorder((given.secret, given.passphrase)) if settings.host.record else None
+        analysis = AnalysisWriter(self.folder.analysis)
+        stack.callback(analysis.close)
+        if recorder is not None:
+            stack.callback(recorder.close)
+        self.engine = Engine(
+            self.kernel, self.clock, self.gateway, self.runner, journal, recorder, analysis, follow=self._follow
+        )
+        stack.push_async_callback(self.engine.close)
+        for name, kept in self.kernel.state.plugin_state.items():
+            self.runner.load_state(name, kept)
+        self.runner.start()
+        stack.callback(self.runner.stop)
+        http = http_client(endpoints.clob, self.clock, live=endpoints.live)
+        stack.push_async_callback(http.aclose)
+        await self.clock.ask(http)
+        self._streams(stack, endpoints, http)
+        stack.push_async_callback(self._end_tasks)
+        self._banner(plugins)
+        self.began_market = self.clock.now()
+        self.engine.event(
+            RunBegan(self.run_id, __version__, settings.host.mode, self.loaded.config_hash, settings.host.account)
+        )
+        self._spawn(self.clock.follow(http), "clock")
+        self._spawn(self.engine.run_timer(), "timer")
+        self._spawn(self._alive(), "sign of life")
+        if self.on_ready is not None:
+            self.on_ready(self)
+
+    def _open_journal(self, stack: AsyncExitStack) -> JournalWriter:
+        loop = asyncio.get_running_loop()
+
+        def durable(seq: int) -> None:
+            loop.call_soon_threadsafe(self._durable, seq)
+
+        def failed(error: JournalError) -> None:
+            loop.call_soon_threadsafe(self._journal_failed, error)
+
+        journal = JournalWriter(self.folder.journal, self.settings.host.account, durable, failed)
+        stack.callback(journal.close)
+        self.kernel.restore(record for _, record in read_journal(self.folder.journal))
+        return journal
+
+    def _durable(self, seq: int) -> None:
+        if hasattr(self, "engine"):
+            self.engine.durable(seq)
+
+    def _journal_failed(self, error: JournalError) -> None:
+        if hasattr(self, "engine"):
+            self.engine.seal(error)
+            self.engine.fail(error)
+
+    async def _reach(self, stack: AsyncExitStack) -> Endpoints:
+        """The exchange named by the configuration, or one of our own, started now."""
+        if self.settings.venue.url:
+            return endpoints_at(self.settings.venue.url)
+        folder = self.folder
+        self.child = await ExchangeChild.start(
+            self.settings, folder.exchange_state, folder.exchange_ready, folder.logs / "exchange.log"
+        )
+        stack.push_async_callback(self.child.stop)
+        self._spawn(self._watch_child(), "exchange")
+        return endpoints_at(self.child.url, self.child.ws_url)
+
+    async def _watch_child(self) -> None:
+        assert self.child is not None
+        code = await self.child.process.wait()
+        if not self._stopping.is_set():
+            raise VenueError(f"the simulated exchange ended by itself with code {code}; see logs/exchange.log")
+
+    def _recorder(self, secrets: tuple[str, ...]) -> Recorder:
+        host = self.settings.host
+        return Recorder(
+            self.folder.path, self.run_id, hours=host.record_hours, gigabytes=host.record_gb, secrets=secrets
+        )
+
+    def _streams(self, stack: AsyncExitStack, endpoints: Endpoints, http: Any) -> None:
+        markets, engine = self.settings.markets, self.engine
+        gamma = http_client(endpoints.gamma, self.clock, live=endpoints.live)
+        binance = http_client(endpoints.binance, self.clock, live=endpoints.live)
+        stack.push_async_callback(gamma.aclose)
+        stack.push_async_callback(binance.aclose)
+        prices = PriceStream(
+            endpoints.price_ws, self.gateway.credentials, markets.symbols, on_price=self._price, on_event=engine.event,
+            clock=self.clock,
+        )
+        self.discovery = Discovery(
+            Catalogue(gamma, http), self.clock, symbols=markets.symbols, durations=markets.durations,
+            slugs=markets.slugs, on_event=engine.event, ask_backlog=prices.refresh,
+        )
+        self.market_stream = MarketStream(
+            endpoints.market_ws, on_frame=engine.frame, on_event=engine.event, on_resolved=self.discovery.on_message,
+            clock=self.clock,
+        )
+        user = UserStream(endpoints.user_ws, self.gateway.credentials, on_event=engine.event, clock=self.clock)
+        spot = BinanceFeed(
+            binance, endpoints.binance_ws, markets.symbols, on_price=engine.price, on_candle=engine.candle,
+            on_event=engine.event, clock=self.clock,
+        )
+        for work, name in (
+            (self.market_stream.run(), "market stream"), (user.run(), "user stream"), (prices.run(), "reference prices"),
+            (spot.run(), "spot prices"), (self.discovery.run(), "discovery"),
+        ):
+            self._spawn(work, name)
+
+    def _price(self, feed: str, symbol: str, price: int, stamp: int) -> None:
+        self.engine.price(feed, symbol, price, stamp)
+        self.discovery.on_price(feed, symbol, price, stamp)
+
+    def _follow(self, command: Follow | Unfollow) -> None:
+        market = command.market
+        if isinstance(command, Follow):
+            self.market_stream.subscribe((market.up, market.down))
+            self.discovery.follow(market)
+            self.engine.start(self._warm(market))
+        else:
+            self.market_stream.unsubscribe((market.up, market.down))
+
+    async def _warm(self, market: Market) -> None:
+        await self.gateway.warm(market)
+
+    # --- supervision --------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.append(task)
+        task.add_done_callback(self._loop_ended)
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        """A loop of ours that ends while the run goes on is a fault: told with its name, and the run ends."""
+        if task.cancelled() or (self._stopping.is_set() and task.exception() is None):
+            return
+        error = task.exception() or RuntimeError(f"the loop '{task.get_name()}' ended")
+        if hasattr(self, "engine"):
+            self.engine.fail(error)
+        elif not isinstance(error, PolyhostError):
+            logger.opt(exception=error).critical("loop '{}' failed", task.get_name())
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _alive(self) -> None:
+        while True:
+            await asyncio.sleep(ALIVE_EVERY_S)
+            state = self.kernel.state
+            open_positions = sum(p.size > 0 and not state.markets[p.condition_id].settled
+                                 for p in state.positions.values())
+            late = max(self.engine.lateness, default=0.0)
+            logger.info(
+                "alive: {} markets, {} positions, {} open orders, {} evaluations, worst timer lag {:.3f} s",
+                len(self.kernel.followed()), open_positions, sum(len(refs) for refs in state.open_refs.values()),
+                self.kernel.evaluations, late / 1_000,
+            )
+
+    # --- the run ------------------------------------------------------------------------------------------------------
+
+    async def _trade(self) -> str:
+        """Until a stop is asked for, the windows are done, or something broke; returns why."""
+        engine = self.engine
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            while True:
+                engine.changed.clear()
+                if engine.broken is not None:
+                    raise engine.broken
+                if self._stopping.is_set():
+                    return self._stop_reason
+                self._count_settled()
+                if self.windows is not None and self.settled_here >= self.windows:
+                    return "windows"
+                changed = asyncio.create_task(engine.changed.wait())
+                await asyncio.wait({stop, changed}, return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+        finally:
+            stop.cancel()
+
+    def _count_settled(self) -> None:
+        """Windows that settled in this run and whose entries were allowed from the open."""
+        settled = [
+            entry for entry in self.kernel.state.markets.values()
+            if entry.settled and entry.from_open and (entry.market.start or 0) >= self.began_market
+        ]
+        self.settled_here = len(settled)
+
+    async def _wind_down(self, reason: str) -> None:
+        engine = self.engine
+        engine.event(RunEnding(reason))
+        if reason == "windows":
+            await self._until(self._nothing_open, SETTLE_WITHIN_S)
+        else:
+            await self._until(self._no_buys, STOP_WITHIN_S)
+        self._stopping.set()
+        await engine.drain(STOP_WITHIN_S)
+
+    async def _until(self, done: Callable[[], bool], within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        while not done() and time.monotonic() < deadline:
+            if self.engine.broken is not None:
+                raise self.engine.broken
+            self.engine.changed.clear()
+            try:
+                await asyncio.wait_for(self.engine.changed.wait(), min(1.0, max(deadline - time.monotonic(), 0.01)))
+            except TimeoutError:
+                continue
+
+    def _no_buys(self) -> bool:
+        state = self.kernel.state
+        return not any(
+            state.orders[ref].draft.action is Action.BUY for refs in state.open_refs.values() for ref in refs
+        )
+
+    def _nothing_open(self) -> bool:
+        state = self.kernel.state
+        if any(state.open_refs.values()) or state.unsettled:
+            return False
+        return all(
+            position.size <= 0 or state.markets[position.condition_id].settled for position in state.positions.values()
+        )
+
+    # --- the report ---------------------------------------------------------------------------------------------------
+
+    async def _report(self) -> dict[str, Any]:
+        engine, kernel = self.engine, self.kernel
+        orphans, venue_problem = await self._compare_with_venue()
+        engine.carry_out(kernel.ended(self.clock.now(), self._stop_reason or "windows"))
+        broken = kernel.broken_invariants()
+        if venue_problem:
+            broken.append(venue_problem)
+        engine.journal.close()
+        told = fold(record for _, record in read_journal(self.folder.journal))
+        if told != kernel.state:
+            broken.append("journal_folds_to_state")
+        extras = gather(kernel, Extras())
+        extras.orphans = orphans
+        extras.checked = len(INVARIANTS) + 2
+        extras.broken = broken
+        extras.config_hash = self.loaded.config_hash
+        extras.gates = {
+            condition_id: data.gates
+            for condition_id in kernel.state.markets
+            if (data := kernel.data(condition_id)) is not None
+        }
+        duration = time.monotonic() - self.started_at
+        market_s = (self.clock.now() - self.began_market) / 1_000
+        lateness = sorted(engine.lateness)
+        extras.wall = {
+            "run_id": self.run_id,
+            "duration_s": round(duration, 3),
+            "market_s": round(market_s, 3),
+            "speed_wanted": self.settings.exchange.speed,
+            "speed_effective": round(market_s / duration, 2) if duration else 0.0,
+            "messages": engine.messages,
+            "events_per_s": round(engine.messages / duration, 1) if duration else 0.0,
+            "lag_ms_p99": round(lateness[int(len(lateness) * 0.99)], 3) if lateness else 0.0,
+            "windows_from_open": self.settled_here,
+        }
+        return summary(kernel.state, extras)
+
+    async def _compare_with_venue(self) -> tuple[int, str]:
+        """Live orders at the venue that nobody wants, and whether its collateral is the ledger's (both once quiet)."""
+        events = await self.gateway.execute(Sweep("", max(self.clock.now() // 1_000 - 7_200, 0)))
+        balances = await self.gateway.balance()
+        state = self.kernel.state
+        orphans = 0
+        for event in events:
+            if isinstance(event, SweepDone):
+                for row in event.orders:
+                    order = state.by_order_id(row.order_id)
+                    if order is not None and not order.open:
+                        orphans += 1
+        if isinstance(balances, BalanceSeen) and not state.unsettled and not any(state.open_refs.values()):
+            ours = state.balance("free") + state.balance("reserved")
+            if balances.collateral != ours:
+                logger.error("the venue shows {} of collateral, the ledger {}", balances.collateral, ours)
+                return orphans, "venue_collateral_equals_ledger"
+        return orphans, ""
+
+    def _banner(self, plugins: tuple[LoadedPlugin, ...]) -> None:
+        running = [plugin.name for plugin in plugins if plugin.runs]
+        logger.info(
+            "polyhost {} | mode {} | account {} | run {} | config {} | plugins {}",
+            __version__, self.settings.host.mode, self.settings.host.account, self.run_id, self.loaded.config_hash,
+            ", ".join(running),
+        )
+        for plugin in plugins:
+            if plugin.state == "refused":
+                logger.error("plugin {} does not run: {}", plugin.name, plugin.problem)
+        state = self.kernel.state
+        if state.runs:
+            logger.info(
+                "continuing after {} runs: {} open orders, {} positions", state.runs,
+                sum(len(refs) for refs in state.open_refs.values()),
+                sum(p.size > 0 and not state.markets[p.condition_id].settled for p in state.positions.values()),
+            )
+
+
+def told_hooks(plugins: tuple[LoadedPlugin, ...]) -> frozenset[str]:
+    """The ``on_…`` hooks that any running plugin has."""
+    return frozenset(hook for plugin in plugins if plugin.runs for hook in plugin.hooks if hook.startswith("on_"))
+
+
+
+

@@ -1,0 +1,149 @@
+"""What an operator sees on a terminal while the host runs: windows, positions, orders, P&L, the last lines. Read only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from loguru import logger
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from polyhost.kernel.state import MarketState
+from polyhost.lab.summary import market_pnl
+from polyhost.model.money import money_text, price_text, size_text
+from polyhost.model.words import Side
+from polyhost.service.session import Session
+
+REFRESH_S: Final = 0.25
+LINES_KEPT: Final = 8
+ROWS_MAX: Final = 12
+"""Rows of one table; more would push the others off the screen."""
+
+
+async def shown(session: Session, console: Console | None = None) -> dict[str, Any]:
+    """Run the session with a live view; returns its summary."""
+    lines: deque[str] = deque(maxlen=LINES_KEPT)
+    sink = logger.add(lambda text: lines.append(str(text).rstrip()), level="INFO", format="{time:HH:mm:ss} {message}")
+    try:
+        with Live(Text("starting the simulated exchange …"), console=console, auto_refresh=False) as live:
+            task = asyncio.ensure_future(session.run())
+            try:
+                while not task.done():
+                    await asyncio.wait({task}, timeout=REFRESH_S)
+                    live.update(screen(session, list(lines)), refresh=True)
+                return await task
+            finally:
+                if not task.done():
+                    task.cancel()
+    finally:
+        logger.remove(sink)
+
+
+def screen(session: Session, lines: list[str]) -> Group:
+    """The whole view of this moment."""
+    if not hasattr(session, "engine"):
+        return Group(Text("starting …"), _log(lines))
+    return Group(_head(session), _windows(session), _positions(session), _orders(session), _log(lines))
+
+
+def _head(session: Session) -> Panel:
+    kernel, state = session.kernel, session.kernel.state
+    cash = state.balance("free") + state.balance("reserved") + state.balance("unredeemed")
+    start = -state.balance("deposit")
+    done = sum(pnl for entry in state.markets.values() if (pnl := market_pnl(state, entry)) is not None)
+    now = datetime.fromtimestamp(session.clock.now() / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    wanted = "" if session.windows is None else f" of {session.windows}"
+    blocks = ", ".join(name for name, _ in kernel.blocks()) or "open"
+    text = Text.assemble(
+        (f"{now} UTC (market)", "bold"), f"  speed {session.clock.speed:g}  windows {session.settled_here}{wanted}",
+        f"  evaluations {kernel.evaluations}  entries {blocks}\n",
+        f"cash {money_text(cash)[:-4]} (start {money_text(start)[:-4]})  at risk {money_text(kernel.at_risk())[:-4]}  ",
+        ("P&L of settled windows ", ""), (money_text(done)[:-4], "green" if done >= 0 else "red"),
+    )
+    return Panel(text, title=f"polyhost · {session.settings.host.mode} · {session.run_id}", title_align="left")
+
+
+def _windows(session: Session) -> Table:
+    table = _table("Windows", "window", "left", "UP bid/ask", "strike", "estimate", "gate", "P&L")
+    state = session.kernel.state
+    now = session.clock.now()
+    entries = [entry for entry in state.markets.values() if _running(entry, now)]
+    for entry in entries[-ROWS_MAX:]:
+        data = session.kernel.data(entry.market.condition_id)
+        book = "-" if data is None or not data.book.ready else (
+            f"{price_text(data.book.best_bid)}/{price_text(data.book.best_ask)}"
+        )
+        estimate = "-"
+        gate = ""
+        if data is not None:
+            if data.estimate is not None:
+                estimate = f"{data.estimate.p_up:.3f} {data.estimate.bias.value} {data.estimate.confidence:.2f}"
+            gate = max(data.gates, key=lambda name: data.gates[name]) if data.gates else ""
+        pnl = market_pnl(state, entry)
+        table.add_row(
+            entry.market.slug, f"{max(entry.market.end - now, 0) // 1_000} s", book,
+            "-" if entry.strike is None else f"{entry.strike / 1e8:,.2f}", estimate, gate[:34],
+            "open" if pnl is None else money_text(pnl)[:-4],
+        )
+    return table
+
+
+def _running(entry: MarketState, now: int) -> bool:
+    return not entry.settled and (entry.market.start or 0) <= now
+
+
+def _positions(session: Session) -> Table:
+    table = _table("Positions", "window", "side", "size", "average", "bid", "exit", "state")
+    state = session.kernel.state
+    for position in state.positions.values():
+        entry = state.markets[position.condition_id]
+        if position.size <= 0 or entry.settled:
+            continue
+        data = session.kernel.data(position.condition_id)
+        bid = data.book.best(position.side)[0] if data is not None else 0
+        plan = None if data is None else data.exits.get(position.side)
+        exit_text = "-"
+        status = f"held ({position.held})" if position.held else ""
+        if plan is not None:
+            if plan.urgent is not None:
+                exit_text = f"now: {plan.urgent.reason}"
+            elif plan.target is not None:
+                exit_text = f"target {price_text(plan.target.price)}"
+            status = status or plan.waiting
+        table.add_row(
+            entry.market.slug, position.side.value, size_text(position.size), price_text(position.average),
+            price_text(bid), exit_text[:40], status[:44], style="green" if position.side is Side.UP else "magenta",
+        )
+    return table
+
+
+def _orders(session: Session) -> Table:
+    table = _table("Orders", "order", "window", "what", "matched", "state")
+    state = session.kernel.state
+    for refs in state.open_refs.values():
+        for ref in refs[-ROWS_MAX:]:
+            order = state.orders[ref]
+            draft, slot = order.draft, order.slot
+            table.add_row(
+                f"{ref} {slot.purpose.value}", state.markets[slot.condition_id].market.slug,
+                f"{draft.action.value} {size_text(draft.size)} {slot.side.value} at {price_text(draft.price)} "
+                f"{draft.order_type.value}", size_text(order.done), order.state.value,
+            )
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", expand=True, pad_edge=False, box=None)
+    for column in columns:
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _log(lines: list[str]) -> Panel:
+    return Panel(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), title="Log", title_align="left")
