@@ -269,6 +269,16 @@ def test_files_are_rotated_and_read_as_one(tmp_path: Path) -> None:
     assert problems == []
 
 
+def test_a_file_ends_after_an_hour_so_that_deletion_by_age_can_go_by_files(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "r", file_s=0)
+    for number in range(2):
+        recorder.turn(number, number)
+        recorder.flush()
+    recorder.close()
+    assert len(list(recorder.folder.glob("*.gz"))) == 3
+    assert [now for _, _, now, _ in read(recorder.folder)[0]] == [0, 1]
+
+
 def test_a_run_id_used_again_goes_on_behind_the_last_file(tmp_path: Path) -> None:
     for number in range(2):
         recorder = Recorder(tmp_path, "r")

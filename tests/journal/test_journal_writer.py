@@ -163,6 +163,7 @@ def test_a_failing_disk_seals_tells_once_and_loses_nothing(
     writer.append([notice(build, "n4")])
     writer.close()
     assert shell.told == [1]
+    assert writer.durable_seq == 1
     assert len(shell.errors) == 1
     assert "disk failed" in shell.errors[0].found
     assert writer.sealed is shell.errors[0]
@@ -179,10 +180,47 @@ def test_a_second_writer_of_the_same_journal_is_sealed_not_mixed_in(journal_path
     second.append([notice(build, "m1")])
     told_second.wait(lambda: told_second.errors)
     assert told_second.told == []
+    second.append([notice(build, "m2")])
     second.close()
     first.close()
+    with pytest.raises(JournalError, match=r"record 1 .* is not the one that the journal holds"):
+        JournalWriter(journal_path, "main", told_first.durable, told_first.failed)
     emergency_path(journal_path).unlink()
     assert len(list(read_journal(journal_path))) == 1
+
+
+def test_a_commit_that_failed_and_reached_the_disk_all_the_same_is_not_taken_in_twice(
+    journal_path: Path, build: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = JournalStore.commit
+
+    def doubtful(self: JournalStore, records: Any, *more: Any) -> int:
+        original(self, records, *more)
+        raise JournalError(self.path, "the disk failed", "Check it")
+
+    writer, shell = opened(journal_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalStore, "commit", doubtful)
+        writer.append([notice(build, "n1"), notice(build, "n2")])
+        shell.wait(lambda: shell.errors)
+        writer.append([notice(build, "n3")])
+        writer.close()
+    assert [seq for seq, _ in read_journal(journal_path)] == [1, 2, 3]
+    writer, _ = opened(journal_path)
+    writer.close()
+    assert [seq for seq, _ in read_journal(journal_path)] == [1, 2, 3]
+    assert writer.last_seq == 3
+
+
+def test_a_host_that_cannot_be_told_any_more_still_loses_nothing(journal_path: Path, build: Any) -> None:
+    def gone(_: object) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    writer = JournalWriter(journal_path, "main", gone, gone)
+    writer.append([notice(build, "n1")])
+    writer.append([notice(build, "n2")])
+    writer.close()
+    assert [seq for seq, _ in read_journal(journal_path)] == [1, 2]
 
 
 def test_nothing_is_taken_after_closing(journal_path: Path, build: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -52,10 +52,12 @@ def _body(record: Record) -> bytes:
         return msgspec.json.encode({"unreadable": ascii(record), "error": str(error)})
 
 
-def read(journal: Path, since_seq: int) -> Iterator[tuple[int, Record]]:
+def read(journal: Path, since_seq: int, body_of: Callable[[int], str | None]) -> Iterator[tuple[int, Record]]:
     """Records after ``since_seq``, in order; nothing when there is no such file.
 
-    A torn last line was never told durable and is left out. Raises JournalError for a gap or a damaged line.
+    A commit may have reached the disk although it failed: what the journal holds already (``body_of`` a number) must
+    be the same, and is passed over. A torn last line is left out. Raises JournalError for a gap, a damaged line, or a
+    file of another history.
     """
     path = emergency_path(journal)
     if not path.exists():
@@ -65,17 +67,24 @@ def read(journal: Path, since_seq: int) -> Iterator[tuple[int, Record]]:
         logger.warning("{}: the last line is torn and left out", path)
     expected = since_seq + 1
     for number, text in enumerate(lines, 1):
-        try:
-            line = msgspec.json.decode(text, type=_Line)
-            record = decode_record(bytes(line.record))
-        except msgspec.DecodeError as error:
-            raise JournalError(path, f"line {number} is damaged ({error})", "Mend or move the file away") from error
-        if line.seq < expected:
+        seq, record = _parsed(path, number, text)
+        if seq < expected:
+            if body_of(seq) not in (None, encode_record(record).decode()):
+                found = f"record {seq} (line {number}) is not the one that the journal holds"
+                raise JournalError(path, found, "It is another host's: move it away, and run one host only")
             continue
-        if line.seq > expected:
-            raise JournalError(path, f"line {number} is record {line.seq}, expected {expected}", "Restore the journal")
-        yield line.seq, record
+        if seq > expected:
+            raise JournalError(path, f"line {number} is record {seq}, expected {expected}", "Restore the journal")
+        yield seq, record
         expected += 1
+
+
+def _parsed(path: Path, number: int, text: bytes) -> tuple[int, Record]:
+    try:
+        line = msgspec.json.decode(text, type=_Line)
+        return line.seq, decode_record(bytes(line.record))
+    except msgspec.DecodeError as error:
+        raise JournalError(path, f"line {number} is damaged ({error})", "Mend or move the file away") from error
 
 
 def put_away(journal: Path) -> None:

@@ -30,6 +30,8 @@ from polyhost.model.view import Candle
 
 FILE_BYTES_MAX: Final = 64_000_000
 """Compressed size at which the next file begins."""
+FILE_S: Final = 3_600.0
+"""Or after so much wall time: deletion by age goes by whole files."""
 FLUSH_S: Final = 0.5
 """At most this long, wall time, until a line can be read from the file after a kill."""
 QUEUE_BYTES_MAX: Final = 64_000_000
@@ -88,6 +90,7 @@ class Recorder:
         gigabytes: float = 5.0,
         secrets: Iterable[str] = (),
         file_bytes: int = FILE_BYTES_MAX,
+        file_s: float = FILE_S,
         queue_bytes: int = QUEUE_BYTES_MAX,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", run_id) or run_id.startswith("."):
@@ -97,7 +100,7 @@ class Recorder:
         """Why nothing is recorded any more; empty: all is well."""
         self._hours, self._gigabytes = hours, gigabytes
         self._secrets = tuple(secret.encode() for secret in secrets if secret)
-        self._file_bytes, self._queue_bytes = file_bytes, queue_bytes
+        self._file_bytes, self._file_s, self._queue_bytes = file_bytes, file_s, queue_bytes
         self._changed = threading.Condition()
         self._queue: list[Input] = []
         self._bytes = 0
@@ -185,7 +188,7 @@ class Recorder:
         try:
             for start in range(0, len(queue), 1_000):
                 self._files.write(b"".join(self._lines(queue[start : start + 1_000])))
-                if self._files.size >= self._file_bytes:
+                if self._files.size >= self._file_bytes or self._files.age_s >= self._file_s:
                     self._files.next()
                     self._prune()
             self._files.flush()
@@ -268,6 +271,12 @@ class _Files:
         self._file = self.path.open("xb", buffering=0)
         self._gzip = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
         self.size = 0
+        self._opened = time.monotonic()
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since this file began."""
+        return time.monotonic() - self._opened
 
     def _put(self, data: bytes) -> None:
         view = memoryview(data)

@@ -6,6 +6,7 @@ The fold is the kernel's; this module only proves that nothing is missing and th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from polyhost.journal.codec import KINDS, decode_record
 from polyhost.journal.errors import JournalError
 from polyhost.journal.migrations import JOURNAL
 from polyhost.journal.opening import inspect, reading
+from polyhost.journal.store import body_of
 from polyhost.model.records import Record
 
 PAGE: Final = 5_000
@@ -40,7 +42,7 @@ def read_journal(path: Path | str, since_seq: int = 0) -> Iterator[tuple[int, Re
                         raise JournalError(file, f"record {seq + 1} is missing (record {number} follows)", _REMEDY)
                     yield number, _decode(file, number, kind, body)
                     seq = number
-    yield from emergency.read(file, seq)
+            yield from emergency.read(file, seq, partial(body_of, connection))
 
 
 def _decode(path: Path, seq: int, kind: str, body: str) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,12 @@ _INSERT: Final = insert_sql(Journal)
 def last_seq(connection: sqlite3.Connection) -> int:
     """Sequence number of the last durable record; 0: none."""
     return int(connection.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()[0])
+
+
+def body_of(connection: sqlite3.Connection, seq: int) -> str | None:
+    """The stored JSON of one record; None: there is no such record."""
+    row = connection.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 class JournalStore:
@@ -66,7 +73,10 @@ class JournalStore:
 
     def _absorb(self) -> None:
         """Take in what a failed run wrote to its emergency file (design: sealed kernels go on with it)."""
-        rest = [record for _, record in emergency.read(self.path, self.last_seq)]
+        if not emergency.emergency_path(self.path).exists():
+            return
+        with reading(self.path) as connection:
+            rest = [record for _, record in emergency.read(self.path, self.last_seq, partial(body_of, connection))]
         try:
             self.commit(rest)
         finally:

@@ -50,7 +50,7 @@ class JournalWriter:
         self._failed = failed
         self._changed = threading.Condition()
         self._steps: deque[Sequence[Record]] = deque()
-        self._last_seq = self._durable_seq = self._store.last_seq
+        self._last_seq = self._durable_seq = self._written_seq = self._store.last_seq
         self._deadline: float | None = None
         self._waiting_since: float | None = None
         self._told_at = 0.0
@@ -70,6 +70,7 @@ class JournalWriter:
 
     @property
     def durable_seq(self) -> int:
+        """Stands still once the journal is sealed: what only the emergency file holds releases no command."""
         return self._durable_seq
 
     def append(self, records: Sequence[Record]) -> int:
@@ -104,8 +105,7 @@ class JournalWriter:
             if self.sealed is None:
                 self._commit(records)
             else:
-                emergency.append(self.path, self._durable_seq + 1, records)
-                self._durable_seq += len(records)
+                self._put_aside(records)
         self._checkpointer.close()
         self._store.close()
 
@@ -125,7 +125,7 @@ class JournalWriter:
             self._seal(error, records)
             return
         self._waiting_since = None
-        self._durable_seq = seq
+        self._durable_seq = self._written_seq = seq
         self._checkpointer.committed(len(records))
         try:
             self._on_durable(seq)
@@ -138,7 +138,7 @@ class JournalWriter:
         if self._waiting_since is None:
             self._waiting_since = self._told_at = now
         with self._changed:
-            queued = self._last_seq - self._durable_seq
+            queued = self._last_seq - self._written_seq
         if now - self._told_at >= TELL_EVERY_S:
             self._told_at = now
             logger.warning(
@@ -155,7 +155,14 @@ class JournalWriter:
             told = JournalError(self.path, f"writing failed ({type(error).__name__}: {error})", "Report this error")
         self.sealed = told
         logger.critical("journal sealed: {}. Records go to {}", told, emergency.emergency_path(self.path))
+        self._put_aside(records)
+        try:
+            self._failed(told)
+        except Exception as deaf:
+            # The host is gone already (its loop is closed); what is left to do is to write the rest aside.
+            logger.critical("nobody could be told that the journal is sealed: {}", deaf)
+
+    def _put_aside(self, records: list[Record]) -> None:
         if records:
-            emergency.append(self.path, self._durable_seq + 1, records)
-            self._durable_seq += len(records)
-        self._failed(told)
+            emergency.append(self.path, self._written_seq + 1, records)
+            self._written_seq += len(records)
