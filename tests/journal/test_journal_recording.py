@@ -92,7 +92,7 @@ def test_the_hosts_own_tags_are_no_events_tags() -> None:
 
 
 NUMBERS = st.integers(0, 2**53)
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -136,8 +136,9 @@ def test_evd_04_whatever_is_recorded_is_read_back(
                 recorder.turn(now, wall)
                 expected.append((kind, None, now, wall))
             case _:
-                recorder.price(*it, now, wall)
-                expected.append((kind, PriceInput(*it), now, wall))
+                name, symbol, price, stamp = it
+                recorder.price(name, symbol, price, stamp, now, wall)
+                expected.append((kind, PriceInput(name, symbol, price, stamp), now, wall))
     recorder.close()
     inputs, problems = read(recorder.folder)
     assert problems == []

@@ -207,6 +207,36 @@ def test_per_01_projections_are_the_fold_of_the_records_however_they_were_groupe
     assert {row["ref"]: row["state"] for row in table(folder / "at_once.db", "orders")} == last
 
 
+def test_per_05_whatever_of_the_log_reached_the_disk_the_journal_is_a_run_of_whole_steps(
+    tmp_path: Path, build: Any
+) -> None:
+    """The files as a crash could leave them: the database, and the write-ahead log cut anywhere."""
+    store = JournalStore(tmp_path / "journal.db", "main")
+    ends, records = [0], []
+    for step in build.life():
+        ends.append(store.commit(step))
+        records += step
+    data, log = store.path.read_bytes(), store.path.with_name("journal.db-wal").read_bytes()
+    store.close()
+    found = []
+    for cut in [*range(0, len(log), 5_003), len(log)]:
+        path = tmp_path / f"cut{cut}" / "journal.db"
+        path.parent.mkdir()
+        path.write_bytes(data)
+        path.with_name("journal.db-wal").write_bytes(log[:cut])
+        after = JournalStore(path, "main")
+        assert after.last_seq in ends
+        assert list(read_journal(path)) == list(enumerate(records[: after.last_seq], 1))
+        found.append(after.last_seq)
+        after.commit([build.run("after")])
+        after.close()
+        assert len(list(read_journal(path))) == found[-1] + 1
+    assert found == sorted(found)
+    assert found[0] == 0
+    assert found[-1] == len(records)
+    assert len(set(found)) > 5
+
+
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
