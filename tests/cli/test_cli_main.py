@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,14 @@ def test_help_and_version_import_typer_and_nothing_heavy(option: str) -> None:
     modules = imported_by(option)
     assert "typer" in modules
     assert modules & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", list(front.COMMANDS))
+def test_the_help_of_a_command_imports_nothing_that_does_its_work(name: str) -> None:
+    """Typer itself loads pydantic when it builds a command's options."""
+    if find_spec(front.COMMANDS[name].module) is None:
+        pytest.skip(f"{front.COMMANDS[name].module} does not exist")
+    assert imported_by(name, "--help") & HEAVY <= {"pydantic"}
 
 
 def test_version_is_the_packages_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ SPOT = 80_000.0
 def with_spot(at_s: float, move: float, *, minutes: int = 15, **changes: object) -> View:
     """Spot moved by ``move`` since the open, evenly."""
     candles = steady_candles(at_s, start=SPOT, move=move, over_s=at_s)
-    known = {"spot": SPOT * (1 + move), "spot_open": SPOT, "candles": candles}
+    known: dict[str, Any] = {"spot": SPOT * (1 + move), "spot_open": SPOT, "candles": candles}
     return view(at_s, minutes=minutes, **(known | changes))
 
 
