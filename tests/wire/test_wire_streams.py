@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from polyhost.exchange.server.books import WireBook
+from polyhost.exchange.server.sockets import STUCK_S, Socket
 
 
 def test_con_01_a_subscription_begins_with_full_books_and_its_hashes_are_rest_s(wire: Any) -> None:
@@ -280,3 +281,55 @@ def test_a_client_that_reads_nothing_holds_market_time_back(wire: Any) -> None:
                     await socket.receive()
 
     wire.on_exchange(body, settings=wire.BUSY, speed=60.0)
+
+
+def test_a_client_that_stays_stuck_is_dropped_and_market_time_goes_on(
+    wire: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames are never dropped silently: the one way out is the venue's, the connection ends (4002)."""
+    monkeypatch.setattr("polyhost.exchange.server.sockets.STUCK_S", 0.1)
+    monkeypatch.setattr("polyhost.exchange.server.sockets.CLOSING_S", 0.1)
+
+    async def body(up: Any) -> None:
+        engine = up.engine
+        tokens = [token for market in engine.world.listing(False) for token in (market.up, market.down)]
+        async with aiohttp.ClientSession() as session, session.ws_connect(up.ws_url + "/ws/market") as socket:
+            await socket.send_json({"type": "market", "assets_ids": tokens})
+            await socket.receive()
+            socket._conn.transport.pause_reading()
+            async with asyncio.timeout(10):
+                while engine.crowd.sockets:
+                    await asyncio.sleep(0.002)
+            socket._conn.transport.resume_reading()
+            last = await socket.receive()
+            while last.type is aiohttp.WSMsgType.TEXT:
+                last = await socket.receive()
+            assert last.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+        before = engine.clock.now
+        async with asyncio.timeout(5):
+            while engine.clock.now <= before:
+                await asyncio.sleep(0.002)
+
+    wire.on_exchange(body, settings=wire.BUSY, speed=60.0, free_running=True)
+
+
+def test_a_write_that_never_ends_ends_the_connection() -> None:
+    """With the client's buffers full not even a closing frame leaves: the connection is aborted."""
+
+    class Transport:
+        aborted = False
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    async def body() -> None:
+        socket, transport = Socket(), Transport()
+        socket._transport = transport  # type: ignore[assignment]
+        socket._writing_since = 100.0
+        socket.check(100.0 + STUCK_S)
+        assert not transport.aborted
+        assert socket.holds(100.0 + STUCK_S, 1.0)
+        socket.check(100.1 + STUCK_S)
+        assert transport.aborted
+
+    asyncio.run(body())

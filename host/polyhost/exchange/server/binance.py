@@ -1,7 +1,7 @@
 """Binance-shaped market data: streams (raw and combined) and the REST calls that go with them.
 
 Shapes: polymarket.md 11. The world has prices but no order flow of its own for spot: every price is one print of
-``PRINT_SIZE`` and a one-step spread around it, which docs/seam.md states.
+``PRINT_SIZE`` and a one-step spread around it, which docs/exchange-server.md states.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The CLOB's calls for one key: API keys, orders, trades, balances, heartbeats. Shapes: polymarket.md 2 and 3.2.
 
-``/order-scoring`` answers false for every order: no rewards program runs on this exchange (docs/seam.md).
+``/order-scoring`` answers false for every order: no rewards program runs on this exchange (docs/exchange-server.md).
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ async def balance_allowance(request: web.Request) -> web.Response:
 
 @routes.get("/balance-allowance/update")
 async def update_balance_allowance(request: web.Request) -> web.Response:
-    """Accepted and without effect: the balance cache follows settlement by itself (docs/seam.md)."""
+    """Accepted and without effect: the balance cache follows settlement by itself (docs/exchange-server.md)."""
     await credentials(request)
     return answer("")
 

@@ -1,6 +1,6 @@
 """The data API (v2): what wallets hold and did, resolutions, price history. Shapes: polymarket.md 8.3.
 
-The venue's indexer lags the chain by seconds to minutes; this one does not (docs/seam.md).
+The venue's indexer lags the chain by seconds to minutes; this one does not (docs/exchange-server.md).
 """
 
 from __future__ import annotations
@@ -64,9 +64,10 @@ async def _parts(engine: Engine, request: web.Request) -> list[Part]:
     found: dict[str, api.StoredTrade] = {}
     for key in engine.ring.of_address(wallet):
         reply = await engine.ask(api.TradesReply, lambda ident, key=key: api.GetTrades(ident, key))  # type: ignore[misc]
-        found.update((trade.row.trade_id, trade) for trade in reply.trades)
+        found.update((trade.row.trade_id, trade) for trade in reversed(reply.trades))
     wanted = _conditions(request)
     trades = [trade for trade in found.values() if not wanted or trade.row.condition_id.lower() in wanted]
+    trades.sort(key=lambda trade: trade.row.matched_s)  # stable: within a second the order of the answers stays
     return parts_of(wallet, trades)
 
 

@@ -78,7 +78,7 @@ class Holding(Struct):
 
 
 def parts_of(wallet: str, trades: Iterable[StoredTrade]) -> list[Part]:
-    """The wallet's parts of these trades (any order), oldest first; trades that failed are no trades."""
+    """The wallet's parts of these trades, which are oldest first, in their order; failed trades are no trades."""
     parts = []
     for trade in trades:
         if trade.row.status == TradeStatus.FAILED:
@@ -88,7 +88,7 @@ def parts_of(wallet: str, trades: Iterable[StoredTrade]) -> list[Part]:
         for account, slice_ in zip(trade.maker_accounts, trade.row.makers, strict=True):
             if account == wallet:
                 parts.append(Part(trade, slice_))
-    return sorted(parts, key=lambda part: (part.trade.row.matched_s, part.trade.row.trade_id))
+    return parts
 
 
 def holdings_of(parts: Iterable[Part]) -> dict[str, Holding]:

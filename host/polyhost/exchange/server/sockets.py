@@ -22,6 +22,8 @@ QUEUE_MAX: Final = 50_000
 """Frames waiting above which the client is closed (4002): more than any instant of the market can produce."""
 STUCK_S: Final = 10.0
 """Wall seconds without an answer to our ping, or without a write, after which a socket is closed."""
+CLOSING_S: Final = 1.0
+"""Wall seconds a client gets to answer our closing."""
 CLOSE_SLOW: Final = 4002
 CLOSE_AUTH: Final = 4001
 _FRAME_BYTES_MAX: Final = 64 * 1024
@@ -41,6 +43,7 @@ class Socket:
         self._unpinged = False
         """Frames were written since the last ping."""
         self._close_code: int | None = None
+        self._transport: asyncio.Transport | None = None
 
     def send(self, frame: bytes) -> None:
         """Queue a text frame."""
@@ -69,14 +72,18 @@ class Socket:
         return len(self._queue) > QUEUE_HOLD or self.lag_s(now) > lag_s_max
 
     def check(self, now: float) -> None:
-        """Close the socket if it is stuck."""
-        if self.lag_s(now) > STUCK_S:
-            self._queue.clear()
-            self.close(CLOSE_SLOW)
+        """Close the socket if it is stuck; end the connection when not even the closing could be written."""
+        if self.lag_s(now) <= STUCK_S:
+            return
+        self._queue.clear()
+        self.close(CLOSE_SLOW)
+        if self._writing_since is not None and self._transport is not None:
+            self._transport.abort()
 
     async def serve(self, request: web.Request, on_text: OnText) -> web.WebSocketResponse:
         """Run the socket until it ends; ``on_text`` gets every text frame but PING, which is answered here."""
         await self.ws.prepare(request)
+        self._transport = request.transport
         writer = asyncio.create_task(self._write())
         try:
             await self._read(on_text)
@@ -115,13 +122,17 @@ class Socket:
             while True:
                 await self._work.wait()
                 self._work.clear()
-                await self._flush()
+                if self._close_code is None or self.lag_s(monotonic()) <= STUCK_S:
+                    await self._flush()
                 if self._close_code is not None:
-                    await asyncio.wait_for(self.ws.close(code=self._close_code), STUCK_S)
+                    await asyncio.wait_for(self.ws.close(code=self._close_code), CLOSING_S)
                     return
         except (ConnectionError, RuntimeError, TimeoutError):
+            # Nobody takes what we write: end the connection, so that the reader ends too.
             self._queue.clear()
             self._close_code = self._close_code or CLOSE_SLOW
+            if self._transport is not None:
+                self._transport.abort()
         finally:
             self._writing_since = self._ping_since = None
 
