@@ -177,6 +177,23 @@ def test_nobody_trades_at_density_zero_and_the_world_can_be_thinned() -> None:
     assert abs(world.population.events - before - 200) < 75
 
 
+def test_a_population_that_slept_comes_back_to_every_market() -> None:
+    """Density 0 for a while: windows roll without books; then new markets get theirs and old quotes move on."""
+    world = World(SMALL, 1, START)
+    world.advance(MarketMs(START + 10_000))
+    world.thin(0.0)
+    world.advance(MarketMs(START + 700_000))
+    assert any(not world.exchange.book(market.condition_id).bids for market in world.listing(closed=False))
+    world.thin(20.0)
+    before = world.population.events
+    world.advance(MarketMs(START + 760_000))
+    assert world.population.events - before > 1_000
+    for market in world.listing(closed=False):
+        book = world.exchange.book(market.condition_id)
+        assert len(book.bids) + len(book.asks) >= 60
+        assert not book.crossed
+
+
 def test_klines_reach_two_hours_back_and_end_unfinished() -> None:
     world = World(SMALL, 1, MarketMs(START + 30_000))
     world.advance(MarketMs(START + 90_500))

@@ -143,8 +143,9 @@ class Population:
         self.next_due = math.ceil(min(self.next_at.values())) if self.next_at else NEVER
 
     def thin(self, density: float, now: int) -> None:
-        """Have another number of events a second and symbol from now on."""
+        """Have another number of events a second and symbol from now on; with 0 what is quoted stays as it is."""
         self.density = density
+        self.seen_changes = -1
         self.next_at = {}
         for symbol in self.prices:
             self._schedule(symbol, float(now))
@@ -171,10 +172,12 @@ class Population:
         alive: dict[str, Quoted] = {}
         for condition_id, listed in self.windows.listed.items():
             market = listed.market
-            if market.end <= now or self.density <= 0:
+            if market.end <= now:
                 continue
             quoted = self.quoted.get(condition_id)
             if quoted is None:
+                if self.density <= 0:
+                    continue
                 quoted = self._first_book(market, now, out)
             alive[condition_id] = quoted
             shares[quoted.symbol].append((_share(market, now), condition_id))
