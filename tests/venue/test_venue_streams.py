@@ -292,17 +292,20 @@ def test_an_address_that_is_none_is_a_venue_error() -> None:
     asyncio.run(go())
 
 
-def test_what_a_callback_raises_is_not_swallowed(venue: Any) -> None:
+@pytest.mark.parametrize("fault", [RuntimeError("a fault of ours"), OSError("a fault of ours: disk full")])
+def test_what_a_callback_raises_is_not_swallowed(venue: Any, fault: Exception) -> None:
+    """Not even what looks like a network error: a full disk is no reason to reconnect."""
+
     async def go(fake: Any) -> None:
         def broken(raw: bytes, messages: list[Message]) -> None:
-            raise RuntimeError("a fault of ours")
+            raise fault
 
         stream = MarketStream(fake.ws_url + "/ws/market", on_frame=broken, on_event=lambda _: None, pace=FAST)
         stream.subscribe(["1"])
         task = asyncio.create_task(stream.run())
         await fake.until(lambda: bool(fake.said["/ws/market"]))
         await fake.opened["/ws/market"][0].send_str(BOOK)
-        with pytest.raises(RuntimeError, match="a fault of ours"):
+        with pytest.raises(type(fault), match="a fault of ours"):
             await asyncio.wait_for(task, 5)
 
     _run(venue, go)
@@ -407,7 +410,7 @@ def _polybolt(frames: list[str], *, auth: str = '{"op":"authed","rid":"1"}') -> 
     async def answer(ws: Any, text: str) -> None:
         asked = json.loads(text)
         if asked["op"] == "ping":
-            await ws.send_str('{"op":"pong"}')
+            await ws.send_str('{ "op": "pong" }')
         elif asked["op"] == "auth":
             await ws.send_str(auth)
         elif asked["op"] == "subscribe":

@@ -143,19 +143,22 @@ class Link:
         """One connection from its opening to its end; why it ended."""
         loopback = (urlsplit(self.url).hostname or "") in ("127.0.0.1", "localhost", "::1")
         try:
-            async with connect(
+            socket = await connect(
                 self.url,
                 open_timeout=self._pace.open_s,
                 close_timeout=CLOSE_S,
                 max_size=FRAME_BYTES_MAX,
                 compression=None,
                 proxy=None if loopback else True,
-            ) as socket:
-                return await self._session(socket)
+            )
         except InvalidURI as error:
             raise VenueError(str(error), endpoint=self.url) from error
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
             return f"{type(error).__name__}: {error}"
+        try:
+            return await self._session(socket)
+        finally:
+            await socket.close()
 
     async def _session(self, socket: ClientConnection) -> str:
         if self._clock is not None and socket.response is not None:

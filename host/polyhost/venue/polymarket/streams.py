@@ -28,6 +28,8 @@ OnPrice = Callable[[str, str, int, int], None]
 
 PING: Final = "PING"
 PONG: Final = b"PONG"
+PONG_BYTES_MAX: Final = 64
+"""Answers to a ping of the price stream are objects; longer frames are looked at as data only."""
 TOKENS_MAX: Final = 500
 """Tokens of one market connection (undocumented venue limit, seen by others)."""
 USER_PACE: Final = Pace(data_s=0.0)
@@ -343,4 +345,4 @@ def _is_pong(raw: bytes) -> bool:
 
 
 def _is_op_pong(raw: bytes) -> bool:
-    return raw.startswith(b'{"op":"pong"')
+    return len(raw) <= PONG_BYTES_MAX and b'"pong"' in raw
