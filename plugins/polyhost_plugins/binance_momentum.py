@@ -50,13 +50,22 @@ class BinanceMomentum(Plugin):
     Settings = BinanceMomentumSettings
     settings: BinanceMomentumSettings
 
+    def __init__(self, settings: BinanceMomentumSettings) -> None:
+        super().__init__(settings)
+        self._weights = {
+            "open": settings.weight_open,
+            "60s": settings.weight_60s,
+            "180s": settings.weight_180s,
+            "300s": settings.weight_300s,
+        }
+
     @hookimpl
     def signal(self, view: View) -> Signal | None:
         """The weighted mean of the known horizons; None without a fresh spot price or any known horizon."""
         if view.spot is None or view.spot_age_ms > self.settings.spot_age_ms_max:
             return None
         moves = _moves(view, view.spot)
-        weights = self._weights()
+        weights = self._weights
         total = sum(weights[name] for name in moves)
         if not total:
             return None
@@ -66,31 +75,28 @@ class BinanceMomentum(Plugin):
         direction = (score > 0) - (score < 0)
         return Signal.of_direction(direction, abs(score), f"spot {view.spot:.8g}: {told}", features)
 
-    def _weights(self) -> dict[str, float]:
-        chosen = self.settings
-        return {
-            "open": chosen.weight_open,
-            "60s": chosen.weight_60s,
-            "180s": chosen.weight_180s,
-            "300s": chosen.weight_300s,
-        }
-
     def _strength(self, move: float) -> float:
         return min(max(move / self.settings.full_strength_move, -1.0), 1.0)
 
 
 def _moves(view: View, spot: float) -> dict[str, float]:
     """Move by horizon, as a fraction; a horizon whose price is not known is left out."""
-    then = {"open": view.spot_open} | {f"{span}s": price_at(view.candles, view.now - span * 1_000) for span in
-                                       (60, 180, 300)}
-    return {name: spot / price - 1 for name, price in then.items() if price}
+    then = (
+        ("open", view.spot_open),
+        ("60s", price_at(view.candles, view.now - 60_000)),
+        ("180s", price_at(view.candles, view.now - 180_000)),
+        ("300s", price_at(view.candles, view.now - 300_000)),
+    )
+    return {name: spot / price - 1 for name, price in then if price}
 
 
 def price_at(candles: tuple[Candle, ...], moment: int) -> float | None:
     """The price at a moment (market ms), on the line from open to close of its candle; None: no such candle."""
     for candle in reversed(candles):
-        if candle.start <= moment < candle.start + CANDLE_MS:
-            return candle.open + (candle.close - candle.open) * (moment - candle.start) / CANDLE_MS
+        if candle.start <= moment:
+            into_ms = moment - candle.start
+            inside = into_ms < CANDLE_MS
+            return candle.open + (candle.close - candle.open) * into_ms / CANDLE_MS if inside else None
     return None
 
 
@@ -98,8 +104,13 @@ def _features(view: View, moves: dict[str, float]) -> dict[str, float]:
     found: dict[str, float] = {}
     if "60s" in moves and "180s" in moves:
         found["acceleration"] = moves["60s"] - moves["180s"] / 3
-    recent = [candle for candle in view.candles if candle.start > view.now - VOLUME_SPAN_MS and candle.open > 0]
-    volume = sum(candle.volume for candle in recent)
+    volume = flow = 0.0
+    for candle in reversed(view.candles):
+        if candle.start <= view.now - VOLUME_SPAN_MS:
+            break
+        if candle.open > 0:
+            volume += candle.volume
+            flow += candle.volume * (candle.close / candle.open - 1)
     if volume > 0:
-        found["volume_weighted"] = sum(c.volume * (c.close / c.open - 1) for c in recent) / volume
+        found["volume_weighted"] = flow / volume
     return found

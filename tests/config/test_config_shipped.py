@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from polyhost.configuration import SHIPPED_PLUGINS, load_configuration
-from polyhost.configuration.docs import page, shipped_class
+from polyhost.configuration.docs import page
+from polyhost.configuration.shipped import shipped_class
 from polyhost.settings import Configuration
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,8 +13,7 @@ from plugin_builders import made, position, steady_candles, steady_mids, view
 import polyhost
 import polyhost_plugins
 from polyhost import Bias, Enter, Estimate, Plugin, Settings, Side, Signal
-from polyhost.configuration.docs import shipped_class
-from polyhost.configuration.shipped import SHIPPED_PLUGINS
+from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
 from polyhost.extension.answers import checked, listed
 from polyhost.extension.specification import implementations
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
 from polyhost.configuration.problems import allowed_in
-from polyhost.configuration.shipped import SHIPPED_PLUGINS
-from polyhost.plugin import Plugin
+from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
 from polyhost.settings import Configuration, Table
 
 HEAD: Final = """# Settings
@@ -47,15 +45,6 @@ ones that are not named; at equal urgency the earlier plugin decides. Every tabl
 def page() -> str:
     """The whole page."""
     return "\n".join([HEAD, *_host_sections(), PLUGINS_HEAD, *_plugin_sections()])
-
-
-def shipped_class(name: str) -> type[Plugin]:
-    """The class of a shipped plugin, found as everybody's are. Raises LookupError when it is not installed."""
-    for point in entry_points(group="polyhost", name=name):
-        if point.dist is not None and point.dist.name == "polyhost":
-            kind: type[Plugin] = point.load()
-            return kind
-    raise LookupError(f"{name} is no plugin of the installed polyhost")
 
 
 def _host_sections() -> Iterator[str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Final
+
+from polyhost.plugin import Plugin
 
 SHIPPED_PLUGINS: Final = (
     "binance_momentum",
@@ -15,3 +19,19 @@ SHIPPED_PLUGINS: Final = (
     "console_notify",
 )
 """Enabled unless ``enabled = false``, in this order of precedence unless a file names them in another."""
+
+
+def shipped_class(name: str) -> type[Plugin]:
+    """The class of a shipped plugin, found as everybody's are. Raises LookupError when it is not installed."""
+    point = _points().get(name)
+    if point is None:
+        raise LookupError(f"{name} is no plugin of the installed polyhost")
+    kind: type[Plugin] = point.load()
+    return kind
+
+
+@cache
+def _points() -> dict[str, EntryPoint]:
+    """Looked up once: it reads the metadata of everything that is installed."""
+    points = entry_points(group="polyhost")
+    return {point.name: point for point in points if point.dist and point.dist.name == "polyhost"}
