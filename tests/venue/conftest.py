@@ -65,7 +65,7 @@ class FakeVenue:
     def asked(self, key: str) -> list[tuple[dict[str, str], Any]]:
         return [(query, body) for made, query, body in self.requests if made == key]
 
-    async def until(self, true: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, true: Callable[[], bool], seconds: float = 20.0) -> None:
         """Wait until something has become true; fails after a while."""
         async with asyncio.timeout(seconds):
             while not true():

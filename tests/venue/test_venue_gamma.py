@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,15 @@ def _objects(name: str) -> Iterator[dict[str, Any]]:
         for line in lines:
             if '"source":"gamma"' in line:
                 yield json.loads(line)["msg"]
+
+
+def test_reading_market_objects_loads_neither_the_client_nor_asyncio() -> None:
+    """Backtests read them too, and must not pay for a venue."""
+    code = (
+        "import sys, polyhost.venue.polymarket.gamma; "
+        "sys.exit(bool({'polymarket', 'asyncio', 'httpx', 'websockets'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_con_09_a_window_as_gamma_describes_it(gamma_object: dict[str, Any]) -> None:

@@ -248,6 +248,15 @@ def test_con_06_answers_to_a_post_over_http(venue: Any, answer: Any, outcome: st
     _with_gateway(venue, job, **{"POST /order": answer})
 
 
+def test_con_06_the_pause_that_the_venue_names_is_told(venue: Any) -> None:
+    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+        event = await gateway.post(await _prepared(gateway))
+        assert (event.code, event.text) == ("restarting", "matching engine restarting (again after 7 s)")
+
+    answer = (425, {"error": "matching engine restarting"}, {"Retry-After": "7"})
+    _with_gateway(venue, job, **{"POST /order": answer})
+
+
 def test_u1_a_lost_connection_makes_the_outcome_unknown(venue: Any) -> None:
     async def job(gateway: PolymarketGateway, fake: Any) -> None:
         request = await _prepared(gateway)

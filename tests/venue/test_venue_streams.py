@@ -16,7 +16,7 @@ from polyhost.venue.polymarket.account import Credentials
 from polyhost.venue.polymarket.streams import MarketStream, PriceStream, UserStream
 
 CREDENTIALS = Credentials("key-1", "c2VjcmV0", "pass")
-FAST = Pace(ping_s=0.05, pong_s=0.4, first_s=5.0, data_s=0.0, backoff_s=0.01, backoff_max_s=0.02)
+FAST = Pace(ping_s=0.05, pong_s=10.0, first_s=10.0, data_s=0.0, backoff_s=0.01, backoff_max_s=0.02)
 BOOK = '{"event_type":"book","asset_id":"1","market":"0xa","bids":[],"asks":[],"timestamp":"1795225843999"}'
 PRINT = '{"event_type":"last_trade_price","asset_id":"1","market":"0xa","price":"0.5","size":"1","timestamp":"5"}'
 

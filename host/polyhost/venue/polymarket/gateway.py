@@ -403,9 +403,9 @@ def _answer_of(error: Exception) -> Answer:
     """What an exception of the client says about the request."""
     match error:
         case RateLimitError():
-            return Answer(429, str(error))
+            return Answer(429, _with_pause(error, error.retry_after))
         case RequestRejectedError():
-            return Answer(error.status, str(error))
+            return Answer(error.status, _with_pause(error, error.retry_after))
         case UserInputError() | SigningError():
             return Answer(NO_ANSWER, f"not sent: {error}")
         case UnexpectedResponseError():
@@ -415,6 +415,10 @@ def _answer_of(error: Exception) -> Answer:
         case _:
             logger.opt(exception=error).error("an answer of the venue client that is in no table")
             return Answer(NO_ANSWER, f"transport: {type(error).__name__}: {error}")
+
+
+def _with_pause(error: Exception, retry_after_s: float | None) -> str:
+    return str(error) if retry_after_s is None else f"{error} (again after {retry_after_s:g} s)"
 
 
 def _post_answered(order_id: str, answer: Answer) -> events.PostAnswered:
