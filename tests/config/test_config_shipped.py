@@ -12,7 +12,6 @@ import pytest
 from polyhost.configuration import SHIPPED_PLUGINS, load_configuration
 from polyhost.configuration.docs import page
 from polyhost.configuration.shipped import shipped_class
-from polyhost.extension.discovery import DEFAULT_PLUGINS
 from polyhost.settings import Configuration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +90,3 @@ def test_the_settings_reference_is_current() -> None:
 def test_every_setting_has_a_meaning_in_the_reference() -> None:
     empty = [line for line in page().splitlines() if line.startswith("| `") and line.endswith("|  |")]
     assert empty == []
-
-
-def test_a_configuration_without_any_plugin_table_runs_the_same_plugins() -> None:
-    assert DEFAULT_PLUGINS == SHIPPED_PLUGINS
