@@ -45,7 +45,8 @@ def test_lines_come_in_file_order_with_catalogue_lines_between_them(tmp_path: Pa
                 _line(3, "gamma", slug="b", _note="rebuilt"),
                 _line(3, "binance", topic="crypto_prices", payload={"symbol": "btcusdt", "value": 1.5}),
             ],
-        )
+        ),
+        count_notes=True,
     )
     assert _flat(list(tape.parts())) == [
         (1, "gamma", "a"),

@@ -35,7 +35,7 @@ def _surveys(tapes: list[Path]) -> list[Survey]:
     from polyhost.lab.survey import survey
     from polyhost.lab.tape import Tape
 
-    return [survey(Tape(path)) for path in tapes]
+    return [survey(Tape(path, count_notes=True)) for path in tapes]
 
 
 def _show(surveys: list[Survey], json: bool, windows: bool) -> None:

@@ -31,6 +31,7 @@ HEAD_LINES: Final = 100
 LINE_BYTES_MAX: Final = 1 << 26
 """A longer line is no message of any venue."""
 GZIP_MAGIC: Final = b"\x1f\x8b"
+NOTE: Final = b'"_note":'
 APART: Final = frozenset({"gamma", "host"})
 """Sources whose messages are no market or price messages: they come as ``Aside``."""
 
@@ -72,7 +73,7 @@ class Counts(Struct):
     cut_off: bool = False
     """The gzip stream ends in the middle, as of a recorder that was killed."""
     notes: int = 0
-    """Lines with a ``_note``: rebuilt from recorded fields, not captured verbatim."""
+    """Lines with a ``_note``: rebuilt from recorded fields, not captured verbatim (counted on request)."""
     sources: Counter[str] = field(default_factory=Counter)
 
 
@@ -86,9 +87,12 @@ class Tape:
     Raises NoTapeError at once when the file cannot be a tape.
     """
 
-    def __init__(self, path: Path | str, strict: bool = False) -> None:
+    def __init__(self, path: Path | str, strict: bool = False, count_notes: bool = False) -> None:
+        """``strict``: a broken or cut-off line is an error. ``count_notes``: look for lines that were rebuilt, too."""
         self.path = Path(path)
         self.strict = strict
+        self.count_notes = count_notes
+        self._offset = 0
         self.counts = Counts()
         self._last_ts = -1
         self._check_file()
@@ -98,11 +102,11 @@ class Tape:
         self.counts = Counts()
         self._last_ts = -1
         understood = False
-        before = 0
+        self._offset = 0
         for chunk in self._whole_lines():
             understood = self._understood(chunk, understood)
-            yield from self._decoded(chunk, before)
-            before += chunk.count(b"\n")
+            yield from self._decoded(chunk)
+            self._offset += len(chunk)
         if self.counts.lines == 0:
             raise NoTapeError("empty: not one line", path=str(self.path))
         if self.counts.broken == self.counts.lines:
@@ -188,44 +192,44 @@ class Tape:
     def _no_tape(self) -> NoTapeError:
         return NoTapeError('not a tape: no line is an object with "ts", "source" and "msg"', path=str(self.path))
 
-    def _decoded(self, chunk: bytes, before: int) -> Iterator[Part]:
-        """A piece in one call when nothing in it is special, else line by line; ``before``: lines above it."""
+    def _decoded(self, chunk: bytes) -> Iterator[Part]:
+        """A piece in one call when nothing in it is special, else line by line."""
         counts = self.counts
         try:
             lines = _line_decoder.decode_lines(chunk)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            yield from self._one_by_one(chunk, before)
+            yield from self._one_by_one(chunk)
             return
         stamps = [line.ts for line in lines]
         sources = Counter([line.source for line in lines])
         in_order = not stamps or (stamps[0] >= self._last_ts and sorted(stamps) == stamps)
         if not in_order or not APART.isdisjoint(sources):
-            yield from self._one_by_one(chunk, before)
+            yield from self._one_by_one(chunk)
             return
         counts.lines += len(lines)
-        counts.notes += chunk.count(b'"_note":')
+        if self.count_notes:
+            counts.notes += chunk.count(NOTE)
         counts.sources.update(sources)
         if lines:
             self._last_ts = stamps[-1]
             yield lines
 
-    def _one_by_one(self, chunk: bytes, before: int) -> Iterator[Part]:
+    def _one_by_one(self, chunk: bytes) -> Iterator[Part]:
         counts = self.counts
         plain: list[Line] = []
-        for number, raw in enumerate(chunk.split(b"\n"), before + 1):
+        for index, raw in enumerate(chunk.split(b"\n")):
             if not raw.strip():
                 continue
             counts.lines += 1
-            line = self._decode_one(raw, number)
+            line = self._decode_one(raw, index)
             if line is None:
                 continue
             if line.ts < self._last_ts:
-                raise TapeError(
-                    f"out of order: ts {line.ts} after {self._last_ts}", path=str(self.path), line=number
-                )
+                problem = f"out of order: ts {line.ts} after {self._last_ts}"
+                raise TapeError(problem, path=str(self.path), line=self._number(index))
             self._last_ts = line.ts
             counts.sources[line.source] += 1
-            counts.notes += b'"_note":' in raw
+            counts.notes += NOTE in raw
             if isinstance(line, Line):
                 plain.append(line)
                 continue
@@ -236,16 +240,26 @@ class Tape:
         if plain:
             yield plain
 
-    def _decode_one(self, raw: bytes, number: int) -> Line | Aside | None:
+    def _number(self, index: int) -> int:
+        """Number of a line of the present piece; counts the lines above it, so only for messages about it."""
+        above, left = 0, self._offset
+        for block in self._blocks():
+            above += block.count(b"\n", 0, left)
+            left -= len(block)
+            if left <= 0:
+                break
+        return above + index + 1
+
+    def _decode_one(self, raw: bytes, index: int) -> Line | Aside | None:
         """One line, or None for a broken one (counted). Raises TapeError instead when reading strictly."""
         try:
             aside = _dict_decoder.decode(raw)
             return aside if aside.source in APART else _line_decoder.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if self.strict:
-                raise TapeError(f"broken line ({error})", path=str(self.path), line=number) from error
+                raise TapeError(f"broken line ({error})", path=str(self.path), line=self._number(index)) from error
             self.counts.broken += 1
-            self.counts.first_broken = self.counts.first_broken or number
+            self.counts.first_broken = self.counts.first_broken or self._number(index)
             return None
 
 
