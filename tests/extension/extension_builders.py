@@ -88,7 +88,7 @@ def runner(
     foreign: Sequence[str] = (),
     **more: Any,
 ) -> Runner:
-    """A runner of plugins given by their class bodies, in this order; ``foreign`` ones run in processes even if inline."""
+    """A runner of plugins given by their class bodies, in this order; ``foreign`` ones run in processes always."""
     for name, body in bodies.items():
         plugin_file(folder, name, body)
     tables = {name: {"trusted": inline and name not in foreign} for name in bodies}

@@ -205,6 +205,9 @@ def main() -> None:
     # Standard output belongs to the host's own reports.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     Child(connection).run()
+    # Threads and exit hooks of the plugin have no say in when its process ends.
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

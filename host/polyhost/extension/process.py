@@ -249,6 +249,10 @@ class ForeignPlugin:
         if self._socket is not None:
             self._drain()
 
+    def owes(self, seq: int) -> bool:
+        """The question is not answered, and its process is still the one that was asked."""
+        return seq in self._open
+
     def alive_by(self, seq: int) -> bool:
         """Wait until the time for a sign of life is over; True when the question was answered by then."""
         if seq in self._open:

@@ -227,18 +227,19 @@ class Runner:
 
     def _collected(self, index: int, seq: int | None, question: Question, view: View, tally: Tally) -> Outcome:
         if seq is None:
-            return self._away(index, question, view, AWAY)
+            return self._away(index, question, AWAY)
         foreign = self._foreign[index]
         reply = foreign.wait(seq, self._deadlines.answer_ms)
-        if reply is None:
-            reason = LATE.format(self._deadlines.answer_ms)
-            outcome = self._away(index, question, view, reason)
-            if foreign.running:
-                self._strike(index, reason)
-                if not foreign.alive_by(seq) and not self._strikes[index].quarantined:
-                    self._revive(index, f"no sign of life within {self._deadlines.life_ms} ms")
-            return outcome
-        return self._understood(index, reply, question, view, tally)
+        if reply is not None:
+            return self._understood(index, reply, question, view, tally)
+        if not foreign.owes(seq):
+            # It died over the question; that was a strike, and there is a new process already.
+            return self._away(index, question, self._strikes[index].reason)
+        reason = LATE.format(self._deadlines.answer_ms)
+        self._strike(index, reason)
+        if not self._strikes[index].quarantined and not foreign.alive_by(seq):
+            self._lifeless(index)
+        return self._away(index, question, reason)
 
     async def _ask(self, index: int, question: Question, view: View, tally: Tally) -> Outcome:
         foreign = self._foreign[index]
@@ -246,7 +247,7 @@ class Runner:
         async with self._turns[index]:
             seq = foreign.send(_asking(question, view))
             if seq is None:
-                return self._away(index, question, view, AWAY)
+                return self._away(index, question, AWAY)
             answer = foreign.expect(seq)
             try:
                 done, _ = await asyncio.wait({answer}, timeout=self._deadlines.answer_ms / 1_000)
@@ -256,15 +257,15 @@ class Runner:
             if done:
                 reply = answer.result()
                 if reply is None:
-                    return self._away(index, question, view, self._strikes[index].reason or AWAY)
+                    return self._away(index, question, self._strikes[index].reason or AWAY)
                 return self._understood(index, reply, question, view, tally)
             reason = LATE.format(self._deadlines.answer_ms)
             foreign.watch(seq, lambda: self._lifeless(index))
             self._strike(index, reason)
-            return self._away(index, question, view, reason)
+            return self._away(index, question, reason)
 
     def _lifeless(self, index: int) -> None:
-        if not self._strikes[index].quarantined:
+        if not self._strikes[index].quarantined and not self._foreign[index].ready:
             self._revive(index, f"no sign of life within {self._deadlines.life_ms} ms")
 
     def _understood(
@@ -290,7 +291,7 @@ class Runner:
             outcome.failed.append(Failed(index, subject, failure.hook, failure.problem))
         return outcome
 
-    def _away(self, index: int, question: Question, view: View, reason: str) -> Outcome:
+    def _away(self, index: int, question: Question, reason: str) -> Outcome:
         """What not being answered means: a failure of the first hook asked, for every subject where hooks close."""
         outcome = Outcome()
         hooks = self._plugins[index].hooks

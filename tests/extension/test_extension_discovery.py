@@ -1,0 +1,241 @@
+"""Finding, checking and refusing plugins: what is imported, in which order, and what a person is told."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, distributions, entry_points
+from pathlib import Path
+from typing import Any
+
+import extension_builders as make
+import pytest
+from test_extension_contract import COMBINE, SIGNAL
+
+from polyhost.errors import ConfigError, PluginError
+from polyhost.extension import LoadedPlugin, Runner, discover
+from polyhost.extension.sources import found_sources
+from polyhost.settings import Configuration
+
+SETTINGS = """
+from pydantic import Field
+class Knobs(Settings):
+    horizon_s: int = Field(default=60, gt=0)
+    api_token: str = "x"
+    mode: Literal["slow", "fast"] = "slow"
+"""
+HEADER = make.HEADER + "\nfrom typing import Literal\n" + SETTINGS
+BODY = SIGNAL + "\nSettings = Knobs"
+
+
+def distribution(folder: Path, name: str, version: str, module: str, body: str, point: str) -> None:
+    """An installed distribution ``name`` with one module and one entry point."""
+    (folder / f"{module}.py").write_text(body)
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[polyhost]\n{point}\n")
+
+
+def points_in(folder: Path) -> list[EntryPoint]:
+    return [
+        point for one in distributions(path=[str(folder)]) for point in one.entry_points if point.group == "polyhost"
+    ]
+
+
+def found(folder: Path, tables: dict[str, dict[str, Any]], **more: Any) -> dict[str, LoadedPlugin]:
+    configuration = Configuration.model_validate({"plugins": tables, **more}, strict=False)
+    plugins = discover(configuration, folder, "my.toml", points=points_in(folder), deadlines=make.PATIENT)
+    return {plugin.name: plugin for plugin in plugins}
+
+
+def module(body: str) -> str:
+    lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
+    return f"{make.HEADER}\nclass Made(Plugin):\n    name = 'made'\n{lines}\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_plg_01_the_built_in_plugins_are_found_by_entry_points_like_anyones() -> None:
+    installed = {point.name for point in entry_points(group="polyhost") if point.dist and point.dist.name == "polyhost"}
+    sources = found_sources()
+    assert installed == {name for name, several in sources.items() if several[0].built_in}
+    assert "additive" in installed
+
+
+def test_sec_02_a_plugin_that_is_not_named_is_listed_and_never_imported(site: Path) -> None:
+    bomb = 'open(__file__ + ".imported", "w").close()\n' + module(SIGNAL)
+    distribution(site, "polyhost-bomb", "1.2", "polyhost_bomb", bomb, "bomb = polyhost_bomb:Made")
+    plugin = found(site, {})["bomb"]
+    assert (plugin.state, plugin.origin, plugin.version) == ("available", "polyhost-bomb 1.2", "1.2")
+    assert not (site / "polyhost_bomb.py.imported").exists()
+
+
+def test_sec_02_a_named_plugin_of_others_is_imported_in_a_process_of_its_own_only(site: Path) -> None:
+    distribution(site, "polyhost-far", "0.3", "polyhost_far", module(SIGNAL), "far = polyhost_far:Made")
+    plugin = found(site, {"far": {}})["far"]
+    assert (plugin.state, plugin.hooks, plugin.instance) == ("process", ("signal",), None)
+    assert len(plugin.fingerprint) == 64
+    assert "polyhost_far" not in sys.modules
+
+
+def test_a_trusted_plugin_and_a_built_in_one_run_inline(site: Path) -> None:
+    distribution(site, "polyhost-near", "0.3", "polyhost_near", module(SIGNAL), "near = polyhost_near:Made")
+    distribution(site, "polyhost", "9.9", "polyhost_own", module(COMBINE), "additive = polyhost_own:Made")
+    plugins = found(site, {"near": {"trusted": True}, "additive": {}})
+    assert [(name, plugin.state, plugin.origin) for name, plugin in plugins.items()] == [
+        ("near", "inline", "polyhost-near 0.3"),
+        ("additive", "inline", "built in"),
+    ]
+
+
+def test_plg_02_the_order_of_the_tables_is_the_order_of_the_plugins(tmp_path: Path) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        make.plugin_file(tmp_path, name, SIGNAL)
+    tables = {name: {"trusted": True} for name in ("gamma", "alpha", "beta")}
+    runner = Runner(make.load(tmp_path, tables), "none")
+    assert [name for name, _ in runner.evaluate_inline(make.view()).signals] == ["gamma", "alpha", "beta"]
+
+
+def test_plg_02_one_class_may_be_used_twice_and_a_disabled_one_is_not_imported(tmp_path: Path) -> None:
+    make.plugin_file(tmp_path, "momentum", BODY, HEADER)
+    make.plugin_file(tmp_path, "broken", "raise RuntimeError")
+    tables: dict[str, dict[str, Any]] = {
+        "slow": {"use": "momentum", "trusted": True, "horizon_s": 300},
+        "momentum": {"trusted": True},
+        "broken": {"enabled": False, "trusted": True},
+    }
+    slow, momentum, broken = make.load(tmp_path, tables)
+    assert slow.instance is not momentum.instance
+    assert (slow.settings["horizon_s"], momentum.settings["horizon_s"]) == (300, 60)
+    assert (slow.name, slow.described()["use"]) == ("slow", "momentum")
+    assert broken.state == "disabled"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"horzion_s": 5}, ["plugins.momentum", "horzion_s", "unknown key", "5", "horizon_s", "did you mean"]),
+        ({"horizon_s": 0}, ["plugins.momentum", "horizon_s", "greater than 0", "integer > 0"]),
+        ({"mode": "fats"}, ["plugins.momentum", "mode", "fats", "slow, fast"]),
+        ({"api_token": 77}, ["plugins.momentum", "api_token", "valid string", "(hidden)"]),
+    ],
+)
+def test_plg_02_a_wrong_setting_stops_the_start_and_says_everything(
+    tmp_path: Path, table: dict[str, Any], words: list[str], trusted: bool
+) -> None:
+    make.plugin_file(tmp_path, "momentum", BODY, HEADER)
+    with pytest.raises(ConfigError) as caught:
+        make.load(tmp_path, {"momentum": table | {"trusted": trusted}})
+    text = str(caught.value)
+    assert [word for word in ["polyhost.toml", *words] if word not in text] == []
+    assert "77" not in text
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"enabled": "yes"}, ["[plugins.momentum] enabled", "'yes'", "true, false"]),
+        ({"use": "momentun"}, ["[plugins.momentum] use", "'momentun'", "did you mean 'momentum'?"]),
+    ],
+)
+def test_plg_02_a_wrong_host_key_is_named(tmp_path: Path, table: dict[str, Any], words: list[str]) -> None:
+    make.plugin_file(tmp_path, "momentum", SIGNAL)
+    with pytest.raises(ConfigError) as caught:
+        make.load(tmp_path, {"momentum": table})
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_plg_02_an_unknown_plugin_stops_the_start_with_the_nearest_name(tmp_path: Path) -> None:
+    make.plugin_file(tmp_path, "momentum", SIGNAL)
+    with pytest.raises(ConfigError, match=r"\[plugins.momentun\].*no plugin.*did you mean 'momentum'"):
+        make.load(tmp_path, {"momentun": {}})
+
+
+def test_plg_02_the_trading_combiner_must_be_one_that_runs(tmp_path: Path) -> None:
+    make.plugin_file(tmp_path, "additive", COMBINE)
+    with pytest.raises(ConfigError, match=r"\[evaluation\] combiner.*'aditive'.*did you mean 'additive'"):
+        make.load(tmp_path, {"additive": {"trusted": True}}, combiner="aditive")
+    assert make.load(tmp_path, {"additive": {"trusted": True}}, combiner="additive")
+
+
+def test_a_path_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file or folder.*nowhere"):
+        found_sources(["nowhere"], tmp_path, ())
+
+
+REFUSED = {
+    "a broken import": ("", "import nothing_like_this", "ModuleNotFoundError"),
+    "a syntax error": ("def", "", "SyntaxError"),
+    "an exit on import": ("", "sys.exit(1)", "SystemExit"),
+    "a newer contract": (SIGNAL + "\napi = 2", "", "written for hook contract 2, this host speaks 1; upgrade polyhost"),
+    "an older contract": (SIGNAL + "\napi = 0", "", "install a newer version of it"),
+    "a misspelt hook": (
+        "@hookimpl\ndef signl(self, view): pass", "", "in signl: there is no such hook; did you mean 'signal'?"
+    ),
+    "a misspelt argument": ("@hookimpl\ndef signal(self, vew): pass", "", "vew"),
+    "an async hook": ("@hookimpl\nasync def signal(self, view): pass", "", "is async; hooks are synchronous"),
+    "a hook without its mark": ("def signal(self, view): pass", "", "is named like a hook and not marked"),
+    "a wrapper": ("@hookimpl(wrapper=True)\ndef signal(self, view): yield", "", "is a hook wrapper"),
+    "a failing constructor": (
+        "def __init__(self, settings): raise OSError('no file')", "", "cannot be built: OSError: no file"
+    ),
+    "a setting of the host's name": (
+        "class Settings(Settings):\n    trusted: bool = True", "", "'trusted' is one of the host's own keys"
+    ),
+}
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_plg_06_a_plugin_that_cannot_work_is_refused_with_the_remedy_and_the_others_start(
+    tmp_path: Path, how: str
+) -> None:
+    body, top, words = REFUSED[how]
+    make.plugin_file(tmp_path, "bad", body or SIGNAL, f"{make.HEADER}\n{top}\n")
+    make.plugin_file(tmp_path, "momentum", SIGNAL)
+    bad, good = make.load(tmp_path, {"bad": {"trusted": True}, "momentum": {"trusted": True}})
+    assert (bad.state, good.state) == ("refused", "inline")
+    assert words in bad.problem
+    assert "bad.py" in bad.problem
+    assert Runner([bad, good], "none").evaluate_inline(make.view()).signals[0][0] == "momentum"
+
+
+def test_plg_06_what_a_process_refuses_is_told_as_if_it_were_here(tmp_path: Path) -> None:
+    make.plugin_file(tmp_path, "bad", "@hookimpl\ndef signl(self): pass")
+    make.plugin_file(tmp_path, "worse", SIGNAL, make.HEADER + "\nimport nothing_like_this\n")
+    here = make.load(tmp_path, {"bad": {"trusted": True}, "worse": {"trusted": True}})
+    there = make.load(tmp_path, {"bad": {}, "worse": {}})
+    assert [plugin.problem for plugin in there] == [plugin.problem for plugin in here]
+
+
+def test_a_broken_distribution_is_named_with_its_remedy(site: Path) -> None:
+    distribution(site, "polyhost-rotten", "0.1", "polyhost_rotten", "1 / 0", "rotten = polyhost_rotten:Made")
+    problem = found(site, {"rotten": {"trusted": True}})["rotten"].problem
+    assert "(polyhost-rotten 0.1): cannot be imported: ZeroDivisionError" in problem
+    assert "upgrade or reinstall polyhost-rotten, or set enabled = false" in problem
+
+
+def test_two_distributions_with_one_name_stop_the_start_when_it_is_wanted(site: Path) -> None:
+    distribution(site, "polyhost-one", "1.0", "polyhost_one", module(SIGNAL), "same = polyhost_one:Made")
+    distribution(site, "polyhost-two", "2.0", "polyhost_two", module(SIGNAL), "same = polyhost_two:Made")
+    with pytest.raises(PluginError, match=r"several offer this name: .*polyhost-.* 1|2.0"):
+        found(site, {"same": {}})
+    assert found(site, {})["same"].state == "available"
+
+
+def test_a_plugin_may_take_any_of_a_hooks_arguments_in_any_order(tmp_path: Path) -> None:
+    body = """
+@hookimpl
+def signal(self): return Signal(0.5, 0.5)
+@hookimpl(specname="combine")
+def anything(self, signals, view): return Estimate(0.5, 0.5, Bias.NONE, f"{view.view_seq} {len(signals)}")
+@hookimpl
+def entry(self, estimate): return Skip(estimate.reason)
+"""
+    make.plugin_file(tmp_path, "additive", body)
+    evaluated = Runner(make.load(tmp_path, {"additive": {"trusted": True}}), "additive").evaluate_inline(make.view(9))
+    assert evaluated.proposals[0].answer.reason == "9 1"  # type: ignore[union-attr]

@@ -1,0 +1,248 @@
+"""Plugins in processes of their own: deadlines, death, secrets, memory, and state across a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import extension_builders as make
+import pytest
+from test_extension_contract import SIGNAL, blocking, in_a_loop
+
+from polyhost.errors import PluginError
+from polyhost.extension import Deadlines, Runner
+from polyhost.extension.protocol import Ask
+from polyhost.extension.table import Inputs
+from polyhost.model.events import PluginStruck
+
+SHORT = Deadlines(answer_ms=60, life_ms=300, start_ms=20_000, deliver_ms=200)
+"""Deadlines that are missed on purpose."""
+Start = Callable[..., Runner]
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def start(bodies: dict[str, str], foreign: tuple[str, ...], **more: object) -> Runner:
+            runner = make.runner(tmp_path, bodies, foreign=foreign, **more)  # type: ignore[arg-type]
+            stack.callback(runner.stop)
+            runner.start()
+            return runner
+
+        yield start
+
+
+def pid_of(runner: Runner, plugin: str) -> int:
+    pid = runner._foreign[runner.names.index(plugin)].pid
+    assert pid is not None
+    return pid
+
+
+def test_plg_05_a_plugin_that_hangs_is_killed_and_goes_on_from_its_durable_state(started: Start) -> None:
+    body = """
+@hookimpl
+def signal(self, view):
+    if view.view_seq == 2:
+        while True: pass
+    return Signal(0.5, 0.5, "", {"kept": self.state["kept"]})
+"""
+    runner = started({"spins": body, "momentum": SIGNAL}, ("spins",), deadlines=SHORT)
+    runner.load_state("spins", {"kept": "7"})
+    before = pid_of(runner, "spins")
+    begin = time.monotonic()
+    evaluated = runner.evaluate_inline(make.view(2))
+    assert [name for name, _ in evaluated.signals] == ["momentum"]
+    assert (evaluated.used[0].failed, evaluated.used[0].problem) == ("signal", "no answer within 60 ms")
+    assert time.monotonic() - begin >= 0.3, "it had until its sign of life was due"
+    assert runner.take_struck() == [PluginStruck("spins", "no answer within 60 ms", False)]
+    assert pid_of(runner, "spins") != before
+    evaluated = runner.evaluate_inline(make.view(3))
+    assert evaluated.signals[0][1].features == {"kept": 7.0}
+
+
+def test_plg_05_a_hanging_plugin_does_not_hold_up_the_event_loop(started: Start) -> None:
+    spins = "@hookimpl\ndef signal(self, view):\n    while view.view_seq == 2: pass\n    return Signal(0.5, 0.5)"
+    runner = started({"spins": spins, "momentum": SIGNAL}, ("spins",), deadlines=SHORT)
+    before = pid_of(runner, "spins")
+
+    async def scenario() -> None:
+        begin = time.monotonic()
+        evaluated = await runner.evaluate(make.view(2))
+        assert [name for name, _ in evaluated.signals] == ["momentum"]
+        assert time.monotonic() - begin < 0.29, "the chain goes on after the time for an answer"
+        again = await runner.evaluate(make.view(3))
+        assert again.used[0].problem == "its process is not ready"
+        assert len(runner.take_struck()) == 1, "being away is not one more strike"
+        async with asyncio.timeout(20):
+            while (await runner.evaluate(make.view(4))).signals[0][0] != "spins":
+                await asyncio.sleep(0.02)
+        assert pid_of(runner, "spins") != before
+
+    asyncio.run(scenario())
+    assert runner.take_struck() == []
+
+
+def test_plg_05_a_late_answer_is_dropped_and_its_plugin_lives_on(started: Start) -> None:
+    naps = "@hookimpl\ndef signal(self, view): time.sleep(0.12 if view.view_seq == 2 else 0); return Signal(0.5, 0.5)"
+    late = Deadlines(answer_ms=60, life_ms=10_000, start_ms=20_000)
+    runner = started({"naps": naps}, ("naps",), deadlines=late)
+    before = pid_of(runner, "naps")
+    assert runner.evaluate_inline(make.view(2)).signals == ()
+    assert [struck.reason for struck in runner.take_struck()] == ["no answer within 60 ms"]
+    assert [name for name, _ in runner.evaluate_inline(make.view(3)).signals] == ["naps"]
+    assert pid_of(runner, "naps") == before
+
+
+@pytest.mark.parametrize("ask", [blocking, in_a_loop])
+def test_plg_05_a_plugin_that_ends_its_process_is_a_strike(started: Start, ask: Callable[..., object]) -> None:
+    dies = "@hookimpl\ndef signal(self, view):\n    if view.view_seq == 2: os._exit(7)\n    return Signal(0.5, 0.5)"
+    runner = started({"dies": dies, "momentum": SIGNAL}, ("dies",), strikes_max=2)
+    evaluated = ask(runner, make.view(2))
+    assert [name for name, _ in evaluated.signals] == ["momentum"]  # type: ignore[attr-defined]
+    reason = "its process ended (exit code 7)"
+    assert runner.take_struck() == [PluginStruck("dies", reason, False)]
+    if ask is blocking:
+        runner.evaluate_inline(make.view(2))
+        assert runner.take_struck() == [PluginStruck("dies", reason, True)]
+        assert runner.status()[0].state == "quarantined"
+        runner.release("dies")
+        runner._foreign[0].greet()
+        assert len(runner.evaluate_inline(make.view(3)).signals) == 2
+
+
+def test_plg_05_a_process_killed_from_outside_is_started_again(started: Start) -> None:
+    runner = started({"momentum": SIGNAL}, ("momentum",))
+    os.kill(pid_of(runner, "momentum"), signal.SIGKILL)
+    runner.evaluate_inline(make.view(1))
+    assert len(runner.take_struck()) == 1
+    assert len(runner.evaluate_inline(make.view(2)).signals) == 1
+
+
+def test_plg_05_a_plugin_that_eats_memory_fails_alone(started: Start) -> None:
+    eats = "@hookimpl\ndef signal(self, view):\n    self.much = bytearray(8 << 30)\n    return Signal(0.5, 0.5)"
+    runner = started({"eats": eats, "momentum": SIGNAL}, ("eats",))
+    evaluated = runner.evaluate_inline(make.view())
+    assert [name for name, _ in evaluated.signals] == ["momentum"]
+    assert evaluated.used[0].problem == "MemoryError"
+
+
+def test_plg_05_a_plugin_that_writes_nonsense_to_its_socket_is_a_strike(started: Start) -> None:
+    vandal = """
+@hookimpl
+def signal(self, view):
+    import socket
+    socket.socket(fileno=os.dup(int(sys.argv[1]))).send(b"\\0\\0\\0\\2no")
+    return Signal(0.5, 0.5)
+"""
+    runner = started({"vandal": vandal, "momentum": SIGNAL}, ("vandal",))
+    evaluated = runner.evaluate_inline(make.view())
+    assert [name for name, _ in evaluated.signals] == ["momentum"]
+    struck, = runner.take_struck()
+    assert struck.reason.startswith("its process sent what is no message")
+
+
+def test_plg_07_a_plugins_process_has_none_of_the_hosts_environment(
+    started: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYHOST_PRIVATE_KEY", "0xsecret")
+    reads = '@hookimpl\ndef signal(self, view): return Signal(0.5, 0.5, " ".join(sorted(os.environ)))'
+    runner = started({"reads": reads}, ("reads",))
+    names = set(runner.evaluate_inline(make.view()).signals[0][1].reason.split())
+    assert "PATH" in names
+    assert names <= {"PATH", "PYTHONPATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SYSTEMROOT"}
+
+
+def test_what_a_plugin_prints_is_not_on_standard_output(
+    started: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    prints = '@hookimpl\ndef signal(self, view):\n    print("chatter", flush=True)\n    return Signal(0.5, 0.5)'
+    runner = started({"prints": prints}, ("prints",))
+    runner.evaluate_inline(make.view())
+    out, error = capfd.readouterr()
+    assert (out, "chatter" in error) == ("", True)
+
+
+def test_a_plugins_log_lines_are_the_hosts_under_its_name(started: Start) -> None:
+    from loguru import logger
+
+    lines: list[tuple[str, str, str]] = []
+    sink = logger.add(
+        lambda message: lines.append(
+            (message.record["level"].name, message.record["extra"].get("plugin", ""), message.record["message"])
+        ),
+        format="{message}",
+    )
+    try:
+        speaks = '@hookimpl\ndef signal(self, view): self.log.warning("odd {} <{{x}}>", view.view_seq)'
+        started({"speaks": speaks}, ("speaks",)).evaluate_inline(make.view(4))
+    finally:
+        logger.remove(sink)
+    assert ("WARNING", "speaks", "odd 4 <{x}>") in lines
+
+
+def test_plugins_of_other_processes_work_side_by_side(started: Start) -> None:
+    naps = "@hookimpl\ndef signal(self): time.sleep(0.2); return Signal(0.5, 0.5)"
+    runner = started({"one": naps, "two": naps}, ("one", "two"))
+    begin = time.monotonic()
+    assert len(runner.evaluate_inline(make.view()).signals) == 2
+    assert len(asyncio.run(runner.evaluate(make.view(2))).signals) == 2
+    assert time.monotonic() - begin < 0.8
+
+
+def test_two_markets_at_once_take_turns_at_one_plugin(started: Start) -> None:
+    runner = started({"momentum": SIGNAL.replace("0.7", "view.view_seq / 100")}, ("momentum",))
+
+    async def both() -> list[float]:
+        answers = await asyncio.gather(*(runner.evaluate(make.view(seq)) for seq in range(1, 9)))
+        return [answer.signals[0][1].p_up for answer in answers]
+
+    assert asyncio.run(both()) == [seq / 100 for seq in range(1, 9)]
+    assert runner.take_struck() == []
+
+
+def test_a_delivery_that_hangs_ends_at_its_limit_and_questions_go_on(started: Start) -> None:
+    from polyhost.model.records import NoticeRaised
+
+    hangs = SIGNAL + "\n@hookimpl\ndef notify(self, notice): time.sleep(30)"
+    runner = started({"here": hangs, "there": hangs}, ("there",), deadlines=Deadlines(5_000, 8_000, 20_000, 150))
+    notice = NoticeRaised(9, "n1", "info", "t", "rain")
+
+    async def scenario() -> None:
+        late = "not delivered within 150 ms"
+        assert [(one.plugin, one.problem) for one in await runner.deliver(notice)] == [("here", late), ("there", late)]
+        assert len((await runner.evaluate(make.view())).signals) == 2
+        busy = "still delivering an earlier notice"
+        assert [one.problem for one in await runner.deliver(notice)] == [busy, busy]
+
+    asyncio.run(scenario())
+    assert runner.take_struck() == []
+
+
+def test_a_process_that_dies_at_its_start_is_refused_with_the_reason(tmp_path: Path) -> None:
+    make.plugin_file(tmp_path, "early", SIGNAL, make.HEADER + "\nos._exit(9)\n")
+    plugin, = make.load(tmp_path, {"early": {}})
+    assert plugin.state == "refused"
+    assert "its process ended (exit code 9)" in plugin.problem
+
+
+def test_a_plugin_ends_with_the_host_even_when_it_spins(started: Start) -> None:
+    spins = "@hookimpl\ndef signal(self):\n    while True: pass"
+    runner = started({"spins": spins}, ("spins",), deadlines=Deadlines(1, 60_000, 20_000))
+    foreign = runner._foreign[0]
+    foreign.send(lambda seq: Ask(seq, 1, "signal", make.view(), Inputs()))
+    process = foreign._process
+    assert process is not None
+    os.close(foreign._lifeline)  # what the kernel does when the host is killed
+    foreign._lifeline = -1
+    assert process.wait(20) == 0
+
+
+def test_releasing_what_does_not_run_is_refused(started: Start) -> None:
+    with pytest.raises(PluginError, match="does not run"):
+        started({"momentum": SIGNAL}, ()).release("nobody")
