@@ -283,6 +283,30 @@ def test_a_client_that_reads_nothing_holds_market_time_back(wire: Any) -> None:
     wire.on_exchange(body, settings=wire.BUSY, speed=60.0)
 
 
+def test_a_client_may_wait_for_its_order_without_reading_its_streams(wire: Any) -> None:
+    """One that posts and reads in turn answers no ping meanwhile: its order's taker delay passes all the same."""
+
+    async def body(up: Any) -> None:
+        market = wire.last_market(up)
+        async with (
+            wire.official(up) as maker,
+            wire.official(up, wire.OTHER_KEY) as taker,
+            aiohttp.ClientSession() as session,
+            session.ws_connect(up.ws_url + "/ws/market") as socket,
+        ):
+            await maker.post_order(
+                await maker.create_limit_order(asset_id=market.up, price="0.40", size="10", side="BUY")
+            )
+            signed = await taker.create_limit_order(asset_id=market.down, price="0.60", size="6", side="BUY")
+            await socket.send_json({"type": "market", "assets_ids": [market.up]})
+            async with asyncio.timeout(5):
+                while not up.engine.held:
+                    await asyncio.sleep(0.001)
+                assert (await taker.post_order(signed)).status == "matched"
+
+    wire.on_exchange(body, speed=60.0)
+
+
 def test_a_client_that_stays_stuck_is_dropped_and_market_time_goes_on(
     wire: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

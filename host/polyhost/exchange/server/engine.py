@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from time import perf_counter, time_ns
 from typing import Any, Final, TypeVar
@@ -335,8 +336,12 @@ class Engine:
 
     @property
     def held(self) -> bool:
-        """True while market time waits for a request or a client."""
-        return self.handling > 0 or self.crowd.holds(max(LAG_S_MIN, LAG_MARKET_MS / 1_000 / self.clock.speed))
+        """True while market time waits for a request or a client.
+
+        While an order waits for its taker delay nobody's lag counts: the one who lags may be waiting for that answer.
+        """
+        lag_s = inf if self._waiting else max(LAG_S_MIN, LAG_MARKET_MS / 1_000 / self.clock.speed)
+        return self.handling > 0 or self.crowd.holds(lag_s)
 
     def step(self, limit: MarketMs) -> None:
         """Let the world go on to ``limit``, or as far as ``STEP_S`` of work and the clients' queues allow."""
