@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,18 +25,67 @@ UP = "71321045679252212594626385532706912750332728571942532289631379312455583992
 Job = Callable[[PolymarketGateway, Any], Awaitable[Any]]
 
 
-def _with_gateway(venue: Any, job: Job, **answers: Any) -> Any:
-    async def go() -> Any:
+class Shared:
+    """One gateway and one scripted venue for the whole module: connecting the official client is slow."""
+
+    runner: asyncio.Runner | None = None
+    fake: Any
+    gateway: PolymarketGateway
+    usual: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def run(cls, venue: Any, job: Job, answers: dict[str, Any]) -> None:
+        if cls.runner is None:
+            cls.runner = asyncio.Runner()
+            cls.runner.run(cls._open(venue))
+        cls.fake.answers = cls.usual | answers
+        cls.fake.requests.clear()
+        cls.runner.run(job(cls.gateway, cls.fake))  # type: ignore[arg-type]
+
+    @classmethod
+    async def _open(cls, venue: Any) -> None:
+        cls.fake = await venue().__aenter__()
+        cls.usual = dict(cls.fake.answers)
+        cls.gateway = PolymarketGateway(endpoints_at(cls.fake.url), KEY, selftest=False)
+        await cls.gateway.connect()
+
+    @classmethod
+    async def _close(cls) -> None:
+        await cls.gateway.close()
+        await cls.fake.__aexit__()
+
+    @classmethod
+    def close(cls) -> None:
+        if cls.runner is not None:
+            with cls.runner as runner:
+                runner.run(cls._close())
+            cls.runner = None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shared() -> Iterator[None]:
+    yield
+    Shared.close()
+
+
+def _with_gateway(venue: Any, job: Job, **answers: Any) -> None:
+    Shared.run(venue, job, answers)
+
+
+def _alone(venue: Any, job: Job, **answers: Any) -> None:
+    """With a gateway and a venue of the test's own."""
+
+    async def go() -> None:
         async with venue() as fake:
             fake.answers.update(answers)
             gateway = PolymarketGateway(endpoints_at(fake.url), KEY, selftest=False)
             await gateway.connect()
             try:
-                return await job(gateway, fake)
+                await job(gateway, fake)
             finally:
                 await gateway.close()
 
-    return asyncio.run(go())
+    asyncio.run(go())
 
 
 def _draft(**changes: Any) -> OrderDraft:
@@ -198,12 +247,13 @@ def test_warming_reads_a_markets_facts_once_and_sends_nothing(venue: Any, gamma_
         market = market_of(gamma_object)
         assert await gateway.warm(market)
         before = len(fake.requests)
+        assert [key for key, _, _ in fake.requests].count(f"GET /clob-markets/{CONDITION}") == 1
         await _prepared(gateway)
         await _prepared(gateway, token_id=market.down)
         assert len(fake.requests) == before
         assert not fake.asked("POST /order")
 
-    _with_gateway(venue, job)
+    _alone(venue, job)
 
 
 # --- post -------------------------------------------------------------------------------------------------------------
@@ -264,7 +314,7 @@ def test_u1_a_lost_connection_makes_the_outcome_unknown(venue: Any) -> None:
         event = await gateway.post(request)
         assert (event.outcome, event.code) == ("unknown", "transport")
 
-    _with_gateway(venue, job)
+    _alone(venue, job)
 
 
 def test_an_order_the_client_refuses_to_send_is_a_refusal(venue: Any) -> None:
