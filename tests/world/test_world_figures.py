@@ -70,7 +70,7 @@ def test_the_seam_page_quotes_the_recordings_as_they_are() -> None:
 
 
 def test_the_population_is_quick() -> None:
-    """B6: a population event with its matching costs far less than a host can use. tests/bench/bench_population.py prints the figure.
+    """B6: a population event with its matching costs little; tests/bench/bench_population.py prints the figure.
 
     The limit is a third of the budget of 20,000 events a second of CPU: other work may share this core.
     """
