@@ -49,6 +49,16 @@ def test_time_behind_the_wall_catches_up_in_pieces() -> None:
         clock.reached(limit)
 
 
+def test_a_step_that_ended_early_goes_on_later_within_the_bound() -> None:
+    clock = MarketClock(MarketMs(START), 10.0)
+    clock.grant(10_000, WallMs(START), held=False)
+    clock.reached(MarketMs(START + 30))
+    assert clock.grant(1_000, WallMs(START), held=False) == START + 110
+    for _ in range(100):
+        limit = clock.grant(10_000, WallMs(START), held=False)
+    assert limit == START + 30 + ELAPSED_US_MAX * 10 // 1_000
+
+
 def test_an_unused_grant_is_given_back() -> None:
     clock = MarketClock(MarketMs(START), 10.0)
     clock.grant(10_000, WallMs(START), held=False)

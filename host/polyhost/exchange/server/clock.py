@@ -11,7 +11,7 @@ from typing import Final
 from polyhost.model.times import MarketMs, WallMs
 
 ELAPSED_US_MAX: Final = 20_000
-"""Most wall time credited in one step: what a busy process could not use is forgotten, not made up for in a leap."""
+"""Most wall time that is credited and not used yet: more is forgotten by a busy process, not made up for in a leap."""
 CATCH_UP_MS: Final = 5_000
 """Most market time granted in one step when market time lies behind the wall clock (after a pause or a restart)."""
 
@@ -36,7 +36,9 @@ class MarketClock:
         if held:
             self._granted_us = self.now * 1_000
             return self.now
-        self._granted_us += int(min(elapsed_us, ELAPSED_US_MAX) * self.speed)
+        most_us = int(ELAPSED_US_MAX * self.speed)
+        self._granted_us += min(int(elapsed_us * self.speed), most_us)
+        self._granted_us = min(self._granted_us, self.now * 1_000 + most_us)
         limit = self._granted_us // 1_000
         if limit < wall:
             limit = min(wall, max(limit, self.now + CATCH_UP_MS))
@@ -44,13 +46,13 @@ class MarketClock:
         return MarketMs(max(limit, self.now))
 
     def reached(self, now: MarketMs) -> None:
-        """Market time is ``now``; the rest of a grant that was not used is given back."""
+        """Market time is ``now``; what was granted beyond it can still be used."""
         assert now >= self.now, (now, self.now)
         self._ran_market_ms += now - self.now
         self.now = now
 
     def stopped_at(self, now: MarketMs) -> None:
-        """The step ended early at ``now``: what was granted beyond it does not count."""
+        """Market time is held at ``now``: what was granted beyond it does not count."""
         self.reached(now)
         self._granted_us = now * 1_000
 

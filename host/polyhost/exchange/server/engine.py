@@ -43,7 +43,7 @@ from polyhost.exchange.world import World
 from polyhost.model.market import Market
 from polyhost.model.times import MarketMs, WallMs
 
-STEP_S: Final = 0.01
+STEP_S: Final = 0.003
 """Most wall time one step of the world may take before the sockets get their turn."""
 LAG_MARKET_MS: Final = 500
 """A client may lag behind by about this much market time before time waits for it …"""
@@ -351,8 +351,10 @@ class Engine:
                 self.clock.reached(at)
                 self.store.mark(at)
                 self._give_out(outputs, at)
-                if perf_counter() - began > STEP_S or self.held:
+                if self.held:
                     self.clock.stopped_at(at)
+                    return
+                if perf_counter() - began > STEP_S:
                     return
         self.clock.reached(limit)
 
