@@ -20,7 +20,7 @@ from polyhost.extension.protocol import Ask
 from polyhost.extension.table import Inputs
 from polyhost.model.events import PluginStruck
 
-SHORT = Deadlines(answer_ms=60, life_ms=300, start_ms=20_000, deliver_ms=200)
+SHORT = Deadlines(answer_ms=250, life_ms=800, start_ms=20_000, deliver_ms=200)
 """Deadlines that are missed on purpose."""
 Start = Callable[..., Runner]
 
@@ -58,9 +58,9 @@ def signal(self, view):
     begin = time.monotonic()
     evaluated = runner.evaluate_inline(make.view(2))
     assert [name for name, _ in evaluated.signals] == ["momentum"]
-    assert (evaluated.used[0].failed, evaluated.used[0].problem) == ("signal", "no answer within 60 ms")
-    assert time.monotonic() - begin >= 0.3, "it had until its sign of life was due"
-    assert runner.take_struck() == [PluginStruck("spins", "no answer within 60 ms", False)]
+    assert (evaluated.used[0].failed, evaluated.used[0].problem) == ("signal", "no answer within 250 ms")
+    assert time.monotonic() - begin >= 0.8, "it had until its sign of life was due"
+    assert runner.take_struck() == [PluginStruck("spins", "no answer within 250 ms", False)]
     assert pid_of(runner, "spins") != before
     evaluated = runner.evaluate_inline(make.view(3))
     assert evaluated.signals[0][1].features == {"kept": 7.0}
@@ -75,7 +75,7 @@ def test_plg_05_a_hanging_plugin_does_not_hold_up_the_event_loop(started: Start)
         begin = time.monotonic()
         evaluated = await runner.evaluate(make.view(2))
         assert [name for name, _ in evaluated.signals] == ["momentum"]
-        assert time.monotonic() - begin < 0.29, "the chain goes on after the time for an answer"
+        assert time.monotonic() - begin < 0.75, "the chain goes on after the time for an answer"
         again = await runner.evaluate(make.view(3))
         assert again.used[0].problem == "its process is not ready"
         assert len(runner.take_struck()) == 1, "being away is not one more strike"
@@ -89,12 +89,12 @@ def test_plg_05_a_hanging_plugin_does_not_hold_up_the_event_loop(started: Start)
 
 
 def test_plg_05_a_late_answer_is_dropped_and_its_plugin_lives_on(started: Start) -> None:
-    naps = "@hookimpl\ndef signal(self, view): time.sleep(0.12 if view.view_seq == 2 else 0); return Signal(0.5, 0.5)"
-    late = Deadlines(answer_ms=60, life_ms=10_000, start_ms=20_000)
+    naps = "@hookimpl\ndef signal(self, view): time.sleep(0.5 if view.view_seq == 2 else 0); return Signal(0.5, 0.5)"
+    late = Deadlines(answer_ms=250, life_ms=10_000, start_ms=20_000)
     runner = started({"naps": naps}, ("naps",), deadlines=late)
     before = pid_of(runner, "naps")
     assert runner.evaluate_inline(make.view(2)).signals == ()
-    assert [struck.reason for struck in runner.take_struck()] == ["no answer within 60 ms"]
+    assert [struck.reason for struck in runner.take_struck()] == ["no answer within 250 ms"]
     assert [name for name, _ in runner.evaluate_inline(make.view(3)).signals] == ["naps"]
     assert pid_of(runner, "naps") == before
 
@@ -147,6 +147,25 @@ def signal(self, view):
     assert struck.reason.startswith("its process sent what is no message")
 
 
+def test_plg_05_what_a_process_sends_is_not_believed_because_its_own_checks_let_it_pass(started: Start) -> None:
+    lifts = """
+@hookimpl
+def signal(self, view):
+    import polyhost.extension.answers as answers
+    answers.ANSWERS_MAX = 10**6
+    answers._RANGES[Signal] = lambda answer: answer
+    return Signal(7.0, 0.5)
+@hookimpl
+def propose(self, view): return [Skip("again")] * 2_000
+"""
+    runner = started({"lifts": lifts, "momentum": SIGNAL}, ("lifts",))
+    evaluated = runner.evaluate_inline(make.view())
+    assert [name for name, _ in evaluated.signals] == ["momentum"]
+    assert evaluated.proposals == ()
+    assert evaluated.used[0].problem == "p_up is 7.0; it must be above 0 and below 1"
+    assert len(runner.take_struck()) == 1, "one strike a chain"
+
+
 def test_plg_07_a_plugins_process_has_none_of_the_hosts_environment(
     started: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,12 +206,12 @@ def test_a_plugins_log_lines_are_the_hosts_under_its_name(started: Start) -> Non
 
 
 def test_plugins_of_other_processes_work_side_by_side(started: Start) -> None:
-    naps = "@hookimpl\ndef signal(self): time.sleep(0.2); return Signal(0.5, 0.5)"
+    naps = "@hookimpl\ndef signal(self): time.sleep(0.5); return Signal(0.5, 0.5)"
     runner = started({"one": naps, "two": naps}, ("one", "two"))
     begin = time.monotonic()
     assert len(runner.evaluate_inline(make.view()).signals) == 2
     assert len(asyncio.run(runner.evaluate(make.view(2))).signals) == 2
-    assert time.monotonic() - begin < 0.8
+    assert time.monotonic() - begin < 1.8, "one after the other they would take 2 s"
 
 
 def test_two_markets_at_once_take_turns_at_one_plugin(started: Start) -> None:

@@ -15,7 +15,7 @@ from loguru import logger
 from msgspec import Struct
 
 from polyhost.errors import PluginError
-from polyhost.extension.answers import AnswerError, checked
+from polyhost.extension.answers import ANSWERS_MAX, PROBLEM_MAX, AnswerError, checked
 from polyhost.extension.chain import Tally, chain, driven
 from polyhost.extension.delivery import Deliverer, DeliveryFailed
 from polyhost.extension.discovery import LoadedPlugin
@@ -275,29 +275,36 @@ class Runner:
         outcome = Outcome()
         phase = question.phase
         if not isinstance(reply, Answers) or (reply.view_seq, reply.phase) != (view.view_seq, phase):
-            outcome.failed.append(Failed(index, 0, phase, "answered another question"))
-            return outcome
+            return self._away(index, question, "answered another question", strike=True)
         tally.used[index] += reply.used_ns
         subjects = max(len(question.inputs.entries), len(question.inputs.targets), 1)
+        answers_max = ANSWERS_MAX * subjects * (len(view.positions) + len(PHASES[phase]))
+        if len(reply.answers) + len(reply.failures) > answers_max:
+            # Its own process would have refused that, had the plugin left it alone.
+            problem = f"more than {answers_max} answers in one message"
+            outcome.failed.extend(Failed(index, subject, phase, problem) for subject in range(subjects))
+            return outcome
         for said in reply.answers:
             try:
                 if not 0 <= said.subject < subjects:
                     raise AnswerError(f"answered about subject {said.subject} of {subjects}")
                 outcome.given.append((index, said.subject, checked(phase, said.answer)))
             except AnswerError as error:
-                outcome.failed.append(Failed(index, 0, phase, str(error)))
+                subject = said.subject if 0 <= said.subject < subjects else 0
+                outcome.failed.append(Failed(index, subject, phase, str(error)))
         for failure in reply.failures:
             subject = failure.subject if 0 <= failure.subject < subjects else 0
-            outcome.failed.append(Failed(index, subject, failure.hook, failure.problem))
+            hook = failure.hook if failure.hook in PHASES[phase] else phase
+            outcome.failed.append(Failed(index, subject, hook, failure.problem[:PROBLEM_MAX]))
         return outcome
 
-    def _away(self, index: int, question: Question, reason: str) -> Outcome:
+    def _away(self, index: int, question: Question, reason: str, strike: bool = False) -> Outcome:
         """What not being answered means: a failure of the first hook asked, for every subject where hooks close."""
         outcome = Outcome()
         hooks = self._plugins[index].hooks
         hook = next(hook for hook in PHASES[question.phase] if hook in hooks)
         subjects = range(len(question.inputs.entries)) if hook in CLOSED else range(1)
-        outcome.failed = [Failed(index, subject, hook, reason, strike=False) for subject in subjects]
+        outcome.failed = [Failed(index, subject, hook, reason, strike) for subject in subjects]
         return outcome
 
     def _answerers(self, question: Question) -> list[int]:
@@ -399,6 +406,8 @@ class Runner:
             for notice in reply.notices:
                 checked(hook, notice)
             check_texts(reply.changes)
+            if len(reply.notices) > ANSWERS_MAX:
+                raise AnswerError(f"more than {ANSWERS_MAX} notices")
         except AnswerError as error:
             return self._report(index, hook, Telling({}, (), reply.used_ns, str(error)))
         foreign = self._foreign[index]
@@ -407,7 +416,8 @@ class Runner:
                 foreign.state.pop(key, None)
             else:
                 foreign.state[key] = text
-        return self._report(index, hook, Telling(reply.changes, reply.notices, reply.used_ns, reply.problem))
+        problem = reply.problem[:PROBLEM_MAX]
+        return self._report(index, hook, Telling(reply.changes, reply.notices, reply.used_ns, problem))
 
     def _report(self, index: int, hook: str, telling: Telling) -> PluginTold | None:
         if telling.problem:
