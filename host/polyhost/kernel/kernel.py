@@ -691,7 +691,11 @@ class Kernel:
 
     def _token_balance(self, event: TokenBalanceSeen) -> None:
         core = self._core
+        seen = core.fresh.tokens.get(event.token_id)
         core.fresh.tokens[event.token_id] = (event.balance, core.wall)
+        if seen is not None and seen[0] == event.balance:
+            # Nothing new: driving now would only ask again at once; the position's own timer asks in its time.
+            return
         for position in core.state.positions.values():
             if position.token_id == event.token_id and position.size > 0:
                 self.exits.drive(position.condition_id, position.side)
