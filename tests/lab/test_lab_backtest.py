@@ -183,6 +183,36 @@ def test_a_gap_spoils_the_book_until_the_next_full_one(tmp_path: Path) -> None:
     assert report["tape"]["gaps"] == 1
 
 
+def test_con_09_a_best_price_off_an_assumed_grid_proves_a_finer_tick(tmp_path: Path) -> None:
+    rows = [*quiet_window("0.40", "0.41", until_ms=100_000)]
+    rows += [book(START + 100_000 + ms, "0.985", "0.986") for ms in range(0, 20_000, 1_000)]
+    late = Scripted(
+        lambda view: [] if view.now < START + 105_000 or view.taken or view.orders
+        else [Enter(Side.UP, ticks("0.986"), "test")]
+    )
+    report, run = _run(write(tmp_path / "t.jsonl", rows), late)
+    changes = [(record.tick, record.at) for record in _records(run, MarketChanged) if record.tick]
+    assert changes == [(10, START + 100_000)]
+    assert report["tape"]["ticks_inferred"] == 1
+    (fill,) = _records(run, FillBooked)
+    assert fill.price == ticks("0.986")
+
+
+def test_con_09_a_told_tick_change_reaches_kernel_and_exchange(tmp_path: Path) -> None:
+    told = {"event_type": "tick_size_change", "asset_id": UP, "old_tick_size": "0.01", "new_tick_size": "0.001"}
+    opening = gamma(START - 1_000, orderPriceMinTickSize=0.01)
+    rows = [opening, *quiet_window(until_ms=100_000)[1:], {"ts": START + 50_000, "source": "polymarket", "msg": told}]
+    rows += [book(START + 51_000, "0.405", "0.406"), book(START + 60_000, "0.405", "0.406")]
+    buyer = Scripted(
+        lambda view: [] if view.now < START + 60_500 or view.taken or view.orders
+        else [Enter(Side.UP, ticks("0.416"), "test")]
+    )
+    report, run = _run(write(tmp_path / "t.jsonl", rows), buyer)
+    assert [record.tick for record in _records(run, MarketChanged) if record.tick] == [10]
+    assert "ticks_inferred" not in report["tape"]
+    assert report["fills"] == 1
+
+
 def test_oddities_are_counted_and_a_market_without_an_opening_line_is_not_traded(tmp_path: Path) -> None:
     unopened = gamma(END + 1, number=2, closed=True, outcomePrices='["1", "0"]')
     rows = [*quiet_window(until_ms=5_000), resolved(END), unopened]

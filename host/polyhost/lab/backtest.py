@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from loguru import logger
 
 from polyhost import __version__
-from polyhost.exchange.api import Output
+from polyhost.exchange.api import GetOpenOrders, OrdersReply, Output
 from polyhost.exchange.core import Exchange
 from polyhost.exchange.gateway import InProcessGateway
 from polyhost.exchange.rules import ExchangeRules
@@ -46,7 +46,8 @@ from polyhost.model.events import (
 )
 from polyhost.model.market import DURATIONS, Market
 from polyhost.model.messages import Message
-from polyhost.model.money import ONE, fast_micros, ticks
+from polyhost.model.money import ONE, Ticks, fast_micros, price_text, ticks
+from polyhost.model.rounding import TICK_RULES
 from polyhost.model.step import Step
 from polyhost.model.times import NEVER, MarketMs
 from polyhost.model.words import SettlementRule, Side
@@ -58,6 +59,8 @@ ROUNDS_MAX: Final = 10_000
 """Events that may follow from one event at one instant; more is a loop, and a bug."""
 COLLECT_AFTER: Final = (50_000, 20, 100)
 """Allocations before a collection, by generation."""
+FINER_TICKS: Final = (10, 1)
+"""What the venue's tick becomes near 0 and 1, and the finest it has; no tick is finer than a price can be."""
 API_KEY: Final = "backtest"
 ADDRESS: Final = "0x" + "0b" * 20
 STRIKE_FEEDS: Final = {SettlementRule.TWAP_60: "twap_60", SettlementRule.SPOT: "chainlink"}
@@ -114,6 +117,8 @@ class Backtest:
         self._markets: dict[str, Market] = {}
         """Followed markets by condition id."""
         self._sides: dict[str, tuple[Market, Side]] = {}
+        self._assumed_ticks: dict[str, Ticks] = {}
+        """Token id → tick, of markets whose tick the tape does not tell."""
         self._resting: dict[str, tuple[int, int]] = {}
         """Markets in which orders of ours rest → the exchange's watch (bid high, ask low)."""
         self._openings: dict[tuple[str, str, int], int] = {}
@@ -160,7 +165,9 @@ class Backtest:
                 if feed(msg, now):
                     due = self._reached(now)
                 if msg.bids is not None:
-                    self._judge(msg)
+                    due = self._judge(msg, now)
+                elif kind == "tick_size_change":
+                    due = self._tick_told(msg, now)
             else:
                 due = self._price(msg, line.source, now)
         self._now = now
@@ -236,14 +243,43 @@ class Backtest:
         self._handle(MarketResolved(result.condition_id, result.winner, "tape", result.final))
         self._check()
 
-    def _judge(self, msg: Message) -> None:
-        """Count what is odd about a full book."""
+    def _judge(self, msg: Message, now: int) -> int:
+        """Count what is odd about a full book, and see whether it proves a finer tick than the one assumed."""
+        book = self._books.get(msg.asset_id)
         if not msg.bids or not msg.asks:
             self.counts["one_sided"] += 1
-            return
-        book = self._books.get(msg.asset_id)
-        if book is not None and book.best_bid >= book.best_ask:
+        elif book is not None and book.best_bid >= book.best_ask:
             self.counts["crossed"] += 1
+        tick = self._assumed_ticks.get(msg.asset_id)
+        if tick is not None and book is not None and (book.best_bid % tick or book.best_ask % tick):
+            # The tape tells no ticks; a best price off the grid shows that the venue had made it finer.
+            finer = next(each for each in FINER_TICKS if not (book.best_bid % each or book.best_ask % each))
+            self.counts["ticks_inferred"] += 1
+            self.kernel.feed(
+                Message(event_type="tick_size_change", asset_id=msg.asset_id, new_tick_size=price_text(finer)), now
+            )
+            self._retick(self._sides[msg.asset_id][0], finer, now)
+        return self._due
+
+    def _tick_told(self, msg: Message, now: int) -> int:
+        """The tape says the tick: the exchange goes by it, as the kernel does already."""
+        found = self._sides.get(msg.asset_id)
+        try:
+            tick = ticks(msg.new_tick_size)
+        except ValueError:
+            return self._due
+        if found is not None and tick in TICK_RULES:
+            self._retick(found[0], tick, now)
+        return self._due
+
+    def _retick(self, market: Market, tick: Ticks, now: int) -> None:
+        self._now = now
+        for token in (market.up, market.down):
+            if token in self._assumed_ticks:
+                self._assumed_ticks[token] = tick
+        self._take(self._exchange.set_tick(market.condition_id, tick, MarketMs(now)))
+        self._settle_queue()
+        self._reached(now)
 
     def _price(self, msg: Message, source: str, now: int) -> int:
         try:
@@ -417,6 +453,8 @@ class Backtest:
         for token, side in ((market.up, Side.UP), (market.down, Side.DOWN)):
             self._books[token] = book
             self._sides[token] = (market, side)
+            if "tick" in market.assumed:
+                self._assumed_ticks[token] = market.tick
 
     def _unfollow(self, market: Market) -> None:
         self._markets.pop(market.condition_id, None)
@@ -424,6 +462,7 @@ class Backtest:
         for token in (market.up, market.down):
             self._books.pop(token, None)
             self._sides.pop(token, None)
+            self._assumed_ticks.pop(token, None)
 
     def _rewatch(self) -> None:
         """Tell the kernel when the exchange wants to be woken, for markets where orders of ours are open."""
@@ -462,6 +501,17 @@ class Backtest:
             extras.broken.append("state_equals_fold")
         for problem in self._exchange.audit():
             extras.broken.append(f"exchange: {problem}")
+        extras.orphans = len(self._live_orders() - self._open_orders())
+
+    def _live_orders(self) -> set[str]:
+        """Ids of orders of ours that the exchange still holds."""
+        ask = GetOpenOrders(self._exchange.request_id(), API_KEY)
+        replies = self._exchange.handle(ask, MarketMs(self._now))
+        return {each.row.order_id for reply in replies if isinstance(reply, OrdersReply) for each in reply.orders}
+
+    def _open_orders(self) -> set[str]:
+        state = self.kernel.state
+        return {state.orders[ref].order_id for refs in state.open_refs.values() for ref in refs}
 
     def _odd(self, tapes: Sequence[Tape], unsettled: int) -> dict[str, int]:
         """Counts of what was odd on the tapes, told as a warning too."""
