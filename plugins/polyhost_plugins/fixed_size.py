@@ -27,5 +27,6 @@ class FixedSize(Plugin):
 
     @hookimpl
     def size(self, view: View, entry: Enter) -> Stake:
+        """The configured stake, whatever the entry."""
         stake = self.settings.stake
         return Stake(int(stake), f"fixed stake {stake}")
