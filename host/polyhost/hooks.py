@@ -50,7 +50,7 @@ class Hooks:
 
     @hookspec
     def combine(self, view: View, signals: tuple[tuple[str, Signal], ...]) -> Estimate | None:
-        """One estimate from the signals ``(plugin, signal)``; every combiner answers, configuration names the trader."""
+        """One estimate from the signals ``(plugin, signal)``; all combiners answer, configuration names the trader."""
 
     @hookspec
     def entry(self, view: View, estimate: Estimate) -> EntryAnswer | Iterable[EntryAnswer] | None:

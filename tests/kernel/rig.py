@@ -128,7 +128,9 @@ class Rig:
                 return asks[-1]
         raise AssertionError("the kernel asked no plugin within four seconds")
 
-    def answer(self, *answers: Answer, stake: str | None = "25", vetoes: tuple[tuple[str, str], ...] = ()) -> list[Command]:
+    def answer(
+        self, *answers: Answer, stake: str | None = "25", vetoes: tuple[tuple[str, str], ...] = ()
+    ) -> list[Command]:
         """Answer the next view with these entries and proposals, as plugin ``test``."""
         ask = self.ask()
         return self.reply(ask, *answers, stake=stake, vetoes=vetoes)
@@ -177,7 +179,8 @@ class Rig:
         return self.do(PostAnswered(post.request.order_id, "refused", code=code, text=text))
 
     def trade(
-        self, order: OrderEntry, size: str, price: str, status: str = "MATCHED", *, trade_id: str = "", maker: bool = False,
+        self, order: OrderEntry, size: str, price: str, status: str = "MATCHED", *, trade_id: str = "",
+        maker: bool = False,
     ) -> list[Command]:
         """The venue reports a trade of our order."""
         if not trade_id:
@@ -198,7 +201,9 @@ class Rig:
             None if matched is None else micros(matched), status, kind,
         )
 
-    def see(self, order: OrderEntry, status: str, matched: str | None, kind: str = "", source: str = "stream") -> list[Command]:
+    def see(
+        self, order: OrderEntry, status: str, matched: str | None, kind: str = "", source: str = "stream"
+    ) -> list[Command]:
         """The venue shows an order of ours."""
         return self.do(OrderSeen(self.row(order, status, matched, kind), source))
 

@@ -269,7 +269,7 @@ class MarketDecided(Struct, frozen=True):
 
 
 class PriceTick(Struct, frozen=True):
-    """A reference price: ``feed`` is chainlink, twap_60 or binance; ``price`` in 1e-8; ``stamp`` the second it is for."""
+    """A reference price: ``feed`` is chainlink, twap_60 or binance; ``price`` in 1e-8; ``stamp``: its second."""
 
     feed: str
     symbol: str

@@ -1,7 +1,7 @@
 """The messages between the host and a venue gateway: plain data, no client types.
 
-A gateway prepares (signs), posts, cancels and queries; it keeps no order state. Requests are what the shell hands to it,
-answers come back as events (see events.py).
+A gateway prepares (signs), posts, cancels and queries; it keeps no order state. Requests are what the shell hands to
+it, answers come back as events (see events.py).
 """
 
 from __future__ import annotations

@@ -1,2 +1,4 @@
-"""The asyncio shell around the kernel: processes, streams, clocks, durability, logging. It decides nothing about trading.
+"""The asyncio shell around the kernel: processes, streams, clocks, durability, logging.
+
+It decides nothing about trading.
 """

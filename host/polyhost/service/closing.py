@@ -9,10 +9,14 @@ def closing_lines(report: dict[str, Any]) -> list[str]:
     """The summary for a person; ``report`` is the summary object."""
     wall = report["wall"]
     lines = [
-        f"windows settled {report['windows']}, evaluations {report['evaluations']}, orders {report['orders']}, "
-        f"fills {report['fills']}, positions open {report['positions_open']}, orphans {report['orphans']}",
-        f"cash {report['cash_start']} -> {report['cash_end']} (unredeemed {report['unredeemed']}), "
-        f"P&L {report['pnl']['central']}, fees {report['fees']}",
+        (
+            f"windows settled {report['windows']}, evaluations {report['evaluations']}, orders {report['orders']}, "
+            f"fills {report['fills']}, positions open {report['positions_open']}, orphans {report['orphans']}"
+        ),
+        (
+            f"cash {report['cash_start']} -> {report['cash_end']} (unredeemed {report['unredeemed']}), "
+            f"P&L {report['pnl']['central']}, fees {report['fees']}"
+        ),
     ]
     if "speed_effective" in wall:
         lines.append(f"{wall['duration_s']:.1f} s at effective speed {wall['speed_effective']:g}")

@@ -18,7 +18,8 @@ def serve_exchange(
     try:
         run_server(settings, host, port, seed, speed, state, ready_file, free_running)
     except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from error
+        reason = error.strerror or error
+        raise ConfigError(f"cannot listen on {host}:{port}: {reason}; choose another --port") from error
     except KeyError as error:
         raise ConfigError(
             f"the simulated exchange has no price model for {error.args[0]!r}; it knows BTC, ETH, SOL and XRP"

@@ -1,4 +1,4 @@
-"""Records as log lines an operator reads: facts with their account, window, side, purpose and order (LOG-03, LOG-06)."""
+"""Records as log lines an operator reads: facts with their window, side, purpose and order (LOG-03, LOG-06)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator sees on a terminal while the host runs: windows, positions, orders, P&L, the last lines. Read only."""
+"""What an operator sees on a terminal while the host runs: windows, positions, orders, P&L, the last lines."""
 
 from __future__ import annotations
 
