@@ -14,7 +14,7 @@ from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry
 from polyhost.kernel.volatile import Exit, MarketData
 from polyhost.model.commands import QueryTokenBalance
 from polyhost.model.gateway import OrderDraft
-from polyhost.model.money import Micros, Ticks, price_text, size_text
+from polyhost.model.money import ONE, Micros, Ticks, price_text, size_text
 from polyhost.model.proposals import ExitNow, ExitTarget
 from polyhost.model.records import CloseRecorded, HeldDeclared, ObligationMet, Slot
 from polyhost.model.rounding import floor_lot, market_size, safe_price
@@ -129,8 +129,9 @@ class Exits:
             return
         book = data.book
         bid, ask = book.best(side)
-        if book.ready and bid > 0 and (bid + ask) // 2 >= core.settings.safety.hold_above:
-            self.hold(condition_id, side, "ahead", f"midpoint {price_text((bid + ask) // 2)} at the deadline")
+        worth = (bid + ask) // 2 if ask < ONE else bid  # an empty side is no price
+        if book.ready and worth >= core.settings.safety.hold_above:
+            self.hold(condition_id, side, "ahead", f"worth {price_text(worth)} at the deadline")
             return
         core.notice(
             f"forced:{key}", "warning", "exits",
