@@ -86,6 +86,8 @@ ANSWER_LOST_MS: Final = 1_000
 """An answer this late (wall ms) is not waited for any longer; the market may be asked again."""
 BALANCE_EVERY_MS: Final = 4_000
 """The collateral balance is read this often, wall ms: within CON-14's five seconds."""
+RESWEEP_MS: Final = 2_000
+"""A comparison with the venue that did not come back whole is asked for again after this, wall ms."""
 RESULT_EVERY_MS: Final = 30_000
 """After the end the result is asked for this often, market ms, until the venue has one."""
 TIMER_EVERY_MS: Final = 1_000
@@ -673,7 +675,7 @@ class Kernel:
         core = self._core
         core.reconciling = True
         core.command(Sweep("", max(core.state.last_match_s - LOOK_BACK_S, 0) or core.now // 1_000 - LOOK_BACK_S))
-        core.at_wall(core.wall + 2_000, "resweep", "")
+        core.at_wall(core.wall + RESWEEP_MS, "resweep", "")
 
     def _sweep_done(self, event: SweepDone) -> None:
         self.flow.sweep_done(event)
