@@ -1,20 +1,23 @@
 """``make bench``: every budget that is measured, one JSON line a row, then a table. Writes nothing else.
 
-``python tests/bench/run.py [B1 B2 …]`` measures all, or only the budgets named. Exit code 1 when a measurement itself
-failed; a figure over its budget is told, not an error: machines differ.
+``python tests/bench/run.py [B1 B2 …]`` measures all, or only the budgets named. Each runs in a process of its own, so
+that none warms, slows or stops another. Exit code 1 when a measurement itself failed; a figure over its budget is told,
+not an error: machines differ.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
-from importlib import import_module
-from importlib.util import find_spec
+import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
-from loguru import logger
-
+HERE: Final = Path(__file__).parent
 MODULES: Final[dict[str, str]] = {
     "B1": "bench_feed",
     "B2": "bench_backtest",
@@ -23,17 +26,49 @@ MODULES: Final[dict[str, str]] = {
     "B11": "bench_hooks",
     "B12": "bench_journal",
 }
+TIMEOUT_S: Final = 180.0
+"""A measurement that takes longer hangs."""
+MEASURE: Final = (
+    "import importlib, json, sys; from loguru import logger; logger.remove(); "
+    "print(json.dumps(importlib.import_module(sys.argv[1]).measure()))"
+)
 
 
 def measured(budget: str, module: str) -> list[dict[str, Any]]:
     """The rows of one budget; a row that says why when it cannot be measured."""
-    if find_spec(module) is None:
+    if not (HERE / f"{module}.py").exists():
         return [{"id": budget, "what": module, "skipped": "not part of this build"}]
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        code = _finished(module, out, errors)
+        out.seek(0)
+        errors.seek(0)
+        if code is None:
+            return [{"id": budget, "what": module, "failed": f"no result within {TIMEOUT_S:.0f} s"}]
+        if code:
+            reason = (errors.read().strip().splitlines() or ["no reason given"])[-1]
+            return [{"id": budget, "what": module, "failed": reason}]
+        text = out.read()
+    found = json.loads(text.splitlines()[-1])
+    return found if isinstance(found, list) else [found]
+
+
+def _finished(module: str, out: IO[str], errors: IO[str]) -> int | None:
+    """Measure in a session of its own; its exit code, None when it took too long. Nothing it started outlives it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", MEASURE, module],
+        stdout=out,
+        stderr=errors,
+        env={**os.environ, "PYTHONPATH": str(HERE)},
+        start_new_session=True,
+    )
     try:
-        rows: list[dict[str, Any]] = import_module(module).measure()
-    except Exception as error:  # one broken measurement must not hide the others' figures
-        return [{"id": budget, "what": module, "failed": f"{type(error).__name__}: {error}"}]
-    return rows
+        return process.wait(TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
@@ -41,13 +76,12 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         figure = row.get("skipped") or row.get("failed") or row.get("ratio", "")
         verdict = "" if "ok" not in row else ("ok" if row["ok"] else "over")
-        lines.append(f"{row['id']:4} {row['what'][:64]:64} {figure!s:>12} {row.get('budget', '')!s:>9} {verdict}")
+        what = str(row.get("what", ""))[:64]
+        lines.append(f"{row['id']:4} {what:64} {figure!s:>12} {row.get('budget', '')!s:>9} {verdict}")
     return lines
 
 
 def main(wanted: list[str]) -> int:
-    sys.path.insert(0, str(Path(__file__).parent))
-    logger.remove()
     unknown = [name for name in wanted if name not in MODULES]
     if unknown:
         print(f"unknown budgets {', '.join(unknown)}; there are {', '.join(MODULES)}", file=sys.stderr)
@@ -55,6 +89,7 @@ def main(wanted: list[str]) -> int:
     rows: list[dict[str, Any]] = []
     for budget in wanted or MODULES:
         for row in measured(budget, MODULES[budget]):
+            row = {"id": budget, "what": MODULES[budget], **row}
             rows.append(row)
             print(json.dumps(row), flush=True)
     print("\n".join(table(rows)))
