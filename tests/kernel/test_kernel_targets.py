@@ -1,0 +1,142 @@
+"""Standing targets that do not oscillate (T1, T2, T5, T7), and sells nobody knows the fate of (U8)."""
+
+from __future__ import annotations
+
+from polyhost.model.commands import Cancel, Command, Post, Prepare
+from polyhost.model.money import micros, ticks
+from polyhost.model.proposals import ExitNow, ExitTarget
+from polyhost.model.words import OrderState, OrderType, Side
+
+from .rig import CONDITION, START, Rig, cancels, none
+
+AT_99 = ExitTarget(Side.UP, ticks("0.99"))
+
+
+def holding(**options: object) -> Rig:
+    """57 UP, settled and visible, in the window's second minute."""
+    rig = Rig(**options)  # type: ignore[arg-type]
+    rig.to(START + 60_000)
+    rig.book("0.40/0.42")
+    rig.enter()
+    return rig
+
+
+def resting(rig: Rig, target: ExitTarget = AT_99) -> Post:
+    post = rig.posted(rig.answer(target))
+    rig.accept(post)
+    return post
+
+
+def shown(rig: Rig, size: str) -> list[Command]:
+    """The venue's balance shows so many shares; what that caused."""
+    before = len(rig.commands)
+    rig.balances(size=size)
+    return rig.commands[before:]
+
+
+def test_t1_an_equal_target_is_no_change_however_often_it_comes() -> None:
+    rig = holding()
+    resting(rig)
+    for _ in range(5):
+        none(rig.answer(AT_99), Prepare, Cancel)
+
+
+def test_t1_no_target_any_more_means_nothing_should_rest() -> None:
+    rig = holding()
+    post = resting(rig)
+    assert cancels(rig.answer()) == [post.request.order_id]
+
+
+def test_t2_a_price_off_the_grid_is_moved_in_the_safe_direction() -> None:
+    rig = holding()
+    post = rig.posted(rig.answer(ExitTarget(Side.UP, ticks("0.9512"))))
+    assert rig.order(post).draft.price == ticks("0.96"), "a sell is rounded up"
+
+
+def test_t2_the_size_is_floored_to_a_hundredth_of_a_share() -> None:
+    rig = Rig()
+    rig.to(START + 60_000)
+    rig.book("0.40/0.42")
+    rig.enter()
+    rig.balances(size="56.9999")
+    assert rig.order(rig.posted(rig.answer(AT_99))).draft.size == micros("56.99")
+
+
+def test_t2_a_resting_order_within_the_tolerance_is_left_alone() -> None:
+    rig = holding()
+    post = resting(rig, ExitTarget(Side.UP, ticks("0.90")))
+    rig.wait(2_000)
+    none(rig.answer(ExitTarget(Side.UP, ticks("0.92"), tolerance=ticks("0.03"))), Cancel, Prepare)
+    moved = rig.answer(ExitTarget(Side.UP, ticks("0.93"), tolerance=ticks("0.03")))
+    assert cancels(moved) == [post.request.order_id]
+
+
+def test_t5_an_increment_that_is_legal_by_itself_becomes_a_second_order_and_never_a_third() -> None:
+    rig = Rig()
+    rig.to(START + 60_000)
+    rig.book("0.40/0.42")
+    rig.enter()
+    rig.balances(size="20")
+    first = rig.order(resting(rig))
+    second = rig.posted(shown(rig, "30"))
+    rig.accept(second)
+    assert (first.draft.size, rig.order(second).draft.size) == (micros("20"), micros("10"))
+    rig.wait(1_000)
+    grown = shown(rig, "57")
+    none(grown, Prepare)
+    assert cancels(grown), "two sells rest: growing further goes by replacement (T4)"
+
+
+def test_t5_a_low_balance_shrinks_nothing() -> None:
+    rig = holding()
+    resting(rig)
+    rig.balances(size="10")
+    none(rig.answer(AT_99), Cancel, Prepare)
+
+
+def test_t7_one_replacement_a_second() -> None:
+    rig = holding()
+    first = rig.order(resting(rig))
+    rig.wait(1_000)
+    rig.answer(ExitTarget(Side.UP, ticks("0.95")))
+    rig.accept(rig.posted(rig.canceled(first)))
+    second = rig.kernel.state.open_orders(CONDITION)[0]
+    data = rig.kernel.data(CONDITION)
+    assert data is not None
+    moved_at = data.exits[Side.UP].moved_wall
+    caused = rig.answer(ExitTarget(Side.UP, ticks("0.90")))
+    while not cancels(caused) and rig.now < moved_at + 5_000:
+        caused = rig.wait(50)
+    assert cancels(caused) == [second.order_id]
+    assert 1_000 <= rig.now - moved_at <= 2_050
+
+
+def test_u8_an_unknown_sell_is_cancelled_by_id_and_blocks_only_what_it_may_have_sold() -> None:
+    """57 held, 57 perhaps sold already: nothing is signed. Once 20 are proved to be all it took, 37 are."""
+    rig = holding()
+    post = rig.posted(rig.answer(ExitNow(Side.UP, "stop")))
+    unknown = rig.order(post)
+    assert unknown.draft.order_type is OrderType.FAK
+    lost = rig.wait(1_500)
+    assert unknown.state is OrderState.UNKNOWN
+    assert cancels(lost) == [unknown.order_id]
+    none(rig.wait(3_000), Prepare)
+    rig.trade(unknown, "20", "0.40", trade_id="t77")
+    rig.book("0.40/0.42")
+    after = rig.see(unknown, "CANCELED", "20", "CANCELLATION")
+    drafts = [c.draft for c in [*after, *rig.wait(1_000)] if isinstance(c, Prepare)]
+    assert [d.size for d in drafts] == [micros("37")]
+
+
+def test_u8_near_the_end_an_unknown_sell_no_longer_counts() -> None:
+    """The venue cannot be oversold, and its refusal would be evidence that the first one rests."""
+    rig = holding(settings={"safety": {"close_before_expiry_s": 31}})
+    rig.to(rig.market.end - 34_000)
+    rig.book("0.40/0.42")
+    post = rig.posted(rig.answer(ExitNow(Side.UP, "stop")))
+    rig.wait(1_500)
+    assert rig.order(post).state is OrderState.UNKNOWN
+    rig.book("0.40/0.42")
+    drafts = [c.draft for c in rig.to(rig.market.end - 29_000) if isinstance(c, Prepare)]
+    assert drafts
+    assert drafts[0].size == micros("57")
