@@ -16,7 +16,7 @@ CHANGES = st.lists(st.tuples(st.sampled_from(list(Action)), PRICES, SIZES), max_
 
 
 @given(CHANGES)
-def test_con_03_a_change_of_up_and_its_mirror_of_down_make_the_same_book(changes: list[tuple[Action, int, int]]) -> None:
+def test_con_03_a_change_and_its_mirror_make_the_same_book(changes: list[tuple[Action, int, int]]) -> None:
     up, down = Book(), Book()
     for action, price, size in changes:
         up.change(Side.UP, action, price, size)
