@@ -31,6 +31,9 @@ def serve(
     free_running: Annotated[
         bool, typer.Option("--free-running", help="Let market time go on while no client is connected.")
     ] = False,
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", help="Stop when standard input ends (the process that started this died).")
+    ] = False,
 ) -> None:
     """Serve the venue's wire protocol on one loopback port until SIGINT or SIGTERM."""
     loaded = configured(config, {"exchange.seed": seed, "exchange.speed": speed})
@@ -42,5 +45,5 @@ def serve(
     table = loaded.configuration.exchange
     serve_exchange(
         server_settings(loaded.configuration), host=host, port=port, seed=table.seed, speed=table.speed, state=state,
-        ready_file=ready_file, free_running=free_running,
+        ready_file=ready_file, free_running=free_running, with_parent=with_parent,
     )

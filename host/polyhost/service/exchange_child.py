@@ -33,16 +33,18 @@ class ExchangeChild:
         ready.unlink(missing_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         table = settings.exchange
+        # -P: modules that happen to lie in the operator's working folder are not imported.
         command = [
-            sys.executable, "-m", "polyhost", "exchange", "serve", "--port", "0", "--seed", str(table.seed),
-            "--speed", f"{table.speed:g}", "--state", str(state), "--ready-file", str(ready),
+            sys.executable, "-P", "-m", "polyhost", "exchange", "serve", "--port", "0", "--seed", str(table.seed),
+            "--speed", f"{table.speed:g}", "--state", str(state), "--ready-file", str(ready), "--with-parent",
         ]
         # Its settings travel in the environment, as for anyone (POLYHOST__SECTION__KEY).
         environment = _environment(settings)
         with log.open("ab") as sink:
             # A group of its own: an operator's Ctrl-C reaches the host, which ends the exchange after its own cancels.
+            # Its standard input ends with this process, however that dies: then it stops too (--with-parent).
             process = await asyncio.create_subprocess_exec(
-                *command, stdout=sink, stderr=sink, stdin=asyncio.subprocess.DEVNULL, env=environment,
+                *command, stdout=sink, stderr=sink, stdin=asyncio.subprocess.PIPE, env=environment,
                 start_new_session=True,
             )
         deadline = time.monotonic() + READY_WITHIN_S

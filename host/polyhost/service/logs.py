@@ -62,7 +62,10 @@ def set_up(folder: Path | None, *, to_stderr: bool = True, verbose: bool = False
     logger.configure(patcher=REDACTOR)
     level = "DEBUG" if verbose else "INFO"
     if to_stderr:
-        logger.add(sys.stderr, level=level, format=LINE, diagnose=False, backtrace=False, catch=True)
+        logger.add(
+            sys.stderr, level=level, format=LINE, diagnose=False, backtrace=False, catch=True,
+            filter=lambda record: not record["extra"].get("files_only"),
+        )
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         logger.add(

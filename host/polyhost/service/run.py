@@ -11,6 +11,7 @@ from typing import Any
 from loguru import logger
 
 from polyhost.configuration import Loaded
+from polyhost.errors import PolyhostError
 from polyhost.journal import write_atomically
 from polyhost.service.folder import DataFolder
 from polyhost.service.logs import set_up
@@ -25,7 +26,12 @@ def run_host(
         set_up(folder.logs, to_stderr=not show, verbose=verbose)
         if fresh and (kept := folder.set_aside()) is not None:
             logger.info("starting anew; what was there is kept in {}", kept)
-        report = asyncio.run(_run(loaded, folder, windows, show))
+        try:
+            report = asyncio.run(_run(loaded, folder, windows, show))
+        except PolyhostError as error:
+            # The command line tells the person; the log files keep it too (LOG-07).
+            logger.bind(files_only=True).error("the run ended with exit code {}: {}", error.exit_code, error)
+            raise
     if summary_file is not None:
         write_atomically(summary_file, json.dumps(report, indent=2).encode() + b"\n")
     return report, exit_code(report)

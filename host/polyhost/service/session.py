@@ -1,7 +1,7 @@
 """One run of the service: everything wired together, from the lock on the data folder to the summary.
 
-Order at start: folder, journal (folded), exchange (if it is ours), client (checked, authenticated), plugins, streams. At
-the end in reverse. What is open stays safe in between: exits rest at the venue, obligations are in the journal.
+Order at start: folder, journal (folded), exchange (if it is ours), client (checked, authenticated), plugins, streams.
+At the end in reverse. What is open stays safe in between: exits rest at the venue, obligations are in the journal.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.discovery import Discovery
 from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway, http_client
+from polyhost.venue.polymarket.selftest import signing_selftest
 from polyhost.venue.polymarket.streams import MarketStream, PriceStream, UserStream
 
 STOP_WITHIN_S: Final = 5.0
@@ -107,9 +108,13 @@ class Session:
         plugins = discover(settings, self.loaded.base, str(self.loaded.path or ""))
         self.kernel = Kernel(settings, settings.host.account, told_hooks(plugins))
         journal = self._open_journal(stack)
+        # Both take a good part of a second, and neither needs the other.
+        selftest = asyncio.create_task(signing_selftest())
+        stack.callback(selftest.cancel)
         endpoints = await self._reach(stack)
+        await selftest
         self.gateway = PolymarketGateway(
-            endpoints, throwaway_key(settings.exchange.seed, settings.host.account), clock=self.clock
+            endpoints, throwaway_key(settings.exchange.seed, settings.host.account), clock=self.clock, selftest=False
         )
         stack.push_async_callback(self.gateway.close)
         await self.gateway.connect()
@@ -185,7 +190,8 @@ class Session:
         assert self.child is not None
         code = await self.child.process.wait()
         if not self._stopping.is_set():
-            raise VenueError(f"the simulated exchange ended by itself with code {code}; see logs/exchange.log")
+            log = self.folder.logs / "exchange.log"
+            raise VenueError(f"the simulated exchange ended by itself with code {code}; see {log}")
 
     def _recorder(self, secrets: tuple[str, ...]) -> Recorder:
         host = self.settings.host
@@ -217,8 +223,8 @@ class Session:
             on_event=engine.event, clock=self.clock,
         )
         for work, name in (
-            (self.market_stream.run(), "market stream"), (user.run(), "user stream"), (prices.run(), "reference prices"),
-            (spot.run(), "spot prices"), (self.discovery.run(), "discovery"),
+            (self.market_stream.run(), "market stream"), (user.run(), "user stream"),
+            (prices.run(), "reference prices"), (spot.run(), "spot prices"), (self.discovery.run(), "discovery"),
         ):
             self._spawn(work, name)
 
