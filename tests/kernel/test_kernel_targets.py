@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from polyhost.model.commands import Cancel, Command, Post, Prepare
+from polyhost.model.commands import Ask, Cancel, Command, Post, Prepare
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import ExitNow, ExitTarget
 from polyhost.model.words import OrderState, OrderType, Side
 
-from .rig import CONDITION, START, Rig, cancels, none
+from .rig import START, Rig, cancels, none, only
 
 AT_99 = ExitTarget(Side.UP, ticks("0.99"))
 
@@ -95,20 +95,17 @@ def test_t5_a_low_balance_shrinks_nothing() -> None:
 
 
 def test_t7_one_replacement_a_second() -> None:
-    rig = holding()
+    """0.95 was placed just now: 0.90 waits until a second after that, to the millisecond."""
+    rig = holding(settings={"evaluation": {"cadence_ms": 200}})
     first = rig.order(resting(rig))
-    rig.wait(1_000)
-    rig.answer(ExitTarget(Side.UP, ticks("0.95")))
-    rig.accept(rig.posted(rig.canceled(first)))
-    second = rig.kernel.state.open_orders(CONDITION)[0]
-    data = rig.kernel.data(CONDITION)
-    assert data is not None
-    moved_at = data.exits[Side.UP].moved_wall
-    caused = rig.answer(ExitTarget(Side.UP, ticks("0.90")))
-    while not cancels(caused) and rig.now < moved_at + 5_000:
-        caused = rig.wait(50)
-    assert cancels(caused) == [second.order_id]
-    assert 1_000 <= rig.now - moved_at <= 2_050
+    rig.wait(2_000)
+    ask = only(rig.answer(ExitTarget(Side.UP, ticks("0.95"))), Ask)
+    second = rig.posted(rig.canceled(first))
+    rig.accept(second)
+    placed_at = rig.now
+    none(rig.reply(ask, ExitTarget(Side.UP, ticks("0.90"))), Cancel, Prepare)
+    none(rig.to(placed_at + 999), Cancel)
+    assert cancels(rig.to(placed_at + 1_000)) == [second.request.order_id]
 
 
 def test_u8_an_unknown_sell_is_cancelled_by_id_and_blocks_only_what_it_may_have_sold() -> None:
