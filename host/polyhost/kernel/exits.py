@@ -53,15 +53,16 @@ class Exits:
     def want(self, condition_id: str, target: ExitTarget, owner: str) -> None:
         """A standing target; an equal one is no change (T1)."""
         plan = self.core.data[condition_id].exit(target.side)
+        plan.spoken = True
         if plan.target != target or plan.target_owner != owner:
             plan.target, plan.target_owner = target, owner
         self.drive(condition_id, target.side)
 
     def drop_target(self, condition_id: str, side: Side) -> None:
         """No plugin wants a target any more: what rests is cancelled, unless something else stands for it."""
-        plan = self.core.data[condition_id].exits.get(side)
-        if plan is not None and plan.target is not None:
-            plan.target = None
+        plan = self.core.data[condition_id].exit(side)
+        if plan.target is not None or not plan.spoken:
+            plan.target, plan.spoken = None, True
             self.drive(condition_id, side)
 
     def now(self, condition_id: str, wish: ExitNow, *, forced: bool = False) -> None:
@@ -105,7 +106,7 @@ class Exits:
             self._sell_now(entry, data, position, plan)
         elif plan.target is not None and not position.held:
             self._rest(entry, position, plan, plan.target)
-        elif plan.target is None and not position.held:
+        elif plan.spoken and not position.held:
             self._clear(condition_id, side)
 
     def retry(self, key: str) -> None:

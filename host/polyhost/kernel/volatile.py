@@ -87,10 +87,12 @@ class Exit:
 
     __slots__ = (
         "attempts", "cancel_sent_wall", "defer_until", "deferred", "forced", "moved_wall", "next_wall", "refusals",
-        "sell_failed", "target", "target_owner", "timer_wall", "urgent", "waiting",
+        "sell_failed", "spoken", "target", "target_owner", "timer_wall", "urgent", "waiting",
     )
 
     def __init__(self) -> None:
+        self.spoken = False
+        """The plugins have answered about this position in this run: only then is "no target" a wish."""
         self.target: ExitTarget | None = None
         self.target_owner = ""
         self.urgent: ExitNow | None = None
