@@ -126,7 +126,10 @@ class Core:
     # --- notices ------------------------------------------------------------------------------------------------------
 
     def notice(self, key: str, level: str, topic: str, text: str, condition_id: str = "") -> None:
-        """Raise a durable notice; the same condition is told once a minute, with how often it was silenced."""
+        """Raise a durable notice; the same condition is told once a minute, with how often it was silenced.
+
+        A notice about a market names it (LOG-06).
+        """
         since, silenced = self._told.get(key, (-NOTICE_QUIET_MS, 0))
         if self.now - since < NOTICE_QUIET_MS:
             self._told[key] = (since, silenced + 1)
@@ -134,6 +137,9 @@ class Core:
         if len(self._told) >= NOTICE_KEYS_MAX:
             del self._told[next(iter(self._told))]
         self._told[key] = (self.now, 0)
+        entry = self.state.markets.get(condition_id)
+        if entry is not None and entry.market.slug not in text:
+            text = f"{entry.market.slug}: {text}"
         if silenced:
             text = f"{text} (and {silenced} times more in the last minutes)"
         notice_id = f"{self.state.run_id or self.account}-n{self.state.notice_count + 1}"

@@ -32,12 +32,13 @@ class Settlement:
             close for side in (Side.UP, Side.DOWN) if (close := self.pay(event.condition_id, side)) is not None
         )
         core.tell("on_settlement", event.condition_id, (record, closes))
-        released = sum(close.pnl for close in closes)
-        if closes:
+        if entry.entries:
             winner = "50-50" if event.winner is None else event.winner.value
+            # The whole window's: sides that were closed before the end count too.
+            pnl = -core.state.balance(f"market:{event.condition_id}") - core.state.balance(f"fees:{event.condition_id}")
             core.notice(
                 f"settled:{event.condition_id}", "info", "settlement",
-                f"{entry.market.slug} settled {winner}: P&L {money_text(released)}", event.condition_id,
+                f"{entry.market.slug} settled {winner}: P&L {money_text(pnl)}", event.condition_id,
             )
         return True
 
