@@ -37,6 +37,21 @@ def test_con_07_market_time_runs_on_at_the_announced_speed() -> None:
     assert clock.wall_seconds(30_000) == 0.5
 
 
+def test_market_time_stands_still_while_its_exchange_is_down() -> None:
+    """At speed 60 ten seconds without it would be ten minutes: two windows that nobody traded."""
+    hands = Hands()
+    clock = hands.clock()
+    clock.sample("500000;60")
+    hands.pass_s(2)
+    assert clock.now() == 620_000
+    hands.pass_s(10)
+    assert clock.now() == 620_000
+    clock.sample("505000;60")  # it is up again, and went on from where it was
+    assert clock.now() == 620_000
+    hands.pass_s(1.95)
+    assert clock.now() == 622_000
+
+
 def test_market_time_never_goes_backwards_when_the_exchange_was_held_back() -> None:
     hands = Hands()
     clock = hands.clock()

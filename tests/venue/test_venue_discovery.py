@@ -226,6 +226,38 @@ def test_con_16_a_strike_that_cannot_be_learnt_is_said_to_be_unknown(venue: Any,
     assert "the strike is unknown" in told
 
 
+def test_a_strike_that_nobody_could_have_learnt_is_no_warning(venue: Any, gamma_object: dict[str, Any]) -> None:
+    """The host joined a running window: the venue's backlog no longer held its first second."""
+
+    async def job(town: Town) -> None:
+        town.at(T0 + 120_001)
+        town.lists(gamma_object, START)
+        await town.discovery.round()
+        await town.discovery.round()
+        assert town.kinds(StrikeSeen) == []
+        assert all(window.strike_given_up for window in town.discovery.windows.values())
+
+    assert _run(venue, job) == []
+
+
+def test_a_catalogue_that_does_not_answer_is_one_trouble_however_many_windows_are_wanted(
+    venue: Any, gamma_object: dict[str, Any]
+) -> None:
+    async def job(town: Town) -> None:
+        series = [town.lists(gamma_object, START, series=name) for name in ("btc-updown-5m", "eth-updown-5m")]
+        good = dict(town.fake.answers)
+        for slug in series:
+            town.fake.answers[f"GET /markets/slug/{slug}"] = (503, {})
+        for _ in range(3):
+            await town.discovery.round()
+        town.fake.answers.update(good)
+        await town.discovery.round()
+        assert len(town.kinds(MarketFound)) == 2
+
+    (told,) = _run(venue, job, symbols=["BTC", "ETH"])
+    assert "503" in told
+
+
 def test_ticks_kept_are_bounded(venue: Any) -> None:
     async def job(town: Town) -> None:
         for second in range(2_000):

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from loguru import logger
 
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model import commands, events
@@ -512,6 +513,25 @@ def test_set_01_a_result_comes_from_the_catalogue_else_from_the_winner(
 
     closed = gamma_object | {"closed": True, "outcomePrices": '["0", "1"]'}
     _with_gateway(venue, job, **{f"GET /markets/slug/{slug}": [(404, {}), (200, closed), (404, {})]})
+
+
+def test_log_03_a_result_that_cannot_be_read_is_told_once_until_the_venue_answers(
+    venue: Any, gamma_object: dict[str, Any]
+) -> None:
+    slug = gamma_object["slug"]
+    told: list[str] = []
+
+    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+        for _ in range(5):
+            assert await gateway.result(CONDITION, slug) is None
+
+    sink = logger.add(told.append, format="{message}", level="INFO")
+    try:
+        _with_gateway(venue, job, **{
+            f"GET /markets/slug/{slug}": [(503, {}), (503, {}), (404, {}), (503, {}), (503, {})]})  # fmt: skip
+    finally:
+        logger.remove(sink)
+    assert [text.partition(" not read")[0] for text in told] == [f"result of {slug}"] * 2
 
 
 def test_every_command_of_a_gateway_is_done_and_others_give_nothing(venue: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from loguru import logger
 
 from polyhost.errors import VenueError
 from polyhost.model.events import Event, OrderSeen, StreamChanged, TradeSeen
@@ -280,6 +281,43 @@ def test_a_venue_that_is_down_is_tried_again_with_growing_jittered_pauses(venue:
         assert heard.events == []
 
     _run(venue, go)
+
+
+def test_log_03_a_venue_that_is_down_is_told_once_and_once_when_it_is_up(venue: Any) -> None:
+    told: list[str] = []
+
+    async def go(fake: Any) -> None:
+        heard = Heard()
+        tries = 0
+        stream = _market(fake, heard, Pace(backoff_s=0.001, backoff_max_s=0.002, data_s=0.0))
+        real, good = stream.link._rest, stream.link.url
+
+        async def rest(seconds: float) -> None:
+            nonlocal tries
+            tries += 1
+            await real(seconds)
+
+        stream.link._rest = rest  # type: ignore[method-assign]
+        stream.subscribe(["1"])
+
+        async def story() -> None:
+            await fake.until(lambda: stream.link.up)
+            stream.link.url = "ws://127.0.0.1:9/"  # nobody listens there
+            stream.link.restart("a test")
+            await fake.until(lambda: tries >= 10)
+            stream.link.url = good
+            await fake.until(lambda: stream.link.up)
+
+        await _while_running(stream, story())
+
+    sink = logger.add(told.append, format="{level} {message}", level="INFO")
+    try:
+        _run(venue, go)
+    finally:
+        logger.remove(sink)
+    assert told[0] == "WARNING market stream down: a test\n"
+    assert told[1].startswith("INFO market stream up again after ")
+    assert len(told) == 2
 
 
 def test_an_address_that_is_none_is_a_venue_error() -> None:

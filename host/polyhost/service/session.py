@@ -236,7 +236,8 @@ class Session:
         market = command.market
         if isinstance(command, Follow):
             self.market_stream.subscribe((market.up, market.down))
-            self.discovery.follow(market)
+            entry = self.kernel.state.markets[market.condition_id]
+            self.discovery.follow(market, strike_known=entry.strike is not None)
             self.engine.start(self._warm(market))
         else:
             self.market_stream.unsubscribe((market.up, market.down))

@@ -25,13 +25,19 @@ POLL_MIN_S: Final = 0.05
 POLL_MAX_S: Final = 0.25
 POLL_MARKET_S: Final = 3.0
 """A simulated clock is asked about this often in market seconds, within the two bounds above in wall seconds."""
+SILENT_S: Final = 2.0
+"""A simulated clock that was not heard for this long, wall seconds, is taken to stand still: its exchange is down."""
 LIVE_POLL_S: Final = 30.0
 PROOFS: Final = 16
 """Answers of a live venue that bound the skew."""
 
 
 class VenueClock:
-    """``now()`` is the last sample plus the wall time since, at the announced speed; never backwards."""
+    """``now()`` is the last sample plus the wall time since, at the announced speed; never backwards.
+
+    A simulated exchange that is down has no time: what was not sampled for ``SILENT_S`` does not run on. Else windows
+    would end here that are still open there.
+    """
 
     def __init__(self, wall_s: Callable[[], float] = time.time, steady_s: Callable[[], float] = time.monotonic) -> None:
         self._wall_s = wall_s
@@ -63,7 +69,8 @@ class VenueClock:
     def now(self) -> MarketMs:
         """Market time in ms; never less than any value given before."""
         if self._simulated:
-            value = self._sample_ms + int((self._steady_s() - self._sample_at) * 1_000 * self._speed)
+            since = min(self._steady_s() - self._sample_at, SILENT_S)
+            value = self._sample_ms + int(since * 1_000 * self._speed)
         else:
             value = int(self._wall_s() * 1_000 + self._skew_ms)
         self._last = max(self._last, value)

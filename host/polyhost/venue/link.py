@@ -25,6 +25,8 @@ CLOSE_S: Final = 1.0
 """A closing handshake takes no longer; then the connection is cut."""
 QUEUE_MAX: Final = 1_000
 """Frames of ours waiting to be written."""
+TELL_EVERY_S: Final = 60.0
+"""A link that stays down is told again after this."""
 CHECKS: Final = 4
 """The watches look this many times within the shortest of their limits."""
 
@@ -94,6 +96,10 @@ class Link:
         self._restart_reason = ""
         self._pong_at = 0.0
         self._opened_at = 0.0
+        self._down_at: float | None = None
+        """Loop time at which it went down; None: it is up, or was never tried."""
+        self._told_at = 0.0
+        self._tries = 0
 
     @property
     def up(self) -> bool:
@@ -128,10 +134,31 @@ class Link:
                 return
             delay = self._pace.backoff_s if loop.time() - began >= self._pace.steady_s else delay
             wait = delay * self._jitter()
-            logger.info("{} stream down ({}); again in {:.2f} s", self.name, reason, wait)
+            self._tell_down(reason)
             self.reconnects += 1
             await self._rest(wait)
             delay = min(delay * 2, self._pace.backoff_max_s)
+
+    def _tell_down(self, reason: str) -> None:
+        """One line when it goes down, one a minute while it stays so: it is tried every few seconds."""
+        now = asyncio.get_running_loop().time()
+        self._tries += 1
+        if self._down_at is None:
+            self._down_at, self._tries = now, 1
+            logger.warning("{} stream down: {}", self.name, reason)
+        elif now - self._told_at >= TELL_EVERY_S:
+            down_s = now - self._down_at
+            logger.warning("{} stream still down for {:.0f} s, {} tries: {}", self.name, down_s, self._tries, reason)
+        else:
+            logger.debug("{} stream down, try {}: {}", self.name, self._tries, reason)
+            return
+        self._told_at = now
+
+    def _tell_up(self) -> None:
+        if self._down_at is not None:
+            down_s = asyncio.get_running_loop().time() - self._down_at
+            logger.info("{} stream up again after {:.1f} s", self.name, down_s)
+            self._down_at = None
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -169,6 +196,7 @@ class Link:
         self._opened_at = self._pong_at = asyncio.get_running_loop().time()
         self.data_at = None
         self._up = True
+        self._tell_up()
         reason = "closed"
         try:
             for text in self._on_open(self.epoch):

@@ -48,6 +48,8 @@ class Window(Struct):
     strike_known: bool = False
     strike_asked: bool = False
     strike_given_up: bool = False
+    joined_late: bool = False
+    """The venue's backlog no longer held its opening second when we found it."""
     closed: bool = False
     late_told: bool = False
 
@@ -133,21 +135,25 @@ class Discovery:
     def follow(self, market: Market, *, strike_known: bool = False) -> None:
         """Have a market watched that was found elsewhere (in the journal after a restart): its strike and result."""
         if market.slug not in self.windows and market.slug not in self.done:
-            self.windows[market.slug] = Window(market, strike_known=strike_known)
+            self.windows[market.slug] = Window(market, strike_known=strike_known, joined_late=self._late(market))
             self._strike_from_memory(self.windows[market.slug])
+
+    def _late(self, market: Market) -> bool:
+        return market.start is not None and self._clock.now() - market.start > BACKLOG_MS
 
     def _due_slugs(self, now: int) -> list[str]:
         wanted = [*wanted_slugs(self._symbols, self._durations, now, self._ahead), *self._slugs]
         for slug in [slug for slug in self.missing if slug not in wanted]:
             logger.warning("window {} never appeared at the venue", slug)
             del self.missing[slug]
+        self._troubles &= {*wanted, *self.windows}
         return [slug for slug in wanted if slug not in self.windows and slug not in self.done]
 
     async def _look(self, slug: str) -> None:
         try:
             market = await self._catalogue.market(slug)
         except (VenueError, GammaError) as error:
-            self._trouble(slug, str(error))
+            self._trouble(slug, error)
             return
         if market is None:
             # Expected for a while (CON-05): a window appears up to a day ahead, a test venue's later.
@@ -155,15 +161,16 @@ class Discovery:
             return
         self.missing.pop(slug, None)
         self._troubles.discard(slug)
-        self.windows[slug] = Window(market)
+        self.windows[slug] = Window(market, joined_late=self._late(market))
         self._on_event(MarketFound(market))
         self._strike_from_memory(self.windows[slug])
 
-    def _trouble(self, slug: str, problem: str) -> None:
-        """Told once for each slug until it works again."""
+    def _trouble(self, slug: str, error: VenueError | GammaError) -> None:
+        """Told once for each slug until it works again; a catalogue that does not answer, for the first of them."""
         if slug not in self._troubles:
+            level = "DEBUG" if self._troubles and isinstance(error, VenueError) else "WARNING"
             self._troubles.add(slug)
-            logger.warning("{}: {}", slug, problem)
+            logger.log(level, "{}: {}", slug, error)
 
     # --- strikes ------------------------------------------------------------------------------------------------------
 
@@ -199,7 +206,9 @@ class Discovery:
                 window.strike_asked = bool(self._ask_backlog())
             elif late > BACKLOG_MS and not window.strike_given_up:
                 window.strike_given_up = True
-                logger.warning("{}: the strike is unknown (no tick of the opening second was received)", market.slug)
+                # A window that was running when we came is no fault of anybody's.
+                level = "INFO" if window.joined_late else "WARNING"
+                logger.log(level, "{}: the strike is unknown (no tick of the opening second was received)", market.slug)
 
     # --- results ------------------------------------------------------------------------------------------------------
 
@@ -216,7 +225,7 @@ class Discovery:
         try:
             found = await self._catalogue.result(market.condition_id, market.slug)
         except (VenueError, GammaError) as error:
-            self._trouble(market.slug, str(error))
+            self._trouble(market.slug, error)
             return
         self._troubles.discard(market.slug)
         if not window.closed:

@@ -82,6 +82,7 @@ class PolymarketGateway:
         self._credentials: Credentials | None = None
         self._catalogue: Catalogue | None = None
         self._https: list[httpx.AsyncClient] = []
+        self._result_trouble = False
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -301,10 +302,15 @@ class PolymarketGateway:
         """The market's result; None while there is none, or while nobody answers (told in the log)."""
         assert self._catalogue is not None, "connect() first"
         try:
-            return await self._catalogue.result(condition_id, slug)
+            found = await self._catalogue.result(condition_id, slug)
         except (VenueError, ValueError) as error:
-            logger.warning("result of {} not read: {}", slug or condition_id, error)
+            # It is asked for again and again: told once until the venue answers.
+            level = "DEBUG" if self._result_trouble else "WARNING"
+            self._result_trouble = True
+            logger.log(level, "result of {} not read: {}", slug or condition_id, error)
             return None
+        self._result_trouble = False
+        return found
 
     async def execute(self, command: commands.Command) -> list[Event]:
         """Do one command of the kernel; commands that are none of a gateway's give nothing."""
