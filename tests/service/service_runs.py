@@ -199,3 +199,23 @@ def report(started: Started) -> Mapping[str, Any]:
     assert len(started.out) == 1, started.told()
     found: Mapping[str, Any] = json.loads(started.out[0])
     return found
+
+
+EAGER = f"""\
+plugin_paths = ["{Path(__file__).with_name("eager.py")}"]
+[host]
+data_dir = "{{data}}"
+[markets]
+symbols = ["BTC"]
+durations = ["5m"]
+[plugins.eager]
+[plugins.entry_policy]
+enabled = false
+"""
+"""The same with a plugin in a process of its own that trades both sides of every window."""
+
+
+def eager_configuration(folder: Path, data: Path) -> Path:
+    path = folder / "eager.toml"
+    path.write_text(EAGER.format(data=data), encoding="utf-8")
+    return path

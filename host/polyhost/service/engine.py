@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Final, Protocol
 
 from loguru import logger
@@ -26,7 +27,7 @@ from polyhost.model.records import NoticeRaised
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
 from polyhost.model.view import Candle
-from polyhost.service.telling import tell
+from polyhost.service.telling import lines_of
 
 TICK_MAX_S: Final = 0.05
 """The timer looks at its deadlines at least this often, wall seconds (a new one may be earlier)."""
@@ -75,6 +76,8 @@ class Engine:
         self._inbox: deque[Event] = deque()
         self._pumping = False
         self._gated: deque[tuple[int, Command]] = deque()
+        self._after: deque[tuple[int, Callable[[], None]]] = deque()
+        """What is said of records, log lines and notices, waits until they are on the disk: (record number, how)."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._wall_zero = time.time() - time.monotonic()
         self.sealed: Exception | None = None
@@ -152,27 +155,36 @@ class Engine:
     def carry_out(self, step: Step) -> None:
         """Have the records kept and the commands done, in their order."""
         if step.records:
-            tell(step.records, self.kernel.state)
             seq = self.journal.append(step.records)
+            for level, text in lines_of(step.records, self.kernel.state):
+                self._after.append((seq, partial(logger.log, level, "{}", text)))
             self.changed.set()
         else:
             seq = self.journal.last_seq
         for command in step.commands:
             if isinstance(command, GATED):
                 self._gated.append((seq, command))
+            elif isinstance(command, Deliver):
+                self._after.append((seq, partial(self._notify, command)))
             else:
                 self._free(command)
         self.durable(self.journal.durable_seq)
 
     def durable(self, seq: int) -> None:
-        """Records up to here are on the disk: what waited for them leaves, in its order."""
+        """Records up to here are on the disk: what waited for them leaves, in its order, and then they are told."""
         while self._gated and self._gated[0][0] <= seq and self.sealed is None:
             self._request(self._gated.popleft()[1])
+        self._say(seq)
+
+    def _say(self, seq: int) -> None:
+        while self._after and self._after[0][0] <= seq:
+            self._after.popleft()[1]()
 
     def seal(self, error: Exception) -> None:
         """The journal failed: nothing that adds exposure leaves any more. Free commands go on."""
         self.sealed = error
         self._gated.clear()
+        self._say(self.journal.last_seq)  # the emergency file holds them
         logger.critical("sealed: {}", error)
 
     def _free(self, command: Command) -> None:
@@ -190,8 +202,6 @@ class Engine:
             case Analyse():
                 if self.analysis is not None:
                     self.analysis.add(command)
-            case Deliver():
-                self.start(self._deliver(command))
             case Follow() | Unfollow():
                 self._follow(command)
             case _:
@@ -218,6 +228,9 @@ class Engine:
     def _told(self, said: list[PluginTold]) -> None:
         self._inbox.extend(said)
         self._inbox.extend(self.runner.take_struck())
+
+    def _notify(self, command: Deliver) -> None:
+        self.start(self._deliver(command))
 
     async def _deliver(self, command: Deliver) -> None:
         notice = NoticeRaised(
@@ -271,7 +284,8 @@ class Engine:
             await asyncio.wait(set(self._tasks), timeout=max(deadline - time.monotonic(), 0))
 
     async def close(self) -> None:
-        """Cancel what is still under way."""
+        """Cancel what is still under way, and say what is not said yet."""
+        self._say(self.journal.durable_seq)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

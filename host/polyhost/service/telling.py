@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from loguru import logger
-
 from polyhost.kernel.state import State
 from polyhost.model.money import money_text, price_text, size_text
 from polyhost.model.records import (
@@ -26,13 +24,14 @@ from polyhost.model.records import (
 from polyhost.model.words import OrderState, TradeStatus
 
 _SHOWN_MOVES = frozenset({OrderState.UNKNOWN, OrderState.CLOSED})
+"""Facts of the journal; the warning about an unknown outcome is the notice beside it."""
 
 
 def line_of(record: Record, state: State) -> tuple[str, str] | None:
     """(level, text) of a record worth a line, or None. ``state`` is the state after it."""
     match record:
         case RunStarted():
-            return "INFO", f"run {record.run_id}: polyhost {record.version}, {record.mode}, account {record.account}"
+            return None  # the banner says it, and more
         case RunEnded():
             return "INFO", f"run {record.run_id} ended: {record.reason}"
         case MarketAdded():
@@ -50,9 +49,9 @@ def line_of(record: Record, state: State) -> tuple[str, str] | None:
             )
         case OrderMoved() if record.state in _SHOWN_MOVES:
             order = state.orders[record.ref]
-            level = "WARNING" if record.state is OrderState.UNKNOWN else "INFO"
-            return level, (
-                f"{_slug(state, order.slot.condition_id)} {order.slot.purpose.value} {record.ref}: {record.cause}, "
+            return "INFO", (
+                f"{_slug(state, order.slot.condition_id)} {order.slot.purpose.value} {record.ref}: "
+                f"{record.cause.replace('_', ' ')}, "
                 f"{size_text(order.done)} of {size_text(order.draft.size)} matched"
             )
         case FillBooked():
@@ -85,12 +84,9 @@ def line_of(record: Record, state: State) -> tuple[str, str] | None:
             return None
 
 
-def tell(records: list[Record], state: State) -> None:
-    """Log what is worth a line."""
-    for record in records:
-        line = line_of(record, state)
-        if line is not None:
-            logger.log(*line)
+def lines_of(records: list[Record], state: State) -> list[tuple[str, str]]:
+    """What of a step is worth a line; ``state`` is the state after it. They are facts once the step is durable."""
+    return [line for record in records if (line := line_of(record, state)) is not None]
 
 
 def _slug(state: State, condition_id: str) -> str:

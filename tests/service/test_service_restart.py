@@ -1,0 +1,213 @@
+"""Stopped, killed, started again on an exchange that stays: nothing is lost, nothing is bought twice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from polyhost.kernel.state import State
+from polyhost.model.events import SweepDone, TokenBalanceSeen
+from polyhost.model.money import Micros
+from polyhost.model.words import Action, OrderState, Purpose
+from polyhost.service.session import throwaway_key
+from polyhost.venue.polymarket.endpoints import endpoints_at
+from polyhost.venue.polymarket.gateway import PolymarketGateway
+
+from .service_runs import Exchange, Started, command, eager_configuration, exchange, report, state, wait_for
+
+SPEED = 60
+KILLS = (("entry", ": BUY", 0.0), ("entry", ": BUY", 0.006), ("exit", ": SELL", 0.0), ("entry", ": bought", 0.0))
+"""When the host is killed: so long after a line with these words, seconds."""
+
+
+class Account(NamedTuple):
+    """What the exchange itself says about the account, asked by a client of its own."""
+
+    swept: SweepDone
+    tokens: dict[str, Micros]
+
+
+def account(served: Exchange, tokens: Iterable[str]) -> Account:
+    async def ask() -> Account:
+        gateway = PolymarketGateway(endpoints_at(served.url), throwaway_key(1, "main"), selftest=False)
+        try:
+            await gateway.connect()
+            swept = await gateway.sweep("", 0)
+            assert isinstance(swept, SweepDone)
+            assert swept.complete, swept.problem
+            held = [await gateway.token_balance(token) for token in tokens]
+        finally:
+            await gateway.close()
+        return Account(swept, {seen.token_id: seen.balance for seen in held if isinstance(seen, TokenBalanceSeen)})
+
+    return asyncio.run(ask())
+
+
+def bought_by(seen: Account, known: State) -> dict[str, set[str]]:
+    """Token → ids of our orders that bought it, by the exchange's own trades (our entries are takers)."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for trade in seen.swept.trades:
+        if trade.action is Action.BUY and known.by_order_id(trade.taker_order_id) is not None:
+            found[trade.token_id].add(trade.taker_order_id)
+    return found
+
+
+def open_positions(known: State) -> dict[str, Micros]:
+    return {
+        position.token_id: position.size for position in known.positions.values()
+        if position.size > 0 and not known.markets[position.condition_id].settled
+    }
+
+
+class Story(NamedTuple):
+    """Killed several times, then run to an end."""
+
+    folder: Path
+    config: Path
+    data: Path
+    hosts: list[Started]
+    last: Started
+    seen: Account
+    state: State
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    folder = tmp_path_factory.mktemp("killed")
+    data = folder / "data"
+    config = eager_configuration(folder, data)
+    hosts = []
+    with exchange(folder, config, SPEED) as served:
+        for purpose, words, delay_s in KILLS:
+            with Started("run", "-c", config, "--exchange", served.url, cwd=folder) as host:
+                host.says("btc-updown", f" {purpose} o", words)
+                time.sleep(delay_s)
+                assert host.stop(signal.SIGKILL) == -signal.SIGKILL
+            hosts.append(host)
+        last = command("run", "-c", config, "--exchange", served.url, "--windows", 1, "--json", cwd=folder)
+        seen = account(served, [])
+    return Story(folder, config, data, hosts, last, seen, state(data))
+
+
+def test_per_05_after_every_kill_the_run_goes_on_by_itself_and_ends_well(killed: Story) -> None:
+    assert killed.last.process.returncode == 0, killed.last.told()
+    summary = report(killed.last)
+    assert (summary["orphans"], summary["invariants"]["broken"], summary["positions_open"]) == (0, 0, 0)
+    assert Decimal(summary["cash_start"]) + Decimal(summary["pnl"]["central"]) == Decimal(summary["cash_end"])
+    assert killed.state.runs == len(KILLS) + 1
+
+
+def test_ord_01_nothing_is_bought_twice_by_the_exchanges_own_books(killed: Story) -> None:
+    bought = bought_by(killed.seen, killed.state)
+    assert len(bought) >= 3
+    assert [ids for ids in bought.values() if len(ids) > 1] == []
+
+
+def test_ord_01_the_journal_knows_every_trade_of_the_exchange_and_no_other(killed: Story) -> None:
+    ours: dict[str, Micros] = defaultdict(int)
+    theirs: dict[str, Micros] = defaultdict(int)
+    for entry in killed.state.fills.values():
+        ours[entry.fill.trade_id] += entry.fill.size
+    for trade in killed.seen.swept.trades:
+        by_id = killed.state.by_order_id(trade.taker_order_id)
+        makers = [part.size for part in trade.makers if killed.state.by_order_id(part.order_id) is not None]
+        theirs[trade.trade_id] += trade.size if by_id is not None else sum(makers)
+    assert ours == theirs
+
+
+def test_ord_01_an_order_killed_between_intent_and_answer_is_asked_for_never_signed_anew(killed: Story) -> None:
+    said = [line for host in (*killed.hosts, killed.last) for line in host.err if " FAK [" in line]
+    refs = [line.split(" entry ")[1].split(":")[0] for line in said if " entry o" in line]
+    # What the log says is durable: no reference is given twice, not even after a kill.
+    assert len(refs) == len(set(refs))
+    assert set(refs) <= set(killed.state.orders)
+    entries = [order for order in killed.state.orders.values() if order.slot.purpose is Purpose.ENTRY]
+    assert all(order.state is OrderState.CLOSED for order in entries)
+    assert any(order.was_unknown or order.cause == "never_sent" for order in entries)
+
+
+def test_nothing_rests_at_the_exchange_that_the_journal_does_not_want(killed: Story) -> None:
+    assert killed.seen.swept.orders == ()
+
+
+def test_the_continued_run_replays_byte_for_byte(killed: Story) -> None:
+    again = command("replay", "-c", killed.config, "--json", cwd=killed.folder)
+    assert again.process.returncode == 0, again.told()
+    assert report(again)["problems"] == []
+
+
+def test_what_a_killed_run_recorded_replays_up_to_its_torn_end(killed: Story) -> None:
+    runs = sorted((killed.data / "recordings").iterdir())
+    assert len(runs) == len(KILLS) + 1
+    for run in runs[:-1]:
+        again = command("replay", run.name, "-c", killed.config, "--json", cwd=killed.folder)
+        assert again.process.returncode == 0, again.told()
+        assert report(again)["problems"] != []
+
+
+# --- a graceful stop --------------------------------------------------------------------------------------------------
+
+
+def test_a_graceful_stop_leaves_exits_resting_and_the_next_run_leaves_them_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    config = eager_configuration(tmp_path, data)
+    with exchange(tmp_path, config, SPEED) as served:
+        with Started("run", "-c", config, "--exchange", served.url, "--json", cwd=tmp_path) as host:
+            host.says(" exit o", ": SELL", "at 0.99 GTC")
+            wait_for(lambda: any(o.state is OrderState.WORKING for o in state(data).orders.values()))
+            assert host.stop(signal.SIGINT) == 0
+        told = report(host)
+        assert (told["positions_open"], told["orphans"], told["invariants"]["broken"]) == (1, 0, 0)
+        before = state(data)
+        (position,) = open_positions(before).items()
+        (resting,) = [order for order in before.orders.values() if order.open]
+        assert resting.draft.action is Action.SELL
+        assert list(before.obligations) == [f"{resting.slot.condition_id}:{resting.slot.side.value}"]
+        seen = account(served, [position[0]])
+        assert [row.order_id for row in seen.swept.orders] == [resting.order_id]
+        assert seen.tokens == dict([position])
+        with Started("run", "-c", config, "--exchange", served.url, cwd=tmp_path) as again:
+            again.says("continuing after 1 runs: 1 open orders, 1 positions")
+            again.says("UP closed (")
+            assert again.stop(signal.SIGTERM) == 0
+    after = state(data)
+    (first, *_) = [o for o in after.orders.values() if o.slot == resting.slot and o.draft.order_type.rests]
+    assert first.order_id == resting.order_id
+    assert [o.ref for o in after.orders.values() if o.slot == resting.slot and o.draft.order_type.rests] == [first.ref]
+
+
+# --- the exchange dies ------------------------------------------------------------------------------------------------
+
+
+def test_con_01_the_host_outlives_its_exchange_reconnects_and_reconciles(tmp_path: Path) -> None:
+    """The exchange is killed right after an order was sent, and comes back on the same state and port."""
+    data = tmp_path / "data"
+    config = eager_configuration(tmp_path, data)
+    with exchange(tmp_path, config, SPEED) as served:
+        with Started("run", "-c", config, "--exchange", served.url, "--json", cwd=tmp_path) as host:
+            host.says(" entry o", ": BUY")
+            served.kill()
+            host.says("user stream down")
+            time.sleep(1)  # some of the retries must fail
+            served.start()
+            host.says("user stream up again")
+            mark = len(host.err)
+            host.says(" entry o", ": bought", after=mark, within_s=30)
+            host.says("settled", after=mark)
+            wait_for(lambda: not open_positions(state(data)) and not state(data).unsettled, 30)
+            assert host.stop() == 0
+        seen = account(served, [])
+    assert report(host)["invariants"]["broken"] == 0
+    assert [ids for ids in bought_by(seen, state(data)).values() if len(ids) > 1] == []
+    known = {entry.fill.trade_id for entry in state(data).fills.values()}
+    assert known == {trade.trade_id for trade in seen.swept.trades}
+    # One line when a stream goes down, one when it is up: not one for every try.
+    assert sum("user stream" in line for line in host.err) == 2

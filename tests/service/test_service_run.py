@@ -1,0 +1,255 @@
+"""One run as a stranger makes it: over HTTP and websockets to its end, accounted for to the micro-unit, repeatable."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from polyhost.kernel.state import State
+from polyhost.model.records import FillBooked, OrderPrepared
+from polyhost.model.words import Action, OrderState, OrderType
+from polyhost.service.closing import closing_lines
+
+from .service_runs import Started, command, configuration, eager_configuration, records, report, state
+
+
+class Whole(NamedTuple):
+    """A finished run."""
+
+    folder: Path
+    config: Path
+    data: Path
+    host: Started
+    summary: Mapping[str, Any]
+    state: State
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("whole")
+    data = folder / "data"
+    config = eager_configuration(folder, data)
+    host = command(
+        "run", "-c", config, "--windows", 2, "--speed", 60, "--json", "--summary", folder / "out.json", cwd=folder
+    )
+    assert host.process.returncode == 0, host.told()
+    return Whole(folder, config, data, host, report(host), state(data))
+
+
+def copied(whole: Whole, tmp_path: Path) -> Path:
+    """The data folder once more, to be tampered with."""
+    return Path(shutil.copytree(whole.data, tmp_path / "data"))
+
+
+def replayed(whole: Whole, data: Path, *more: str) -> Started:
+    return command("replay", "-c", whole.config, "--data-dir", data, *more, cwd=whole.folder)
+
+
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
+def test_two_windows_end_by_themselves_and_print_one_object(whole: Whole) -> None:
+    assert whole.summary == json.loads((whole.folder / "out.json").read_text())
+    assert whole.summary["wall"]["windows_from_open"] == 2
+    assert whole.summary["windows"] >= 2
+
+
+def test_orders_were_signed_posted_filled_and_exited(whole: Whole) -> None:
+    """Each window: UP bought and sold again, DOWN bought."""
+    orders = whole.state.orders.values()
+    assert whole.summary["orders"] == len(orders)
+    assert all(order.request is not None and order.request.signature.startswith("0x") for order in orders)
+    assert all(order.state is OrderState.CLOSED for order in orders)
+    fills = [entry.fill for entry in whole.state.fills.values()]
+    assert whole.summary["fills"] == len(fills)
+    assert sum(fill.action is Action.BUY for fill in fills) >= 3
+    assert any(fill.action is Action.SELL for fill in fills)
+    assert {order.draft.order_type for order in orders} == {OrderType.FAK, OrderType.GTC}
+    traded = [window for window in whole.summary["by_window"] if window["entries"]]
+    assert len(traded) >= 2
+    assert all(window["entries"] <= 2 for window in traded)
+    assert any(window["exits"] for window in traded)
+
+
+def test_ord_01_every_fill_is_of_an_order_that_was_prepared_before(whole: Whole) -> None:
+    prepared: set[str] = set()
+    for record in records(whole.data):
+        if isinstance(record, OrderPrepared):
+            prepared.add(record.ref)
+        elif isinstance(record, FillBooked):
+            assert record.ref in prepared
+
+
+def test_nothing_is_left_over_and_no_invariant_broke(whole: Whole) -> None:
+    summary = whole.summary
+    assert (summary["orphans"], summary["positions_open"], summary["invariants"]["broken"]) == (0, 0, 0)
+    assert summary["invariants"]["broken_names"] == []
+    assert summary["invariants"]["checked"] > 5
+
+
+def test_cash_adds_up_to_the_micro_unit(whole: Whole) -> None:
+    summary = whole.summary
+    money = {name: Decimal(summary[name]) for name in ("cash_start", "cash_end", "rewards", "fees")}
+    central = Decimal(summary["pnl"]["central"])
+    assert money["cash_start"] + central + money["rewards"] == money["cash_end"]
+    assert all(value.as_tuple().exponent == -6 for value in (*money.values(), central))
+    windows = summary["by_window"]
+    assert sum(Decimal(window["pnl"]) for window in windows) == central
+    assert sum(Decimal(window["fees"]) for window in windows) == money["fees"] > 0
+
+
+def test_the_speed_that_was_reached_is_stated(whole: Whole) -> None:
+    wall = whole.summary["wall"]
+    assert 0 < wall["speed_effective"] <= 61
+    assert wall["speed_wanted"] == 60
+    lines = closing_lines(dict(whole.summary))
+    assert any(f"effective speed {wall['speed_effective']:g}" in line for line in lines)
+
+
+def test_a_foreign_plugin_took_part_in_every_evaluation_without_a_strike(whole: Whole) -> None:
+    told = whole.summary["by_plugin"]
+    assert told["eager"]["answers"] > 0
+    assert all(row["strikes"] == 0 for row in told.values())
+
+
+# --- what an operator reads -------------------------------------------------------------------------------------------
+
+
+def test_log_06_every_line_about_an_order_names_window_purpose_and_order(whole: Whole) -> None:
+    lines = [line for line in whole.host.err if " o0000" in line]
+    assert len(lines) >= 2 * len(whole.state.orders)
+    for line in lines:
+        assert "btc-updown-5m-" in line, line
+        assert any(word in line for word in (" entry o", " exit o", " emergency o")), line
+
+
+def test_log_03_no_line_comes_twice_and_nothing_is_wrong(whole: Whole) -> None:
+    said = [line.partition(" ")[2] for line in whole.host.err]
+    told = [line for line in said if " sold " not in line and " bought " not in line]  # two equal fills are two facts
+    assert len(told) == len(set(told))
+    assert not [line for line in said if line.startswith(("ERROR", "CRITICAL"))]
+    assert (whole.data / "logs" / "errors.log").read_text() == ""
+
+
+def test_log_06_one_banner_says_what_runs(whole: Whole) -> None:
+    (banner,) = [line for line in whole.host.err if whole.summary["wall"]["run_id"] in line and " ended" not in line]
+    for word in ("polyhost ", "mode sim", "account main", whole.summary["config_hash"], "eager", "expiry_guard"):
+        assert word in banner
+
+
+# --- once more --------------------------------------------------------------------------------------------------------
+
+
+def test_the_recorded_run_gives_the_same_bytes_again(whole: Whole) -> None:
+    again = replayed(whole, whole.data, "--json")
+    assert again.process.returncode == 0, again.told()
+    found = report(again)
+    assert found["identical"] is True
+    assert found["run"] == whole.summary["wall"]["run_id"]
+    # All but the run's last word, which is the shell's.
+    assert found["records"] == len(records(whole.data)) - 1
+    assert found["asked"] >= whole.summary["evaluations"] > 0
+    assert (found["answers_differ"], found["differences"], found["problems"]) == (0, [], [])
+
+
+def test_a_run_can_be_named_and_an_unknown_one_is_refused(whole: Whole) -> None:
+    run = whole.summary["wall"]["run_id"]
+    assert replayed(whole, whole.data, run).process.returncode == 0
+    refused = replayed(whole, whole.data, "nonsense")
+    assert refused.process.returncode == 2
+    assert run in refused.err[-1]
+
+
+def tampered_recording(data: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
+    (file,) = data.glob("recordings/*/0001.jsonl.gz")
+    with gzip.open(file, "rt", encoding="utf-8") as old:
+        lines = [json.loads(line) for line in old]
+    change(lines)
+    with gzip.open(file, "wt", encoding="utf-8", compresslevel=1) as new:
+        new.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def first(lines: list[dict[str, Any]], event: str) -> int:
+    return next(n for n, line in enumerate(lines) if line["source"] == "host" and line["msg"].get("event") == event)
+
+
+def test_a_tampered_recording_is_told_with_the_first_difference(whole: Whole, tmp_path: Path) -> None:
+    data = copied(whole, tmp_path)
+
+    def cheaper(lines: list[dict[str, Any]]) -> None:
+        row = lines[first(lines, "trade_seen")]["msg"]["row"]
+        row["price"] -= 100
+
+    tampered_recording(data, cheaper)
+    again = replayed(whole, data)
+    assert again.process.returncode == 1
+    fill = next(n for n, record in enumerate(records(whole.data), 1) if isinstance(record, FillBooked))
+    assert again.out[0].startswith(f"record {fill}: FillBooked(")
+    assert " instead of FillBooked(" in again.out[0]
+    assert "differences" in again.out[-1]
+
+
+def test_a_recording_with_a_missing_input_is_told(whole: Whole, tmp_path: Path) -> None:
+    data = copied(whole, tmp_path)
+    tampered_recording(data, lambda lines: lines.pop(first(lines, "prepared")))
+    again = replayed(whole, data)
+    assert again.process.returncode == 1
+    assert any("instead of OrderPrepared(" in line for line in again.out)
+
+
+def test_a_tampered_journal_is_told_with_the_first_difference(whole: Whole, tmp_path: Path) -> None:
+    data = copied(whole, tmp_path)
+    seq, record = next(
+        (n, r) for n, r in enumerate(records(whole.data), 1) if isinstance(r, FillBooked)
+    )
+    with sqlite3.connect(data / "journal.db") as journal:
+        old, new = f'"size":{record.size}', f'"size":{record.size + 10_000}'
+        changed = journal.execute("UPDATE journal SET body = replace(body, ?, ?) WHERE seq = ?", (old, new, seq))
+        assert changed.rowcount == 1
+    journal.close()
+    again = replayed(whole, data)
+    assert again.process.returncode == 1
+    assert again.out[0].startswith(f"record {seq}: FillBooked(")
+
+
+def test_a_journal_without_its_last_records_is_told(whole: Whole, tmp_path: Path) -> None:
+    data = copied(whole, tmp_path)
+    total = len(records(whole.data))
+    with sqlite3.connect(data / "journal.db") as journal:
+        journal.execute("DELETE FROM journal WHERE seq > ?", (total - 5,))
+    journal.close()
+    again = replayed(whole, data)
+    assert again.process.returncode == 1
+    assert f"record {total - 4} is not in the journal" in again.out[0]
+
+
+def test_changed_settings_of_a_plugin_show_as_other_answers(whole: Whole, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(whole.config.read_text() + '[plugins.fixed_size]\nstake = "24"\n')
+    again = command("replay", "-c", other, "--data-dir", whole.data, "--json", cwd=tmp_path)
+    assert again.process.returncode == 1
+    assert report(again)["answers_differ"] > 0
+
+
+# --- without trading --------------------------------------------------------------------------------------------------
+
+
+def test_record_false_keeps_nothing_to_replay(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    config = configuration(tmp_path, data)
+    config.write_text(config.read_text().replace("[markets]", "record = false\n[markets]"))
+    with Started("run", "-c", config, "--speed", 60, "--json", cwd=tmp_path) as host:
+        host.says("found")
+        assert host.stop() == 0
+    assert not (data / "recordings").exists()
+    again = command("replay", "-c", config, cwd=tmp_path)
+    assert again.process.returncode == 2
+    assert "no recorded run" in again.err[-1]
