@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 import polyhost.kernel
-from polyhost.kernel.hotpath import MIRROR_CHECK, Feed
+from polyhost.kernel import hotpath
+from polyhost.kernel.hotpath import ALIASES_MAX, MIRROR_CHECK, Feed
+from polyhost.model.market import normal_token
 from polyhost.model.messages import Change, Level, Message
 from polyhost.model.money import micros, ticks
 
@@ -74,6 +78,58 @@ def test_messages_of_unknown_tokens_and_kinds_are_counted() -> None:
     made.apply(Message("book", "999", bids=[], asks=[]), 2)
     made.apply(Message("something_new", "101"), 2)
     assert (made.unknown_tokens, made.unknown_kinds) == (1, 1)
+
+
+def test_ord_05_a_token_in_hex_is_the_decimal_one_of_the_catalogue() -> None:
+    made = feed()
+    made.apply(Message("book", "0x65", bids=[Level("0.50", "7")], asks=[Level("0.52", "7")]), 2)
+    made.apply(Message("price_change", price_changes=[
+        Change("0x66", "0.49", "3", "BUY"), Change("0x65", "0.51", "3", "SELL"),
+    ]), 3)  # fmt: skip
+    book = made.lanes["101"].book
+    assert (book.best_bid, book.best_ask, book.asks[ticks("0.51")]) == (ticks("0.50"), ticks("0.51"), micros("3"))
+    made.apply(Message("tick_size_change", "0X66", new_tick_size="0.001"), 4)
+    assert made.tick_changes == [("0xc0", ticks("0.001"))]
+    assert made.unknown_tokens == 0
+
+
+def test_ord_05_the_mirror_in_hex_is_checked_and_applied_like_any() -> None:
+    made = feed()
+    made.apply(Message("price_change", price_changes=[
+        Change("101", "0.39", "1", "BUY"), Change("101", "0.38", "1", "BUY"), Change("0x66", "0.57", "4", "BUY"),
+    ]), 2)  # fmt: skip
+    assert made.lanes["101"].book.asks[ticks("0.43")] == micros("4")
+    wrong = Message("price_change", price_changes=[
+        Change("0x65", "0.41", "5", "BUY"), Change("0x66", "0.59", "6", "SELL"),
+    ])  # fmt: skip
+    for _ in range(MIRROR_CHECK):
+        made.apply(wrong, 2)
+    assert made.mirror_faults == 1
+
+
+def test_ord_05_a_spelling_is_normalised_once_and_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(hotpath, "normal_token", lambda text: read.append(text) or normal_token(text))
+    made = feed()
+    spellings = [f"0x{'0' * zeros}65" for zeros in range(ALIASES_MAX + 2)]
+    for _ in range(3):
+        for text in ("101", "102", *spellings):
+            made.apply(Message("book", text, bids=[Level("0.50", "7")], asks=[]), 2)
+    assert made.lanes["101"].aliases == spellings[:ALIASES_MAX]
+    assert read == spellings + 2 * spellings[ALIASES_MAX:]
+    assert made.unknown_tokens == 0
+    made.remove("101", "102")
+    assert made.lanes == {}, "its other spellings go with it"
+    made.apply(Message("book", "0x65", bids=[], asks=[]), 2)
+    assert made.unknown_tokens == 1
+
+
+def test_ord_05_what_is_no_number_is_one_token_as_it_stands() -> None:
+    made = Feed()
+    made.add("0xc0", "up-token", "0xno-hex")
+    made.apply(Message("book", "0xno-hex", bids=[Level("0.40", "1")], asks=[]), 1)
+    made.apply(Message("book", "UP-TOKEN", bids=[Level("0.40", "1")], asks=[]), 1)
+    assert (made.lanes["up-token"].book.ready, made.unknown_tokens) == (True, 1)
 
 
 def test_con_09_a_tick_change_is_told_to_the_kernel() -> None:

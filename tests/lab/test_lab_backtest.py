@@ -137,6 +137,24 @@ def test_a_resting_exit_fills_when_a_print_goes_through_it(tmp_path: Path) -> No
         assert report["by_window"][0]["exits"] == exits
 
 
+def test_ord_05_a_tape_whose_messages_say_the_token_in_hex_trades_the_same(tmp_path: Path) -> None:
+    def answer(view: View) -> list[Answer]:
+        return [ExitTarget(Side.UP, ticks("0.50"), "test")] if view.positions else buy_once_and_hold()(view)
+
+    # A tick that is told and one that must be inferred, a print through a resting order, and the result.
+    rows = [*quiet_window(until_ms=200_000), book(START + 1_500, "0.395", "0.405"), resolved(END + 8_000)]
+    rows.append(trade(START + 120_000, "0.51", "100"))
+    spelt = {"asset_id": hex(int(UP))}
+    in_hex = [row | {"msg": row["msg"] | spelt} if "asset_id" in row["msg"] else row for row in rows]
+    (decimal, one), (hexed, other) = (
+        _run(write(tmp_path / f"{name}.jsonl", tape), Scripted(answer))
+        for name, tape in (("decimal", rows), ("hex", in_hex))
+    )
+    assert hexed | {"wall": {}} == decimal | {"wall": {}}
+    assert other.journal.bodies == one.journal.bodies
+    assert (decimal["orders"], decimal["fills"], decimal["tape"]["ticks_inferred"]) == (2, 2, 1)
+
+
 def test_a_resting_exit_fills_when_the_best_bid_crosses_it(tmp_path: Path) -> None:
     def answer(view: View) -> list[Answer]:
         if view.positions:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from polyhost.model.book import TICKS_OF, Book
+from polyhost.model.market import normal_token
 from polyhost.model.messages import Change, Message
 from polyhost.model.money import ONE, Ticks, fast_micros
 from polyhost.model.words import Side
@@ -15,12 +16,14 @@ from polyhost.model.words import Side
 MIRROR_CHECK: Final = 256
 """Of the messages that carry both tokens, every 256th is checked against its mirror: 0.4 % of the work, and a
 difference that lasts is found within seconds."""
+ALIASES_MAX: Final = 8
+"""Other spellings of one token (hex, capitals, leading zeros) that are remembered; further ones are read each time."""
 
 
 class Lane:
     """Where a token's messages go."""
 
-    __slots__ = ("book", "condition_id", "down", "side", "token_id")
+    __slots__ = ("aliases", "book", "condition_id", "down", "side", "token_id")
 
     def __init__(self, condition_id: str, token_id: str, side: Side, book: Book) -> None:
         self.condition_id = condition_id
@@ -28,10 +31,15 @@ class Lane:
         self.side = side
         self.down = side is Side.DOWN
         self.book = book
+        self.aliases: list[str] = []
+        """Other spellings of the token that messages used; they stand in the token table too."""
 
 
 class Feed:
-    """Token table and books. ``apply`` returns the condition id whose watched price was reached, else None."""
+    """Token table and books. ``apply`` returns the condition id whose watched price was reached, else None.
+
+    Markets name their tokens in the normal spelling; messages may use another (ORD-05).
+    """
 
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
@@ -53,8 +61,11 @@ class Feed:
         return book
 
     def remove(self, up: str, down: str) -> None:
-        self.lanes.pop(up, None)
-        self.lanes.pop(down, None)
+        for token in (up, down):
+            lane = self.lanes.pop(token, None)
+            if lane is not None:
+                for alias in lane.aliases:
+                    del self.lanes[alias]
 
     def apply(self, message: Message, now: int) -> str | None:
         """Bring one message into its book."""
@@ -64,7 +75,7 @@ class Feed:
             if not changes:
                 return None
             lane = self.lanes.get(changes[0].asset_id)
-            if lane is None:
+            if lane is None and (lane := self._respelt(changes[0].asset_id)) is None:
                 self.unknown_tokens += 1
                 return None
             book = lane.book
@@ -79,7 +90,7 @@ class Feed:
             return None
         else:
             lane = self.lanes.get(message.asset_id)
-            if lane is None:
+            if lane is None and (lane := self._respelt(message.asset_id)) is None:
                 self.unknown_tokens += 1
                 return None
             book = lane.book
@@ -111,6 +122,14 @@ class Feed:
             return lane.condition_id
         return None
 
+    def _respelt(self, text: str) -> Lane | None:
+        """A token that the table does not know by this spelling; remembered, so that it is normalised once."""
+        lane = self.lanes.get(normal_token(text))
+        if lane is not None and len(lane.aliases) < ALIASES_MAX and text not in self.lanes:
+            lane.aliases.append(text)
+            self.lanes[text] = lane
+        return lane
+
     def _changes(self, lane: Lane, changes: list[Change]) -> None:
         """Apply the changes of the first token named; the other token's are its mirror."""
         first = changes[0].asset_id
@@ -138,14 +157,14 @@ class Feed:
     def _other(self, changes: list[Change], first: str) -> None:
         """The two tokens' parts differ in number: no mirror, so the rest is applied as it stands."""
         for change in changes:
-            lane = self.lanes.get(change.asset_id)
+            lane = self.lanes.get(change.asset_id) or self._respelt(change.asset_id)
             if change.asset_id != first and lane is not None:
                 self._changes(lane, [change])
 
     def _check(self, book: Book, changes: list[Change], first: str) -> None:
         """The mirror of every applied change must be what the book now says; else continuity is lost."""
         for change in changes:
-            lane = self.lanes.get(change.asset_id)
+            lane = self.lanes.get(change.asset_id) or self._respelt(change.asset_id)
             if change.asset_id == first or lane is None:
                 continue
             price = TICKS_OF[change.price]

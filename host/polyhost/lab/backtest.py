@@ -44,7 +44,7 @@ from polyhost.model.events import (
     StreamChanged,
     StrikeSeen,
 )
-from polyhost.model.market import DURATIONS, Market
+from polyhost.model.market import DURATIONS, Market, normal_token
 from polyhost.model.messages import Message
 from polyhost.model.money import ONE, Ticks, fast_micros, price_text, ticks
 from polyhost.model.rounding import TICK_RULES
@@ -245,25 +245,30 @@ class Backtest:
 
     def _judge(self, msg: Message, now: int) -> int:
         """Count what is odd about a full book, and see whether it proves a finer tick than the one assumed."""
-        book = self._books.get(msg.asset_id)
+        token = self._token(msg)
+        book = self._books.get(token)
         if not msg.bids or not msg.asks:
             self.counts["one_sided"] += 1
         elif book is not None and book.best_bid >= book.best_ask:
             self.counts["crossed"] += 1
-        tick = self._assumed_ticks.get(msg.asset_id)
+        tick = self._assumed_ticks.get(token)
         if tick is not None and book is not None and (book.best_bid % tick or book.best_ask % tick):
             # The tape tells no ticks; a best price off the grid shows that the venue had made it finer.
             finer = next(each for each in FINER_TICKS if not (book.best_bid % each or book.best_ask % each))
             self.counts["ticks_inferred"] += 1
             self.kernel.feed(
-                Message(event_type="tick_size_change", asset_id=msg.asset_id, new_tick_size=price_text(finer)), now
+                Message(event_type="tick_size_change", asset_id=token, new_tick_size=price_text(finer)), now
             )
-            self._retick(self._sides[msg.asset_id][0], finer, now)
+            self._retick(self._sides[token][0], finer, now)
         return self._due
+
+    def _token(self, msg: Message) -> str:
+        """The message's token as markets spell it (ORD-05)."""
+        return msg.asset_id if msg.asset_id in self._sides else normal_token(msg.asset_id)
 
     def _tick_told(self, msg: Message, now: int) -> int:
         """The tape says the tick: the exchange goes by it, as the kernel does already."""
-        found = self._sides.get(msg.asset_id)
+        found = self._sides.get(self._token(msg))
         try:
             tick = ticks(msg.new_tick_size)
         except ValueError:
@@ -363,7 +368,7 @@ class Backtest:
 
     def _printed(self, msg: Message, now: int) -> int:
         """A print while orders of ours rest: did it go through one of them?"""
-        found = self._sides.get(msg.asset_id)
+        found = self._sides.get(self._token(msg))
         if found is None:
             return self._due
         market, side = found
@@ -380,7 +385,7 @@ class Backtest:
         if watch[1] <= up_price <= watch[0]:
             return self._due
         self._now = now
-        self._take(self._exchange.printed(market.condition_id, msg.asset_id, price, size, MarketMs(now)))
+        self._take(self._exchange.printed(market.condition_id, market.token(side), price, size, MarketMs(now)))
         self._settle_queue()
         return self._plan()
 
