@@ -74,31 +74,37 @@ class Additive(Plugin):
     Settings = AdditiveSettings
     settings: AdditiveSettings
 
+    def __init__(self, settings: AdditiveSettings) -> None:
+        super().__init__(settings)
+        self._weights = {name: weight for name, weight in settings.weights.items() if weight > 0}
+        self._opposing_scale = settings.opposing_scale
+        self._trend_strength_min = max(settings.trend_strength_min, 1e-9)
+
     @hookimpl
     def combine(self, view: View, signals: tuple[tuple[str, Signal], ...]) -> Estimate | None:
         """One estimate; None when no signal with a weight answered."""
-        weights = self.settings.weights
-        strengths = {name: signed_strength(signal) for name, signal in signals if weights.get(name, 0.0) > 0}
-        total = sum(weights[name] for name in strengths)
-        if not total:
+        weights = self._weights
+        strengths = {name: signed_strength(signal) for name, signal in signals if name in weights}
+        if not strengths:
             return None
+        total = sum([weights[name] for name in strengths])
         plain = {name: weights[name] / total * strength for name, strength in strengths.items()}
         majority = sum(plain.values())
-        parts = {
-            name: part * (self.settings.opposing_scale if part * majority < 0 else 1.0) for name, part in plain.items()
-        }
+        scale = self._opposing_scale
+        parts = {name: part * scale if part * majority < 0 else part for name, part in plain.items()}
         factor, relation = self._relation(strengths)
         return self._estimate(sum(parts.values()) * self.settings.multiplier * factor, parts, relation)
 
     def _relation(self, strengths: dict[str, float]) -> tuple[float, str]:
         """How spot and market trend stand to each other: the factor and the word for it."""
-        spot = strengths.get(self.settings.spot_trend, 0.0)
-        market = strengths.get(self.settings.market_trend, 0.0)
-        if min(abs(spot), abs(market)) < max(self.settings.trend_strength_min, 1e-9):
+        settings = self.settings
+        spot = strengths.get(settings.spot_trend, 0.0)
+        market = strengths.get(settings.market_trend, 0.0)
+        if min(abs(spot), abs(market)) < self._trend_strength_min:
             return 1.0, "no second trend"
         if spot * market > 0:
-            return self.settings.agreement, "trends agree"
-        return self.settings.divergence, "trends diverge"
+            return settings.agreement, "trends agree"
+        return settings.divergence, "trends diverge"
 
     def _estimate(self, score: float, parts: dict[str, float], relation: str) -> Estimate:
         bounded = min(max(score, -SCORE_MAX), SCORE_MAX)
@@ -107,7 +113,7 @@ class Additive(Plugin):
         bias = Bias.NONE
         if confidence >= self.settings.bias_confidence_min and confidence > 0:
             bias = Bias.UP if score > 0 else Bias.DOWN
-        told = ", ".join(f"{name} {part:+.3f}" for name, part in parts.items())
+        told = ", ".join([f"{name} {part:+.3f}" for name, part in parts.items()])
         return Estimate(p_up, confidence, bias, f"score {score:+.3f} ({relation}; {told})", parts)
 
 

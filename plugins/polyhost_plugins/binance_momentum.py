@@ -58,34 +58,37 @@ class BinanceMomentum(Plugin):
             "180s": settings.weight_180s,
             "300s": settings.weight_300s,
         }
+        self._full_strength_move = settings.full_strength_move
+        self._spot_age_ms_max = settings.spot_age_ms_max
 
     @hookimpl
     def signal(self, view: View) -> Signal | None:
         """The weighted mean of the known horizons; None without a fresh spot price or any known horizon."""
-        if view.spot is None or view.spot_age_ms > self.settings.spot_age_ms_max:
+        spot = view.spot
+        if spot is None or view.spot_age_ms > self._spot_age_ms_max:
             return None
-        moves = _moves(view, view.spot)
-        weights = self._weights
-        total = sum(weights[name] for name in moves)
+        moves = _moves(view, spot)
+        total = score = 0.0
+        for name, move in moves.items():
+            weight = self._weights[name]
+            total += weight
+            score += weight * min(max(move / self._full_strength_move, -1.0), 1.0)
         if not total:
             return None
-        score = sum(weights[name] * self._strength(move) for name, move in moves.items()) / total
-        features = {f"move_{name}": move for name, move in moves.items()} | _features(view, moves)
-        told = ", ".join(f"{name} {move:+.3%}" for name, move in moves.items())
+        score /= total
+        told = ", ".join([f"{name} {move:+.3%}" for name, move in moves.items()])
         direction = (score > 0) - (score < 0)
-        return Signal.of_direction(direction, abs(score), f"spot {view.spot:.8g}: {told}", features)
-
-    def _strength(self, move: float) -> float:
-        return min(max(move / self.settings.full_strength_move, -1.0), 1.0)
+        return Signal.of_direction(direction, abs(score), f"spot {spot:.8g}: {told}", _features(view, moves))
 
 
 def _moves(view: View, spot: float) -> dict[str, float]:
     """Move by horizon, as a fraction; a horizon whose price is not known is left out."""
+    candles, now = view.candles, view.now
     then = (
         ("open", view.spot_open),
-        ("60s", price_at(view.candles, view.now - 60_000)),
-        ("180s", price_at(view.candles, view.now - 180_000)),
-        ("300s", price_at(view.candles, view.now - 300_000)),
+        ("60s", price_at(candles, now - 60_000)),
+        ("180s", price_at(candles, now - 180_000)),
+        ("300s", price_at(candles, now - 300_000)),
     )
     return {name: spot / price - 1 for name, price in then if price}
 
@@ -101,16 +104,18 @@ def price_at(candles: tuple[Candle, ...], moment: int) -> float | None:
 
 
 def _features(view: View, moves: dict[str, float]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    found = {f"move_{name}": move for name, move in moves.items()}
     if "60s" in moves and "180s" in moves:
         found["acceleration"] = moves["60s"] - moves["180s"] / 3
+    since = view.now - VOLUME_SPAN_MS
     volume = flow = 0.0
     for candle in reversed(view.candles):
-        if candle.start <= view.now - VOLUME_SPAN_MS:
+        if candle.start <= since:
             break
-        if candle.open > 0:
-            volume += candle.volume
-            flow += candle.volume * (candle.close / candle.open - 1)
+        traded = candle.volume
+        if traded and candle.open > 0:
+            volume += traded
+            flow += traded * (candle.close / candle.open - 1)
     if volume > 0:
         found["volume_weighted"] = flow / volume
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator, model_validator
 
-from polyhost import Plugin, Price, Settings, Signal, View, hookimpl, price_text
+from polyhost import ONE, Plugin, Price, Settings, Signal, View, hookimpl, price_text
 
 GAP_MS_MAX = 120_000
 """Each minute's last midpoint is kept, so neighbours are less than two minutes apart; more is a hole in the history."""
@@ -45,24 +45,36 @@ class PolymarketMomentum(Plugin):
     Settings = PolymarketMomentumSettings
     settings: PolymarketMomentumSettings
 
+    def __init__(self, settings: PolymarketMomentumSettings) -> None:
+        super().__init__(settings)
+        self._weights = ((60, settings.weight_60s), (180, settings.weight_180s), (300, settings.weight_300s))
+        self._full_strength_change = int(settings.full_strength_change)
+
     @hookimpl
     def signal(self, view: View) -> Signal | None:
         """The weighted mean of the known horizons; None with a one-sided book or too little history."""
-        if not view.up.complete:
+        up = view.up
+        if not up.complete:
             return None
-        weights = {60: self.settings.weight_60s, 180: self.settings.weight_180s, 300: self.settings.weight_300s}
-        changes = {span: view.up.mid - then for span in weights if (then := mid_at(view, span)) is not None}
-        total = sum(weights[span] for span in changes)
+        mid = up.mid
+        total = score = 0.0
+        features: dict[str, float] = {}
+        told = []
+        for span, weight in self._weights:
+            then = mid_at(view, span)
+            if then is None:
+                continue
+            change = mid - then
+            total += weight
+            score += weight * min(max(change / self._full_strength_change, -1.0), 1.0)
+            features[f"change_{span}s"] = change / ONE
+            told.append(f"{span}s {change / ONE:+.4f}")
         if not total:
             return None
-        score = sum(weights[span] * self._strength(change) for span, change in changes.items()) / total
-        features = {f"change_{span}s": change / 10_000 for span, change in changes.items()}
-        told = ", ".join(f"{span}s {change / 10_000:+.4f}" for span, change in changes.items())
+        score /= total
         direction = (score > 0) - (score < 0)
-        return Signal.of_direction(direction, abs(score), f"UP midpoint {price_text(view.up.mid)}: {told}", features)
-
-    def _strength(self, change: int) -> float:
-        return min(max(change / self.settings.full_strength_change, -1.0), 1.0)
+        reason = f"UP midpoint {price_text(mid)}: {', '.join(told)}"
+        return Signal.of_direction(direction, abs(score), reason, features)
 
 
 def mid_at(view: View, span_s: int) -> int | None:
