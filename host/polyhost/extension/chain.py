@@ -13,7 +13,7 @@ from typing import TypeAlias, cast
 from msgspec.structs import replace
 
 from polyhost.extension.merging import Bid, Chosen, arbitrated, careful, smallest_stake
-from polyhost.extension.table import Failed, Inputs, Outcome, Question, Table
+from polyhost.extension.table import Failed, Given, Inputs, Outcome, Question, Table
 from polyhost.model.events import Candidate, Evaluated, PluginUse, Proposed
 from polyhost.model.money import Micros
 from polyhost.model.proposals import Answer, Enter, Estimate, ExitTarget, Signal, Stake, Veto
@@ -34,13 +34,16 @@ class Tally:
         self.failed: list[Failed] = []
 
     def uses(self, names: Sequence[str], asked: Sequence[int]) -> tuple[PluginUse, ...]:
+        used = self.used
+        if not self.failed:
+            return tuple([PluginUse(names[index], used[index] // 1_000) for index in asked])
         first: dict[int, Failed] = {}
         for failure in self.failed:
             first.setdefault(failure.plugin, failure)
         uses = []
         for index in asked:
             failure_of = first.get(index)
-            used_us = self.used[index] // 1_000
+            used_us = used[index] // 1_000
             uses.append(
                 PluginUse(names[index], used_us)
                 if failure_of is None
@@ -54,21 +57,23 @@ def chain(view: View, names: Sequence[str], asked: Sequence[int], combiner: str,
 
     ``names`` by index in configured order, ``asked`` the indices that answer at all, ``combiner`` the one that trades.
     """
-    outcome = yield from _put(tally, "signal", NOTHING)
-    signals = tuple((names[index], cast(Signal, answer)) for index, _, answer in outcome.given)
-    outcome = yield from _put(tally, "combine", Inputs(signals=signals))
-    estimates = tuple((names[index], cast(Estimate, answer)) for index, _, answer in outcome.given)
-    trading = next((estimate for name, estimate in estimates if name == combiner), None)
-    outcome = yield from _put(tally, "propose", Inputs(estimates=estimates, estimate=trading))
+    given = _ordered((yield Question("signal", NOTHING)), tally)
+    signals = cast("tuple[tuple[str, Signal], ...]", tuple([(names[index], answer) for index, _, answer in given]))
+    given = _ordered((yield Question("combine", Inputs(signals))), tally)
+    estimates = cast("tuple[tuple[str, Estimate], ...]", tuple([(names[index], answer) for index, _, answer in given]))
+    trading = dict(estimates).get(combiner)
+    given = _ordered((yield Question("propose", Inputs((), estimates, trading))), tally)
     bids: list[Bid] = []
     wishes: list[tuple[int, Answer]] = []
-    for index, _, answer in outcome.given:
+    targets = False
+    for index, _, answer in given:
         if isinstance(answer, Enter):
             bids.append((index, answer))
         else:
             wishes.append((index, answer))
+            targets = targets or isinstance(answer, ExitTarget)
     candidates = (yield from _candidates(names, bids, tally)) if bids else ()
-    if any(isinstance(answer, ExitTarget) for _, answer in wishes):
+    if targets:
         wishes = yield from _quoted(wishes, tally)
     return Evaluated(
         view.view_seq,
@@ -84,28 +89,30 @@ def chain(view: View, names: Sequence[str], asked: Sequence[int], combiner: str,
     )
 
 
-def _put(tally: Tally, phase: str, inputs: Inputs) -> Generator[Question, Outcome, Outcome]:
-    outcome = yield Question(phase, inputs)
-    # Nothing may depend on who answered first: configured order, then the order in which a plugin said it.
-    outcome.given.sort(key=BY_PLUGIN)
+def _ordered(outcome: Outcome, tally: Tally) -> list[Given]:
+    """The answers in configured order, then in the order in which a plugin said them; the failures are kept."""
+    # Nothing may depend on who answered first.
+    if len(outcome.given) > 1:
+        outcome.given.sort(key=BY_PLUGIN)
     if outcome.failed:
         tally.failed.extend(outcome.failed)
-    return outcome
+    return outcome.given
 
 
 def _candidates(
     names: Sequence[str], bids: Sequence[Bid], tally: Tally
 ) -> Generator[Question, Outcome, tuple[Candidate, ...]]:
     chosen = arbitrated(bids)
-    outcome = yield from _put(tally, "size", Inputs(entries=tuple(choice.entry for choice in chosen)))
+    outcome = yield Question("size", Inputs(entries=tuple([choice.entry for choice in chosen])))
+    _ordered(outcome, tally)
     sized = [_sized(choice, subject, outcome) for subject, choice in enumerate(chosen)]
     # A guard sees the entry with its stake; what nobody sized cannot become an order and is not reviewed.
     reviewed = [subject for subject, stake in enumerate(sized) if stake is not None]
     entries = tuple(replace(chosen[subject].entry, stake=sized[subject][1]) for subject in reviewed)  # type: ignore[index]
     vetoes: dict[int, list[tuple[int, str]]] = {}
     if entries:
-        outcome = yield from _put(tally, "review", Inputs(entries=entries))
-        for index, position, answer in outcome.given:
+        outcome = yield Question("review", Inputs(entries=entries))
+        for index, position, answer in _ordered(outcome, tally):
             vetoes.setdefault(reviewed[position], []).append((index, cast(Veto, answer).reason))
         for failure in outcome.failed:
             text = f"review failed: {failure.problem}"
@@ -139,9 +146,9 @@ def _quoted(
 ) -> Generator[Question, Outcome, list[tuple[int, Answer]]]:
     places = [place for place, (_, answer) in enumerate(wishes) if isinstance(answer, ExitTarget)]
     targets = tuple(cast(ExitTarget, wishes[place][1]) for place in places)
-    outcome = yield from _put(tally, "quote", Inputs(targets=targets))
+    given = _ordered((yield Question("quote", Inputs(targets=targets))), tally)
     adjusted: dict[int, list[ExitTarget]] = {}
-    for _, subject, answer in outcome.given:
+    for _, subject, answer in given:
         adjusted.setdefault(subject, []).append(cast(ExitTarget, answer))
     for subject, answers in adjusted.items():
         place = places[subject]

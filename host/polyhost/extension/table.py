@@ -73,7 +73,7 @@ class Outcome:
 class Table:
     """Implementations of the plugins that run in this process, by hook, in configured order."""
 
-    __slots__ = ("_absent", "_slots", "size")
+    __slots__ = ("_absent", "_silent", "_slots", "size")
 
     def __init__(
         self,
@@ -97,6 +97,8 @@ class Table:
             hook: tuple((index, why) for index, (why, hooks) in (absent or {}).items() if hook in hooks)
             for hook in CLOSED
         }
+        self._silent = frozenset(hook for hook in ANSWERING if not self._slots[hook] and not self._absent.get(hook))
+        """Hooks that nobody answers here, and that nobody is missed in."""
 
     def ask(
         self, hook: str, view: View, about: Any, used: list[int], failed: list[Failed], subject: int = 0
@@ -150,18 +152,19 @@ class Table:
     def _collect(
         self, hook: str, view: View, about: Any, used: list[int], outcome: Outcome, subject: int = 0
     ) -> None:
-        given, failed = outcome.given, outcome.failed
-        if not self._slots[hook] and hook not in CLOSED:
+        if hook in self._silent:
             return
+        given, failed = outcome.given, outcome.failed
+        many = hook in MANY
         for index, answer in self.ask(hook, view, about, used, failed, subject):
             try:
-                if hook in MANY:
+                if many:
                     given.extend([(index, subject, checked(hook, one)) for one in answer])
                 else:
                     given.append((index, subject, checked(hook, answer)))
             except AnswerError as error:
                 failed.append(Failed(index, subject, hook, str(error)))
-        if hook in CLOSED:
+        if hook in self._absent:
             failed.extend(Failed(index, subject, hook, why, strike=False) for index, why in self._absent[hook])
 
 
