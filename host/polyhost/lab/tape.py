@@ -14,7 +14,8 @@ import gzip
 import heapq
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
 
@@ -24,8 +25,9 @@ from msgspec import Struct, field
 from polyhost.errors import TapeError
 from polyhost.model.messages import Message
 
-CHUNK_BYTES: Final = 1 << 18
-"""Decoded in one call; large enough to amortise it, small enough to stay in the cache."""
+CHUNK_BYTES: Final = 1 << 16
+"""Decoded in one call; large enough to amortise it, small enough that its messages are still in the cache when they
+are handled (a backtest is 5 % slower with four times as much)."""
 HEAD_LINES: Final = 100
 """A file none of whose first lines is a tape line is no tape."""
 LINE_BYTES_MAX: Final = 1 << 26
@@ -77,6 +79,8 @@ class Counts(Struct):
     sources: Counter[str] = field(default_factory=Counter)
 
 
+_stamp: Final[Callable[[Line | Aside], int]] = attrgetter("ts")
+_source: Final[Callable[[Line], str]] = attrgetter("source")
 _line_decoder: Final = msgspec.json.Decoder(Line)
 _dict_decoder: Final = msgspec.json.Decoder(Aside)
 
@@ -200,8 +204,8 @@ class Tape:
         except (msgspec.DecodeError, UnicodeDecodeError):
             yield from self._one_by_one(chunk)
             return
-        stamps = [line.ts for line in lines]
-        sources = Counter([line.source for line in lines])
+        stamps = list(map(_stamp, lines))
+        sources = Counter(map(_source, lines))
         in_order = not stamps or (stamps[0] >= self._last_ts and sorted(stamps) == stamps)
         if not in_order or not APART.isdisjoint(sources):
             yield from self._one_by_one(chunk)
@@ -291,10 +295,6 @@ def _items(tape: Tape) -> Iterator[Line | Aside]:
             yield part
         else:
             yield from part
-
-
-def _stamp(item: Line | Aside) -> int:
-    return item.ts
 
 
 def _is_tape_line(raw: bytes) -> bool:
