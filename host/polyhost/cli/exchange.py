@@ -37,13 +37,13 @@ def serve(
 ) -> None:
     """Serve the venue's wire protocol on one loopback port until SIGINT or SIGTERM."""
     loaded = configured(config, {"exchange.seed": seed, "exchange.speed": speed})
-    from polyhost.service.exchange_settings import server_settings
+    from polyhost.service.exchange_settings import offered_symbols, server_settings
     from polyhost.service.logs import set_up
     from polyhost.service.serving import serve_exchange
 
     set_up(None)
     table = loaded.configuration.exchange
     serve_exchange(
-        server_settings(loaded.configuration), host=host, port=port, seed=table.seed, speed=table.speed, state=state,
-        ready_file=ready_file, free_running=free_running, with_parent=with_parent,
+        server_settings(loaded.configuration, offered_symbols(loaded)), host=host, port=port, seed=table.seed,
+        speed=table.speed, state=state, ready_file=ready_file, free_running=free_running, with_parent=with_parent,
     )
