@@ -12,6 +12,7 @@ from polyhost.journal import emergency
 from polyhost.journal.codec import KINDS, encode_record
 from polyhost.journal.migrations import JOURNAL
 from polyhost.journal.opening import connected, database, is_busy, prepare, reading, told
+from polyhost.journal.points import crash_point
 from polyhost.journal.projections import Projector
 from polyhost.journal.schema import Journal, insert_sql
 from polyhost.model.records import Record
@@ -101,13 +102,17 @@ class JournalStore:
         projector, account, seq = self._projector, self.account, self.last_seq
         rows = []
         try:
+            crash_point("journal.begun")
             for record in records:
                 seq += 1
                 market = projector.apply(seq, record)
                 rows.append((seq, record.at, account, market, KINDS[type(record)], encode_record(record).decode()))
             connection.executemany(_INSERT, rows)
+            crash_point("journal.inserted")
             projector.flush(connection)
+            crash_point("journal.written")
             connection.execute("COMMIT")
+            crash_point("journal.committed")
         except BaseException:
             projector.forget()
             if connection.in_transaction:
