@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class Account:
     """One wallet. ``pending`` shares are bought but not yet visible; ``buying`` and ``selling`` rest in open orders."""
 
-    __slots__ = ("address", "approved", "buying", "collateral", "house", "orders", "pending", "selling", "shares")
+    __slots__ = (
+        "address", "approved", "buying", "collateral", "house", "locked", "orders", "pending", "selling", "shares",
+    )  # fmt: skip
 
     def __init__(self, address: str, collateral: Micros, *, approved: bool = True, house: bool = False) -> None:
         self.address = address
@@ -26,6 +28,8 @@ class Account:
         self.approved = approved
         self.house = house
         """Without limits: its collateral may be negative, and what it sells it mints on the spot."""
+        self.locked: Micros = 0
+        """Collateral that the venue counts as still spent on matched orders: new buys cannot have it."""
         self.shares: dict[str, Micros] = {}
         self.pending: dict[str, Micros] = {}
         self.buying: dict[str, Micros] = {}
@@ -94,6 +98,22 @@ class Bank:
         if minted:
             self.pots[state.condition_id] += minted
         self.dust += paid - received - minted
+
+    def undo_buy(self, account: Account, state: MarketState, token_id: str, size: Micros, money: Micros) -> None:
+        """A buy did not happen: its shares, never visible, leave again, ``money`` is back."""
+        if account.house:
+            self.sell(account, state, token_id, size, money)
+            return
+        _add(account.shares, token_id, -size)
+        _add(account.pending, token_id, -size)
+        account.collateral += money
+
+    def undo_sell(self, account: Account, state: MarketState, token_id: str, size: Micros, money: Micros) -> None:
+        """A sell did not happen: its shares are back at once, ``money`` leaves again."""
+        account.collateral -= money
+        _add(account.shares, token_id, size)
+        if account.house:
+            self._fold_pairs(account, state)
 
     def merge(self, account: Account, state: MarketState, size: Micros) -> None:
         """``size`` UP and DOWN become ``size`` of collateral."""

@@ -9,7 +9,10 @@ from polyhost.model.times import NEVER
 
 
 class Task(NamedTuple):
-    """``kind`` taker, expire, visible, mined, confirmed or end; ``ref`` the order, trade or market it is about."""
+    """``kind`` taker, expire, visible, mined, confirmed or end; ``ref`` the order, trade or market it is about.
+
+    Of a venue that misbehaves also: retrying, failed (a trade), unlock (address:amount), tick (market:tick).
+    """
 
     due: int
     number: int

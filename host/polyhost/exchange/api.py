@@ -115,8 +115,8 @@ Request: TypeAlias = (
 class Posted(Struct, frozen=True):
     """Answer to a post, given after the taker delay for an order that could match.
 
-    ``http`` 200 with a status (live, matched, delayed, unmatched), or the venue's refusal and its text. ``making`` and
-    ``taking`` are what the order gave and got so far.
+    ``http`` 200 with a status (live, matched, delayed, unmatched), or the venue's refusal and its text, or 0: there was
+    no answer and the connection ended. ``making`` and ``taking`` are what the order gave and got so far.
     """
 
     request_id: int
@@ -127,12 +127,21 @@ class Posted(Struct, frozen=True):
     making: Micros = 0
     taking: Micros = 0
     trade_ids: tuple[str, ...] = ()
+    code: str = ""
+    """The venue's code beside its text, where it has one."""
+    retry_after_s: int = 0
+    """Above 0: the answer's ``Retry-After``."""
 
 
 class Canceled(Struct, frozen=True):
+    """``http`` other than 200: the whole request was answered with that status and ``error``."""
+
     request_id: int
     canceled: tuple[str, ...]
     not_canceled: tuple[tuple[str, str], ...]
+    http: int = 200
+    error: str = ""
+    retry_after_s: int = 0
 
 
 class StoredOrder(Struct, frozen=True):
@@ -189,6 +198,15 @@ class Done(Struct, frozen=True):
     ok: bool
     error: str = ""
     collateral: Micros = 0
+
+
+class Refused(Struct, frozen=True):
+    """A query that was not looked at: its HTTP status and text."""
+
+    request_id: int
+    http: int
+    error: str
+    retry_after_s: int = 0
 
 
 class UserOrder(Struct, frozen=True):
@@ -291,7 +309,7 @@ class CandleTick(Struct, frozen=True):
 
 
 Output: TypeAlias = (
-    Posted | Canceled | OrderReply | OrdersReply | TradesReply | BalanceReply | Done | UserOrder | UserTrade
+    Posted | Canceled | OrderReply | OrdersReply | TradesReply | BalanceReply | Done | Refused | UserOrder | UserTrade
     | BookChanged | BookSnapshot | Printed | TickChanged | MarketOpened | MarketEnded | MarketDecided | PriceTick
     | CandleTick
 )

@@ -15,6 +15,7 @@ from polyhost.exchange.agenda import Task
 from polyhost.exchange.desk import Desk
 from polyhost.exchange.market import MarketState
 from polyhost.exchange.mirror import Mirror
+from polyhost.exchange.mood import Closure, Mood
 from polyhost.exchange.orders import LIVE, Order
 from polyhost.exchange.refusals import CANCELED_RESOLVED
 from polyhost.exchange.rules import ExchangeRules
@@ -64,6 +65,8 @@ class Exchange:
         """Serve one request of one account. The reply repeats its ``request_id``; a post that could match is answered
         later, by ``advance``, when its taker delay is over."""
         self._run_due(now)
+        if self._desk.mood is not None and self._refuse_all(request, self._desk.mood):
+            return self._flush(now)
         match request:
             case api.PostOrder():
                 self._desk.post(request.request_id, request.order, self._by_token.get(request.order.token_id))
@@ -91,6 +94,20 @@ class Exchange:
     def advance(self, now: MarketMs) -> list[api.Output]:
         """Run everything due up to ``now``, each at its own time: taker delays, GTD expiry, trade stages, market ends.
         """
+        return self._flush(now)
+
+    def afflict(self, mood: Mood) -> None:
+        """Let the venue misbehave from now on as ``mood`` says. It is no part of ``save``: tell it after ``load``.
+        """
+        self._desk.mood = mood
+        for state in self._states.values():
+            self._plan_ticks(state.market)
+
+    def cancel_all(self, owner: str, now: MarketMs) -> list[api.Output]:
+        """The dead-man's switch of a key went off: all its open orders are cancelled, and nobody is answered."""
+        self._run_due(now)
+        for order in self._open_orders(api.CancelOrders(0, owner)):
+            self._desk.cancel(order.order_id, owner)
         return self._flush(now)
 
     # --- accounts -----------------------------------------------------------------------------------------------------
@@ -137,6 +154,7 @@ class Exchange:
         self._by_token[market.up] = self._by_token[market.down] = state
         self._bank.pots[market.condition_id] = 0
         self._agenda.add(market.end, "end", market.condition_id)
+        self._plan_ticks(market)
         self._say(api.MarketOpened(market))
         return self._flush(now)
 
@@ -172,6 +190,7 @@ class Exchange:
         if state is None or state.decision is not None:
             raise ValueError(f"market {condition_id} is {'unknown' if state is None else 'decided already'}")
         self._end(condition_id)
+        self._desk.fail_pending(condition_id)
         for order in state.orders():
             if order.account.house:
                 self._desk.cancel_house(order.order_id)
@@ -363,8 +382,46 @@ class Exchange:
                 self._desk.move_trade(task.ref, TradeStatus.CONFIRMED)
             case "end":
                 self._end(task.ref)
+            case "retrying":
+                self._desk.retry(task.ref)
+            case "failed":
+                self._desk.fail_trade(task.ref)
+            case "unlock":
+                self._desk.unlock(task.ref)
+            case "tick":
+                self._flip_tick(task.ref)
             case _:
                 raise AssertionError(f"unknown task {task.kind}")
+
+    def _plan_ticks(self, market: Market) -> None:
+        if self._desk.mood is not None:
+            for at, tick in self._desk.mood.ticks(market, self.now):
+                self._agenda.add(at, "tick", f"{market.condition_id}:{tick}")
+
+    def _flip_tick(self, ref: str) -> None:
+        condition_id, _, tick = ref.rpartition(":")
+        state = self._states.get(condition_id)
+        if state is not None and state.market.accepting:
+            self._desk.set_tick(state, int(tick))
+
+    def _refuse_all(self, request: api.Request, mood: Mood) -> bool:
+        """Answer an order or a cancel while the venue takes none; False when it is to be served."""
+        if not isinstance(request, api.PostOrder | api.CancelOrders):
+            return False
+        closed: Closure | None = mood.closure(self.now)
+        if closed is None:
+            return False
+        if isinstance(request, api.CancelOrders):
+            if closed.cancels:
+                self._say(api.Canceled(request.request_id, (), (), closed.http, closed.text, closed.retry_after_s))
+            return closed.cancels
+        if closed.post_only and request.order.post_only:
+            return False
+        self._say(api.Posted(
+            request.request_id, request.order.order_id, closed.http, error=closed.text, code=closed.code,
+            retry_after_s=closed.retry_after_s,
+        ))  # fmt: skip
+        return True
 
     def _end(self, condition_id: str) -> None:
         state = self._states.get(condition_id)

@@ -6,6 +6,8 @@ the stream events of what it did.
 
 from __future__ import annotations
 
+from typing import Final
+
 from polyhost.exchange import api, refusals
 from polyhost.exchange.accounts import Account, Bank
 from polyhost.exchange.agenda import Agenda
@@ -19,17 +21,20 @@ from polyhost.exchange.matching import (
     reachable,
     settle,
 )
+from polyhost.exchange.mood import Mood, Stages
 from polyhost.exchange.orders import DELAYED, LIVE, MATCHED, NO_REQUEST, Order
 from polyhost.exchange.refusals import Refusal
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.shown import show_levels, snapshot_of
 from polyhost.exchange.trades import TradeBook, owners_of
+from polyhost.exchange.undoing import can_undo, undo
 from polyhost.exchange.validation import Terms, check_form, check_funds, check_value, fee_at_limit, terms_of
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.words import Action, OrderType, TradeStatus
 
 VENUE = "venue"
 """The house account behind a mirrored book's orders."""
+UNSETTLED: Final = (TradeStatus.MATCHED, TradeStatus.RETRYING)
 
 
 class Desk:
@@ -48,6 +53,8 @@ class Desk:
         self.now = 0
         self.seq = 0
         self.house_ids = 0
+        self.mood: Mood | None = None
+        """How the venue misbehaves; None: it does not."""
 
     # --- posting ------------------------------------------------------------------------------------------------------
 
@@ -156,6 +163,8 @@ class Desk:
             status = self._sweep(order)
             if status and not order.matched:
                 refusal = refusals.FAK_KILLED if status == refusals.CANCELED else _short_now(order)
+            elif order.left and order.matched and self.mood is not None and self.mood.rejects_rest(order.order_id):
+                refusal, status = refusals.ROUNDING, refusals.CANCELED_BALANCE
         if order.left == 0:
             self._finish(order, MATCHED)
         elif status:
@@ -222,6 +231,8 @@ class Desk:
             size = payable(fill, maker, size)
             if not size:
                 return False
+            if maker.account.house:
+                self._maybe_cross(maker, taker)
             if not maker_can_pay(maker, fill.up_price, size):
                 self.close_resting(maker, refusals.CANCELED_BALANCE)
                 continue
@@ -270,7 +281,7 @@ class Desk:
         action = Action.SELL if ours.action is Action.BUY else Action.BUY
         self.house_ids += 1
         self.seq += 1
-        return Order(
+        made = Order(
             _house_id(self.house_ids),
             account,
             "",
@@ -283,6 +294,15 @@ class Desk:
             self.now,
             self.seq,
         )
+        self._maybe_cross(made, ours)
+        return made
+
+    def _maybe_cross(self, house: Order, ours: Order) -> None:
+        """Let a house order be the same one in the other token, where the mood says so."""
+        if self.mood is None or house.token_id != ours.token_id or ours.account.house:
+            return
+        if self.mood.crosses(house.order_id):
+            house.complement()
 
     def fill_resting(self, order: Order, size: Micros) -> None:
         """A resting order in a mirrored market trades at its own price with the venue."""
@@ -337,6 +357,10 @@ class Desk:
             return refusals.DELAYED
         if order.status != LIVE:
             return refusals.GONE
+        if self.mood is not None and (size := self.mood.overtaken(order_id, order.left)):
+            self.fill_resting(order, size)
+        if order.status != LIVE:
+            return refusals.GONE
         self.close_resting(order, refusals.CANCELED)
         return ""
 
@@ -373,6 +397,39 @@ class Desk:
         trade = self.trades.move(trade_id, status, self.now)
         if trade is not None:
             self.tell_trade(trade)
+
+    def retry(self, trade_id: str) -> None:
+        """A trade was reverted on the chain and is sent again."""
+        trade = self.trades.trades.get(trade_id)
+        if trade is not None and trade.row.status == TradeStatus.MATCHED:
+            self.move_trade(trade_id, TradeStatus.RETRYING)
+
+    def fail_trade(self, trade_id: str) -> None:
+        """A trade did not happen on the chain: FAILED, and every party has back what it gave, once.
+
+        Where a party has spent what it got meanwhile, the chain took the trade after all: it settles, late.
+        """
+        trade = self.trades.trades.get(trade_id)
+        if trade is None or trade.row.status not in UNSETTLED:
+            return
+        state = self.orders[_own_order(trade, self.orders)].state
+        if not can_undo(self.bank, state, trade):
+            self.make_visible(trade_id)
+            self.move_trade(trade_id, TradeStatus.MINED)
+            self.move_trade(trade_id, TradeStatus.CONFIRMED)
+            return
+        undo(self.bank, state, trade)
+        self.move_trade(trade_id, TradeStatus.FAILED)
+        for address in dict.fromkeys((trade.taker_account, *trade.maker_accounts)):
+            self.revalidate(self.bank.accounts[address])
+
+    def fail_pending(self, condition_id: str) -> None:
+        """A market is about to be resolved: trades that were to fail do so now, while their shares are tokens."""
+        for task in sorted(self.agenda.tasks):
+            if task.kind == "failed":
+                trade = self.trades.trades.get(task.ref)
+                if trade is not None and trade.row.condition_id == condition_id:
+                    self.fail_trade(task.ref)
 
     def make_visible(self, trade_id: str) -> None:
         """The balance cache catches up with what a trade bought."""
@@ -413,6 +470,8 @@ class Desk:
             order_id, account, "", state, token_id, action, price, size, order_type, self.now, self.seq
         )
         if state.crosses(order.is_bid, order.up_price):
+            if self.mood is not None and (first := state.first(not order.is_bid)) is not None:
+                self._maybe_cross(order, first)
             if order_type is OrderType.FOK and not can_fill_whole(state, order):
                 return order_id
             self._sweep(order)
@@ -478,12 +537,34 @@ class Desk:
             if order is not fill.taker:
                 self._tell_order(order, "UPDATE")
         self.tell_trade(trade)
-        rules = self.rules
-        self.agenda.add(self.now + rules.settle_visible_ms, "visible", trade_id)
-        self.agenda.add(self.now + rules.mined_ms, "mined", trade_id)
-        self.agenda.add(self.now + rules.confirmed_ms, "confirmed", trade_id)
+        self._plan_stages(trade_id)
+        if self.mood is not None and not fill.taker.account.house and fill.taker.action is Action.BUY:
+            self._lock(fill.taker.account, fill.money, self.mood.lock_ms(trade_id))
         for account in dict.fromkeys(order.account for order in (fill.taker, *(maker for maker, _ in fill.slices))):
             self.revalidate(account)
+
+    def _plan_stages(self, trade_id: str) -> None:
+        rules, now = self.rules, self.now
+        stages = Stages(rules.settle_visible_ms, rules.mined_ms, rules.confirmed_ms)
+        if self.mood is not None:
+            stages = self.mood.stages(trade_id, stages)
+        if stages.failed_ms:
+            self.agenda.add(now + stages.failed_ms // 2, "retrying", trade_id)
+            self.agenda.add(now + stages.failed_ms, "failed", trade_id)
+            return
+        self.agenda.add(now + stages.visible_ms, "visible", trade_id)
+        self.agenda.add(now + stages.mined_ms, "mined", trade_id)
+        self.agenda.add(now + stages.confirmed_ms, "confirmed", trade_id)
+
+    def _lock(self, account: Account, amount: Micros, lasts_ms: int) -> None:
+        """Count matched money a second time, for a while."""
+        if lasts_ms:
+            account.locked += amount
+            self.agenda.add(self.now + lasts_ms, "unlock", f"{account.address}:{amount}")
+
+    def unlock(self, ref: str) -> None:
+        address, _, amount = ref.rpartition(":")
+        self.bank.accounts[address].locked -= int(amount)
 
     def tell_trade(self, trade: api.StoredTrade) -> None:
         """The trade's status to every key that took part."""
@@ -524,6 +605,12 @@ class Desk:
         state.change(tick=tick)
         for token_id in (state.market.up, state.market.down):
             self.out.append(api.TickChanged(state.condition_id, token_id, old, tick))
+
+
+def _own_order(trade: api.StoredTrade, orders: dict[str, Order]) -> str:
+    """An order with a key that took part (there always is one)."""
+    ids = (trade.row.taker_order_id, *(maker.order_id for maker in trade.row.makers))
+    return next(order_id for order_id in ids if order_id in orders)
 
 
 def _house_id(number: int) -> str:

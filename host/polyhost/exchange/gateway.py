@@ -28,6 +28,7 @@ SALT_BITS: Final = 53
 
 POST_OUTCOMES: Final[tuple[tuple[str, str, str], ...]] = (
     ("Duplicated.", "duplicated", "accepted"),
+    ("sum of matched orders", "funds_matched", "refused"),
     ("sum of active orders", "funds_active", "refused"),
     ("the allowance is not enough", "allowance", "refused"),
     ("the balance is not enough", "balance", "refused"),
@@ -45,7 +46,17 @@ POST_OUTCOMES: Final[tuple[tuple[str, str, str], ...]] = (
     ("market not found", "no_market", "refused"),
 )
 """(part of the venue's text, code, outcome): what the core can answer. A text that is not here is unknown."""
-BLOCKING: Final = frozenset({"allowance"})
+HTTP_OUTCOMES: Final[tuple[tuple[int, str, str, str], ...]] = (
+    (429, "", "rate_limit", "refused"),
+    (425, "", "restarting", "unknown"),
+    (503, "post-only mode", "post_only_mode", "unknown"),
+    (503, "cancel-only", "cancel_only", "unknown"),
+    (500, "the trade contains rounding issues", "rounding_500", "unknown"),
+    (500, "", "server_error", "unknown"),
+    (0, "transport", "transport", "unknown"),
+)
+"""(HTTP status, part of the text, code, outcome): how a venue that misbehaves answers, whatever the order."""
+BLOCKING: Final = frozenset({"allowance", "rate_limit", "restarting", "post_only_mode", "cancel_only"})
 CANCEL_OUTCOMES: Final = {
     refusals.NOT_FOUND: "not_found",
     refusals.GONE: "gone",
@@ -69,8 +80,8 @@ class InProcessGateway:
         self._seed = seed
         self._prepared = 0
         self._key = None if private_key is None else PrivateKey(private_key)
-        self._asked: dict[int, str] = {}
-        """Request to the order, token or market it asked about, until it is answered."""
+        self._asked: dict[int, tuple[str, str]] = {}
+        """Request to what it asked (order, balance …) and about which order, token or market, until it is answered."""
         self._swept: dict[int, tuple[OrderRow, ...]] = {}
         """Open orders of a sweep, by the request for its trades."""
 
@@ -81,19 +92,20 @@ class InProcessGateway:
             case commands.Prepare():
                 return [self._prepare(command.draft, now)]
             case commands.Post():
-                return self._send(api.PostOrder(self._ask(command.request.order_id), self._order(command.request)), now)
+                number = self._ask("post", command.request.order_id)
+                return self._send(api.PostOrder(number, self._order(command.request)), now)
             case commands.Cancel():
-                number = self._ask(command.order_id)
+                number = self._ask("cancel", command.order_id)
                 return self._send(api.CancelOrders(number, self.api_key, (command.order_id,)), now)
             case commands.CancelEverything():
-                return self._send(api.CancelOrders(self._ask(""), self.api_key), now)
+                return self._send(api.CancelOrders(self._ask("cancel", ""), self.api_key), now)
             case commands.QueryOrder():
-                number = self._ask(command.order_id)
+                number = self._ask("order", command.order_id)
                 return self._send(api.GetOrder(number, self.api_key, command.order_id), now)
             case commands.QueryBalance():
-                return self._send(api.GetBalance(self._ask(""), self.address), now)
+                return self._send(api.GetBalance(self._ask("balance", ""), self.address), now)
             case commands.QueryTokenBalance():
-                number = self._ask(command.token_id)
+                number = self._ask("token_balance", command.token_id)
                 return self._send(api.GetBalance(number, self.address, command.token_id), now)
             case commands.Sweep():
                 return self._sweep(command, now)
@@ -115,20 +127,28 @@ class InProcessGateway:
                 return [events.TradeSeen(output.trade.row, "stream")]
             case (
                 api.Posted() | api.Canceled() | api.OrderReply() | api.OrdersReply() | api.TradesReply()
-                | api.BalanceReply()
+                | api.BalanceReply() | api.Refused()
             ) if output.request_id in self._asked:  # fmt: skip
-                return self._answer(output, self._asked.pop(output.request_id))
+                return self._answer(output, *self._asked.pop(output.request_id))
             case _:
                 return []
 
     def _answer(
         self,
-        output: api.Posted | api.Canceled | api.OrderReply | api.OrdersReply | api.TradesReply | api.BalanceReply,
+        output: (
+            api.Posted | api.Canceled | api.OrderReply | api.OrdersReply | api.TradesReply | api.BalanceReply
+            | api.Refused
+        ),
+        what: str,
         about: str,
     ) -> list[Event]:
         match output:
             case api.Posted():
                 return [posted_event(output)]
+            case api.Canceled(http=404):
+                return [events.CancelAnswered(order_id, "not_found", text) for order_id, text in output.not_canceled]
+            case api.Canceled(http=http) if http != 200:
+                return [events.CancelAnswered(about, "unknown", output.error)] if about else []
             case api.Canceled():
                 done = [events.CancelAnswered(order_id, "canceled") for order_id in output.canceled]
                 return [*done, *(_not_canceled(order_id, text) for order_id, text in output.not_canceled)]
@@ -141,17 +161,34 @@ class InProcessGateway:
                 return []
             case api.TradesReply():
                 trades = tuple(trade.row for trade in output.trades)
-                return [events.SweepDone(about, self._swept.pop(output.request_id), trades, complete=True)]
+                # Half of a sweep that was refused is told as far as it got.
+                orders = self._swept.pop(output.request_id, None)
+                problem = "" if orders is not None else "the open orders were refused"
+                return [events.SweepDone(about, orders or (), trades, orders is not None, problem)]
             case api.BalanceReply():
                 if about:
                     return [events.TokenBalanceSeen(about, output.balance)]
                 return [events.BalanceSeen(output.balance, output.allowance > 0)]
+            case api.Refused():
+                return self._refused(output, what, about)
+
+    def _refused(self, output: api.Refused, what: str, about: str) -> list[Event]:
+        """A query without an answer; of a sweep's two, the second tells how far it got."""
+        problem = f"HTTP {output.http}: {output.error}"
+        if what == "orders":
+            return []
+        if what == "trades":
+            orders = self._swept.pop(output.request_id, None)
+            if orders is not None:
+                return [events.SweepDone(about, orders, (), complete=False, problem=problem)]
+            what = "sweep"
+        return [events.QueryFailed(what, about, problem)]
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def _ask(self, about: str) -> int:
+    def _ask(self, what: str, about: str) -> int:
         number = self.exchange.request_id()
-        self._asked[number] = about
+        self._asked[number] = (what, about)
         return number
 
     def _send(self, request: api.Request, now: MarketMs) -> list[Event]:
@@ -161,7 +198,7 @@ class InProcessGateway:
 
     def _sweep(self, command: commands.Sweep, now: MarketMs) -> list[Event]:
         """Open orders and then trades, under two consecutive request numbers."""
-        first, second = self._ask(command.condition_id), self._ask(command.condition_id)
+        first, second = self._ask("orders", command.condition_id), self._ask("trades", command.condition_id)
         return [
             *self._send(api.GetOpenOrders(first, self.api_key, command.condition_id), now),
             *self._send(api.GetTrades(second, self.api_key, command.condition_id, after_s=command.since_s), now),
@@ -236,14 +273,21 @@ def posted_event(answer: api.Posted) -> events.PostAnswered:
     if answer.http == 200:
         outcome = "accepted" if answer.status in ("live", "matched", "delayed") else "unknown"
         return events.PostAnswered(answer.order_id, outcome, answer.status, code=answer.status)
-    code, outcome = "unlisted", "unknown"
-    if answer.http < 500:
-        for part, name, meaning in POST_OUTCOMES:
-            if part in answer.error:
-                code, outcome = name, meaning
-                break
+    code, outcome = _meaning(answer)
     blocks = "entries" if code in BLOCKING else ""
     return events.PostAnswered(answer.order_id, outcome, code=code, text=answer.error, blocks=blocks)
+
+
+def _meaning(answer: api.Posted) -> tuple[str, str]:
+    """Code and outcome of a refusal."""
+    for http, part, code, outcome in HTTP_OUTCOMES:
+        if http == answer.http and part in answer.error:
+            return code, outcome
+    if 400 <= answer.http < 500:
+        for part, code, outcome in POST_OUTCOMES:
+            if part in answer.error:
+                return code, outcome
+    return "unlisted", "unknown"
 
 
 def _not_canceled(order_id: str, text: str) -> events.CancelAnswered:

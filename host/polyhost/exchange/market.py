@@ -100,6 +100,11 @@ class MarketState:
         else:
             self.resting.set_ask(price, self.resting.asks[price] - size)
 
+    def first(self, bids: bool) -> Order | None:
+        """The order that is next to be met on one side; None when nothing rests there."""
+        queues = self.bids if bids else self.asks
+        return next(iter(queues[max(queues) if bids else min(queues)].values())) if queues else None
+
     def total(self, is_bid: bool, price: Ticks) -> Micros:
         return (self.resting.bids if is_bid else self.resting.asks).get(price, 0)
 

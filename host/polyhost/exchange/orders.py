@@ -90,6 +90,14 @@ class Order:
         """The post that still waits for its answer."""
         self.trade_ids: list[str] = []
 
+    def complement(self) -> None:
+        """Become the same order in the other token: a sell of one at p is a buy of the other at 1 - p."""
+        market = self.state.market
+        self.side = self.side.other
+        self.token_id = market.token(self.side)
+        self.action = Action.SELL if self.action is Action.BUY else Action.BUY
+        self.price = ONE - self.price
+
     @property
     def matched(self) -> Micros:
         return self.size - self.left

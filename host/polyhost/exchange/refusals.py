@@ -26,6 +26,16 @@ FAK_KILLED: Final = Refusal(
     400, "no orders found to match with FAK order. FAK orders are partially filled or killed if no match is found."
 )
 
+SERVER_ERROR: Final = Refusal(500, "Internal server error")
+ROUNDING: Final = Refusal(500, "the trade contains rounding issues")
+RESTARTING: Final = Refusal(425, "service not ready")
+POST_ONLY_MODE: Final = Refusal(503, "post-only mode: only post-only orders and cancels are allowed")
+POST_ONLY_CODE: Final = "post_only_mode"
+CANCEL_ONLY: Final = Refusal(
+    503, "Trading is currently cancel-only. New orders are not accepted, but cancels are allowed."
+)
+TOO_MANY: Final = Refusal(429, "Too Many Requests")
+
 NOT_FOUND: Final = "order not found"
 GONE: Final = "already canceled or matched"
 DELAYED: Final = "order is delayed and can't be canceled yet"
@@ -66,13 +76,15 @@ def too_little_value(action: str, value: Micros, least: Micros) -> Refusal:
     )
 
 
-def short_of_balance(balance: Micros, in_orders: Micros, amount: Micros) -> Refusal:
-    """The sum of active orders is told only when there are some: so it differs from being truly short."""
+def short_of_balance(balance: Micros, in_orders: Micros, amount: Micros, locked: Micros = 0) -> Refusal:
+    """The sum of active (and of matched) orders is told only when there are some: so it differs from being truly short.
+    """
     active = f"sum of active orders: {in_orders}, " if in_orders else ""
+    matched = f"sum of matched orders: {locked}, " if locked else ""
     return Refusal(
         400,
         "not enough balance / allowance: the balance is not enough -> "
-        f"balance: {balance}, {active}order amount: {amount}",
+        f"balance: {balance}, {active}{matched}order amount: {amount}",
     )
 
 

@@ -58,6 +58,7 @@ def _bank_of(bank: Bank) -> dict[str, Any]:
             "collateral": account.collateral,
             "approved": account.approved,
             "house": account.house,
+            "locked": account.locked,
             "shares": account.shares,
             "pending": account.pending,
         }
@@ -113,6 +114,7 @@ def restore(exchange: Exchange, state: dict[str, Any]) -> None:
 def _restore_bank(bank: Bank, row: dict[str, Any]) -> None:
     for saved in row["accounts"]:
         account = Account(saved["address"], saved["collateral"], approved=saved["approved"], house=saved["house"])
+        account.locked = saved.get("locked", 0)
         account.shares, account.pending = dict(saved["shares"]), dict(saved["pending"])
         bank.accounts[account.address] = account
     bank.pots = dict(row["pots"])

@@ -120,12 +120,13 @@ def check_funds(
     if order.action is Action.BUY:
         amount = order.maker_amount + (fee_at_limit(state, terms) if marketable else 0)
         has, used = account.collateral, account.buying.get(state.condition_id, 0)
+        locked = account.locked
     else:
         amount = terms.size
-        has, used = account.visible(order.token_id), account.selling.get(order.token_id, 0)
+        has, used, locked = account.visible(order.token_id), account.selling.get(order.token_id, 0), 0
     if not account.approved:
         return refusals.short_of_allowance(amount)
-    return refusals.short_of_balance(has, used, amount) if used + amount > has else None
+    return refusals.short_of_balance(has, used, amount, locked) if used + locked + amount > has else None
 
 
 def fee_at_limit(state: MarketState, terms: Terms) -> Micros:

@@ -50,10 +50,14 @@ class Pathologies:
 
     def strikes(self, name: str, *subject: str) -> bool:
         """Does it strike this subject? The same subject is always answered alike (and counted each time)."""
-        if name not in self.probabilities or not self._falls(name, *subject):
+        if not self.would(name, *subject):
             return False
         self.note(name)
         return True
+
+    def would(self, name: str, *subject: str) -> bool:
+        """As ``strikes``, not counted: for what is asked again and again."""
+        return name in self.probabilities and self._falls(name, *subject)
 
     def note(self, name: str) -> None:
         """Count one more occurrence."""
