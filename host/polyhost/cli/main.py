@@ -37,17 +37,25 @@ class Entry(NamedTuple):
     module: str
     help: str
     group: bool = False
+    app: str = "app"
+    """Name of the app in the module."""
 
 
 COMMANDS: Final[dict[str, Entry]] = {
     "run": Entry("polyhost.cli.run", "Trade: on the simulated exchange unless configured otherwise."),
     "status": Entry("polyhost.cli.status", "What runs, what is open, what it made."),
+    "pause": Entry("polyhost.cli.operator", "Stop new entries; exits go on.", app="pause_app"),
+    "resume": Entry("polyhost.cli.operator", "Allow new entries again, clear a breaker.", app="resume_app"),
+    "close": Entry("polyhost.cli.operator", "Sell the positions of a window, or all.", app="close_app"),
+    "kill": Entry("polyhost.cli.operator", "Cancel all our orders and end the host.", app="kill_app"),
     "backtest": Entry("polyhost.cli.backtest", "Run the host over recorded tapes, in virtual time."),
+    "simulate": Entry("polyhost.cli.simulate", "Try the host against every failure of the venue, in virtual time."),
     "replay": Entry("polyhost.cli.replay", "Repeat a recorded run and compare its records."),
     "tape": Entry("polyhost.cli.tape", "Look into recordings: info, check.", group=True),
     "exchange": Entry("polyhost.cli.exchange", "The simulated exchange by itself: serve.", group=True),
     "plugins": Entry("polyhost.cli.plugins", "The plugins: list.", group=True),
     "config": Entry("polyhost.cli.config", "The configuration: check, show.", group=True),
+    "selftest": Entry("polyhost.cli.selftest", "Try the host's own promises: crash.", group=True),
     "db": Entry("polyhost.cli.db", "The journal's database: status.", group=True),
 }
 
@@ -55,7 +63,7 @@ COMMANDS: Final[dict[str, Entry]] = {
 def load(name: str) -> Any:
     """The real command of that name, imported now."""
     entry = COMMANDS[name]
-    app: typer.Typer = import_module(entry.module).app
+    app: typer.Typer = getattr(import_module(entry.module), entry.app)
     return typer.main.get_group(app) if entry.group else typer.main.get_command(app)
 
 

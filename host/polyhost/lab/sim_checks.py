@@ -1,0 +1,370 @@
+"""What must hold in a simulated run: after every turn for what the turn touched, in full at crashes and at the end.
+
+The checks read the kernel's state and the venue's own books, and know the order rules by themselves: none of them asks
+the kernel whether it was right.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final
+
+from polyhost.exchange.core import Exchange
+from polyhost.journal.codec import decode_record
+from polyhost.kernel.invariants import INVARIANTS
+from polyhost.kernel.kernel import Kernel
+from polyhost.kernel.state import OrderEntry, State, apply
+from polyhost.model.commands import Cancel, CancelEverything, Command, Post
+from polyhost.model.gateway import OrderRow
+from polyhost.model.money import Micros
+from polyhost.model.records import (
+    FillBooked,
+    FillMoved,
+    HeldDeclared,
+    LedgerPosted,
+    OrderIntended,
+    OrderMoved,
+    OrderPrepared,
+    Record,
+    Slot,
+)
+from polyhost.model.words import Action, OrderState
+
+POSTS_MAX: Final = 4
+"""U5: the post and three more of the same bytes …"""
+REPOST_MS: Final = 2_000
+"""… so far apart."""
+PROOF_MS: Final = 500
+"""T8: a cancelled exit without proof of its end counts no longer after this."""
+NEAR_END_MS: Final = 30_000
+"""U8: an unknown sell counts no longer so close to the end."""
+DEADLINE_GRACE_MS: Final = 6_000
+"""From an obligation's deadline to its enforcement: two cadences, an evaluation, and a busy moment."""
+COVER_MS: Final = 120_000
+"""A sellable position with a target is covered within this time, whatever the venue does."""
+HELD_KINDS: Final = frozenset({"plugin", "ahead", "minimum"})
+CHECKS: Final = (
+    *INVARIANTS, "state_equals_fold", "order_posted_twice", "cancelled_order_posted", "sell_beyond_t3", "held_kind",
+    "one_live_buy_a_slot_at_the_venue", "deadline_kept", "covered", "venue_orders_equal_ours",
+    "venue_collateral_equals_ledger", "venue_shares_equal_positions", "venue_redeemable_equals_ledger",
+    "nothing_open_at_the_end", "exchange_audit", "kernel_never_fails",
+)
+"""Every name that can be broken."""
+
+
+class Broken(Exception):  # noqa: N818 a finding, not a fault of the program
+    """An invariant does not hold. ``needles``: ids of what it concerns, for the trace."""
+
+    def __init__(self, name: str, text: str, *needles: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+        self.text = text
+        self.needles = tuple(needle for needle in needles if needle)
+
+
+def must(holds: bool, name: str, text: object, *needles: str) -> None:
+    """Raise Broken unless it holds."""
+    if not holds:
+        raise Broken(name, str(text), *needles)
+
+
+class Checks:
+    """The judge of one run; survives the host's crashes."""
+
+    def __init__(self, exchange: Exchange, address: str, account: str) -> None:
+        self.exchange = exchange
+        self.address = address
+        self.account = account
+        self.checked = 0
+        self.exceptions: Counter[str] = Counter()
+        """How often the two named exceptions of T3 were used."""
+        self.shadow = State(account=account)
+        """The fold of the records' bytes, one record at a time."""
+        self._posts: dict[str, list[int]] = {}
+        self._cancels: dict[str, int] = {}
+        self._slots: dict[str, Slot] = {}
+        """Order id → slot, of everything ever prepared."""
+        self._uncovered: dict[str, int] = {}
+        """Position → since when it could be covered and is not."""
+
+    def crashed(self, durable: Iterable[Record]) -> None:
+        """The host died: only these records are left."""
+        self.shadow = State(account=self.account)
+        for record in durable:
+            apply(self.shadow, record)
+
+    # --- every turn ---------------------------------------------------------------------------------------------------
+
+    def after_records(self, records: Iterable[Record], bodies: Iterable[bytes], kernel: Kernel, now: int) -> None:
+        """A turn changed durable state: what it touched must be in order, and be the fold of its bytes."""
+        state = kernel.state
+        shadow = self.shadow
+        for body in bodies:
+            apply(shadow, decode_record(body))
+        refs: set[str] = set()
+        assets: set[str] = set()
+        money = False
+        for record in records:
+            match record:
+                case LedgerPosted():
+                    money = True
+                    for leg in record.entries:
+                        self._same(f"{leg.account}/{leg.asset}", state.ledger, shadow.ledger)
+                case OrderIntended():
+                    refs.add(record.draft.ref)
+                    if record.draft.action is Action.SELL:
+                        self._sell(state, state.orders[record.draft.ref], now)
+                case OrderPrepared():
+                    refs.add(record.ref)
+                    self._slots[record.request.order_id] = state.orders[record.ref].slot
+                case OrderMoved():
+                    refs.add(record.ref)
+                case FillBooked():
+                    refs.add(record.ref)
+                    assets.add(f"{record.slot.condition_id}:{record.slot.side.value}")
+                case FillMoved():
+                    refs.add(record.ref)
+                    slot = state.orders[record.ref].slot
+                    assets.add(f"{slot.condition_id}:{slot.side.value}")
+                case HeldDeclared():
+                    assets.add(f"{record.condition_id}:{record.side.value}")
+                    must(record.kind in HELD_KINDS, "held_kind", record, record.condition_id)
+                case _:
+                    pass
+        for ref in refs:
+            self._order(state, ref)
+        for asset in assets:
+            self._position(state, asset)
+        if money:
+            self._reserved(state)
+        self.checked += len(refs) + len(assets) + money
+
+    def _same(self, key: str, ours: dict[str, Any], folded: dict[str, Any]) -> None:
+        must(ours.get(key) == folded.get(key), "state_equals_fold", f"{key}: {ours.get(key)} != {folded.get(key)}", key)
+
+    def _order(self, state: State, ref: str) -> None:
+        order = state.orders[ref]
+        self._same(ref, state.orders, self.shadow.orders)
+        must(order.open or order.reserve == 0, "closed_orders_reserve_nothing", order, ref)
+        if not order.open:
+            return
+        mates = [other for other in state.open_orders(order.slot.condition_id) if other.slot.side is order.slot.side]
+        if order.draft.action is Action.BUY:
+            live = [other.ref for other in mates if other.slot == order.slot and other.draft.action is Action.BUY]
+            must(len(live) <= 1, "one_live_buy_a_slot", live, *live)
+        else:
+            resting = [
+                other.ref for other in mates
+                if other.slot == order.slot and other.draft.action is Action.SELL
+                and other.state is not OrderState.UNKNOWN
+            ]
+            must(len(resting) <= 2, "two_live_sells_an_exit_slot", resting, *resting)
+
+    def _position(self, state: State, asset: str) -> None:
+        position = state.positions[asset]
+        self._same(asset, state.positions, self.shadow.positions)
+        must(position.size >= 0, "never_oversold", position, asset)
+        market = state.markets[position.condition_id]
+        held = state.balance("settled", asset) + state.balance("in_flight", asset)
+        must(held == (0 if market.settled else position.size), "positions_equal_ledger", f"{held} != {position}", asset)
+        if position.size > 0 and not market.settled and not position.held:
+            must(asset in state.obligations, "positions_have_obligations", position, asset)
+
+    def _reserved(self, state: State) -> None:
+        wanted = sum(state.orders[ref].reserve for refs in state.open_refs.values() for ref in refs)
+        ours = state.balance("reserved")
+        must(ours == wanted, "reserved_equals_open_orders", f"{ours} reserved, open orders reserve {wanted}")
+
+    def _sell(self, state: State, order: OrderEntry, now: int) -> None:
+        """T3, and its two exceptions: U8's last 30 s, and T8 after 500 ms without proof."""
+        slot = order.slot
+        position = state.position(slot.condition_id, slot.side)
+        must(position is not None, "sell_beyond_t3", "a sell without a position", order.ref)
+        assert position is not None
+        others = [
+            other for other in state.open_orders(slot.condition_id)
+            if other.slot.side is slot.side and other.draft.action is Action.SELL and other.ref != order.ref
+        ]
+        unseen = sum(max(other.done - other.traded, 0) for other in others)
+        most = min(position.size, position.settled - position.sold) - unseen
+        room = most - sum(other.open_upper for other in others)
+        size = order.draft.size
+        if size <= room:
+            return
+        end = state.markets[slot.condition_id].market.end
+        for other in others:
+            if order.draft.order_type.rests or size <= room:
+                break
+            if other.state is OrderState.UNKNOWN and end - now <= NEAR_END_MS:
+                room += other.open_upper
+                self.exceptions["u8_last_30_s"] += 1
+            elif now - self._cancels.get(other.order_id, now) >= PROOF_MS:
+                room += other.open_upper
+                self.exceptions["t8_no_proof"] += 1
+        must(
+            size <= room, "sell_beyond_t3", f"{size} of {position} with {[o.ref for o in others]} open: at most {room}",
+            order.ref, f"{slot.condition_id}:{slot.side.value}", position.token_id, *(o.order_id for o in others),
+        )
+
+    # --- commands and the venue ---------------------------------------------------------------------------------------
+
+    def command(self, command: Command, state: State, now: int) -> None:
+        """A command leaves the host."""
+        match command:
+            case Post():
+                self._post(command, state, now)
+            case Cancel():
+                self._cancels.setdefault(command.order_id, now)
+            case CancelEverything():
+                for refs in state.open_refs.values():
+                    for ref in refs:
+                        self._cancels.setdefault(state.orders[ref].order_id, now)
+            case _:
+                pass
+
+    def _post(self, post: Post, state: State, now: int) -> None:
+        """U5: the same bytes again only for what rests, was never cancelled by us, 2 s apart, at most three times."""
+        order_id = post.request.order_id
+        posts = self._posts.setdefault(order_id, [])
+        must(order_id in state.by_id, "order_posted_twice", "a post of an order that no record knows", order_id)
+        if posts:
+            again = post.request.order_type.rests and now - posts[-1] >= REPOST_MS and len(posts) < POSTS_MAX
+            must(again, "order_posted_twice", f"{order_id} at {posts} and {now}", order_id)
+            must(order_id not in self._cancels, "cancelled_order_posted", order_id, order_id)
+        posts.append(now)
+        self.checked += 1
+
+    def venue(self, rows: Iterable[OrderRow]) -> None:
+        """The venue's open orders right after a post: at most one live buy a slot there too."""
+        seen: dict[Slot, str] = {}
+        for row in rows:
+            slot = self._slots.get(row.order_id)
+            must(slot is not None, "venue_orders_equal_ours", f"{row} was never prepared", row.order_id)
+            assert slot is not None
+            if row.action is Action.BUY:
+                must(slot not in seen, "one_live_buy_a_slot_at_the_venue", row, row.order_id, seen.get(slot, ""))
+                seen[slot] = row.order_id
+        self.checked += 1
+
+    # --- now and then -------------------------------------------------------------------------------------------------
+
+    def pass_over(self, kernel: Kernel, now: int, up_since: int) -> None:
+        """Deadlines are kept, and what can be covered is."""
+        state = kernel.state
+        for key in list(state.obligations):
+            position = state.positions.get(key)
+            if position is not None and position.size > 0 and not position.held:
+                self._deadline(kernel, key, now, up_since)
+                self._covered(kernel, key, now, up_since)
+        self.checked += len(state.obligations)
+
+    def _deadline(self, kernel: Kernel, key: str, now: int, up_since: int) -> None:
+        position = kernel.state.positions[key]
+        market = kernel.state.markets[position.condition_id]
+        due = max(kernel.state.obligations[key], up_since, position.opened_at) + DEADLINE_GRACE_MS
+        if market.settled or now < due or now >= market.market.end:
+            return
+        data = kernel.data(position.condition_id)
+        must(
+            data is not None and data.exit(position.side).urgent is not None, "deadline_kept",
+            f"{key} was to be closed by {kernel.state.obligations[key]} and nobody sells it at {now}", key,
+            position.token_id, position.condition_id,
+        )
+
+    def _covered(self, kernel: Kernel, key: str, now: int, up_since: int) -> None:
+        """Sellable shares with a target rest in sells, or go on being replaced: never for long neither."""
+        state = kernel.state
+        position = state.positions[key]
+        market = state.markets[position.condition_id]
+        data = kernel.data(position.condition_id)
+        plan = None if data is None else data.exit(position.side)
+        sells = [
+            order for order in state.open_orders(position.condition_id)
+            if order.slot.side is position.side and order.draft.action is Action.SELL
+        ]
+        room = min(position.size, position.settled - position.sold) - sum(order.open_upper for order in sells)
+        idle = plan is not None and plan.target is not None and plan.urgent is None
+        if not idle or market.settled or now >= market.market.end - 2_000 or room < market.market.min_size:
+            self._uncovered.pop(key, None)
+            return
+        since = max(self._uncovered.setdefault(key, now), up_since)
+        waiting = "" if plan is None else plan.waiting
+        must(now - since <= COVER_MS, "covered", f"{room} of {key} since {since} ({waiting})", key, position.token_id)
+
+    # --- in full ------------------------------------------------------------------------------------------------------
+
+    def in_full(self, kernel: Kernel) -> None:
+        """Every invariant of the kernel, and the whole state as the fold of the bytes."""
+        for name in kernel.broken_invariants():
+            raise Broken(name, "found by the full check")
+        if kernel.state != self.shadow:
+            raise Broken("state_equals_fold", different(kernel.state, self.shadow))
+        self.checked += len(INVARIANTS) + 1
+
+    def quiet(self, kernel: Kernel, rows: Iterable[OrderRow], *, last: bool) -> None:
+        """Nothing has happened for minutes: the venue and the host say the same. ``last``: nothing may be open."""
+        state = kernel.state
+        ours = {
+            state.orders[ref].order_id: state.orders[ref] for refs in state.open_refs.values() for ref in refs
+        }
+        theirs = {row.order_id for row in rows}
+        for order_id in theirs - ours.keys():
+            ref = state.by_id.get(order_id, "")
+            raise Broken("venue_orders_equal_ours", f"{ref} {order_id} rests there and is closed here", order_id, ref)
+        for order_id in ours.keys() - theirs:
+            order = ours[order_id]
+            gone = order.state is OrderState.UNKNOWN and not last
+            must(gone, "venue_orders_equal_ours", f"{order} is open here only", order.ref, order_id)
+        self._funds(state)
+        self._shares(state)
+        if last:
+            self._end(state)
+        self.in_full(kernel)
+        problems = self.exchange.audit()
+        must(not problems, "exchange_audit", problems)
+        self.checked += 6
+
+    def _funds(self, state: State) -> None:
+        ours = state.balance("free") + state.balance("reserved")
+        theirs = self.exchange.collateral(self.address)
+        must(ours == theirs, "venue_collateral_equals_ledger", f"the ledger has {ours}, the venue {theirs}")
+        redeemable = sum(self.exchange.redeemable(self.address).values())
+        ours = state.balance("unredeemed")
+        must(ours == redeemable, "venue_redeemable_equals_ledger", f"the ledger has {ours}, the venue {redeemable}")
+
+    def _shares(self, state: State) -> None:
+        known: dict[str, Micros] = {}
+        for position in state.positions.values():
+            known[position.token_id] = position.size
+        for token_id, size in known.items():
+            theirs = self.exchange.shares(self.address, token_id)
+            must(size == theirs, "venue_shares_equal_positions", f"{token_id}: {size} here, {theirs} there", token_id)
+        for token_id, theirs in self.exchange.holdings(self.address).items():
+            must(token_id in known, "venue_shares_equal_positions", f"{token_id}: {theirs} there only", token_id)
+
+    def _end(self, state: State) -> None:
+        """Every market we were in is settled: no order is open, no trade unsettled, no position undecided."""
+        for refs in state.open_refs.values():
+            must(not refs, "nothing_open_at_the_end", [state.orders[ref] for ref in refs], *refs)
+        must(not state.unsettled, "nothing_open_at_the_end", state.unsettled, *state.unsettled)
+        for key, position in state.positions.items():
+            settled = state.markets[position.condition_id].settled
+            must(position.size == 0 or settled, "nothing_open_at_the_end", position, key)
+
+
+def different(ours: State, folded: State) -> str:
+    """Which fields of two states differ, and the first entries that do."""
+    found = []
+    for name in State.__struct_fields__:
+        left, right = getattr(ours, name), getattr(folded, name)
+        if left == right:
+            continue
+        if isinstance(left, dict) and isinstance(right, dict):
+            keys = [key for key in {**left, **right} if left.get(key) != right.get(key)][:3]
+            found.append(f"{name}: " + "; ".join(f"{key}: {left.get(key)} != {right.get(key)}" for key in keys))
+        else:
+            found.append(f"{name}: {left!r} != {right!r}"[:400])
+    return ", ".join(found)
+
+

@@ -1,0 +1,757 @@
+"""One simulated run: the whole host against the simulated exchange in virtual time, with everything that can go wrong.
+
+Events happen in order of time: first the venue's own, then what is on its way (requests, answers, stream events,
+commits, accidents), then the market data that has arrived, then the kernel's deadlines. Wall time is market time. The
+same seed and settings give the same records, to the byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from heapq import heappop, heappush
+from typing import Any, Final
+
+from msgspec import Struct
+
+from polyhost import __version__
+from polyhost.configuration import Loaded
+from polyhost.exchange import api
+from polyhost.exchange.pathologies import FaultyGateway, Pathologies
+from polyhost.exchange.rules import ExchangeRules
+from polyhost.exchange.world import World, WorldSettings
+from polyhost.extension.discovery import LoadedPlugin, discover
+from polyhost.extension.runner import Runner
+from polyhost.hooks import TELLING
+from polyhost.journal.memory import MemoryJournal
+from polyhost.kernel.kernel import Kernel
+from polyhost.lab.plugins import InlinePlugins
+from polyhost.lab.sim_checks import Broken, Checks
+from polyhost.lab.sim_trace import Trace
+from polyhost.lab.sim_weather import Weather
+from polyhost.model.book import Book
+from polyhost.model.commands import GATED, Analyse, Ask, Command, Deliver, Follow, Post, QueryResult, Tell, Unfollow
+from polyhost.model.events import (
+    Event,
+    MarketFound,
+    MarketResolved,
+    Operator,
+    OrderSeen,
+    RunBegan,
+    StreamChanged,
+    StrikeSeen,
+    TradeSeen,
+)
+from polyhost.model.market import DURATIONS, Market
+from polyhost.model.messages import Change, Level, Message
+from polyhost.model.money import price_text, size_text
+from polyhost.model.step import Step
+from polyhost.model.times import NEVER, MarketMs
+from polyhost.model.view import Candle
+from polyhost.model.words import SettlementRule, Side
+
+BEGIN: Final = 1_800_000_000_000
+"""Where runs begin, market ms: a full quarter of an hour; each seed begins somewhere within it."""
+ADDRESS: Final = "0x" + "51" * 20
+API_KEY: Final = "simulated"
+STRIKE_FEEDS: Final = {SettlementRule.TWAP_60: "twap_60", SettlementRule.SPOT: "chainlink"}
+QUIET_MS: Final = 120_000
+"""Without faults and new entries for so long, host and venue must agree."""
+AFTER_END_MS: Final = 150_000
+"""What is open after that is settled so long after the last window's end (result, and U6's last sweep)."""
+PASS_EVERY_MS: Final = 5_000
+"""Deadlines and cover are looked at this often."""
+FULL_EVERY: Final = 12
+"""Of these looks, every so-many-th compares everything."""
+ROUNDS_MAX: Final = 5_000
+"""Events that may follow from one event at one instant; more is a loop, and a bug."""
+SETTLING_DENSITY: Final = 2.0
+"""Population events a second while only settlement is waited for."""
+
+
+class Plan(Struct, frozen=True):
+    """What every seed of a simulation has in common."""
+
+    hours: float = 1.0
+    pathologies: dict[str, float] = {}
+    density: float = 20.0
+    rough: bool = True
+    """Kills, lost streams, long delays and an operator."""
+
+
+class Outcome(Struct):
+    """What became of one seed."""
+
+    seed: int
+    digest: str = ""
+    """SHA-256 of all records, those that crashes lost included."""
+    events: int = 0
+    market_ms: int = 0
+    records: int = 0
+    orders: int = 0
+    fills: int = 0
+    evaluations: int = 0
+    restarts: int = 0
+    records_lost: int = 0
+    checked: int = 0
+    happened: dict[str, int] = {}
+    """How often each pathology struck."""
+    exceptions: dict[str, int] = {}
+    broken: str = ""
+    """Name of the invariant that does not hold; empty: all do."""
+    text: str = ""
+    at_s: float = 0.0
+    """When it broke, seconds of market time since the run's begin."""
+    trace: list[str] = []
+
+
+class Host:
+    """One life of the host, from a start to the next kill."""
+
+    def __init__(self, kernel: Kernel, plugins: Plugins, since: int) -> None:
+        self.kernel = kernel
+        self.plugins = plugins
+        self.since = since
+        self.inbox: deque[Event] = deque()
+        self.gated: deque[tuple[int, Command]] = deque()
+        self.books: dict[str, Book] = {}
+        """Condition id → the kernel's book of a subscribed market."""
+        self.alive = True
+        self.user_up = False
+        self.market_up = False
+        self.committing = False
+
+
+class Simulation:
+    """One seed. Use once: ``run`` gives the outcome."""
+
+    def __init__(self, seed: int, plan: Plan, loaded: Loaded) -> None:
+        self.seed = seed
+        self.plan = plan
+        self.settings = settings = loaded.configuration
+        self._loaded = loaded
+        self.weather = Weather(seed, rough=plan.rough)
+        self.began = BEGIN + int.from_bytes(hashlib.sha256(f"{seed} begin".encode()).digest()[:4], "big") % 900_000
+        self.now = self.began
+        rules = settings.exchange
+        self.world = World(
+            WorldSettings(
+                symbols=settings.markets.symbols,
+                durations_s=tuple(DURATIONS[name] for name in settings.markets.durations),
+                windows_ahead=1,
+                resolve_delay_ms=rules.resolve_delay_ms,
+                density=plan.density,
+                plain_market=False,
+                rules=ExchangeRules(
+                    taker_delay_ms=rules.taker_delay_ms,
+                    mined_ms=rules.mined_ms,
+                    confirmed_ms=rules.confirmed_ms,
+                    snapshots=False,
+                ),
+            ),
+            seed,
+            MarketMs(self.now),
+        )
+        self.exchange = self.world.exchange
+        self.exchange.open_account(ADDRESS, int(rules.cash))
+        self.pathologies = Pathologies(seed, plan.pathologies)
+        self.gateway = FaultyGateway(self.exchange, ADDRESS, API_KEY, seed, self.pathologies)
+        self.journal = MemoryJournal(self._durable, hold=True)
+        self.checks = Checks(self.exchange, ADDRESS, settings.host.account)
+        self.trace = Trace()
+        self.outcome = Outcome(seed)
+        self._digest = hashlib.sha256()
+        self._agenda: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._agenda_seq = 0
+        self._market: deque[tuple[int, Host, Any]] = deque()
+        """Market data on its way to the host, in order."""
+        self._market_last = 0
+        self._user_last = 0
+        self._host: Host | None = None
+        self._kill_wish = ""
+        """The moment at which the next kill strikes; empty: none is due."""
+        self._epoch = 0
+        self._runs = 0
+        self._markets: dict[str, Market] = {}
+        """What the venue lists, as it was found."""
+        self._strikes: dict[str, tuple[int, str]] = {}
+        self._unstruck: dict[tuple[str, str, int], list[str]] = {}
+        self._results: dict[str, api.MarketDecided] = {}
+        self._passes = 0
+        self._quiet = False
+
+    # --- the run ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Everything, until it is over or something breaks."""
+        outcome = self.outcome
+        try:
+            self._run()
+        except Broken as broken:
+            self._found(broken)
+        except Exception:  # whatever the host or the venue raises is a finding with its seed, not the end of the search
+            where = traceback.format_exc()
+            self._found(Broken("kernel_never_fails", where))
+        outcome.market_ms = self.now - self.began
+        outcome.digest = self._digest.hexdigest()
+        outcome.checked += self.checks.checked
+        outcome.happened = dict(sorted(self.pathologies.happened.items()))
+        outcome.exceptions = dict(sorted(self.checks.exceptions.items()))
+        self._count()
+        if self._host is not None:
+            self._host.plugins.stop()
+        return outcome
+
+    def _run(self) -> None:
+        self._start()
+        if self.plan.rough:
+            self._later(self.weather.until_kill(), self._wish_kill)
+            self._later(self.weather.until_gap(), self._gap)
+            self._later(self.weather.until_word(), self._word)
+        self._later(PASS_EVERY_MS, self._look)
+        self._until(self.began + round(self.plan.hours * 3_600_000))
+        self._calm()
+        self._until(self.now + QUIET_MS)
+        self._compare(last=False)
+        self.world.thin(min(SETTLING_DENSITY, self.plan.density))
+        self._until(max(self._last_end() + AFTER_END_MS, self.now))
+        self._compare(last=True)
+
+    def _found(self, broken: Broken) -> None:
+        outcome = self.outcome
+        outcome.broken, outcome.text = broken.name, broken.text
+        outcome.at_s = (self.now - self.began) / 1_000
+        outcome.trace = self.trace.lines(self.began, broken.needles)
+
+    def _count(self) -> None:
+        state = self.checks.shadow
+        self.outcome.orders = len(state.orders)
+        self.outcome.fills = len(state.fills)
+        if self._host is not None:
+            self.outcome.evaluations += self._host.kernel.evaluations
+
+    def _calm(self) -> None:
+        """No more faults, no more entries; whatever is down comes up."""
+        self._quiet = True
+        self.weather.rough = False
+        self.pathologies.probabilities.clear()
+        self._kill_wish = ""
+        if self._host is None:
+            self._start()
+        self._streams_up()
+        self._event(Operator("pause", who="simulation"))
+
+    def _last_end(self) -> int:
+        host = self._host
+        assert host is not None
+        state = host.kernel.state
+        return max((state.markets[condition_id].market.end for condition_id in state.exposed), default=self.now)
+
+    def _compare(self, *, last: bool) -> None:
+        host = self._host
+        assert host is not None
+        self.trace.add((self.now, "host", "quiet: compared with the venue"))
+        self.checks.quiet(host.kernel, self._venue_orders(), last=last)
+
+    def _venue_orders(self) -> list[Any]:
+        number = self.exchange.request_id()
+        outputs = self.exchange.handle(api.GetOpenOrders(number, API_KEY), MarketMs(self.now))
+        rows: list[Any] = []
+        for output in outputs:
+            if isinstance(output, api.OrdersReply) and output.request_id == number:
+                rows = [order.row for order in output.orders]
+            else:
+                self._outputs([output])
+        return rows
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def _until(self, end: int) -> None:
+        """Let everything due up to ``end`` happen, each at its own time."""
+        world, gateway, agenda = self.world, self.gateway, self._agenda
+        while True:
+            due = min(world.next_due, gateway.next_due, agenda[0][0] if agenda else NEVER)
+            host = self._host
+            if host is not None:
+                due = min(due, host.kernel.next_market_due, host.kernel.next_wall_due)
+            if due > end:
+                break
+            if due > self.now:
+                self.now = due
+            now = self.now
+            if world.next_due <= now:
+                self._outputs(world.advance(MarketMs(now)))
+            if gateway.next_due <= now:
+                self._route(gateway.advance(MarketMs(now)))
+            while agenda and agenda[0][0] <= now:
+                _, _, what, arguments = heappop(agenda)
+                what(*arguments)
+            if self._market and self._market[0][0] <= now:
+                self._arrive(now)
+            host = self._host
+            if host is not None and (host.kernel.next_market_due <= now or host.kernel.next_wall_due <= now):
+                self._carry(host, host.kernel.turn(now, now))
+                self._pump(host)
+        self.now = end
+
+    def _later(self, after_ms: int, what: Callable[..., None], *arguments: Any) -> None:
+        self._at(self.now + max(after_ms, 0), what, *arguments)
+
+    def _at(self, due: int, what: Callable[..., None], *arguments: Any) -> None:
+        self._agenda_seq += 1
+        heappush(self._agenda, (due, self._agenda_seq, what, arguments))
+
+    # --- what the venue says ------------------------------------------------------------------------------------------
+
+    def _outputs(self, outputs: list[api.Output]) -> None:
+        private: list[api.Output] = []
+        host = self._host
+        books = None if host is None or not host.market_up else host.books
+        self.outcome.events += len(outputs)
+        for output in outputs:
+            kind = type(output)
+            if kind is api.BookChanged:
+                if books is not None and output.condition_id in books:  # type: ignore[union-attr]
+                    self._market.append((self._market_last, host, output))  # type: ignore[arg-type]
+            elif kind is api.PriceTick:
+                self._price(output)  # type: ignore[arg-type]
+            elif kind is api.CandleTick:
+                if host is not None:
+                    host.kernel.candle(output.symbol, shown(output), output.closed)  # type: ignore[union-attr,arg-type]
+            elif kind is api.Printed or kind is api.BookSnapshot:
+                pass
+            elif kind is api.TickChanged:
+                if books is not None:
+                    self._market.append((self._market_last, host, output))  # type: ignore[arg-type]
+            elif isinstance(output, api.MarketOpened | api.MarketEnded | api.MarketDecided):
+                self._catalogue(output)
+            else:
+                private.append(output)
+        if private:
+            self._route(self.gateway.events_of(private))
+
+    def _price(self, tick: api.PriceTick) -> None:
+        host = self._host
+        if host is not None:
+            host.kernel.price(tick.feed, tick.symbol, tick.price, tick.stamp, self.now)
+        if tick.stamp % 60_000 == 0 and tick.feed != "binance":
+            for condition_id in self._unstruck.pop((tick.feed, tick.symbol, tick.stamp), ()):
+                self._strikes[condition_id] = (tick.price, tick.feed)
+                self._event(StrikeSeen(condition_id, tick.price, tick.feed))
+
+    def _catalogue(self, output: api.MarketOpened | api.MarketEnded | api.MarketDecided) -> None:
+        match output:
+            case api.MarketOpened(market=market):
+                self._markets[market.condition_id] = market
+                feed = STRIKE_FEEDS.get(market.rule)
+                if feed is not None and market.start is not None:
+                    self._unstruck.setdefault((feed, market.symbol, market.start), []).append(market.condition_id)
+                self._later(self.weather.stream_ms(), self._event, MarketFound(market))
+            case api.MarketDecided(condition_id=condition_id):
+                self._results[condition_id] = output
+                self._markets.pop(condition_id, None)
+                if not self.pathologies.strikes("market_resolved_missing", condition_id):
+                    self._later(self.weather.stream_ms(), self._result, condition_id)
+            case api.MarketEnded():
+                pass
+
+    def _result(self, condition_id: str) -> None:
+        decided = self._results.get(condition_id)
+        if decided is not None:
+            self._event(MarketResolved(condition_id, decided.winner, "venue", decided.final))
+
+    def _route(self, found: list[Event]) -> None:
+        """Answers take their own way, stream events keep their order; who is not there hears nothing."""
+        host = self._host
+        if host is None:
+            return
+        for event in found:
+            stream = (isinstance(event, OrderSeen) and event.source == "stream") or (
+                isinstance(event, TradeSeen) and event.source == "stream"
+            )
+            if not stream:
+                self._later(self.weather.request_ms(), self._hear, host, event)
+            elif host.user_up:
+                self._user_last = max(self._user_last, self.now + self.weather.stream_ms())
+                self._at(self._user_last, self._hear_stream, host, event)
+
+    def _hear(self, host: Host, event: Event) -> None:
+        if host is self._host:
+            self._handle(host, event)
+
+    def _hear_stream(self, host: Host, event: Event) -> None:
+        if host is self._host and host.user_up:
+            self._handle(host, event)
+
+    def _event(self, event: Event) -> None:
+        """A fact for whoever is alive."""
+        if self._host is not None:
+            self._handle(self._host, event)
+
+    # --- market data --------------------------------------------------------------------------------------------------
+
+    def _arrive(self, now: int) -> None:
+        """Market data that has arrived goes into the books; a watched price wakes the kernel."""
+        market = self._market
+        woken: Host | None = None
+        while market and market[0][0] <= now:
+            _, host, what = market.popleft()
+            if host is not self._host or not host.market_up:
+                continue
+            if type(what) is api.BookChanged:
+                book = host.books.get(what.condition_id)
+                if book is None or not book.ready:
+                    continue
+                market_of = host.kernel.state.markets[what.condition_id].market
+                side = Side.UP if what.token_id == market_of.up else Side.DOWN
+                for action, price, size in what.changes:
+                    book.change(side, action, price, size)
+                book.changed_at = now
+                if book.tripped() and host.kernel.feed(message_of(what), now):
+                    woken = host
+            elif host.kernel.feed(what if isinstance(what, Message) else tick_message(what), now):
+                woken = host
+        if woken is not None and woken is self._host:
+            self._carry(woken, woken.kernel.turn(now, now))
+            self._pump(woken)
+
+    def _snapshot(self, host: Host, market: Market) -> None:
+        """The full book that answers a subscription."""
+        if host is not self._host or not host.market_up or self.exchange.market(market.condition_id) is None:
+            return
+        book = host.kernel.book(market.condition_id)
+        if book is None:
+            return
+        host.books[market.condition_id] = book
+        theirs = self.exchange.book(market.condition_id)
+        present = self.exchange.market(market.condition_id) or market
+        message = Message(
+            event_type="book", asset_id=market.up, bids=levels(theirs.bids), asks=levels(theirs.asks),
+            tick_size=price_text(present.tick),
+        )
+        self._market.append((self._market_last, host, message))
+
+    # --- the host -----------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """The host starts, or starts again: it folds its journal and asks the venue."""
+        self._runs += 1
+        plugins = self._plugins()
+        kernel = Kernel(self.settings, self.settings.host.account, plugins.told_hooks)
+        kernel.analyse = False
+        if self.journal.durable_seq:
+            kernel.restore(record for _, record in self.journal.read())
+            plugins.load(kernel.state.plugin_state)
+        if kernel.state != self.checks.shadow:
+            raise Broken("state_equals_fold", "after a restart")
+        host = self._host = Host(kernel, plugins, self.now)
+        self.trace.add((self.now, "host", f"started, run {self._runs}"))
+        self._handle(host, RunBegan(f"run-{self._runs}", __version__, "simulation", "", self.settings.host.account))
+        if not host.alive:
+            return
+        for told in plugins.begin():
+            host.inbox.append(told)
+        self._later(self.weather.request_ms(), self._connect, host, "market")
+        self._later(self.weather.request_ms(), self._connect, host, "user")
+        for market in list(self._markets.values()):
+            self._later(self.weather.request_ms(), self._find, host, market)
+
+    def _find(self, host: Host, market: Market) -> None:
+        """Discovery finds what the venue lists, with its strike when that is known."""
+        if host is not self._host:
+            return
+        self._handle(host, MarketFound(self.exchange.market(market.condition_id) or market))
+        strike = self._strikes.get(market.condition_id)
+        if strike is not None and host is self._host:
+            self._handle(host, StrikeSeen(market.condition_id, *strike))
+
+    def _plugins(self) -> Plugins:
+        loaded = self._loaded
+        return Plugins(
+            discover(loaded.configuration, loaded.base, str(loaded.path or "")),
+            loaded.configuration.evaluation.combiner,
+        )
+
+    def _connect(self, host: Host, stream: str) -> None:
+        if host is not self._host or (host.user_up if stream == "user" else host.market_up):
+            return
+        self._epoch += 1
+        if stream == "user":
+            host.user_up = True
+        else:
+            host.market_up = True
+        self._handle(host, StreamChanged(stream, True, self._epoch, "connected"))
+        if stream == "market" and host is self._host:
+            for condition_id in host.kernel.followed():
+                market = host.kernel.state.markets[condition_id].market
+                self._later(self.weather.request_ms(), self._snapshot, host, market)
+
+    def _streams_up(self) -> None:
+        host = self._host
+        if host is not None:
+            self._connect(host, "market")
+            self._connect(host, "user")
+
+    def _handle(self, host: Host, event: Event) -> None:
+        """One fact and everything that follows from it at this instant."""
+        host.inbox.append(event)
+        self._pump(host)
+
+    def _pump(self, host: Host) -> None:
+        now = self.now
+        for _ in range(ROUNDS_MAX):
+            if not host.inbox or not host.alive:
+                return
+            event = host.inbox.popleft()
+            self.outcome.events += 1
+            self.trace.add((now, "event", event))
+            self._carry(host, host.kernel.handle(event, now, now))
+        raise Broken("kernel_never_fails", f"more than {ROUNDS_MAX} events at one instant")
+
+    def _carry(self, host: Host, step: Step) -> None:
+        """Records are kept, then commands leave: gated ones when the records are durable."""
+        if not host.alive:
+            return
+        now = self.now
+        if step.records:
+            self._keep(host, step)
+            if not host.alive:
+                return
+        seq = self.journal.last_seq
+        commands = step.commands
+        if self._kill_wish == "step" and len(commands) > 1:
+            self._do_all(host, commands[: len(commands) // 2], seq, now)
+            self._kill("in the middle of a turn's commands")
+            return
+        self._do_all(host, commands, seq, now)
+        if host.gated and host.gated[0][0] <= self.journal.durable_seq:
+            self._release(host)
+
+    def _keep(self, host: Host, step: Step) -> None:
+        journal = self.journal
+        before = journal.last_seq
+        journal.append(step.records)
+        bodies = journal.bodies[before:]
+        for record, body in zip(step.records, bodies, strict=True):
+            self.trace.add((self.now, "record", record))
+            self._digest.update(body)
+        self.outcome.records += len(bodies)
+        self.checks.after_records(step.records, bodies, host.kernel, self.now)
+        if not host.committing:
+            host.committing = True
+            self._later(self.weather.commit_ms(), self._commit, host)
+        if self._kill_wish == "append" and any(isinstance(command, GATED) for command in step.commands):
+            self._kill("before its records were durable")
+
+    def _do_all(self, host: Host, commands: list[Command], seq: int, now: int) -> None:
+        for command in commands:
+            if isinstance(command, GATED):
+                host.gated.append((seq, command))
+            else:
+                self._do(host, command, now)
+
+    def _do(self, host: Host, command: Command, now: int) -> None:
+        match command:
+            case Ask():
+                evaluated = host.plugins.evaluate(command.view)
+                self._later(self.weather.answer_ms(), self._hear, host, evaluated)
+                host.inbox.extend(host.plugins.struck())
+            case Tell():
+                host.inbox.extend(host.plugins.tell(command))
+            case Follow():
+                if host.market_up:
+                    self._later(self.weather.request_ms(), self._snapshot, host, command.market)
+            case Unfollow():
+                host.books.pop(command.market.condition_id, None)
+            case QueryResult():
+                self._later(2 * self.weather.request_ms(), self._result_asked, host, command.condition_id)
+            case Analyse() | Deliver():
+                pass
+            case _:
+                self.trace.add((now, "command", command))
+                self.checks.command(command, host.kernel.state, now)
+                self._later(self.weather.request_ms(), self._execute, command)
+
+    def _result_asked(self, host: Host, condition_id: str) -> None:
+        if host is self._host:
+            self._result(condition_id)
+
+    def _execute(self, command: Command) -> None:
+        """A request reaches the venue, whether or not the host that sent it still lives."""
+        found = self.gateway.execute(command, MarketMs(self.now))
+        public: list[api.Output] = [
+            output for output in self.gateway.outputs
+            if type(output) is api.BookChanged or type(output) is api.TickChanged
+        ]
+        if public:
+            self._outputs(public)
+        self._route(found)
+        if isinstance(command, Post):
+            self.checks.venue(self._venue_orders())
+
+    # --- durability and death -----------------------------------------------------------------------------------------
+
+    def _commit(self, host: Host) -> None:
+        if host is not self._host:
+            return
+        locked = self.pathologies.episode("db_locked", self.now)
+        if locked is not None and locked.start <= self.now < locked.end:
+            self._at(locked.end, self._commit, host)
+            return
+        if self.pathologies.holds("disk_full", self.now):
+            # The shell seals the kernel and ends the process; a supervisor starts it again, until there is room.
+            self._kill("because its disk was full")
+            return
+        host.committing = False
+        self.journal.commit()
+
+    def _durable(self, seq: int) -> None:
+        host = self._host
+        if host is None:
+            return
+        if self._kill_wish == "commit" and host.gated:
+            self._kill("after a commit, before what waited for it left")
+            return
+        self._release(host)
+
+    def _release(self, host: Host) -> None:
+        """What waited for durable records leaves, in its order."""
+        while host.gated and host.gated[0][0] <= self.journal.durable_seq:
+            command = host.gated.popleft()[1]
+            self.trace.add((self.now, "command", command))
+            self.checks.command(command, host.kernel.state, self.now)
+            self._later(self.weather.request_ms(), self._execute, command)
+            if self._kill_wish == "sent":
+                self._kill("after a post left")
+                return
+
+    def _wish_kill(self) -> None:
+        if self._quiet:
+            return
+        if self._host is None or self._kill_wish:
+            self._later(self.weather.until_kill(), self._wish_kill)
+            return
+        self._kill_wish = self.weather.kill_moment()
+        if self._kill_wish == "now":
+            self._kill("at any time")
+
+    def _kill(self, when: str) -> None:
+        """SIGKILL: what was not durable is gone, requests under way go on, answers find nobody."""
+        host = self._host
+        assert host is not None
+        self._kill_wish = ""
+        self.checks.in_full(host.kernel)
+        host.alive = False
+        host.plugins.stop()
+        self._host = None
+        self._market.clear()
+        self.outcome.evaluations += host.kernel.evaluations
+        self.outcome.restarts += 1
+        lost = self.journal.crash()
+        self.outcome.records_lost += lost
+        if lost:
+            self.checks.crashed(record for _, record in self.journal.read())
+        self.trace.add((self.now, "host", f"killed {when}; {lost} records were not durable"))
+        self._later(self.weather.down_ms(), self._again)
+        self._later(self.weather.until_kill(), self._wish_kill)
+
+    def _again(self) -> None:
+        if self._host is None:
+            self._start()
+
+    # --- accidents ----------------------------------------------------------------------------------------------------
+
+    def _gap(self) -> None:
+        if self._quiet:
+            return
+        host = self._host
+        stream, lasts_ms = self.weather.gap()
+        if host is not None and (host.user_up if stream == "user" else host.market_up):
+            if stream == "user":
+                host.user_up = False
+            else:
+                host.market_up = False
+                host.books.clear()
+            self._epoch += 1
+            self._handle(host, StreamChanged(stream, False, self._epoch, "lost"))
+            self._later(lasts_ms, self._connect, host, stream)
+        self._later(self.weather.until_gap(), self._gap)
+
+    def _word(self) -> None:
+        if self._quiet:
+            return
+        word, flatten = self.weather.word()
+        target = ""
+        if word == "close":
+            slugs = [market.slug for market in self._markets.values()]
+            target = self.weather.choice(slugs) if slugs else ""
+        self._event(Operator(word, target, "simulation", flatten and word == "kill"))
+        if word == "pause":
+            self._later(10_000, self._resume)
+        elif word == "kill":
+            self._later(20_000, self._after_kill)
+        self._later(self.weather.until_word(), self._word)
+
+    def _after_kill(self) -> None:
+        """A killed host trades again only after a restart and a word."""
+        if self._host is not None and not self._quiet:
+            self._kill("by its operator")
+            self._later(70_000, self._resume)
+
+    def _resume(self) -> None:
+        if not self._quiet:
+            self._event(Operator("resume", "", "simulation"))
+
+    def _look(self) -> None:
+        host = self._host
+        if host is not None:
+            self._passes += 1
+            self.checks.pass_over(host.kernel, self.now, host.since)
+            if self._passes % FULL_EVERY == 0:
+                self.checks.in_full(host.kernel)
+        self._later(PASS_EVERY_MS, self._look)
+
+
+class Plugins(InlinePlugins):
+    """The plugins of one life of the host."""
+
+    def __init__(self, found: tuple[LoadedPlugin, ...], combiner: str) -> None:
+        told = frozenset(hook for plugin in found if plugin.runs for hook in plugin.hooks if hook in TELLING)
+        self._all = Runner(found, combiner)
+        super().__init__(self._all, told)
+
+    def load(self, states: Mapping[str, Mapping[str, str]]) -> None:
+        for name, state in states.items():
+            self._all.load_state(name, state)
+
+    def begin(self) -> list[Any]:
+        return self._all.start()
+
+    def stop(self) -> None:
+        self._all.stop()
+
+
+def shown(tick: api.CandleTick) -> Candle:
+    """A candle as plugins see it: floats, being opinions."""
+    return Candle(
+        tick.start, tick.open / 1e8, tick.high / 1e8, tick.low / 1e8, tick.close / 1e8, tick.volume / 1e8
+    )
+
+
+def levels(side: dict[int, int]) -> list[Level]:
+    return [Level(price_text(price), size_text(size)) for price, size in side.items()]
+
+
+def message_of(changed: api.BookChanged) -> Message:
+    """The venue's message that says it."""
+    changes = [
+        Change(changed.token_id, price_text(price), size_text(size), action.value)
+        for action, price, size in changed.changes
+    ]
+    return Message(event_type="price_change", market=changed.condition_id, price_changes=changes)
+
+
+def tick_message(changed: api.TickChanged) -> Message:
+    return Message(event_type="tick_size_change", asset_id=changed.token_id, new_tick_size=price_text(changed.new))

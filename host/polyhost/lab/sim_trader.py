@@ -1,0 +1,106 @@
+"""A plugin that trades at random, so that simulations trade a lot: the same view always gets the same answer.
+
+It opens both sides, by FAK and GTC, adds and hedges, moves its exit targets, sells at once, holds, cancels and sets
+triggers. It has no opinion and is never part of a configuration of anyone's; ``polyhost simulate`` adds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Final
+
+from pydantic import Field
+
+from polyhost.hooks import hookimpl
+from polyhost.model.money import ONE
+from polyhost.model.proposals import CancelOrders, Enter, ExitNow, ExitTarget, HoldToSettlement, Trigger
+from polyhost.model.view import PositionView, View
+from polyhost.model.words import Purpose, Side
+from polyhost.plugin import Plugin, Settings
+
+MICRO: Final = 1_000_000
+TARGET_EVERY_MS: Final = 20_000
+"""A target stays for so long, market ms; then it may move or go."""
+LAST_ENTRY_S: Final = 10.0
+"""Entries stop so late that forced closes and settlement meet fresh positions too."""
+
+
+class RandomTraderSettings(Settings):
+    seed: int = 1
+    """Of every choice."""
+    entries_per_mille: int = Field(default=45, ge=0, le=1_000)
+    """How often an evaluation wants to buy a side."""
+    exits_per_mille: int = Field(default=6, ge=0, le=1_000)
+    """How often an evaluation wants to sell a position at once."""
+
+
+class Draw:
+    """Numbers that depend on the seed and the subject alone."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, *subject: object) -> None:
+        self._left = int.from_bytes(blake2b(":".join(map(str, subject)).encode(), digest_size=32).digest(), "big")
+
+    def below(self, number: int) -> int:
+        """A whole number from 0 to ``number`` - 1."""
+        self._left, found = divmod(self._left, number)
+        return found
+
+
+class RandomTrader(Plugin):
+    """Buys, moves, sells and holds at random."""
+
+    name = "random_trader"
+    description = "trades at random, for simulations"
+    Settings = RandomTraderSettings
+
+    @hookimpl
+    def propose(self, view: View) -> Iterator[object]:
+        draw = Draw(self.settings.seed, view.market.condition_id, view.now)
+        for side in (Side.UP, Side.DOWN):
+            position = view.position(side)
+            if draw.below(1_000) < self.settings.entries_per_mille and view.time_left_s > LAST_ENTRY_S:
+                yield from self._entry(view, side, position, draw)
+            if position is not None:
+                yield from self._exits(view, position, draw)
+        if view.orders and draw.below(100) == 0:
+            yield CancelOrders((None, Side.UP, Side.DOWN)[draw.below(3)], "at random")
+        if draw.below(50) == 0:
+            side = (Side.UP, Side.DOWN)[draw.below(2)]
+            yield Trigger(side, "ask", "below", max(view.side(side).ask - view.market.tick, 1))
+
+    def _entry(self, view: View, side: Side, position: PositionView | None, draw: Draw) -> Iterator[Enter]:
+        quote, tick = view.side(side), view.market.tick
+        if not quote.complete:
+            return
+        stake = (3 + draw.below(13)) * MICRO
+        purpose = Purpose.ENTRY
+        if position is not None:
+            purpose = (Purpose.SCALE_IN, Purpose.HEDGE)[draw.below(2)]
+        if draw.below(3):
+            price, kind = quote.ask + draw.below(3) * tick, "FAK"
+        else:
+            price, kind = quote.bid + (draw.below(6) - 3) * tick, "GTC"
+        price = min(max(price, tick), ONE - tick)
+        yield Enter(side, price, "at random", purpose, kind, stake)
+
+    def _exits(
+        self, view: View, position: PositionView, draw: Draw
+    ) -> Iterator[ExitTarget | ExitNow | HoldToSettlement]:
+        side = position.side
+        if draw.below(1_000) < self.settings.exits_per_mille:
+            urgency = ("stop", "floor", "reversal")[draw.below(3)]
+            yield ExitNow(side, "at random", urgency)
+        if draw.below(2_000) == 0:
+            yield HoldToSettlement(side, "at random")
+        now = view.now // TARGET_EVERY_MS
+        standing = Draw(self.settings.seed, view.market.condition_id, side.value, now)
+        if standing.below(5) == 0:
+            return
+        tick = view.market.tick
+        price = (
+            ONE - tick, position.average_price + (1 + standing.below(4)) * tick, position.average_price - 3 * tick
+        )[standing.below(3)]
+        yield ExitTarget(side, min(max(price, tick), ONE - tick), "at random", standing.below(2) * tick)
