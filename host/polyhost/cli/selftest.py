@@ -29,6 +29,8 @@ def crash(
     ] = None,
     group_ms: Annotated[int, typer.Option("--group-ms", min=0, help="With --point: how long records may wait.")] = 0,
     down_ms: Annotated[int, typer.Option("--down-ms", min=0, help="With --point: how long the host is gone.")] = 400,
+    stuck_ms: Annotated[int, typer.Option("--stuck-ms", min=0, help="With --point: what it sent is late.")] = 0,
+    back_ms: Annotated[int | None, typer.Option("--back-ms", help="With --point: back so long after the end.")] = None,
     runs: Annotated[
         int | None, typer.Option("--runs", min=1, help="At most so many runs (default: all; with -c 180).")
     ] = None,
@@ -47,7 +49,7 @@ def crash(
     plans = None
     if point:
         try:
-            plans = [plan_of(point, group_ms, down_ms)]
+            plans = [plan_of(point, group_ms, down_ms, stuck_ms, back_ms)]
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--point") from error
     matrix = CrashMatrix(stage, jobs, keep, COMMAND + ("" if config is None else f" -c {config}"))

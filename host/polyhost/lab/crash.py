@@ -40,7 +40,16 @@ DELAYS_US: Final = (20, 60, 120, 250, 500)
 TWICE: Final = ("send.post.BUY.FAK.after", "send.post.SELL.FAK.after", "record.order_prepared.committed")
 """After a kill here, a second one while the host recovers."""
 COMMAND: Final = "polyhost selftest crash"
-FULL_AT: Final = ("journal.begun", "journal.inserted", "journal.written", "journal.committed")
+FULL_AT: Final = ("journal.begun", "journal.committed")
+"""The disk fails before anything is written, or after all of it was: both look alike to the host."""
+LIVES: Final = 6
+MANY: Final = {
+    "journal.written": (3, 5, 7, 9, 11), "event.evaluated": (1, 4, 9, 20, 40), "send.querybalance.after": (1, 3, 8),
+    "event.trade_seen.MATCHED": (1,), "event.order_seen.stream.PLACEMENT": (1, 2), "event.prepared": (1, 2),
+}  # fmt: skip
+STUCK_MS: Final = (1_000, 3_000, 12_000)
+BACK_MS: Final = (-18_000, -9_000, 5_000)
+"""Beside the last result, which is known 8 s after the end."""
 
 
 class CrashMatrix:
@@ -76,7 +85,10 @@ class CrashMatrix:
         """The whole matrix: what matters most first."""
         first, later = first_kills(base), later_kills(base)
         second = self._second_kills(base, place)
-        found = [*first, *commit_kills(base), *full_disks(base), *second, *later]
+        found = [
+            *first, *stuck_sends(base), *commit_kills(base), *full_disks(base), *second, *many_kills(base), *later,
+            *absences(base),
+        ]  # fmt: skip
         if runs_max is None or len(found) <= runs_max:
             return found
         kept = found[: min(runs_max, len(first))]
@@ -200,12 +212,44 @@ def commit_kills(base: Outcome) -> list[Plan]:
     ]
 
 
-def full_disks(base: Outcome) -> list[Plan]:
-    """The disk is full from some commit on; the host seals itself, is ended, and finds room again."""
+def stuck_sends(base: Outcome) -> list[Plan]:
+    """Die after each post and cancel; what was sent reaches the venue when the next life has asked for it already."""
     return [
-        Plan((), 0, PROMPT_MS, (point, max(base.counts.get(point, 0) * part // 6, 1)))
+        Plan((Target(point, occurrence),), 0, PROMPT_MS, stuck_ms)
+        for point in sorted(base.counts)
+        if point.startswith(("send.post", "send.cancel")) and point.endswith(".after")
+        for occurrence in range(1, base.counts[point] + 1)
+        for stuck_ms in STUCK_MS
+    ]
+
+
+def absences(base: Outcome) -> list[Plan]:
+    """Die early, and be back just before the end, too late for anything, or after the result."""
+    return [
+        Plan((Target(point, max(base.counts[point] // 2, 1)),), 0, PROMPT_MS, back_ms=back_ms)
+        for point in sorted(base.counts)
+        if point.startswith(("send.post", "record.fill", "record.order_m")) and point.endswith(("after", "committed"))
+        for back_ms in BACK_MS
+    ]
+
+
+def many_kills(base: Outcome) -> list[Plan]:
+    """Die six times in a row, each life after so many posts, cancels, commits or facts."""
+    return [
+        Plan(tuple(Target(point, step, life) for life in range(LIVES)), lazy, down_ms)
+        for point, steps in MANY.items()
+        if point in base.counts
+        for step in steps
+        for lazy, down_ms in ((0, PROMPT_MS), (LAZY_MS, 3_000))
+    ]
+
+
+def full_disks(base: Outcome) -> list[Plan]:
+    """The disk is full from any commit on; the host seals itself, is ended, and finds room again."""
+    return [
+        Plan((), 0, PROMPT_MS, disk_full=(point, occurrence))
         for point in FULL_AT
-        for part in range(1, 6)
+        for occurrence in range(1, base.counts.get(point, 0) + 1)
     ]
 
 
@@ -251,10 +295,15 @@ def labels(plan: Plan) -> list[str]:
 def options(plan: Plan) -> str:
     """The options that repeat a run."""
     parts = "".join(f" --point {label}" for label in labels(plan))
-    return f"{parts} --group-ms {plan.group_ms} --down-ms {plan.down_ms}"
+    times = f" --group-ms {plan.group_ms} --down-ms {plan.down_ms}"
+    if plan.stuck_ms:
+        times += f" --stuck-ms {plan.stuck_ms}"
+    return parts + times + ("" if plan.back_ms is None else f" --back-ms {plan.back_ms}")
 
 
-def plan_of(points: Sequence[str], group_ms: int, down_ms: int) -> Plan:
+def plan_of(
+    points: Sequence[str], group_ms: int, down_ms: int, stuck_ms: int = 0, back_ms: int | None = None
+) -> Plan:
     """The plan that ``options`` wrote. Raises ValueError for a label that is none."""
     targets = []
     full = None
@@ -264,4 +313,4 @@ def plan_of(points: Sequence[str], group_ms: int, down_ms: int) -> Plan:
             full = (point, int(occurrence))
         else:
             targets.append(Target.parse(text))
-    return Plan(tuple(targets), group_ms, down_ms, full)
+    return Plan(tuple(targets), group_ms, down_ms, stuck_ms, back_ms, full)

@@ -20,6 +20,8 @@ AGAIN_MAX: Final = 3
 """U5: the same bytes may be posted again so often …"""
 AGAIN_MS: Final = 2_000
 """… and not sooner than this after the last time."""
+TIME_TO_CLOSE_MS: Final = 8_000
+"""A host that is back so long before the end closes what it holds, or declares it held."""
 OPERATORS: Final = frozenset({"pause", "killed"})
 """Blocks that a person set: they stay until a person lifts them."""
 
@@ -35,6 +37,8 @@ class Seen(Struct):
 
     posts: list[Posted] = field(default_factory=list)
     sealed_at: int = -1
+    up_since: int = 0
+    """When the last life began."""
 
     def posted(self, at: int, request: OrderRequest) -> None:
         self.posts.append(Posted(at, request, self.sealed_at >= 0 and at > self.sealed_at + 50))
@@ -53,12 +57,20 @@ def look_problems(state: State, exchange: Exchange, key: str, address: str, now:
     return problems
 
 
+def kill_problems(exchange: Exchange, key: str, now: int) -> list[str]:
+    """A kill was said to a sealed host: nothing of ours rests any more."""
+    return [
+        f"order {live.row.order_id[:12]} still rests {now} after a kill, the journal being sealed"
+        for live in _open_orders(exchange, key, now)
+    ]
+
+
 def final_problems(state: State, exchange: Exchange, key: str, address: str, seen: Seen, now: int) -> list[str]:
     """When all is settled."""
     return [
         *(f"invariant {name} is broken" for name in broken(state)),
         *(f"exchange: {problem}" for problem in exchange.audit()),
-        *_end_problems(state),
+        *_end_problems(state, seen.up_since),
         *_post_problems(seen),
         *_order_problems(state, exchange, key, seen, now),
         *_trade_problems(state, exchange, key, now),
@@ -67,7 +79,7 @@ def final_problems(state: State, exchange: Exchange, key: str, address: str, see
     ]
 
 
-def _end_problems(state: State) -> list[str]:
+def _end_problems(state: State, up_since: int) -> list[str]:
     """Everything has ended, and what went to its result was meant to."""
     problems = [f"market {key} is not settled" for key, entry in state.markets.items() if not entry.settled]
     problems += [f"order {ref} is {order.state.value} at the end" for ref, order in state.orders.items() if order.open]
@@ -76,7 +88,8 @@ def _end_problems(state: State) -> list[str]:
                  if name not in OPERATORS]  # fmt: skip
     problems += [f"the obligation of {key} was never met" for key in state.obligations]
     for key, position in state.positions.items():
-        if position.size > 0 and not position.held:
+        end = state.markets[position.condition_id].market.end
+        if position.size > 0 and not position.held and up_since <= end - TIME_TO_CLOSE_MS:
             problems.append(f"position {key} of {size_text(position.size)} went to its result unmanaged")
         if position.bought and not position.closed:
             problems.append(f"position {key} has no recorded end")

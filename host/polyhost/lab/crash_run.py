@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import traceback
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +36,7 @@ from polyhost.journal.files import write_atomically
 from polyhost.kernel.invariants import broken
 from polyhost.kernel.state import State, fold
 from polyhost.lab.backtest import STRIKE_FEEDS
-from polyhost.lab.crash_checks import Seen, final_problems, look_problems
+from polyhost.lab.crash_checks import Seen, final_problems, kill_problems, look_problems
 from polyhost.lab.crash_frames import Done, End, Ended, Line, Look, Sent, Shown, Turn, command_of
 from polyhost.lab.crash_host import Host, Life
 from polyhost.lab.crash_points import Target
@@ -85,12 +85,16 @@ LIVES_MAX: Final = 8
 
 
 class Plan(Struct, frozen=True):
-    """What is done to the host. ``down_ms``: how long it is gone after each kill; ``group_ms``: see ``Life``."""
+    """What is done to the host. ``down_ms``: how long it is gone after each kill, at least; ``group_ms``: see ``Life``.
+    ``stuck_ms``: what a killed host had sent arrives so much later. ``back_ms``: it is not back sooner than this after
+    the last result is known (negative: before)."""
 
     targets: tuple[Target, ...] = ()
     """At most one a life."""
     group_ms: int = 0
     down_ms: int = 400
+    stuck_ms: int = 0
+    back_ms: int | None = None
     disk_full: tuple[str, int] | None = None
     """(point of the writer, occurrence) in the first life."""
 
@@ -101,7 +105,7 @@ class Outcome(Struct):
     problems: list[str]
     lives: int = 0
     reached: bool = True
-    """Every target was met."""
+    """The first two targets were met (a later life may end before its own)."""
     sealed: bool = False
     counts: dict[str, int] = {}
     """Points passed in the first life, if it was the only one."""
@@ -371,6 +375,14 @@ class CrashRun:
         if self._life + 1 >= LIVES_MAX:
             raise RuntimeError("the host dies again and again")
         self._up_at = self._now + self._plan.down_ms
+        if self._plan.back_ms is not None:
+            self._up_at = max(self._up_at, self.venue.ends + self._plan.back_ms)
+        if self._plan.stuck_ms:
+            self._heap = [
+                (due + self._plan.stuck_ms, number, life, commands, events)
+                for due, number, life, commands, events in self._heap
+            ]
+            heapify(self._heap)
 
     def _last_words(self) -> str:
         path = self._folder / "host.err"
@@ -382,6 +394,7 @@ class CrashRun:
         self._reap(kill=False)
         self._sealed_at = -1
         self._seen.sealed_at = -1
+        self._outcome.problems += kill_problems(self._exchange, API_KEY, self._now)
         self._words = [("resume", self._now + self._plan.down_ms + 1_000), *self._words]
         self._up_at = self._now + self._plan.down_ms
 
@@ -428,8 +441,9 @@ class CrashRun:
         if status:
             self._outcome.problems.append(f"the host ended with status {status}: {self._last_words()}")
         self._outcome.counts, self._outcome.early = shown.counts, shown.early
-        self._outcome.reached = self._life >= len(self._plan.targets)
+        self._outcome.reached = self._life >= min(len(self._plan.targets), 2)
         self._outcome.posts = len(self._seen.posts)
+        self._seen.up_since = self._up_at
         told = fold(record for _, record in read_journal(self._folder / "journal.db"))
         if msgspec.json.encode(told) != shown.state:
             write_atomically(self._folder / "shown.json", shown.state)
