@@ -172,7 +172,9 @@ class Entries:
             ),
             **{f"value_{name}": f"{value:.6g}" for name, value in wish.values.items()},
         }
-        self.flow.place(slot, draft, worst_cost(size, price, market), why)
+        illegal = self.flow.place(slot, draft, worst_cost(size, price, market), why)
+        if illegal is not None:
+            raise EntryRefused(illegal.rule.replace(" ", "_"), illegal.text)
 
     def _stake(self, market: Market, candidate: Candidate, wish: Enter) -> tuple[Micros, str]:
         """Collateral for this entry, and what reduced it (ENT-04)."""

@@ -309,7 +309,9 @@ class Exits:
             "book_age_ms": str(self.core.now - book.changed_at),
             "bid": price_text(book.best(position.side)[0]),
         }
-        self.flow.place(slot, draft, 0, why)
+        illegal = self.flow.place(slot, draft, 0, why)
+        if illegal is not None:
+            self.core.data[market.condition_id].exit(position.side).waiting = illegal.text
 
     def refused(self, order: OrderEntry, code: str) -> None:
         """A sell was refused: for balance it is *not yet* (ORD-19), for a FAK without match simply again."""

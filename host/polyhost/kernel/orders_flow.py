@@ -10,6 +10,7 @@ from typing import Final
 
 from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
+from polyhost.kernel.legality import Illegal, illegal
 from polyhost.kernel.orders import is_terminal, moved
 from polyhost.kernel.state import OrderEntry
 from polyhost.model.commands import Cancel, Post, Prepare, QueryOrder, QueryTokenBalance, Sweep
@@ -72,13 +73,33 @@ class OrderFlow:
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
-    def place(self, slot: Slot, draft: OrderDraft, reserve: Micros, why: dict[str, str]) -> None:
-        """Take the slot, reserve the funds and have the order signed. The caller has checked everything."""
+    def place(self, slot: Slot, draft: OrderDraft, reserve: Micros, why: dict[str, str]) -> Illegal | None:
+        """Take the slot, reserve the funds and have the order signed.
+
+        The caller has checked that it is wanted and can be paid for. An order that breaks a rule of ORD-06 leaves no
+        trace but a notice; the answer is the rule.
+        """
         core = self.core
+        refused = self._illegal(slot, draft)
+        if refused is not None:
+            return refused
         core.record(OrderIntended(core.now, slot, draft, reserve, why))
         if reserve:
             core.record(ledger.reserve(core.now, draft.ref, reserve))
         core.command(Prepare(draft))
+        return None
+
+    def _illegal(self, slot: Slot, draft: OrderDraft) -> Illegal | None:
+        core = self.core
+        condition_id = slot.condition_id
+        bid, ask = core.data[condition_id].book.best(slot.side)
+        refused = illegal(draft, core.state.markets[condition_id].market, bid, ask, core.now)
+        if refused is not None:
+            core.notice(
+                f"illegal:{refused.rule}:{slot.purpose.value}:{condition_id}", "warning", "orders",
+                f"{slot.purpose.value} {slot.side.value} was not sent: {refused.text}", condition_id,
+            )
+        return refused
 
     def next_ref(self) -> str:
         return f"o{self.core.state.order_count + 1:06d}"
