@@ -31,7 +31,7 @@ from polyhost.lab.prices import Candle, Price, reference
 from polyhost.lab.summary import Extras, gather, summary
 from polyhost.lab.tape import Aside, Line, Tape, merged
 from polyhost.model import view
-from polyhost.model.book import UNKNOWN_SIZE, Book
+from polyhost.model.book import TICKS_OF, UNKNOWN_SIZE, Book
 from polyhost.model.commands import Analyse, Ask, Command, Deliver, Follow, QueryResult, Tell, Unfollow
 from polyhost.model.events import (
     Evaluated,
@@ -376,7 +376,7 @@ class Backtest:
         if watch is None:
             return self._due
         try:
-            price = ticks(msg.price)
+            price = TICKS_OF[msg.price]
             size = fast_micros(msg.size) if msg.size else UNKNOWN_SIZE
         except ValueError:
             self.counts["bad_values"] += 1

@@ -22,6 +22,7 @@ FEEDS: Final[dict[str, str]] = {
 }
 """Topics (first generation) and channels (second) by feed; others are counted as unknown kinds."""
 E18_TO_E8: Final = 10**10
+E8_PLACES: Final = 8
 QUOTES: Final = ("/usd", "usdt", "usdc", "usd")
 """Quote currencies that a symbol may end with, longest spelling first."""
 SYMBOLS_MAX: Final = 4_096
@@ -83,6 +84,8 @@ def _base(name: str) -> str:
 def e8(text: str) -> int:
     """A decimal string in 1e-8, further places cut off. Raises ValueError when it is no decimal."""
     whole, _, fraction = text.partition(".")
+    if len(fraction) == E8_PLACES and (plain := whole + fraction).isascii() and plain.isdigit():
+        return int(plain)  # as spot trades write it
     digits = whole.removeprefix("-") + fraction
     if not digits.isascii() or not digits.isdigit():
         raise ValueError(f"price {text!r} is no decimal")
