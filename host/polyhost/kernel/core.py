@@ -6,6 +6,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
+from polyhost.kernel.views import SIDES
 from polyhost.kernel.volatile import Freshness, MarketData, Spot
 from polyhost.model.commands import Command, Deliver, Tell
 from polyhost.model.money import Micros
@@ -106,6 +107,17 @@ class Core:
         if seen is None:
             return 0
         return max(min(settled, seen[0]), 0)
+
+    def in_positions(self) -> Micros:
+        """Collateral paid for everything that is held in unsettled markets, fees included."""
+        positions = self.state.positions
+        total = 0
+        for condition_id in self.state.exposed:
+            for side in SIDES:
+                position = positions.get(f"{condition_id}:{side.value}")
+                if position is not None and position.size > 0:
+                    total += position.cost
+        return total
 
     def open_sells(self, condition_id: str, side: Side) -> list[OrderEntry]:
         return [

@@ -357,20 +357,11 @@ class Kernel:
     def _view(self, entry: MarketState, data: MarketData) -> View:
         core = self._core
         market = entry.market
-        sellable = {}
-        in_positions = 0
-        for side in SIDES:
-            position = core.state.position(market.condition_id, side)
-            if position is not None and position.size > 0:
-                sellable[side] = core.sellable(position)
-        for condition_id, amount in at_risk(core):
-            in_positions += amount
-            in_positions -= sum(order.reserve for order in core.state.open_orders(condition_id))
         reference = core.references.get(("twap_60", market.symbol)) or core.references.get(("chainlink", market.symbol))
         return build_view(
             view_seq=self._view_seq, now=core.now, entry=entry, data=data, state=core.state,
             spot=core.spots.get(market.symbol), reference=None if reference is None else reference[0],
-            sellable=sellable, in_positions=in_positions,
+            sellable=core.sellable, in_positions=core.in_positions(),
         )
 
     def _evaluated(self, event: Evaluated) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State
@@ -13,6 +14,8 @@ from polyhost.model.words import Purpose, Side
 
 DEPTH_SHOWN: Final = 10
 SIDES: Final = (Side.UP, Side.DOWN)
+ENTRY_SLOTS: Final = tuple((side, f":{side.value}:{Purpose.ENTRY.value}") for side in SIDES)
+"""Each side and how the key of its entry slot ends."""
 
 
 def quotes(book: Book) -> tuple[Quote, Quote]:
@@ -23,11 +26,11 @@ def quotes(book: Book) -> tuple[Quote, Quote]:
 
 
 def levels(book: Book) -> tuple[tuple[tuple[Ticks, Micros], ...], tuple[tuple[Ticks, Micros], ...]]:
-    """UP bids and asks, best first. Walks down from the best price: levels near it are what anyone reads."""
+    """UP bids and asks, best first, at most ``DEPTH_SHOWN``."""
     bids, asks = book.bids, book.asks
     best_bids = sorted(bids, reverse=True)[:DEPTH_SHOWN]
     best_asks = sorted(asks)[:DEPTH_SHOWN]
-    return tuple((p, bids[p]) for p in best_bids), tuple((p, asks[p]) for p in best_asks)
+    return tuple([(p, bids[p]) for p in best_bids]), tuple([(p, asks[p]) for p in best_asks])
 
 
 def funds(state: State, in_positions: Micros) -> Funds:
@@ -60,10 +63,10 @@ def build_view(
     state: State,
     spot: Spot | None,
     reference: int | None,
-    sellable: dict[Side, Micros],
+    sellable: Callable[[PositionEntry], Micros],
     in_positions: Micros,
 ) -> View:
-    """One market as plugins see it at ``now``."""
+    """One market as plugins see it at ``now``. ``sellable`` says how much of a position can be sold."""
     market = entry.market
     condition_id = market.condition_id
     book = data.book
@@ -73,11 +76,12 @@ def build_view(
     for side in SIDES:
         held = state.positions.get(f"{condition_id}:{side.value}")
         if held is not None and held.size > 0:
-            positions.append(position_view(held, sellable.get(side, 0)))
-    taken = tuple(
-        side for side in SIDES if f"{condition_id}:{side.value}:{Purpose.ENTRY.value}" in state.slots_used
-        and not _slot_free(state, condition_id, side)
-    )
+            positions.append(position_view(held, sellable(held)))
+    used = state.slots_used
+    taken = [
+        side for side, ending in ENTRY_SLOTS
+        if condition_id + ending in used and not _slot_free(state, condition_id, side)
+    ]
     has_spot = spot is not None and spot.stamp >= 0
     return View(
         view_seq=view_seq,
@@ -98,10 +102,10 @@ def build_view(
         strike=None if entry.strike is None else entry.strike / 1e8,
         reference=None if reference is None else reference / 1e8,
         positions=tuple(positions),
-        orders=tuple(order_view(order) for order in state.open_orders(condition_id)),
+        orders=tuple([order_view(order) for order in state.open_orders(condition_id)]),
         funds=funds(state, in_positions),
         estimate=data.estimate,
-        taken=taken,
+        taken=tuple(taken),
     )
 
 
