@@ -58,8 +58,10 @@ class Faults:
             case api.GetBalance():
                 self._balances[request.request_id] = (request.account, request.token_id)
             case api.GetTrades() if self.skew_s:
-                # The caller names seconds of the venue's clock.
-                after_s, before_s = max(request.after_s - self.skew_s, 0), max(request.before_s - self.skew_s, 0)
+                # The caller names seconds of the venue's clock; 0 is no limit.
+                after_s, before_s = (
+                    named and max(named - self.skew_s, 1) for named in (request.after_s, request.before_s)
+                )
                 return structs.replace(request, after_s=after_s, before_s=before_s), None
             case _:
                 pass
