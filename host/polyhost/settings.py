@@ -79,6 +79,21 @@ class LimitsTable(Table):
     """Most collateral at risk in all."""
 
 
+class BreakersTable(Table):
+    """What stops new exposure until an operator clears it; exits are never stopped."""
+
+    daily_loss: Money = Money("50")
+    """Realised loss of a day (UTC)."""
+    drawdown: float = Field(default=0.05, gt=0, le=1)
+    """Share of the equity at the start of the day (UTC)."""
+    emergency_stops_hour: int = Field(default=3, ge=0)
+    """More emergency stops than this in an hour of market time trip the breaker."""
+    disconnects_hour: int = Field(default=5, ge=0)
+    """More unplanned disconnects of a trading stream than this in an hour of market time."""
+    exit_failures: int = Field(default=2, ge=0)
+    """More exits than this that failed in a row (a balance that lags, and a market without bids, do not count)."""
+
+
 class SafetyTable(Table):
     close_before_expiry_s: float = Field(default=120.0, gt=2)
     """By this many seconds before the end (15-minute windows; scaled) a position is closed or declared held."""
@@ -113,6 +128,7 @@ class Configuration(Table):
     venue: VenueTable = VenueTable()
     exchange: ExchangeTable = ExchangeTable()
     limits: LimitsTable = LimitsTable()
+    breakers: BreakersTable = BreakersTable()
     safety: SafetyTable = SafetyTable()
     evaluation: EvaluationTable = EvaluationTable()
     plugin_paths: tuple[str, ...] = ()

@@ -329,5 +329,6 @@ _FOLDS: Final[dict[type, Callable[[Projector, int, Any], str]]] = {
     r.NoticeRaised: Projector.notice_raised,
     r.OperatorSaid: Projector.unprojected,
     r.EntriesBlocked: Projector.unprojected,
+    r.DayBegan: Projector.unprojected,
 }
 assert set(_FOLDS) == set(get_args(r.Record)), "every record has a fold"

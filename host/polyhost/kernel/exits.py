@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from polyhost.kernel.breakers import Breakers
 from polyhost.kernel.core import Core
-from polyhost.kernel.orders_flow import OrderFlow
+from polyhost.kernel.orders_flow import OrderFlow, describe
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry
 from polyhost.kernel.volatile import Exit, MarketData
 from polyhost.model.commands import QueryTokenBalance
@@ -31,6 +32,13 @@ REFUSAL_WAITS_MS: Final = (1_000, 2_000, 3_000, 5_000, 5_000, 5_000)
 """ORD-19: waits after a refusal for balance ("not visible yet"), wall ms; then the last one for good."""
 BALANCE_CODES: Final = frozenset({"balance", "allowance", "funds", "funds_active"})
 """Refusals that may mean "not yet": the venue's balance cache lags settlement."""
+NO_BID_CODES: Final = frozenset({"fak_killed", "fok_killed"})
+"""Refusals that say nobody bids at the price: tried again, no failure of ours."""
+EMERGENCIES: Final = frozenset({"stop", "floor"})
+"""Urgencies that count as emergency stops; planned closes do not."""
+KILL: Final = "kill"
+OBLIGATION: Final = "obligation"
+"""Reason of a close that the host had to force because no plugin acted in time."""
 REPLACE_EVERY_MS: Final = 1_000
 """T7: at most one replacement a slot in this time, wall ms."""
 RESTING_MAX: Final = 2
@@ -38,14 +46,15 @@ RESTING_MAX: Final = 2
 FLOOR_AT_END_MS: Final = 10_000
 """EXI-08: in the last ten seconds a forced close takes any price, market ms."""
 OBLIGATION_NEAR_MS: Final = 30_000
-"""U8: within this of the end an unknown sell is no longer counted against the next one, market ms."""
+"""U8: within this of the obligation an unknown sell is no longer counted against the next one, market ms."""
 
 
 class Exits:
     """Drives every position towards what its plugins, or its obligation, want."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, breakers: Breakers) -> None:
         self.core = core
+        self.breakers = breakers
         self.flow: OrderFlow
 
     # --- wishes -------------------------------------------------------------------------------------------------------
@@ -72,6 +81,8 @@ class Exits:
             plan.urgent = wish
             plan.attempts = 0
             plan.next_wall = self.core.wall
+            if wish.urgency in EMERGENCIES or wish.reason == OBLIGATION:
+                self.breakers.emergency_stop()
         plan.forced = plan.forced or forced or wish.urgency == "forced_close"
         self.drive(condition_id, wish.side)
 
@@ -104,6 +115,8 @@ class Exits:
         plan = data.exit(side)
         if plan.urgent is not None:
             self._sell_now(entry, data, position, plan)
+        elif core.ending == KILL:
+            return  # the operator wants nothing to rest; obligations still sell
         elif plan.target is not None and not position.held:
             self._rest(entry, position, plan, plan.target)
         elif plan.spoken and not position.held:
@@ -113,9 +126,13 @@ class Exits:
         """A wall deadline of a position came."""
         condition_id, _, side = key.rpartition(":")
         data = self.core.data.get(condition_id)
-        if data is not None:
-            data.exit(Side(side)).timer_wall = NEVER
-            self.drive(condition_id, Side(side))
+        if data is None:
+            return
+        plan = data.exit(Side(side))
+        if plan.timer_wall > self.core.wall:
+            return  # an earlier deadline was set after this one and has been served; each would set another for good
+        plan.timer_wall = NEVER
+        self.drive(condition_id, Side(side))
 
     def obligation(self, key: str) -> None:
         """The deadline written at entry: closed or held, whatever plugins do. Enforced here when they did not act."""
@@ -139,7 +156,7 @@ class Exits:
             f"Forced close of {size_text(position.size)} {side.value}: its deadline passed and no plugin closed it",
             condition_id,
         )
-        self.now(condition_id, ExitNow(side, "obligation", "forced_close"), forced=True)
+        self.now(condition_id, ExitNow(side, OBLIGATION, "forced_close"), forced=True)
 
     # --- a standing target --------------------------------------------------------------------------------------------
 
@@ -151,6 +168,7 @@ class Exits:
         if any(order.state is not OrderState.WORKING for order in sells):
             plan.waiting = "a change is in flight"  # T4
             return
+        self._await_balance(position, plan)
         price = safe_price(Action.SELL, target.price, market.tick)
         cover = self._cover(position, sells)
         resting = sum(order.open_upper for order in sells)
@@ -168,6 +186,16 @@ class Exits:
         else:
             plan.waiting = "" if room <= 0 else f"{size_text(room)} more is below the minimum of a resting order"
 
+    def _await_balance(self, position: PositionEntry, plan: Exit) -> None:
+        """Settled shares that the venue's balance does not show yet: it is read again every second until it does."""
+        core = self.core
+        if core.sellable(position) >= floor_lot(position.settled - position.sold):
+            return
+        if core.wall - plan.balance_wall >= REFUSAL_WAITS_MS[0]:
+            plan.balance_wall = core.wall
+            core.command(QueryTokenBalance(position.token_id))
+        self._again(plan, position, REFUSAL_WAITS_MS[0])
+
     def _cover(self, position: PositionEntry, sells: list[OrderEntry]) -> Micros:
         """T3: ``min(position_min, sellable)``. What a sell is known to have matched is gone, its trade seen or not."""
         unseen = sum(order.done - order.traded for order in sells)
@@ -179,9 +207,6 @@ class Exits:
             self._place(entry, position, plan, price, room)
         elif core.sellable(position) < floor_lot(position.size):
             plan.waiting = "not settled, or not yet visible in the venue's balance"
-            if position.settled - position.sold >= floor_lot(position.size):
-                core.command(QueryTokenBalance(position.token_id))
-                self._again(plan, position, REFUSAL_WAITS_MS[0])
         else:
             plan.waiting = f"{size_text(room)} is below the minimum of a resting order"
 
@@ -223,16 +248,23 @@ class Exits:
         condition_id, side = position.condition_id, position.side
         sells = core.open_sells(condition_id, side)
         for order in sells:
-            if order.draft.order_type.rests and order.state is OrderState.WORKING and self.flow.cancel(order):
-                plan.cancel_sent_wall = core.wall
+            resting = order.draft.order_type.rests and order.state is OrderState.WORKING
+            if resting and order.open_upper and self.flow.cancel(order) and plan.cancel_sent_wall < 0:
+                plan.cancel_sent_wall = core.wall  # of several cancels the first counts: a venue may refuse them all
         if core.wall < plan.next_wall:
             self._again(plan, position, plan.next_wall - core.wall)
             return
         waited = plan.cancel_sent_wall >= 0 and core.wall - plan.cancel_sent_wall >= CANCEL_PROOF_MS
-        near = entry.market.end - core.now <= OBLIGATION_NEAR_MS
-        # U8: an unknown sell never blocks a sell; it counts against its size until the last 30 s.
-        blocking = [o for o in sells if o.state is not OrderState.UNKNOWN and not (waited and o.draft.order_type.rests)]
-        counted = 0 if near else sum(o.open_upper for o in sells if o.state is OrderState.UNKNOWN)
+        due = core.state.obligations.get(f"{condition_id}:{side.value}", entry.market.end)
+        near = due - core.now <= OBLIGATION_NEAR_MS
+        # U8: an unknown sell never blocks a sell; it counts against its size until 30 s before the obligation.
+        blocking = [
+            o for o in sells
+            if o.state is not OrderState.UNKNOWN and o.open_upper and not (waited and o.draft.order_type.rests)
+        ]
+        unknown = [o for o in sells if o.state is OrderState.UNKNOWN]
+        counted = 0 if near else sum(o.open_upper for o in unknown)
+        blocking += [o for o in unknown if self.flow.cancel_age(o) < CANCEL_PROOF_MS]
         if blocking:
             plan.waiting = "proof of the end of an earlier sell is awaited"
             self._again(plan, position, CANCEL_PROOF_MS if plan.cancel_sent_wall >= 0 else RETRY_MS)
@@ -243,6 +275,7 @@ class Exits:
             plan.waiting = "nobody bids"
             self._again(plan, position, 4 * RETRY_MS)
             return
+        price = self._worth_enough(entry, data, side, price, floor_lot(max(room, 0)))
         size = market_size(Action.SELL, price, max(room, 0))
         if size * price // 10_000 < entry.market.min_value or size == 0:
             self._too_small(entry, data, position, plan)
@@ -264,12 +297,15 @@ class Exits:
         visible = core.sellable(position) >= floor_lot(position.size)
         if not settled_all or not visible:
             plan.waiting = "not settled, or not yet visible in the venue's balance"
-            core.command(QueryTokenBalance(position.token_id))
+            self._await_balance(position, plan)
             self._again(plan, position, 4 * RETRY_MS)
             return
         bid, _ = data.book.best(position.side)
         if position.size * bid // 10_000 >= 2 * entry.market.min_value:
             self._again(plan, position, 4 * RETRY_MS)  # the price fell for a moment, the size is fine
+            return
+        if position.held:
+            self._again(plan, position, 4 * RETRY_MS)  # someone wants it sold all the same: when the price allows
             return
         self.hold(
             position.condition_id, position.side, "minimum",
@@ -290,6 +326,17 @@ class Exits:
         if wish is not None and wish.floor is not None and plan.attempts == 0:
             price = max(price, wish.floor)
         return safe_price(Action.SELL, price, tick)
+
+    def _worth_enough(self, entry: MarketState, data: MarketData, side: Side, price: Ticks, size: Micros) -> Ticks:
+        """A widened price must not make the order worth less than the venue takes: raised, but never above the bid."""
+        market = entry.market
+        if size <= 0 or market_size(Action.SELL, price, size) * price // 10_000 >= market.min_value:
+            return price
+        bid, _ = data.book.best(side)
+        least = safe_price(Action.SELL, -(-market.min_value * 10_000 // size), market.tick)
+        while market_size(Action.SELL, least, size) * least // 10_000 < market.min_value and least < bid:
+            least += market.tick
+        return least if least <= bid or bid <= 0 or not data.book.ready else price
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -314,8 +361,14 @@ class Exits:
             self.core.data[market.condition_id].exit(position.side).waiting = illegal.text
 
     def refused(self, order: OrderEntry, code: str) -> None:
-        """A sell was refused: for balance it is *not yet* (ORD-19), for a FAK without match simply again."""
-        plan = self.core.data[order.slot.condition_id].exit(order.slot.side)
+        """A sell was refused or not signed: for balance it is *not yet* (ORD-19), for a FAK without match simply again.
+
+        Called before the position is driven again, so that the wait holds for the very next attempt too.
+        """
+        data = self.core.data.get(order.slot.condition_id)
+        if data is None:
+            return
+        plan = data.exit(order.slot.side)
         plan.sell_failed = True
         if code in BALANCE_CODES:
             wait = REFUSAL_WAITS_MS[min(plan.refusals, len(REFUSAL_WAITS_MS) - 1)]
@@ -323,6 +376,8 @@ class Exits:
             self.core.command(QueryTokenBalance(order.draft.token_id))
         else:
             wait = RETRY_MS if plan.urgent is not None else REFUSAL_WAITS_MS[0]
+            if code not in NO_BID_CODES:
+                self.breakers.exit_failed(f"{describe(order)}: {code}")
         plan.next_wall = self.core.wall + wait
         position = self.core.state.position(order.slot.condition_id, order.slot.side)
         if position is not None:
@@ -340,12 +395,17 @@ class Exits:
     def _gone(self, position: PositionEntry, data: MarketData) -> None:
         """The position is sold: record how it was closed, and that its obligation is met."""
         core = self.core
-        if position.closed or position.bought == 0:
-            return
-        plan = data.exit(position.side)
         for order in core.open_sells(position.condition_id, position.side):
             if order.draft.order_type.rests and order.state is OrderState.WORKING:
                 self.flow.cancel(order)
+        plan = data.exit(position.side)
+        if position.bought == 0:
+            # Its fills failed on chain: there is nothing to close, and no wish may outlive it.
+            data.exits.pop(position.side)
+            self._met(position.condition_id, position.side, "voided")
+            return
+        if position.closed:
+            return
         wish = plan.urgent
         if wish is not None:
             reason = wish.reason
@@ -353,7 +413,7 @@ class Exits:
             reason = plan.target.reason if plan.target is not None and plan.target.reason else "target"
         core.record(close_record(core.now, position, reason, forced=plan.forced, sell_failed=plan.sell_failed))
         self._met(position.condition_id, position.side, "forced" if plan.forced else "closed")
-        plan.urgent, plan.target, plan.waiting = None, None, ""
+        data.exits.pop(position.side)  # a position bought later in this market starts with a plan of its own
 
     def _met(self, condition_id: str, side: Side, how: str) -> None:
         if f"{condition_id}:{side.value}" in self.core.state.obligations:
@@ -364,11 +424,16 @@ def close_record(
     now: int, position: PositionEntry, reason: str, *, forced: bool, sell_failed: bool, payout: Micros = 0,
     shares: Micros = 0,
 ) -> CloseRecorded:
-    """What a close brought: proceeds and payout less cost and fees; the exit price averages over both."""
+    """What a close brought: proceeds and payout less cost and fees; the exit price averages over both.
+
+    Of a position that was closed before (a sale failed on chain, a fill came late, it was bought again) the P&L is what
+    this close adds: the closes of a position sum to what it brought.
+    """
     out = position.sold + shares
     got = position.received + payout
     return CloseRecorded(
         now, position.condition_id, position.side, reason, forced, sell_failed, position.average,
-        got * 10_000 // out if out else 0, position.bought, got - position.paid - position.fees, position.fees,
+        got * 10_000 // out if out else 0, position.bought, got - position.paid - position.fees - position.pnl,
+        position.fees,
         position.opened_at,
     )

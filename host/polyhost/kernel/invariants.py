@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from polyhost.kernel.state import State
-from polyhost.model.words import Action, OrderState, Purpose
+from polyhost.model.words import Action, OrderState
 
 
 def _balanced(state: State) -> bool:
@@ -66,15 +66,19 @@ def _one_live_buy_a_slot(state: State) -> bool:
 
 
 def _two_live_sells(state: State) -> bool:
-    """ORD-02: at most two live sells an exit slot, unknown ones apart (U8)."""
-    counts: dict[tuple[str, str], int] = {}
+    """ORD-02: at most two sells rest for a position, and one market sale is under way (T8); unknown ones apart (U8)."""
+    resting: dict[tuple[str, str], int] = {}
+    market: dict[tuple[str, str], int] = {}
     for condition_id, refs in state.open_refs.items():
         for ref in refs:
             order = state.orders[ref]
-            if order.slot.purpose is Purpose.EXIT and order.state is not OrderState.UNKNOWN:
+            if order.draft.action is Action.SELL and order.state is not OrderState.UNKNOWN and order.open_upper:
                 key = (condition_id, order.slot.side.value)
-                counts[key] = counts.get(key, 0) + (order.draft.action is Action.SELL)
-    return all(count <= 2 for count in counts.values())
+                if order.draft.order_type.rests:
+                    resting[key] = resting.get(key, 0) + 1
+                elif not order.was_unknown:
+                    market[key] = market.get(key, 0) + 1
+    return all(count <= 2 for count in resting.values()) and all(count <= 1 for count in market.values())
 
 
 def _never_oversold(state: State) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Final, assert_never
 
 from polyhost.kernel import ledger
+from polyhost.kernel.breakers import CHECK_EVERY_MS, Breakers
 from polyhost.kernel.core import Core
 from polyhost.kernel.entries import Entries, at_risk
-from polyhost.kernel.exits import Exits
+from polyhost.kernel.exits import KILL, Exits
 from polyhost.kernel.hotpath import Feed
 from polyhost.kernel.invariants import broken
 from polyhost.kernel.orders_flow import LOOK_BACK_S, OrderFlow
@@ -78,8 +79,9 @@ from polyhost.model.records import (
     RunStarted,
 )
 from polyhost.model.step import Step
+from polyhost.model.times import NEVER
 from polyhost.model.view import Candle, View
-from polyhost.model.words import Action, OrderState, Side
+from polyhost.model.words import Action, Side
 from polyhost.settings import Configuration
 
 ANSWER_LOST_MS: Final = 1_000
@@ -92,6 +94,8 @@ RESULT_EVERY_MS: Final = 30_000
 """After the end the result is asked for this often, market ms, until the venue has one."""
 TIMER_EVERY_MS: Final = 1_000
 """Plugins with a schedule of their own are looked at this often, market ms."""
+ENFORCE_WITHIN_MS: Final = 5_000
+"""Plugins have at most this long after a deadline before it is enforced, market ms, however slow the cadence is."""
 FORGET_AFTER_MS: Final = 60_000
 """A settled market's streams and books are dropped this long after its result, market ms."""
 TRIGGERS_MAX: Final = 16
@@ -109,16 +113,24 @@ class Kernel:
     def __init__(self, settings: Configuration, account: str = "main", told_hooks: Iterable[str] = ()) -> None:
         self._core = core = Core(settings, account, frozenset(told_hooks))
         self._feed = Feed()
-        self.exits = Exits(core)
+        self.breakers = Breakers(core)
+        self.exits = Exits(core, self.breakers)
         self.settlement: Settlement
-        self.flow = OrderFlow(core, self.exits.drive, self._settle_late)
+        self.flow = OrderFlow(
+            core, self.exits.drive, self._settle_late, self.breakers.late_fill, self.exits.refused
+        )
         self.exits.flow = self.flow
         self.settlement = Settlement(core, self.flow)
         self.entries = Entries(core, self.flow)
         self._tripped: set[str] = set()
         self._opening: dict[str, list[str]] = {}
         self._view_seq = 0
-        self._settled_seen: set[str] = set()
+        self._began_once = False
+        self._unseen_since = NEVER
+        """Fills since this (unix s) may not have been seen: the stream was down, or is being compared. Frozen then,
+        because what sweeps of single markets find in between says nothing of the others."""
+        self._resweep_wall = 0
+        """When the comparison under way is looked at again, wall ms."""
         self.evaluations = 0
         self.analyse = True
         """Write a row for every evaluation (analysis.db)."""
@@ -266,6 +278,8 @@ class Kernel:
                 self._forget(key)
             case "exit":
                 self.exits.retry(key)
+            case "sign_wait":
+                self.flow.sign_wait(key)
             case "post_wait":
                 self.flow.post_wait(key)
             case "cancel_wait":
@@ -279,6 +293,9 @@ class Kernel:
             case "balance":
                 self._core.command(QueryBalance())
                 self._core.at_wall(self._core.wall + BALANCE_EVERY_MS, "balance", "")
+            case "breakers":
+                self.breakers.check()
+                self._core.at_market(self._core.now + CHECK_EVERY_MS, "breakers", "")
             case "timer":
                 self._core.tell("on_timer", None, None)
                 self._core.at_market(self._core.now + TIMER_EVERY_MS, "timer", "")
@@ -308,7 +325,7 @@ class Kernel:
         """Due now: plugins get their evaluation first; two cadences later it is enforced whatever they did."""
         core = self._core
         condition_id, _, _ = key.rpartition(":")
-        core.at_market(core.now + 2 * core.settings.evaluation.cadence_ms, "enforce", key)
+        core.at_market(core.now + min(2 * core.settings.evaluation.cadence_ms, ENFORCE_WITHIN_MS), "enforce", key)
         self._evaluate(condition_id)
 
     def _ended(self, condition_id: str) -> None:
@@ -332,6 +349,8 @@ class Kernel:
         entry = self._core.market(condition_id)
         if entry is not None and self._core.data.pop(condition_id, None) is not None:
             self._feed.remove(entry.market.up, entry.market.down)
+            for token in (entry.market.up, entry.market.down):
+                self._core.fresh.tokens.pop(token, None)
             self._core.command(Unfollow(entry.market))
 
     # --- evaluations --------------------------------------------------------------------------------------------------
@@ -569,10 +588,9 @@ class Kernel:
 
     def _post_answered(self, event: PostAnswered) -> None:
         order = self._core.state.by_order_id(event.order_id)
-        was_prepared = order is not None and order.state is OrderState.PREPARED
+        if order is not None and order.draft.action is Action.SELL and event.outcome == "accepted":
+            self.breakers.exit_worked()
         self.flow.post_answered(event)
-        if order is not None and was_prepared and event.outcome == "refused" and order.draft.action is Action.SELL:
-            self.exits.refused(order, event.code)
 
     def _began(self, event: RunBegan) -> None:
         core = self._core
@@ -580,10 +598,14 @@ class Kernel:
             RunStarted(core.now, event.run_id, event.version, event.mode, event.config_hash, event.account)
         )
         core.command(QueryBalance())
-        core.at_wall(core.wall + BALANCE_EVERY_MS, "balance", "")
         core.user_up = False
-        if "on_timer" in core.told_hooks:
-            core.at_market(core.now + TIMER_EVERY_MS, "timer", "")
+        self._unseen_since = min(self._unseen_since, core.state.last_match_s or core.now // 1_000)
+        if not self._began_once:
+            self._began_once = True  # each of these sets its next deadline itself: begun twice they would run twice
+            core.at_wall(core.wall + BALANCE_EVERY_MS, "balance", "")
+            core.at_market(core.now, "breakers", "")
+            if "on_timer" in core.told_hooks:
+                core.at_market(core.now + TIMER_EVERY_MS, "timer", "")
         for entry in list(core.state.markets.values()):
             if not entry.settled:
                 self._follow(entry)
@@ -650,11 +672,17 @@ class Kernel:
     def _stream(self, event: StreamChanged) -> None:
         core = self._core
         if event.stream == "user":
+            if not event.up:
+                self._unseen_since = min(self._unseen_since, core.state.last_match_s or core.now // 1_000)
             core.user_up = event.up
             if event.up:
                 self._sweep_all()
+            elif not core.ending:
+                self.breakers.disconnected(event.stream)
         elif event.stream == "market":
             core.market_up = event.up
+            if not event.up and not core.ending:
+                self.breakers.disconnected(event.stream)
             wanted = set(event.tokens)
             for condition_id, data in core.data.items():
                 market = core.state.markets[condition_id].market
@@ -665,13 +693,18 @@ class Kernel:
         """Trades since the watermark and all open orders, before entries resume (start equals recover)."""
         core = self._core
         core.reconciling = True
-        core.command(Sweep("", max(core.state.last_match_s - LOOK_BACK_S, 0) or core.now // 1_000 - LOOK_BACK_S))
-        core.at_wall(core.wall + RESWEEP_MS, "resweep", "")
+        self._unseen_since = min(self._unseen_since, core.state.last_match_s or core.now // 1_000)
+        core.command(Sweep("", max(self._unseen_since - LOOK_BACK_S, 0)))
+        if core.wall >= self._resweep_wall:
+            self._resweep_wall = core.wall + RESWEEP_MS
+            core.at_wall(self._resweep_wall, "resweep", "")
 
     def _sweep_done(self, event: SweepDone) -> None:
         self.flow.sweep_done(event)
         if not event.condition_id and event.complete:
             self._core.reconciling = False
+            if self._core.user_up:
+                self._unseen_since = NEVER
 
     def _balance(self, event: BalanceSeen) -> None:
         core = self._core
@@ -736,10 +769,11 @@ class Kernel:
                 for condition_id in list(core.state.open_refs):
                     for order in core.state.open_orders(condition_id):
                         self.flow.cancel(order)
+                core.ending = KILL
+                if event.target == "all":
+                    core.command(CancelEverything())
                 if event.flatten:
-                    self._close_positions("", "kill")
-            case "kill_all":
-                core.command(CancelEverything())
+                    self._close_positions("", KILL)
             case "close":
                 self._close_positions(event.target, "operator")
             case word:
@@ -756,10 +790,12 @@ class Kernel:
 
     def _settle_late(self, condition_id: str, side: Side) -> None:
         close = self.settlement.pay(condition_id, side)
-        if close is not None:
+        position = self._core.state.position(condition_id, side)
+        if close is not None and position is not None:
             self._core.notice(
                 f"late_settle:{condition_id}", "warning", "settlement",
-                f"A fill arrived after the result; P&L of that side is now {money_text(close.pnl)}", condition_id,
+                f"A fill came or failed after the result; P&L of that side is now {money_text(position.pnl)}",
+                condition_id,
             )
 
     def spot_of(self, symbol: str) -> Spot | None:

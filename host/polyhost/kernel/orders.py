@@ -27,6 +27,8 @@ TRANSITIONS: Final[Mapping[S, Mapping[str, S]]] = {
         "seen": S.WORKING,
         "accepted": S.WORKING,
         "unknown": S.UNKNOWN,
+        # A late answer counts (U1): a refusal of the only post ever made proves absence all the same (U3).
+        "refused": S.CLOSED,
         "ended": S.CLOSED,
         "filled": S.CLOSED,
         "absent": S.CLOSED,

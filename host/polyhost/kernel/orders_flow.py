@@ -41,8 +41,14 @@ from polyhost.model.words import Action, OrderState, Side, TradeStatus
 LADDER_MS: Final = (0, 250, 500, 1_000, 2_000, 4_000)
 """U4: when an unknown order is asked for, wall ms after it became unknown; then every LADDER_EVERY_MS."""
 LADDER_EVERY_MS: Final = 5_000
+CANCEL_EVERY_MS: Final = 250
+"""A cancel that the venue did not take is not sent again before this, wall ms (ORD-07)."""
+SIGN_WAIT_MS: Final = 5_000
+"""An order that is not signed after this is given up, wall ms; nothing of it was sent."""
 FAK_CHECK_MS: Final = 250
 """A FAK that was accepted and not closed by the stream is asked for by id after this, wall ms."""
+FAK_CHECKS: Final = 3
+"""So often it is asked for (over 10 s) before a complete sweep that does not show it proves its end."""
 SETTLE_CHECK_MS: Final = 5_000
 """Unsettled trades are looked up this often, wall ms."""
 LOOK_BACK_S: Final = 60
@@ -55,9 +61,14 @@ class OrderFlow:
     """Carries orders out and books what becomes of them."""
 
     def __init__(
-        self, core: Core, on_change: Callable[[str, Side], None], settle_late: Callable[[str, Side], None]
+        self, core: Core, on_change: Callable[[str, Side], None], settle_late: Callable[[str, Side], None],
+        late_fill: Callable[[str], None], sell_refused: Callable[[OrderEntry, str], None],
     ) -> None:
         self.core = core
+        self.sell_refused = sell_refused
+        """Called with a sell that was refused or not signed and the code why, before its exit is looked at again."""
+        self.late_fill = late_fill
+        """Called when an order that was proved absent shows a fill (U7)."""
         self.settle_late = settle_late
         """Called when a fill arrives for a market that is settled already: its shares are paid at once."""
         self.on_change = on_change
@@ -68,6 +79,14 @@ class OrderFlow:
         self._foreign: set[str] = set()
         self._posts: dict[str, int] = {}
         """Order ref → posts made of its bytes, in this run or perhaps before it."""
+        self._unwanted: set[str] = set()
+        """Orders that were to be cancelled while they were on their way to the venue."""
+        self._cancelled: dict[str, int] = {}
+        """Order ref → when its last cancel left, wall ms."""
+        self._over: set[str] = set()
+        """Orders whose end is proved with its size, and some of whose fills are not here yet."""
+        self._checks: dict[str, int] = {}
+        """Order ref → how often its end was asked for."""
         self._checking: set[str] = set()
         """Orders with a check of their end under way."""
 
@@ -87,6 +106,7 @@ class OrderFlow:
         if reserve:
             core.record(ledger.reserve(core.now, draft.ref, reserve))
         core.command(Prepare(draft))
+        core.at_wall(core.wall + SIGN_WAIT_MS, "sign_wait", draft.ref)
         return None
 
     def _illegal(self, slot: Slot, draft: OrderDraft) -> Illegal | None:
@@ -106,21 +126,41 @@ class OrderFlow:
 
     def cancel(self, order: OrderEntry) -> bool:
         """Ask the venue to cancel; one cancel an order in flight (ORD-07). True when one was sent."""
+        core = self.core
+        if order.state in (OrderState.INTENDED, OrderState.PREPARED):
+            self._unwanted.add(order.ref)  # cancelled as soon as it is at the venue, or never sent
+            return False
+        if order.state not in (OrderState.WORKING, OrderState.UNKNOWN):
+            return False
+        if self.cancel_age(order) < CANCEL_EVERY_MS:
+            return False
+        self._cancelled[order.ref] = core.wall
         if order.state is OrderState.WORKING:
             self._move(order, "cancel_sent")
-        elif order.state is not OrderState.UNKNOWN:
-            return False
         self.core.command(Cancel(order.order_id))
         self.core.at_wall(self.core.wall + self.core.settings.safety.unknown_after_ms, "cancel_wait", order.ref)
         return True
 
+    def cancel_age(self, order: OrderEntry) -> int:
+        """Wall ms since its last cancel left; very long ago when none did in this run."""
+        return self.core.wall - self._cancelled.get(order.ref, -(1 << 40))
+
     # --- answers ------------------------------------------------------------------------------------------------------
+
+    def sign_wait(self, ref: str) -> None:
+        """Nothing came back from signing: given up. A signature that comes later is never posted."""
+        if self.core.state.orders[ref].state is OrderState.INTENDED:
+            self.prepare_failed(PrepareFailed(ref, "no signature in time"))
 
     def prepared(self, event: Prepared) -> None:
         order = self.core.state.orders.get(event.ref)
         if order is None or order.state is not OrderState.INTENDED:
             return
         core = self.core
+        if event.ref in self._unwanted:
+            self._close(order, "never_sent")
+            self._changed(order)
+            return
         core.record(OrderPrepared(core.now, event.ref, event.request))
         core.command(Post(event.request))
         self._posts[event.ref] = self._posts.get(event.ref, 0) + 1
@@ -132,6 +172,8 @@ class OrderFlow:
             return
         core = self.core
         self._close(order, "not_signed")
+        if order.draft.action is Action.SELL:
+            self.sell_refused(order, "not_signed")
         if event.configuration:
             core.record(EntriesBlocked(core.now, "signing", True, event.reason))
             core.notice("signing", "critical", "orders", f"Orders cannot be signed: {event.reason}")
@@ -153,6 +195,7 @@ class OrderFlow:
         if event.outcome == "accepted":
             if order.state in (OrderState.PREPARED, OrderState.UNKNOWN, OrderState.WORKING):
                 self._move(order, "accepted", present=True)
+                self._cancel_unwanted(order)
             if not order.draft.order_type.rests and order.open:
                 self._recheck(order, FAK_CHECK_MS)
         elif event.outcome == "refused":
@@ -161,11 +204,18 @@ class OrderFlow:
             self._unknown(order, event.text or "no usable answer")
         self._changed(order)
 
+    def _cancel_unwanted(self, order: OrderEntry) -> None:
+        """It was to be cancelled before it was at the venue (kill, stop, a plugin's wish): now it can be."""
+        if order.ref in self._unwanted and order.draft.order_type.rests and order.state is OrderState.WORKING:
+            self.cancel(order)
+
     def _refused(self, order: OrderEntry, event: PostAnswered) -> None:
         """U3: a refusal proves absence only if it answers the only post ever made of these bytes."""
-        if order.state is OrderState.PREPARED and not order.present and self._posts.get(order.ref, 1) == 1:
+        if moved(order.state, "refused") is not None and not order.present and self._posts.get(order.ref, 1) == 1:
             self._close(order, "refused")
             core = self.core
+            if order.draft.action is Action.SELL:
+                self.sell_refused(order, event.code)
             core.notice(
                 f"refused:{event.code}:{order.slot.condition_id}", "info", "orders",
                 f"The venue refused {describe(order)}: {event.text}", order.slot.condition_id,
@@ -188,11 +238,14 @@ class OrderFlow:
             f"unknown:{order.ref}", "warning", "orders",
             f"The outcome of {describe(order)} is unknown ({reason}); its slot and reservation stay", condition_id,
         )
-        if order.draft.action is Action.SELL:
+        if order.draft.action is Action.SELL or order.ref in self._unwanted:
+            self._cancelled[order.ref] = core.wall
             core.command(Cancel(order.order_id))  # U8: an unknown sell is cancelled by id
         if condition_id not in self._ladders:
             self._ladders[condition_id] = 0
             self.ladder(condition_id)
+        else:
+            core.command(QueryOrder(order.order_id))  # the ladder under way may be at its long steps
 
     def cancel_answered(self, event: CancelAnswered) -> None:
         """A bare ``canceled`` is not the final matched size (T4), "not found" is no end (ORD-07): both re-read it."""
@@ -222,6 +275,7 @@ class OrderFlow:
         self._checking.discard(ref)
         order = self.core.state.orders[ref]
         if order.open and order.order_id:
+            self._checks[ref] = self._checks.get(ref, 0) + 1
             self.core.command(QueryOrder(order.order_id))
             self.core.command(Sweep(order.slot.condition_id, self._since(order)))
             self._recheck(order, LADDER_EVERY_MS)
@@ -259,14 +313,18 @@ class OrderFlow:
         ended = is_terminal(row.status, row.size_matched, order.draft.size, order.draft.order_type.rests)
         if not ended and row.kind != "CANCELLATION":
             return
-        if row.size_matched is None or order.traded < told:
+        if row.size_matched is None or order.missing:
             # The end is proved, the fills are not all here: they are fetched before the order is closed.
+            if row.size_matched is not None:
+                self._over.add(order.ref)
             self._recheck(order, FAK_CHECK_MS)
             return
         self._close(order, "filled" if order.done >= order.draft.size else "ended")
 
     def _late(self, order: OrderEntry, told: Micros) -> None:
         core = self.core
+        if order.cause == "absent":
+            self.late_fill(f"{describe(order)} was absent and now shows {size_text(told)} matched")
         core.notice(
             f"late:{order.ref}", "critical", "orders",
             f"{describe(order)} was closed ({order.cause}) and now shows {size_text(told)} matched",
@@ -328,10 +386,8 @@ class OrderFlow:
             self._move(order, "seen", present=True)
         core.record(fill)
         core.record(ledger.fill(fill))
-        asset = f"{slot.condition_id}:{slot.side.value}"
-        if buy and asset not in core.state.obligations and not entry.settled:
-            core.record(ObligationSet(core.now, slot.condition_id, slot.side, self._due(slot.condition_id)))
-            core.at_market(self._due(slot.condition_id), "obligation", asset)
+        if buy and not entry.settled:
+            self._oblige(slot)
         if status is TradeStatus.CONFIRMED:
             core.command(QueryTokenBalance(order.draft.token_id))
         else:
@@ -341,6 +397,17 @@ class OrderFlow:
             self.settle_late(slot.condition_id, slot.side)
         if order.open and order.traded >= order.draft.size:
             self._close(order, "filled")
+        elif order.open and order.ref in self._over and not order.missing:
+            self._close(order, "ended")
+
+    def _oblige(self, slot: Slot) -> None:
+        """From now on its position must be closed or held by a deadline (one a position)."""
+        core = self.core
+        key = f"{slot.condition_id}:{slot.side.value}"
+        if key not in core.state.obligations:
+            due = self._due(slot.condition_id)
+            core.record(ObligationSet(core.now, slot.condition_id, slot.side, due))
+            core.at_market(due, "obligation", key)
 
     def _due(self, condition_id: str) -> int:
         """When the position must be closed or held: 120 s before the end of a 15-minute window, scaled (EXI-11)."""
@@ -355,6 +422,7 @@ class OrderFlow:
         core.record(FillMoved(core.now, row.trade_id, order.ref, status))
         if status is TradeStatus.FAILED:
             core.record(ledger.void(core.now, fill))
+            self._voided(fill.slot)
             core.notice(
                 f"failed:{row.trade_id}", "critical", "orders",
                 f"Trade {row.trade_id} of {describe(order)} failed on chain; its fill was taken back",
@@ -362,9 +430,18 @@ class OrderFlow:
             )
             core.command(QueryTokenBalance(order.draft.token_id))
         elif status is TradeStatus.CONFIRMED:
-            if fill.action is Action.BUY:
+            if fill.action is Action.BUY and not core.state.markets[fill.slot.condition_id].settled:
                 core.record(ledger.settle(core.now, fill))
             core.command(QueryTokenBalance(order.draft.token_id))
+
+    def _voided(self, slot: Slot) -> None:
+        """A fill was taken back: a decided market pays for what is left, else what we hold again has its deadline."""
+        state = self.core.state
+        position = state.position(slot.condition_id, slot.side)
+        if state.markets[slot.condition_id].settled:
+            self.settle_late(slot.condition_id, slot.side)
+        elif position is not None and position.size > 0 and not position.held:
+            self._oblige(slot)
 
     def _foreign_order(self, row: OrderRow) -> None:
         """An order of this key that we never signed: told once, never touched (OPS-06)."""
@@ -421,6 +498,14 @@ class OrderFlow:
             if not order.present and core.now >= entry.market.end + ABSENT_AFTER_MS:
                 self._close(order, "absent")
                 self._changed(order)
+        elif (
+            order.state in (OrderState.WORKING, OrderState.CANCELLING) and not order.draft.order_type.rests
+            and self._checks.get(order.ref, 0) >= FAK_CHECKS and not order.missing
+        ):
+            # It cannot rest, it was accepted seconds ago, every trade is here and it is not open: it is over, whatever
+            # its id says.
+            self._close(order, "ended")
+            self._changed(order)
         elif from_start and order.state in (OrderState.WORKING, OrderState.CANCELLING):
             core.command(QueryOrder(order.order_id))
 
@@ -428,7 +513,12 @@ class OrderFlow:
         """Trades that are neither CONFIRMED nor FAILED are looked up until they are."""
         if any(where == condition_id for where in self.core.state.unsettled.values()):
             core = self.core
-            core.command(Sweep(condition_id, max(core.state.last_match_s - 10 * LOOK_BACK_S, 0)))
+            # Since its order was placed: the venue's match time is earlier than our booking, perhaps by a downtime.
+            since = min(
+                self._since(core.state.orders[key.rpartition("/")[2]])
+                for key, where in core.state.unsettled.items() if where == condition_id
+            )
+            core.command(Sweep(condition_id, since))
             core.at_wall(core.wall + SETTLE_CHECK_MS, "settle_check", condition_id)
         else:
             self._settle_watch.discard(condition_id)
@@ -446,13 +536,16 @@ class OrderFlow:
             elif order.state is OrderState.PREPARED:
                 self._posts[order.ref] = 2  # it may have been posted before: no refusal proves absence any more (U3)
                 self._unknown(order, "the host restarted before its answer")
-            elif order.state is OrderState.UNKNOWN and order.slot.condition_id not in self._ladders:
+            elif order.state is OrderState.UNKNOWN:
                 self._posts[order.ref] = 2
-                self._ladders[order.slot.condition_id] = 0
-                self.ladder(order.slot.condition_id)
+                if order.slot.condition_id not in self._ladders:
+                    self._ladders[order.slot.condition_id] = 0
+                    self.ladder(order.slot.condition_id)
             elif order.state is OrderState.CANCELLING:
                 self._move(order, "cancel_lost")
-        for condition_id in set(self.core.state.unsettled.values()):
+            if order.open and not order.draft.order_type.rests and order.order_id:
+                self._recheck(order, FAK_CHECK_MS)  # its end should be known: asked until it is
+        for condition_id in dict.fromkeys(self.core.state.unsettled.values()):
             self._watch_settlement(condition_id)
 
     def market_settled(self, condition_id: str) -> None:
@@ -483,6 +576,11 @@ class OrderFlow:
         left = order.reserve
         record = OrderMoved(core.now, order.ref, OrderState.CLOSED, cause, order.told, left, False)
         core.record(record)
+        self._unwanted.discard(order.ref)
+        self._over.discard(order.ref)
+        self._checks.pop(order.ref, None)
+        self._cancelled.pop(order.ref, None)
+        self._posts.pop(order.ref, None)
         if left:
             core.record(ledger.release(core.now, order.ref, left))
         core.tell("on_order", order.slot.condition_id, record)

@@ -52,9 +52,10 @@ class Settlement:
             return None
         settled, in_flight = core.state.balance("settled", asset), core.state.balance("in_flight", asset)
         shares = settled + in_flight
-        money = payout(shares, side, entry.winner)
+        paid = payout(position.size - shares, side, entry.winner)
+        total = payout(position.size, side, entry.winner)
         if shares:
-            core.record(ledger.payout(core.now, condition_id, asset, settled, in_flight, money))
+            core.record(ledger.payout(core.now, condition_id, asset, settled, in_flight, total - paid))
         if asset in core.state.obligations:
             core.record(ObligationMet(core.now, condition_id, side, "settled"))
         if position.closed and not shares:
@@ -63,8 +64,8 @@ class Settlement:
         plan = None if data is None else data.exits.get(side)
         close = close_record(
             core.now, position, f"settled ({position.held})" if position.held else "settled",
-            forced=plan is not None and plan.forced, sell_failed=plan is not None and plan.sell_failed, payout=money,
-            shares=shares,
+            forced=plan is not None and plan.forced, sell_failed=plan is not None and plan.sell_failed, payout=total,
+            shares=position.size,
         )
         core.record(close)
         return close

@@ -17,6 +17,7 @@ from polyhost.model.market import Market
 from polyhost.model.money import Micros, Ticks
 from polyhost.model.records import (
     CloseRecorded,
+    DayBegan,
     EntriesBlocked,
     FillBooked,
     FillMoved,
@@ -73,6 +74,8 @@ class OrderEntry(Struct):
     """Cumulative size matched as the venue told it."""
     traded: Micros = 0
     """Sum of own trades not FAILED."""
+    failed: Micros = 0
+    """Sum of own trades FAILED: the venue's cumulative size may count them for ever."""
     present: bool = False
     was_unknown: bool = False
     cause: str = ""
@@ -84,7 +87,12 @@ class OrderEntry(Struct):
     @property
     def done(self) -> Micros:
         """What is certainly sold or bought (T3)."""
-        return max(self.told, self.traded)
+        return max(self.told - self.failed, self.traded)
+
+    @property
+    def missing(self) -> bool:
+        """The venue told of more than the trades we have seen."""
+        return self.traded + self.failed < self.told
 
     @property
     def open(self) -> bool:
@@ -121,6 +129,8 @@ class PositionEntry(Struct):
     held: str = ""
     closed: bool = False
     exit_reason: str = ""
+    pnl: Micros = 0
+    """Of all its closes recorded so far; their sum is what the position brought."""
 
     @property
     def size(self) -> Micros:
@@ -174,6 +184,11 @@ class State(Struct):
     order_count: int = 0
     notice_count: int = 0
     last_match_s: int = 0
+    day: int = -1
+    """Days since 1970 (UTC) of the latest day begun."""
+    day_equity: Micros = 0
+    day_pnl: Micros = 0
+    """Realised since the day began, fees included."""
 
     def balance(self, account: str, asset: str = "cash") -> Micros:
         return self.ledger.get(f"{account}/{asset}", 0)
@@ -243,7 +258,11 @@ def apply(state: State, record: Record) -> None:
         case CloseRecorded():
             position = state.positions[f"{record.condition_id}:{record.side.value}"]
             position.closed, position.exit_reason = True, record.exit_reason
+            position.pnl += record.pnl
             state.closes.append(record)
+            state.day_pnl += record.pnl
+        case DayBegan():
+            state.day, state.day_equity, state.day_pnl = record.day, record.equity, 0
         case PluginStateSet():
             stored = state.plugin_state.setdefault(record.plugin, {})
             for key, value in record.changes.items():
@@ -341,8 +360,11 @@ def _book_fill(state: State, record: FillBooked) -> None:
     market = state.markets.get(slot.condition_id)
     position.fees += record.fee
     if record.action is Action.BUY:
-        if position.size == 0 and position.closed:
+        if position.size <= 0:
             position.closed, position.held, position.exit_reason = False, "", ""
+            position.opened_at = record.at
+        elif position.held == "minimum":
+            position.held = ""  # it is no longer the rest that was too small to sell
         position.bought += record.size
         position.paid += record.money
         position.entry_fees += record.fee
@@ -381,7 +403,7 @@ def _move_fill(state: State, record: FillMoved) -> None:
 def _void(order: OrderEntry, position: PositionEntry, fill: FillBooked) -> None:
     """The fill did not happen after all."""
     order.traded -= fill.size
-    order.told = max(order.told - fill.size, 0)
+    order.failed += fill.size
     position.fees -= fill.fee
     if fill.action is Action.BUY:
         position.bought -= fill.size
@@ -390,6 +412,9 @@ def _void(order: OrderEntry, position: PositionEntry, fill: FillBooked) -> None:
     else:
         position.sold -= fill.size
         position.received -= fill.money
+        position.closed = False  # the shares are ours again
+        if position.held == "minimum":
+            position.held = ""
 
 
 def _change_market(state: State, record: MarketChanged) -> None:

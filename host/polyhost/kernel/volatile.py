@@ -86,8 +86,8 @@ class Exit:
     """What should happen to one position now: a standing target, or an urgent sale once it began."""
 
     __slots__ = (
-        "attempts", "cancel_sent_wall", "defer_until", "deferred", "forced", "moved_wall", "next_wall", "refusals",
-        "sell_failed", "spoken", "target", "target_owner", "timer_wall", "urgent", "waiting",
+        "attempts", "balance_wall", "cancel_sent_wall", "defer_until", "deferred", "forced", "moved_wall", "next_wall",
+        "refusals", "sell_failed", "spoken", "target", "target_owner", "timer_wall", "urgent", "waiting",
     )
 
     def __init__(self) -> None:
@@ -103,6 +103,8 @@ class Exit:
         self.timer_wall: int = NEVER
         self.cancel_sent_wall = -1
         self.moved_wall = -1_000_000
+        self.balance_wall = -1_000_000
+        """When the venue's balance of its token was last asked for because it lacks settled shares, wall ms."""
         self.sell_failed = False
         self.waiting = ""
         """The named reason why the position is not covered right now."""

@@ -173,6 +173,13 @@ class HeldDeclared(_Record, tag="held_declared", frozen=True):
     reason: str
 
 
+class DayBegan(_Record, tag="day_began", frozen=True):
+    """A day (UTC, counted from 1970) began with this equity; loss and drawdown of the day are measured from here."""
+
+    day: int
+    equity: Micros
+
+
 class CloseRecorded(_Record, tag="close_recorded", frozen=True):
     """A position was closed or settled, with what led to it (POS-08, POS-13)."""
 
@@ -222,5 +229,5 @@ class EntriesBlocked(_Record, tag="entries_blocked", frozen=True):
 Record: TypeAlias = (
     RunStarted | RunEnded | MarketAdded | MarketChanged | MarketSettled | OrderIntended | OrderPrepared | OrderMoved
     | FillBooked | FillMoved | LedgerPosted | ObligationSet | ObligationMet | HeldDeclared | CloseRecorded
-    | PluginStateSet | NoticeRaised | OperatorSaid | EntriesBlocked
+    | PluginStateSet | NoticeRaised | OperatorSaid | EntriesBlocked | DayBegan
 )
