@@ -154,12 +154,14 @@ class Checks:
             live = [other.ref for other in mates if other.slot == order.slot and other.draft.action is Action.BUY]
             must(len(live) <= 1, "one_live_buy_a_slot", live, *live)
         else:
-            resting = [
+            rests = order.draft.order_type.rests
+            live = [
                 other.ref for other in mates
                 if other.slot == order.slot and other.draft.action is Action.SELL
-                and other.state is not OrderState.UNKNOWN
+                and other.state is not OrderState.UNKNOWN and other.draft.order_type.rests == rests
+                and other.open_upper
             ]
-            must(len(resting) <= 2, "two_live_sells_an_exit_slot", resting, *resting)
+            must(len(live) <= (2 if rests else 1), "two_live_sells_an_exit_slot", live, *live)
 
     def _position(self, state: State, asset: str) -> None:
         position = state.positions[asset]
@@ -326,9 +328,12 @@ class Checks:
         self.checked += 6
 
     def _funds(self, state: State) -> None:
+        refs = tuple(ref for several in state.open_refs.values() for ref in several)
+        unsettled = tuple(key.partition("/")[0] for key in state.unsettled)
         ours = state.balance("free") + state.balance("reserved")
         theirs = self.exchange.collateral(self.address)
-        must(ours == theirs, "venue_collateral_equals_ledger", f"the ledger has {ours}, the venue {theirs}")
+        text = f"the ledger has {ours}, the venue {theirs}; open {refs}, unsettled {unsettled}"
+        must(ours == theirs, "venue_collateral_equals_ledger", text, *refs, *unsettled)
         redeemable = sum(self.exchange.redeemable(self.address).values())
         ours = state.balance("unredeemed")
         must(ours == redeemable, "venue_redeemable_equals_ledger", f"the ledger has {ours}, the venue {redeemable}")
@@ -347,7 +352,10 @@ class Checks:
         """Every market we were in is settled: no order is open, no trade unsettled, no position undecided."""
         for refs in state.open_refs.values():
             must(not refs, "nothing_open_at_the_end", [state.orders[ref] for ref in refs], *refs)
-        must(not state.unsettled, "nothing_open_at_the_end", state.unsettled, *state.unsettled)
+        must(
+            not state.unsettled, "nothing_open_at_the_end", state.unsettled,
+            *(key.partition("/")[0] for key in state.unsettled),
+        )
         for key, position in state.positions.items():
             settled = state.markets[position.condition_id].settled
             must(position.size == 0 or settled, "nothing_open_at_the_end", position, key)

@@ -122,6 +122,8 @@ class Host:
         self.user_up = False
         self.market_up = False
         self.committing = False
+        self.frozen = False
+        """Its market stream says nothing, and it does not know yet."""
 
 
 class Simulation:
@@ -157,7 +159,9 @@ class Simulation:
         self.exchange = self.world.exchange
         self.exchange.open_account(ADDRESS, int(rules.cash))
         self.pathologies = Pathologies(seed, plan.pathologies)
-        self.gateway = FaultyGateway(self.exchange, ADDRESS, API_KEY, seed, self.pathologies)
+        self.gateway = FaultyGateway(
+            self.exchange, ADDRESS, API_KEY, seed, self.pathologies, streams=("user", "market")
+        )
         self.journal = MemoryJournal(self._durable, hold=True)
         self.checks = Checks(self.exchange, ADDRESS, settings.host.account)
         self.trace = Trace()
@@ -178,6 +182,8 @@ class Simulation:
         """What the venue lists, as it was found."""
         self._strikes: dict[str, tuple[int, str]] = {}
         self._unstruck: dict[tuple[str, str, int], list[str]] = {}
+        self._openings: dict[tuple[str, str, int], int] = {}
+        """Reference prices at full minutes: (feed, symbol, stamp) → price."""
         self._results: dict[str, api.MarketDecided] = {}
         self._passes = 0
         self._quiet = False
@@ -306,68 +312,98 @@ class Simulation:
     # --- what the venue says ------------------------------------------------------------------------------------------
 
     def _outputs(self, outputs: list[api.Output]) -> None:
-        private: list[api.Output] = []
+        """What the exchange said by itself: market data goes straight to whoever listens, the rest past the faults."""
+        others: list[api.Output] = []
         host = self._host
-        books = None if host is None or not host.market_up else host.books
+        heard = None if host is None or not host.market_up else host.books
+        if self.pathologies and host is not None and heard is not None and self._silent(host):
+            heard = None
         self.outcome.events += len(outputs)
         for output in outputs:
             kind = type(output)
             if kind is api.BookChanged:
-                if books is not None and output.condition_id in books:  # type: ignore[union-attr]
+                if heard is not None and output.condition_id in heard:  # type: ignore[union-attr]
                     self._market.append((self._market_last, host, output))  # type: ignore[arg-type]
             elif kind is api.PriceTick:
                 self._price(output)  # type: ignore[arg-type]
             elif kind is api.CandleTick:
                 if host is not None:
                     host.kernel.candle(output.symbol, shown(output), output.closed)  # type: ignore[union-attr,arg-type]
-            elif kind is api.Printed or kind is api.BookSnapshot:
-                pass
-            elif kind is api.TickChanged:
-                if books is not None:
-                    self._market.append((self._market_last, host, output))  # type: ignore[arg-type]
-            elif isinstance(output, api.MarketOpened | api.MarketEnded | api.MarketDecided):
-                self._catalogue(output)
+            elif kind is not api.Printed:
+                if kind is api.MarketDecided:
+                    self._results[output.condition_id] = output  # type: ignore[union-attr,assignment]
+                others.append(output)
+        if others:
+            self._route(self.gateway.events_of(others))
+
+    def _silent(self, host: Host) -> bool:
+        """Is the market stream frozen? When that ends the watch on the data's age has it made anew."""
+        silent = self.gateway.faults.silent("market", self.now)
+        if silent:
+            host.frozen = True
+        elif host.frozen:
+            host.frozen = False
+            self._disconnect(host, "market", "its data was old")
+            self._later(self.weather.request_ms(), self._connect, host, "market")
+            return True
+        return silent
+
+    def _public(self, outputs: list[api.Output]) -> None:
+        """What the public channels told, faults and all."""
+        host = self._host
+        for output in outputs:
+            match output:
+                case api.MarketOpened(market=market):
+                    self._listed(market)
+                case api.MarketDecided(condition_id=condition_id):
+                    self._later(self.weather.stream_ms(), self._result, condition_id)
+                case api.BookChanged() | api.TickChanged():
+                    if host is not None and host.market_up and output.condition_id in host.books:
+                        self._market.append((self._market_last, host, output))
+                case _:
+                    pass
+
+    def _listed(self, market: Market) -> None:
+        self._markets[market.condition_id] = market
+        feed = STRIKE_FEEDS.get(market.rule)
+        if feed is not None and market.start is not None:
+            key = (feed, market.symbol, int(market.start))
+            if key in self._openings:
+                self._strikes[market.condition_id] = (self._openings[key], feed)
             else:
-                private.append(output)
-        if private:
-            self._route(self.gateway.events_of(private))
+                self._unstruck.setdefault(key, []).append(market.condition_id)
+        if self._host is not None:
+            self._later(self.weather.stream_ms(), self._find, self._host, market)
 
     def _price(self, tick: api.PriceTick) -> None:
         host = self._host
         if host is not None:
             host.kernel.price(tick.feed, tick.symbol, tick.price, tick.stamp, self.now)
         if tick.stamp % 60_000 == 0 and tick.feed != "binance":
-            for condition_id in self._unstruck.pop((tick.feed, tick.symbol, tick.stamp), ()):
+            key = (tick.feed, tick.symbol, tick.stamp)
+            self._openings[key] = tick.price
+            for condition_id in self._unstruck.pop(key, ()):
                 self._strikes[condition_id] = (tick.price, tick.feed)
                 self._event(StrikeSeen(condition_id, tick.price, tick.feed))
 
-    def _catalogue(self, output: api.MarketOpened | api.MarketEnded | api.MarketDecided) -> None:
-        match output:
-            case api.MarketOpened(market=market):
-                self._markets[market.condition_id] = market
-                feed = STRIKE_FEEDS.get(market.rule)
-                if feed is not None and market.start is not None:
-                    self._unstruck.setdefault((feed, market.symbol, market.start), []).append(market.condition_id)
-                self._later(self.weather.stream_ms(), self._event, MarketFound(market))
-            case api.MarketDecided(condition_id=condition_id):
-                self._results[condition_id] = output
-                self._markets.pop(condition_id, None)
-                if not self.pathologies.strikes("market_resolved_missing", condition_id):
-                    self._later(self.weather.stream_ms(), self._result, condition_id)
-            case api.MarketEnded():
-                pass
-
     def _result(self, condition_id: str) -> None:
         decided = self._results.get(condition_id)
+        self._markets.pop(condition_id, None)
         if decided is not None:
             self._event(MarketResolved(condition_id, decided.winner, "venue", decided.final))
 
     def _route(self, found: list[Event]) -> None:
         """Answers take their own way, stream events keep their order; who is not there hears nothing."""
+        public = self.gateway.take_public()
+        if public:
+            self._public(public)
         host = self._host
         if host is None:
             return
         for event in found:
+            if isinstance(event, StreamChanged):
+                self._stream(event)
+                continue
             stream = (isinstance(event, OrderSeen) and event.source == "stream") or (
                 isinstance(event, TradeSeen) and event.source == "stream"
             )
@@ -376,6 +412,16 @@ class Simulation:
             elif host.user_up:
                 self._user_last = max(self._user_last, self.now + self.weather.stream_ms())
                 self._at(self._user_last, self._hear_stream, host, event)
+
+    def _stream(self, event: StreamChanged) -> None:
+        """A connection broke at the venue's end, or can be made again."""
+        host = self._host
+        if host is None:
+            return
+        if event.up:
+            self._connect(host, event.stream)
+        else:
+            self._disconnect(host, event.stream, event.reason)
 
     def _hear(self, host: Host, event: Event) -> None:
         if host is self._host:
@@ -477,6 +523,8 @@ class Simulation:
     def _connect(self, host: Host, stream: str) -> None:
         if host is not self._host or (host.user_up if stream == "user" else host.market_up):
             return
+        if self.gateway.faults.down(stream, self.now):
+            return  # made when the venue lets it: it tells
         self._epoch += 1
         if stream == "user":
             host.user_up = True
@@ -487,6 +535,17 @@ class Simulation:
             for condition_id in host.kernel.followed():
                 market = host.kernel.state.markets[condition_id].market
                 self._later(self.weather.request_ms(), self._snapshot, host, market)
+
+    def _disconnect(self, host: Host, stream: str, reason: str) -> None:
+        if host is not self._host or not (host.user_up if stream == "user" else host.market_up):
+            return
+        if stream == "user":
+            host.user_up = False
+        else:
+            host.market_up = False
+            host.books.clear()
+        self._epoch += 1
+        self._handle(host, StreamChanged(stream, False, self._epoch, reason))
 
     def _streams_up(self) -> None:
         host = self._host
@@ -581,12 +640,6 @@ class Simulation:
     def _execute(self, command: Command) -> None:
         """A request reaches the venue, whether or not the host that sent it still lives."""
         found = self.gateway.execute(command, MarketMs(self.now))
-        public: list[api.Output] = [
-            output for output in self.gateway.outputs
-            if type(output) is api.BookChanged or type(output) is api.TickChanged
-        ]
-        if public:
-            self._outputs(public)
         self._route(found)
         if isinstance(command, Post):
             self.checks.venue(self._venue_orders())
@@ -630,8 +683,8 @@ class Simulation:
     def _wish_kill(self) -> None:
         if self._quiet:
             return
+        self._later(self.weather.until_kill(), self._wish_kill)
         if self._host is None or self._kill_wish:
-            self._later(self.weather.until_kill(), self._wish_kill)
             return
         self._kill_wish = self.weather.kill_moment()
         if self._kill_wish == "now":
@@ -655,7 +708,6 @@ class Simulation:
             self.checks.crashed(record for _, record in self.journal.read())
         self.trace.add((self.now, "host", f"killed {when}; {lost} records were not durable"))
         self._later(self.weather.down_ms(), self._again)
-        self._later(self.weather.until_kill(), self._wish_kill)
 
     def _again(self) -> None:
         if self._host is None:
@@ -668,14 +720,8 @@ class Simulation:
             return
         host = self._host
         stream, lasts_ms = self.weather.gap()
-        if host is not None and (host.user_up if stream == "user" else host.market_up):
-            if stream == "user":
-                host.user_up = False
-            else:
-                host.market_up = False
-                host.books.clear()
-            self._epoch += 1
-            self._handle(host, StreamChanged(stream, False, self._epoch, "lost"))
+        if host is not None:
+            self._disconnect(host, stream, "lost")
             self._later(lasts_ms, self._connect, host, stream)
         self._later(self.weather.until_gap(), self._gap)
 
