@@ -19,11 +19,12 @@ from polyhost.model.events import (
     SweepDone,
     TokenBalanceSeen,
 )
+from polyhost.model.messages import Level, Message
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import Enter, ExitNow, ExitTarget, HoldToSettlement
 from polyhost.model.words import OrderState, Side
 
-from .rig import CONDITION, START, Rig, cancels, none, only
+from .rig import CONDITION, START, UP, Rig, cancels, none, only
 
 BUY_UP = Enter(Side.UP, ticks("0.42"), "test")
 REST_UP = Enter(Side.UP, ticks("0.39"), "rest", order_type="GTC")
@@ -461,3 +462,34 @@ def test_an_accepted_answer_after_the_end_changes_nothing() -> None:
         rig.do(PostAnswered(post.request.order_id, outcome))
     rig.resolve(Side.DOWN)
     sound(rig)
+
+
+# --- the feed ---------------------------------------------------------------------------------------------------------
+
+
+def _ticked(rig: Rig, tick: str) -> bool:
+    message = Message(
+        event_type="book", asset_id=UP, bids=[Level("0.40", "10")], asks=[Level("0.42", "10")], tick_size=tick
+    )
+    return rig.kernel.feed(message, rig.now)
+
+
+def test_con_09_a_full_book_that_repeats_the_tick_wakes_nobody() -> None:
+    rig = opened()
+    _ticked(rig, "0.01")
+    rig.wait(1)
+    assert not _ticked(rig, "0.01")
+    assert _ticked(rig, "0.001")
+    rig.wait(1)
+    assert rig.kernel.state.markets[CONDITION].market.tick == 10
+    assert _ticked(rig, "0.01")
+
+
+@pytest.mark.parametrize("tick", ["0", "0.02", "1"])
+def test_con_09_a_tick_that_no_rule_is_known_for_is_not_followed(tick: str) -> None:
+    """A tick of zero was recorded, and every price after it divided by it: the host could not start again either."""
+    rig = opened()
+    _ticked(rig, tick)
+    rig.wait(1)
+    assert rig.kernel.state.markets[CONDITION].market.tick == 100
+    rig.enter()

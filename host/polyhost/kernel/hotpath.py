@@ -50,6 +50,8 @@ class Feed:
         """Messages whose price or size was no number; each spoils its book's epoch."""
         self.mirror_faults = 0
         self.pairs = 0
+        self._ticks: dict[str, Ticks] = {}
+        """Condition id → the tick last told by the stream."""
         self.tick_changes: list[tuple[str, Ticks]] = []
         """(condition id, new tick) announced by the stream, taken by the kernel at its next turn."""
 
@@ -64,6 +66,7 @@ class Feed:
         for token in (up, down):
             lane = self.lanes.pop(token, None)
             if lane is not None:
+                self._ticks.pop(lane.condition_id, None)
                 for alias in lane.aliases:
                     del self.lanes[alias]
 
@@ -196,7 +199,11 @@ class Feed:
                 return
 
     def _tick(self, lane: Lane, text: str) -> None:
-        self.tick_changes.append((lane.condition_id, TICKS_OF[text]))
+        """Full books repeat the tick: only a tick that differs from the last one told wakes the kernel."""
+        tick = TICKS_OF[text]
+        if self._ticks.get(lane.condition_id) != tick:
+            self._ticks[lane.condition_id] = tick
+            self.tick_changes.append((lane.condition_id, tick))
 
     def _bad(self, book: Book) -> None:
         """A value that is no number: the message is lost, so the book can't be trusted any more."""

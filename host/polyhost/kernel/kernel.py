@@ -56,7 +56,7 @@ from polyhost.model.events import (
     TradeSeen,
 )
 from polyhost.model.messages import Message
-from polyhost.model.money import money_text
+from polyhost.model.money import money_text, price_text
 from polyhost.model.proposals import (
     URGENCY,
     CancelOrders,
@@ -78,6 +78,7 @@ from polyhost.model.records import (
     RunEnded,
     RunStarted,
 )
+from polyhost.model.rounding import TICK_RULES
 from polyhost.model.step import Step
 from polyhost.model.times import NEVER
 from polyhost.model.view import Candle, View
@@ -256,7 +257,15 @@ class Kernel:
         self._tripped.clear()
         for condition_id, tick in self._feed.tick_changes:
             entry = self._core.market(condition_id)
-            if entry is not None and entry.market.tick != tick:
+            if entry is None or entry.market.tick == tick:
+                continue
+            if tick not in TICK_RULES:
+                self._core.notice(
+                    f"tick:{condition_id}:{tick}", "warning", "venue",
+                    f"The stream names the tick {price_text(tick)}, which no rule is known for: it is not followed",
+                    condition_id,
+                )
+            else:
                 self._core.record(MarketChanged(self._core.now, condition_id, tick=tick, cause="stream"))
         self._feed.tick_changes.clear()
 
