@@ -109,7 +109,12 @@ def test_ord_05_the_mirror_in_hex_is_checked_and_applied_like_any() -> None:
 
 def test_ord_05_a_spelling_is_normalised_once_and_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr(hotpath, "normal_token", lambda text: read.append(text) or normal_token(text))
+
+    def reading(text: str) -> str:
+        read.append(text)
+        return normal_token(text)
+
+    monkeypatch.setattr(hotpath, "normal_token", reading)
     made = feed()
     spellings = [f"0x{'0' * zeros}65" for zeros in range(ALIASES_MAX + 2)]
     for _ in range(3):
