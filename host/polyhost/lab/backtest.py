@@ -123,6 +123,8 @@ class Backtest:
         """Markets in which orders of ours rest → the exchange's watch (bid high, ask low)."""
         self._openings: dict[tuple[str, str, int], int] = {}
         """Reference prices at full minutes: (feed, symbol, stamp) → price. Windows open at full minutes."""
+        self._stirred = False
+        """Records or calls of the exchange since the watches were last compared."""
         self._unstruck: dict[tuple[str, str, int], list[str]] = {}
         """Opening prices that markets wait for."""
 
@@ -410,6 +412,7 @@ class Backtest:
 
     def _take(self, outputs: list[Output]) -> None:
         """What the exchange said, as far as it concerns us."""
+        self._stirred = True
         self._queue.extend(self._gateway.events_of(outputs))
 
     def _settle_queue(self) -> None:
@@ -425,6 +428,7 @@ class Backtest:
 
     def _step(self, step: Step) -> None:
         if step.records:
+            self._stirred = True
             self.journal.append(step.records)
         for command in step.commands:
             self._do(command)
@@ -445,6 +449,7 @@ class Backtest:
                 # Nobody to notify; the result comes with its line of the tape.
                 pass
             case _:
+                self._stirred = True
                 self._queue.extend(self._gateway.execute(command, MarketMs(now)))
 
     def _follow(self, market: Market) -> None:
@@ -470,7 +475,13 @@ class Backtest:
             self._assumed_ticks.pop(token, None)
 
     def _rewatch(self) -> None:
-        """Tell the kernel when the exchange wants to be woken, for markets where orders of ours are open."""
+        """Tell the kernel when the exchange wants to be woken, for markets where orders of ours are open.
+
+        Who is open changes by records, and what the exchange watches by calls of it, so between them nothing is new.
+        """
+        if not self._stirred:
+            return
+        self._stirred = False
         open_refs = self.kernel.state.open_refs
         for condition_id, market in self._markets.items():
             if not open_refs.get(condition_id) and condition_id not in self._resting:
