@@ -139,19 +139,18 @@ class Feed:
     def _pair(self, lane: Lane, changes: list[Change]) -> None:
         """One level and its mirror, by far the most frequent message: what ``_changes`` does, without its loop."""
         change = changes[0]
+        book = lane.book
         price = TICKS_OF[change.price]
+        size = fast_micros(change.size)
         if lane.down:
-            if change.side == "BUY":
-                lane.book.set_ask(ONE - price, fast_micros(change.size))
-            else:
-                lane.book.set_bid(ONE - price, fast_micros(change.size))
-        elif change.side == "BUY":
-            lane.book.set_bid(price, fast_micros(change.size))
+            price = ONE - price
+        if (change.side == "BUY") is lane.down:
+            book.set_ask(price, size)
         else:
-            lane.book.set_ask(price, fast_micros(change.size))
+            book.set_bid(price, size)
         self.pairs += 1
         if self.pairs % MIRROR_CHECK == 0:
-            self._check(lane.book, changes, change.asset_id)
+            self._check(book, changes, change.asset_id)
 
     def _changes(self, lane: Lane, changes: list[Change]) -> None:
         """Apply the changes of the first token named; the other token's are its mirror."""

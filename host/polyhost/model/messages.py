@@ -21,8 +21,6 @@ class Change(Struct):
     price: str
     size: str
     side: str
-    best_bid: str = ""
-    best_ask: str = ""
 
 
 class PricePayload(Struct):
