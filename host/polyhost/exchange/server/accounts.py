@@ -40,14 +40,16 @@ def order_row(order: StoredOrder) -> dict[str, Any]:
 
 
 def order_event(order: StoredOrder, now: int) -> dict[str, Any]:
-    """An order for the user channel."""
+    """An order for the user channel. Of one whose matched size is not told the venue leaves more than that empty."""
     row = order_row(order)
+    told = order.row.size_matched is not None
     return {
         "event_type": "order",
         **row,
+        "size_matched": row["size_matched"] if told else "",
         "order_owner": order.owner,
         "type": order.row.kind,
-        "created_at": str(order.created_ms // 1_000),
+        "created_at": str(order.created_ms // 1_000) if told else "",
         "timestamp": str(now),
     }
 
@@ -146,6 +148,14 @@ def refused_leg(text: str) -> dict[str, Any]:
         "transactionsHashes": [],
         "tradeIDs": [],
     }
+
+
+def refusal_answer(posted: Posted) -> dict[str, Any]:
+    """A post that was refused, or whose outcome is not known."""
+    answer: dict[str, Any] = {"error": posted.error}
+    if posted.code:
+        answer |= {"code": posted.code, "retry_after_seconds": posted.retry_after_s}
+    return answer
 
 
 def cancel_answer(done: Canceled) -> dict[str, Any]:

@@ -12,9 +12,16 @@ from aiohttp import web
 from eth_utils.address import to_checksum_address
 
 from polyhost.exchange import api
-from polyhost.exchange.server.accounts import cancel_answer, order_row, post_answer, refused_leg, trade_row
+from polyhost.exchange.server.accounts import (
+    cancel_answer,
+    order_row,
+    post_answer,
+    refusal_answer,
+    refused_leg,
+    trade_row,
+)
 from polyhost.exchange.server.engine import Engine, wall_ms
-from polyhost.exchange.server.http import ENGINE, HttpError, answer, credentials, json_body, query_int
+from polyhost.exchange.server.http import ENGINE, HttpError, NoAnswer, answer, credentials, json_body, query_int
 from polyhost.exchange.server.jsons import page
 from polyhost.exchange.server.keys import Credentials, prove_wallet
 from polyhost.exchange.server.orders import OrderRefused, judge, read_post
@@ -75,9 +82,12 @@ async def closed_only(request: web.Request) -> web.Response:
 
 
 async def _post(engine: Engine, raw: object, who: Credentials) -> api.Posted:
-    """One order to the market and back. Raises OrderRefused when it never got there."""
+    """One order to the market and back. Raises OrderRefused when it never got there, NoAnswer when none comes."""
     order = judge(read_post(raw), who, engine.world.market_by_token)
-    return await engine.ask(api.Posted, lambda ident: api.PostOrder(ident, order))
+    posted = await engine.ask(api.Posted, lambda ident: api.PostOrder(ident, order))
+    if not posted.http:
+        raise NoAnswer
+    return posted
 
 
 @routes.post("/order")
@@ -85,7 +95,7 @@ async def post_order(request: web.Request) -> web.Response:
     who = await credentials(request)
     posted = await _post(request.app[ENGINE], await json_body(request), who)
     if posted.http != 200:
-        return answer({"error": posted.error}, posted.http)
+        return answer(refusal_answer(posted), posted.http, posted.retry_after_s)
     return answer(post_answer(posted))
 
 
@@ -123,6 +133,8 @@ async def _cancel(
     done = await engine.ask(
         api.Canceled, lambda ident: api.CancelOrders(ident, who.api_key, ids, market, normal_token(token))
     )
+    if done.http != 200:
+        return answer({"error": done.error}, done.http, done.retry_after_s)
     return answer(cancel_answer(done))
 
 
@@ -268,7 +280,11 @@ async def heartbeat(request: web.Request) -> web.Response:
     shown = body.get("heartbeat_id") if isinstance(body, dict) else None
     if not isinstance(shown, str):
         raise HttpError(400, "Invalid payload")
-    switches = request.app[ENGINE].heartbeats
+    engine = request.app[ENGINE]
+    switches = engine.heartbeats
+    if engine.pathologies.holds("heartbeat_lost", engine.clock.now):
+        switches.lose(who.api_key)
+        raise HttpError(500, "Internal server error")
     if not switches.beat(who.api_key, shown, wall_ms()):
         return answer({"error_msg": "Invalid Heartbeat ID", "heartbeat_id": switches.expected(who.api_key)}, 400)
     return answer({"heartbeat_id": switches.expected(who.api_key)})

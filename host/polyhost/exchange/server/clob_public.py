@@ -41,8 +41,9 @@ async def ok(request: web.Request) -> web.Response:
 
 @routes.get("/time")
 async def time(request: web.Request) -> web.Response:
-    """Market time in unix seconds."""
-    return answer(request.app[ENGINE].clock.now // 1_000)
+    """Market time in unix seconds, as the venue's clock shows it."""
+    engine = request.app[ENGINE]
+    return answer(engine.clock.now // 1_000 + engine.skew_s)
 
 
 @routes.get("/version")

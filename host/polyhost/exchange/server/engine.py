@@ -16,6 +16,9 @@ from typing import Any, Final, TypeVar
 from loguru import logger
 
 from polyhost.exchange import api
+from polyhost.exchange.pathologies import Pathologies
+from polyhost.exchange.pathologies.faults import STREAMS, Faults
+from polyhost.exchange.pathologies.venue import VenueMood
 from polyhost.exchange.server.binance import BinanceHub
 from polyhost.exchange.server.books import WireBook
 from polyhost.exchange.server.catalogue import Resolution, outcome_of
@@ -57,6 +60,14 @@ GAP_MS: Final = 60_000
 Reply = TypeVar("Reply", bound=api.Output)
 
 
+class TurnedAway(Exception):  # noqa: N818
+    """A request that the exchange refused to look at: the answer to give."""
+
+    def __init__(self, refused: api.Refused) -> None:
+        super().__init__(refused.error)
+        self.refused = refused
+
+
 def wall_ms() -> WallMs:
     return WallMs(time_ns() // 1_000_000)
 
@@ -65,10 +76,13 @@ class Engine:
     """One running exchange."""
 
     def __init__(self, settings: ServerSettings, seed: int, speed: float, state: Path | None) -> None:
-        """Start a new world, or go on with the one in ``state``. Raises StateError or ValueError (speed)."""
+        """Start a new world, or go on with that in ``state``. Raises StateError or ValueError (speed, pathologies)."""
         self.settings = settings
         self.seed = seed
         self.ring = Keyring(seed)
+        self.pathologies = Pathologies(seed, settings.pathologies)
+        self.faults = Faults(self.pathologies) if self.pathologies else None
+        """What goes wrong on the way to the clients; None: nothing."""
         self.store = Store(state)
         self.crowd = Crowd()
         self.heartbeats = Heartbeats()
@@ -85,12 +99,18 @@ class Engine:
         if stored is None:
             now = MarketMs(wall_ms())
             self.world = World(settings.world, seed, now)
+            self._afflict()
             self.world.advance(now)
         else:
             now = self._restore(*stored)
         self.clock = MarketClock(now, speed)
         self._build_hubs()
         self.save()
+
+    def _afflict(self) -> None:
+        """Let the venue itself misbehave, from before its first moment on."""
+        if self.pathologies:
+            self.world.exchange.afflict(VenueMood(self.pathologies))
 
     def _build_hubs(self) -> None:
         symbols = frozenset(self.settings.world.symbols)
@@ -129,6 +149,7 @@ class Engine:
             self.world = World.load(self.settings.world, data["world"])
         except (ValueError, KeyError, TypeError) as error:
             raise StateError(f"{self.store.path}: {error}") from error
+        self._afflict()
         now = MarketMs(data["now"])
         for entry in entries:
             now = self._again(entry, now)
@@ -191,10 +212,16 @@ class Engine:
     async def ask(self, kind: type[Reply], build: Callable[[int], api.Request]) -> Reply:
         """Hand a request to the core and wait for its answer of this kind (through the taker delay, if there is one).
 
-        ``build`` makes the request from its id. Market time goes on while this waits.
+        ``build`` makes the request from its id. Market time goes on while this waits. Raises TurnedAway for a query
+        that an exchange which misbehaves does not answer.
         """
         request = build(self._next_id)
         self._next_id += 1
+        refusal: api.Output | None = None
+        if self.faults is not None:
+            request, refusal = self.faults.before(request)
+        if refusal is not None:
+            return self._reply(kind, refusal)
         entry = asked(request, self.clock.now)
         if entry is not None:
             self.store.append(entry)
@@ -207,7 +234,11 @@ class Engine:
                     await waiting
         finally:
             del self._waiting[request.request_id]
-        reply = waiting.result()
+        return self._reply(kind, waiting.result())
+
+    def _reply(self, kind: type[Reply], reply: api.Output) -> Reply:
+        if isinstance(reply, api.Refused):
+            raise TurnedAway(reply)
         assert isinstance(reply, kind), reply
         return reply
 
@@ -243,41 +274,86 @@ class Engine:
     # --- outputs ------------------------------------------------------------------------------------------------------
 
     def _give_out(self, outputs: list[api.Output], now: MarketMs) -> None:
+        """Take what happened into what REST shows, and tell whoever listens or waits."""
         for output in outputs:
-            match output:
-                case api.BookChanged():
-                    book = self.books[output.token_id]
-                    book.change(output, now)
-                    self.market_hub.book_changed(book, output.token_id, output.changes, now)
-                case api.BookSnapshot():
-                    book = self.books[output.token_id]
-                    book.replace(output, now)
-                    self.market_hub.book_told(book, output.token_id)
-                case api.Printed():
-                    self.books[output.token_id].last[output.token_id] = output.price
-                    self.market_hub.printed(output, now)
-                case api.PriceTick():
-                    self.live_hub.price(output, now)
-                    self.topic_hub.price(output, now)
-                    self.binance_hub.price(output, now)
-                case api.CandleTick():
-                    self.binance_hub.candle(output, now)
-                case api.UserOrder():
-                    self.user_hub.order(output, now)
-                case api.UserTrade():
-                    self.user_hub.trade(output, now)
-                case api.TickChanged():
-                    self.books[output.token_id].tick = output.new
-                    self.market_hub.tick_changed(output, now)
-                case api.MarketOpened():
-                    ident = self._know(output.market)
-                    self.market_hub.market_opened(output.market, ident, now)
-                case api.MarketEnded():
-                    self._refresh(output.condition_id)
-                case api.MarketDecided():
-                    self._decided(output, now)
-                case _:
-                    self._answer(output)
+            self._take_in(output, now)
+            if self.faults is None:
+                self._tell(output, now)
+            else:
+                for told in self.faults.after([output], now):
+                    self._tell(told, now)
+
+    def _take_in(self, output: api.Output, now: MarketMs) -> None:
+        match output:
+            case api.BookChanged():
+                self.books[output.token_id].change(output, now)
+            case api.BookSnapshot():
+                self.books[output.token_id].replace(output, now)
+            case api.Printed():
+                self.books[output.token_id].last[output.token_id] = output.price
+            case api.TickChanged():
+                self.books[output.token_id].tick = output.new
+            case api.MarketOpened():
+                self._know(output.market)
+            case api.MarketEnded() | api.MarketDecided():
+                self._refresh(output.condition_id)
+            case _:
+                pass
+
+    def _tell(self, output: api.Output, now: MarketMs) -> None:
+        match output:
+            case api.BookChanged():
+                book = self.books[output.token_id]
+                self.market_hub.book_changed(book, output.token_id, output.changes, now)
+            case api.BookSnapshot():
+                self.market_hub.book_told(self.books[output.token_id], output.token_id)
+            case api.Printed():
+                self.market_hub.printed(output, now)
+            case api.PriceTick():
+                self.live_hub.price(output, now)
+                self.topic_hub.price(output, now)
+                self.binance_hub.price(output, now)
+            case api.CandleTick():
+                self.binance_hub.candle(output, now)
+            case api.UserOrder():
+                self.user_hub.order(output, now)
+            case api.UserTrade():
+                self.user_hub.trade(output, now)
+            case api.TickChanged():
+                self.market_hub.tick_changed(output, now)
+            case api.MarketOpened():
+                self.market_hub.market_opened(output.market, self._idents[output.market.condition_id], now)
+            case api.MarketEnded():
+                pass
+            case api.MarketDecided():
+                self._decided(output, now)
+            case _:
+                self._answer(output)
+
+    def _misbehave(self, now: MarketMs) -> None:
+        """Tell what was held back until now, and break the connections that break."""
+        if self.faults is None:
+            return
+        for output in self.faults.due(now):
+            self._tell(output, now)
+        for channel in STREAMS:
+            if self.faults.down(channel, now):
+                self.crowd.cut(channel)
+
+    def unreachable(self, channel: str) -> bool:
+        """Can nobody connect to this channel (``market``, ``user``) just now?"""
+        return self.faults is not None and self.faults.down(channel, self.clock.now)
+
+    def listed(self, market: Market) -> bool:
+        """Does the catalogue show this market yet?"""
+        if self.faults is None:
+            return True
+        return self.clock.now >= self.faults.listed_at(market.condition_id, market.start, market.end)
+
+    @property
+    def skew_s(self) -> int:
+        """Seconds by which the venue's own clock is ahead of market time."""
+        return 0 if self.faults is None else self.faults.skew_s
 
     def _answer(self, output: api.Output) -> None:
         """Replies; nobody waits for one whose client left, or that was asked before a restart."""
@@ -286,7 +362,8 @@ class Engine:
             waiting.set_result(output)
 
     def _decided(self, decided: api.MarketDecided, now: MarketMs) -> None:
-        market = self._refresh(decided.condition_id)
+        market = self.world.market_by_condition(decided.condition_id)
+        assert market is not None, decided.condition_id
         self.market_hub.market_decided(market, self._idents[decided.condition_id], decided, now)
 
     # --- the catalogue ------------------------------------------------------------------------------------------------
@@ -351,12 +428,14 @@ class Engine:
                 self.clock.reached(at)
                 self.store.mark(at)
                 self._give_out(outputs, at)
+                self._misbehave(at)
                 if self.held:
                     self.clock.stopped_at(at)
                     return
                 if perf_counter() - began > STEP_S:
                     return
         self.clock.reached(limit)
+        self._misbehave(limit)
 
     async def run(self, free_running: bool) -> None:
         """Drive market time until cancelled. With nobody connected it stands still, unless ``free_running``."""

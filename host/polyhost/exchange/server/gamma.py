@@ -32,8 +32,8 @@ def event_body(engine: Engine, market: Market) -> dict[str, Any]:
     return gamma_event(market, engine.ident(market), book, engine.resolution(market), engine.clock.now)
 
 
-def _found(market: Market | None) -> Market:
-    if market is None:
+def _found(engine: Engine, market: Market | None) -> Market:
+    if market is None or not engine.listed(market):
         raise HttpError(404, "not found")
     return market
 
@@ -41,13 +41,13 @@ def _found(market: Market | None) -> Market:
 @routes.get("/markets/slug/{slug}")
 async def market_by_slug(request: web.Request) -> web.Response:
     engine = request.app[ENGINE]
-    return answer(market_body(engine, _found(engine.world.market_by_slug(request.match_info["slug"]))))
+    return answer(market_body(engine, _found(engine, engine.world.market_by_slug(request.match_info["slug"]))))
 
 
 @routes.get("/events/slug/{slug}")
 async def event_by_slug(request: web.Request) -> web.Response:
     engine = request.app[ENGINE]
-    return answer(event_body(engine, _found(engine.world.market_by_slug(request.match_info["slug"]))))
+    return answer(event_body(engine, _found(engine, engine.world.market_by_slug(request.match_info["slug"]))))
 
 
 @routes.get("/markets/keyset")
@@ -66,13 +66,13 @@ async def market_by_id(request: web.Request) -> web.Response:
     engine, ident = request.app[ENGINE], request.match_info["ident"]
     if ident.startswith("0x"):
         return clob_market_answer(engine, ident)
-    return answer(market_body(engine, _found(engine.market_by_ident(ident))))
+    return answer(market_body(engine, _found(engine, engine.market_by_ident(ident))))
 
 
 @routes.get("/events/{ident}")
 async def event_by_id(request: web.Request) -> web.Response:
     engine = request.app[ENGINE]
-    return answer(event_body(engine, _found(engine.market_by_ident(request.match_info["ident"]))))
+    return answer(event_body(engine, _found(engine, engine.market_by_ident(request.match_info["ident"]))))
 
 
 def _values(request: web.Request, name: str) -> set[str]:
@@ -116,7 +116,8 @@ def _list(request: web.Request, name: str, body: Callable[[Engine, Market], dict
     """A keyset page. Resolved markets are shown only for ``closed=true``, as at the venue."""
     engine = request.app[ENGINE]
     closed = request.query.get("closed", "false").lower() == "true"
-    found = [market for market in engine.world.listing(closed) if _wanted(request)(market)]
+    keep = _wanted(request)
+    found = [market for market in engine.world.listing(closed) if engine.listed(market) and keep(market)]
     limit = min(max(query_int(request, "limit", LIMIT), 1), LIMIT_MAX)
     try:
         start = offset_of(request.query.get("after_cursor", ""))

@@ -42,6 +42,12 @@ class Heartbeats:
         self._switches[api_key] = _Switch(beats, following, now)
         return True
 
+    def lose(self, api_key: str) -> None:
+        """The venue missed this key's heartbeats for too long: its switch, if it is armed, goes off."""
+        switch = self._switches.get(api_key)
+        if switch is not None:
+            switch.last = WallMs(switch.last - 2 * SILENCE_MS)
+
     def silent(self, now: WallMs) -> list[str]:
         """Keys whose switch went off; each is told once and disarmed."""
         gone = [key for key, switch in self._switches.items() if now - switch.last > SILENCE_MS]

@@ -10,7 +10,7 @@ from aiohttp import web
 from loguru import logger
 
 from polyhost.exchange.server.books import WireBook
-from polyhost.exchange.server.engine import Engine, wall_ms
+from polyhost.exchange.server.engine import Engine, TurnedAway, wall_ms
 from polyhost.exchange.server.jsons import encode
 from polyhost.exchange.server.keys import Credentials, KeyRefused, Unauthorized, prove_key
 from polyhost.exchange.server.orders import OrderRefused
@@ -32,9 +32,14 @@ class HttpError(Exception):
         self.text = text
 
 
-def answer(body: Any, status: int = 200) -> web.Response:
-    """A JSON answer."""
-    return web.Response(body=encode(body), status=status, content_type="application/json")
+class NoAnswer(Exception):  # noqa: N818
+    """The exchange never answers this request: its connection ends."""
+
+
+def answer(body: Any, status: int = 200, retry_after_s: int = 0) -> web.Response:
+    """A JSON answer; ``retry_after_s`` above 0 goes into its ``Retry-After``."""
+    headers = {"Retry-After": str(retry_after_s)} if retry_after_s else None
+    return web.Response(body=encode(body), status=status, content_type="application/json", headers=headers)
 
 
 def raw_answer(body: bytes) -> web.Response:
@@ -53,6 +58,12 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return answer({"error": str(error)}, 400)
     except Unauthorized as error:
         return answer({"error": str(error)}, 401)
+    except TurnedAway as error:
+        return answer({"error": error.refused.error}, error.refused.http, error.refused.retry_after_s)
+    except NoAnswer:
+        if request.transport is not None:
+            request.transport.abort()
+        return answer({})  # to nobody
     except web.HTTPException as error:
         return answer({"error": error.reason}, error.status)
     except Exception:

@@ -14,3 +14,5 @@ class ServerSettings(Struct, frozen=True):
     world: WorldSettings = WorldSettings()
     cash: Micros = 1_000 * MICRO
     """Collateral of every address that authenticates first; approvals are given."""
+    pathologies: dict[str, float] = {}
+    """How the exchange misbehaves: names of the catalogue and their probabilities."""

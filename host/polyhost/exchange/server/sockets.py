@@ -34,7 +34,9 @@ OnText = Callable[[str], None]
 class Socket:
     """A connected websocket with its writer. ``send`` never blocks and never drops."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: str = "") -> None:
+        """``channel``: market or user, for those that may break by themselves."""
+        self.channel = channel
         self.ws = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=_FRAME_BYTES_MAX)
         self._queue: deque[bytes] = deque()
         self._work = asyncio.Event()
@@ -59,6 +61,13 @@ class Socket:
         if self._close_code is None:
             self._close_code = code
             self._work.set()
+
+    def cut(self) -> None:
+        """The connection breaks without a word; what was queued is lost."""
+        self._queue.clear()
+        self._close_code = self._close_code or CLOSE_SLOW
+        if self._transport is not None:
+            self._transport.abort()
 
     def lag_s(self, now: float) -> float:
         """Wall seconds for which the client has not taken what we wrote; ``now`` on the monotonic clock."""
@@ -165,6 +174,12 @@ class Crowd:
         now = monotonic()
         for socket in list(self.sockets):
             socket.check(now)
+
+    def cut(self, channel: str) -> None:
+        """Break every connection of one channel."""
+        for socket in self.sockets:
+            if socket.channel == channel:
+                socket.cut()
 
     def close(self) -> None:
         """Close all: the exchange is stopping (1001, going away)."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from polyhost.exchange.server.http import ENGINE
+from polyhost.exchange.server.http import ENGINE, HttpError
 from polyhost.exchange.server.sockets import OnText, Socket
 
 routes = web.RouteTableDef()
@@ -16,6 +16,8 @@ async def _serve(
     request: web.Request, socket: Socket, on_text: OnText, leave: Callable[[Socket], None]
 ) -> web.StreamResponse:
     crowd = request.app[ENGINE].crowd
+    if request.app[ENGINE].unreachable(socket.channel):
+        raise HttpError(503, "Service Unavailable")
     crowd.sockets.add(socket)
     try:
         return await socket.serve(request, on_text)
@@ -26,13 +28,13 @@ async def _serve(
 
 @routes.get("/ws/market")
 async def market(request: web.Request) -> web.StreamResponse:
-    hub, socket = request.app[ENGINE].market_hub, Socket()
+    hub, socket = request.app[ENGINE].market_hub, Socket("market")
     return await _serve(request, socket, lambda text: hub.heard(socket, text), hub.leave)
 
 
 @routes.get("/ws/user")
 async def user(request: web.Request) -> web.StreamResponse:
-    hub, socket = request.app[ENGINE].user_hub, Socket()
+    hub, socket = request.app[ENGINE].user_hub, Socket("user")
     return await _serve(request, socket, lambda text: hub.heard(socket, text), hub.leave)
 
 
