@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polyhost.kernel.state import fold
-from polyhost.model.commands import Cancel, Command, Post, Prepare, QueryTokenBalance, Sweep
+from polyhost.model.commands import Cancel, Command, Post, Prepare, QueryOrder, QueryTokenBalance, Sweep
 from polyhost.model.events import (
     BalanceSeen,
     CancelAnswered,
@@ -368,6 +368,24 @@ def test_ord_17_an_order_of_unknown_fate_is_cancelled_by_id_once_it_is_found() -
     post = rig.posted(rig.answer(REST_UP))
     rig.do(Operator("kill", who="me"))
     assert cancels(rig.wait(1_500)) == [post.request.order_id]
+
+
+@pytest.mark.parametrize("stop", [RunEnding("stopped"), Operator("kill", who="me")])
+def test_ord_17_a_cancel_that_was_lost_is_sent_again_until_the_end_is_proved(stop: RunEnding | Operator) -> None:
+    """Nobody asks twice for what a kill or a stop cancels: one lost cancel left the order at the venue."""
+    rig = opened()
+    post = rig.posted(rig.answer(REST_UP))
+    rig.accept(post)
+    order = rig.order(post)
+    assert cancels(rig.do(stop)) == [order.order_id]
+    for _ in range(3):
+        rig.wait(1_500)
+        assert cancels(rig.see(order, "LIVE", "0", source="query")) == [order.order_id]
+    asked = rig.wait(20_000)
+    assert sum(isinstance(c, QueryOrder) for c in asked) >= 3, "a query without an answer is asked again too"
+    rig.see(order, "CANCELED", "0", "CANCELLATION")
+    assert not order.open
+    sound(rig)
 
 
 # --- restarts and comparisons -----------------------------------------------------------------------------------------

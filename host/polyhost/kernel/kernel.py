@@ -535,7 +535,7 @@ class Kernel:
     def _cancel_buys(self, condition_id: str, side: Side | None) -> None:
         for order in self._core.state.open_orders(condition_id):
             if order.draft.action is Action.BUY and (side is None or order.slot.side is side):
-                self.flow.cancel(order)
+                self.flow.cancel(order, for_good=True)
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -777,7 +777,7 @@ class Kernel:
                 core.record(EntriesBlocked(core.now, "killed", True, f"killed by {event.who or 'the operator'}"))
                 for condition_id in list(core.state.open_refs):
                     for order in core.state.open_orders(condition_id):
-                        self.flow.cancel(order)
+                        self.flow.cancel(order, for_good=True)
                 core.ending = KILL
                 if event.target == "all":
                     core.command(CancelEverything())

@@ -124,11 +124,15 @@ class OrderFlow:
     def next_ref(self) -> str:
         return f"o{self.core.state.order_count + 1:06d}"
 
-    def cancel(self, order: OrderEntry) -> bool:
-        """Ask the venue to cancel; one cancel an order in flight (ORD-07). True when one was sent."""
+    def cancel(self, order: OrderEntry, *, for_good: bool = False) -> bool:
+        """Ask the venue to cancel; one cancel an order in flight (ORD-07). True when one was sent.
+
+        ``for_good``: again whenever it is seen live, until its end is proved; nobody will ask a second time.
+        """
         core = self.core
+        if for_good or order.state in (OrderState.INTENDED, OrderState.PREPARED):
+            self._unwanted.add(order.ref)  # on its way: cancelled as soon as it is at the venue, or never sent
         if order.state in (OrderState.INTENDED, OrderState.PREPARED):
-            self._unwanted.add(order.ref)  # cancelled as soon as it is at the venue, or never sent
             return False
         if order.state not in (OrderState.WORKING, OrderState.UNKNOWN):
             return False
@@ -205,7 +209,7 @@ class OrderFlow:
         self._changed(order)
 
     def _cancel_unwanted(self, order: OrderEntry) -> None:
-        """It was to be cancelled before it was at the venue (kill, stop, a plugin's wish): now it can be."""
+        """It was to be cancelled (kill, stop, a plugin's wish) and is live all the same."""
         if order.ref in self._unwanted and order.draft.order_type.rests and order.state is OrderState.WORKING:
             self.cancel(order)
 
@@ -268,6 +272,8 @@ class OrderFlow:
             if order.state is OrderState.CANCELLING:
                 self._move(order, "cancel_lost")
             self.core.command(QueryOrder(order.order_id))
+            if ref in self._unwanted:
+                self._recheck(order, LADDER_EVERY_MS)
             self._changed(order)
 
     def order_check(self, ref: str) -> None:
@@ -312,6 +318,7 @@ class OrderFlow:
             self._move(order, "seen", matched=told, present=True)
         ended = is_terminal(row.status, row.size_matched, order.draft.size, order.draft.order_type.rests)
         if not ended and row.kind != "CANCELLATION":
+            self._cancel_unwanted(order)
             return
         if row.size_matched is None or order.missing:
             # The end is proved, the fills are not all here: they are fetched before the order is closed.
