@@ -84,6 +84,8 @@ class Engine:
         """Why nothing that adds exposure leaves any more; None: all is well."""
         self.changed = asyncio.Event()
         """Set after every turn that changed durable state."""
+        self.halted = False
+        """The run is over: what still comes from streams and requests is not taken any more."""
         self.messages = 0
         self.lateness: deque[float] = deque(maxlen=4_096)
         """Wall ms between a deadline and its turn, the latest ones."""
@@ -100,6 +102,8 @@ class Engine:
 
     def frame(self, raw: bytes, messages: list[Message]) -> None:
         """A frame of the market stream."""
+        if self.halted:
+            return
         now, wall = self.clock.now(), self.wall()
         if self.recorder is not None:
             self.recorder.feed("polymarket", raw, now, wall)
@@ -112,6 +116,8 @@ class Engine:
 
     def price(self, feed: str, symbol: str, price: int, stamp: int) -> None:
         """A reference price in 1e-8."""
+        if self.halted:
+            return
         now = self.clock.now()
         if self.recorder is not None:
             self.recorder.price(feed, symbol, price, stamp, now, self.wall())
@@ -119,6 +125,8 @@ class Engine:
 
     def candle(self, symbol: str, candle: Candle, closed: bool) -> None:
         """A spot candle."""
+        if self.halted:
+            return
         if self.recorder is not None:
             self.recorder.candle(symbol, candle, closed, self.clock.now(), self.wall())
         self.kernel.candle(symbol, candle, closed)
@@ -130,6 +138,8 @@ class Engine:
 
     def turn(self) -> None:
         """Let the kernel do what is due."""
+        if self.halted:
+            return
         now, wall = self.clock.now(), self.wall()
         if self.recorder is not None:
             self.recorder.turn(now, wall)
@@ -137,11 +147,11 @@ class Engine:
         self._pump()
 
     def _pump(self) -> None:
-        if self._pumping:
+        if self._pumping or self.halted:
             return
         self._pumping = True
         try:
-            while self._inbox:
+            while self._inbox and not self.halted:
                 event = self._inbox.popleft()
                 now, wall = self.clock.now(), self.wall()
                 if self.recorder is not None:
@@ -174,7 +184,8 @@ class Engine:
         """Records up to here are on the disk: what waited for them leaves, in its order, and then they are told."""
         while self._gated and self._gated[0][0] <= seq and self.sealed is None:
             self._request(self._gated.popleft()[1])
-        self._say(seq)
+        # Once the journal is sealed only the emergency file takes records; people must hear all the same.
+        self._say(seq if self.sealed is None else self.journal.last_seq)
 
     def _say(self, seq: int) -> None:
         while self._after and self._after[0][0] <= seq:
@@ -184,7 +195,7 @@ class Engine:
         """The journal failed: nothing that adds exposure leaves any more. Free commands go on."""
         self.sealed = error
         self._gated.clear()
-        self._say(self.journal.last_seq)  # the emergency file holds them
+        self._say(self.journal.last_seq)
         logger.critical("sealed: {}", error)
 
     def _free(self, command: Command) -> None:
@@ -276,6 +287,11 @@ class Engine:
         market = self.clock.now() - self.kernel.next_market_due
         by_market = self.clock.wall_seconds(market) * 1_000
         return max(by_market, self.wall() - self.kernel.next_wall_due)
+
+    def halt(self) -> None:
+        """Take no further input: from here on the state stands. What the venue does meanwhile, the next run finds."""
+        self.halted = True
+        self._inbox.clear()
 
     async def drain(self, within_s: float) -> None:
         """Wait until every request under way is answered, at most so long."""

@@ -24,12 +24,12 @@ from polyhost.journal import JournalError, JournalWriter, Recorder, read_journal
 from polyhost.journal.analysis import AnalysisWriter
 from polyhost.kernel.invariants import INVARIANTS
 from polyhost.kernel.kernel import Kernel
-from polyhost.kernel.state import fold
+from polyhost.kernel.state import PositionEntry, fold
 from polyhost.lab.summary import Extras, gather, summary
 from polyhost.model.commands import Follow, Sweep, Unfollow
 from polyhost.model.events import BalanceSeen, RunBegan, RunEnding, SweepDone
 from polyhost.model.market import Market
-from polyhost.model.words import Action
+from polyhost.model.words import Action, OrderState
 from polyhost.service.engine import Engine
 from polyhost.service.exchange_child import ExchangeChild
 from polyhost.service.folder import DataFolder
@@ -133,7 +133,7 @@ class Session:
         stack.push_async_callback(self.engine.close)
         for name, kept in self.kernel.state.plugin_state.items():
             self.runner.load_state(name, kept)
-        self.runner.start()
+        said = self.runner.start()
         stack.callback(self.runner.stop)
         http = http_client(endpoints.clob, self.clock, live=endpoints.live)
         stack.push_async_callback(http.aclose)
@@ -145,6 +145,8 @@ class Session:
         self.engine.event(
             RunBegan(self.run_id, __version__, settings.host.mode, self.loaded.config_hash, settings.host.account)
         )
+        for told in said:
+            self.engine.event(told)
         self._spawn(self.clock.follow(http), "clock")
         self._spawn(self.engine.run_timer(), "timer")
         self._spawn(self._alive(), "sign of life")
@@ -316,8 +318,10 @@ class Session:
         if reason == "windows":
             await self._until(self._nothing_open, SETTLE_WITHIN_S)
         else:
-            await self._until(self._no_buys, STOP_WITHIN_S)
+            await self._until(self._quiet, STOP_WITHIN_S)
         self._stopping.set()
+        # Streams and timer run on while the end is written: from here on nothing of theirs changes the state.
+        engine.halt()
         await engine.drain(STOP_WITHIN_S)
 
     async def _until(self, done: Callable[[], bool], within_s: float) -> None:
@@ -331,11 +335,21 @@ class Session:
             except TimeoutError:
                 continue
 
-    def _no_buys(self) -> bool:
+    def _quiet(self) -> bool:
+        """Nothing is on its way: no buy, no order whose answer or end is awaited, no sale at market under way."""
         state = self.kernel.state
-        return not any(
-            state.orders[ref].draft.action is Action.BUY for refs in state.open_refs.values() for ref in refs
+        orders = [state.orders[ref] for refs in state.open_refs.values() for ref in refs]
+        resting = all(
+            order.draft.action is Action.SELL and order.state is OrderState.WORKING and order.draft.order_type.rests
+            for order in orders
         )
+        return resting and not any(self._selling(position) for position in state.positions.values())
+
+    def _selling(self, position: PositionEntry) -> bool:
+        data = self.kernel.data(position.condition_id)
+        plan = None if data is None else data.exits.get(position.side)
+        settled = self.kernel.state.markets[position.condition_id].settled
+        return position.size > 0 and not settled and plan is not None and plan.urgent is not None
 
     def _nothing_open(self) -> bool:
         state = self.kernel.state
