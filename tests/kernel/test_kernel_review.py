@@ -193,6 +193,19 @@ def test_a_failed_trade_of_a_sell_whose_size_the_venue_still_counts_does_not_blo
     sound(rig)
 
 
+def test_a_trade_first_heard_of_when_it_had_failed_does_not_keep_its_order_waiting_for_ever() -> None:
+    rig = holding()
+    post = rig.posted(rig.answer(STOP))
+    rig.accept(post, "matched")
+    order = rig.order(post)
+    rig.see(order, "CANCELED", "57", "CANCELLATION")
+    assert order.open
+    again = rig.trade(order, "57", "0.40", "FAILED")
+    assert not order.open
+    assert drafts([*again, *rig.wait(300)])[0].draft.size == micros("57")
+    sound(rig)
+
+
 def test_a_market_sell_that_the_venue_forgot_is_over_when_complete_sweeps_do_not_show_it() -> None:
     """Accepted, killed without a match, and its id answers 404: it blocked every further sale."""
     rig = holding()

@@ -368,6 +368,8 @@ class OrderFlow:
         if known is None:
             if status is not TradeStatus.FAILED:
                 self._book(order, row, price, size, status, maker=maker)
+            elif order.open:
+                self._book_failed(order, row, price, size, maker=maker)
         elif known.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED) and _later(known.status, status):
             self._advance(order, row, known.fill, status)
         self._changed(order)
@@ -405,6 +407,26 @@ class OrderFlow:
         if order.open and order.traded >= order.draft.size:
             self._close(order, "filled")
         elif order.open and order.ref in self._over and not order.missing:
+            self._close(order, "ended")
+
+    def _book_failed(self, order: OrderEntry, row: TradeRow, price: Ticks, size: Micros, *, maker: bool) -> None:
+        """A trade that had failed before we heard of it: booked and taken back at once.
+
+        The venue counts it as matched; without a trace of it the order would wait for a missing fill for ever.
+        """
+        core = self.core
+        draft = order.draft
+        fill = FillBooked(
+            core.now, row.trade_id, order.ref, order.slot, draft.token_id, draft.action, price, size,
+            size * price // 10_000, 0, TradeStatus.MATCHED, maker, 0,
+        )
+        if moved(order.state, "seen") is not None and not order.present:
+            self._move(order, "seen", present=True)
+        core.record(fill)
+        core.record(ledger.fill(fill))
+        core.record(FillMoved(core.now, row.trade_id, order.ref, TradeStatus.FAILED))
+        core.record(ledger.void(core.now, fill))
+        if order.ref in self._over and not order.missing:
             self._close(order, "ended")
 
     def _oblige(self, slot: Slot) -> None:
