@@ -184,6 +184,20 @@ def test_a_graceful_stop_leaves_exits_resting_and_the_next_run_leaves_them_alone
     assert [o.ref for o in after.orders.values() if o.slot == resting.slot and o.draft.order_type.rests] == [first.ref]
 
 
+def test_a_stop_in_the_middle_of_a_sale_waits_for_its_end(tmp_path: Path) -> None:
+    """The exit is being cancelled and sold at market while the signal comes; streams go on while the end is written."""
+    config = eager_configuration(tmp_path, tmp_path / "data")
+    with Started("run", "-c", config, "--speed", SPEED, "--json", cwd=tmp_path) as host:
+        host.says(" exit o", "FAK [stop: halfway]")
+        assert host.stop(signal.SIGTERM) == 0, host.told()
+    told = report(host)
+    assert (told["orphans"], told["invariants"]["broken"]) == (0, 0)
+    assert not [line for line in host.err if "CRITICAL" in line or "ERROR" in line]
+    assert all(order.state is OrderState.CLOSED for order in state(tmp_path / "data").orders.values())
+    again = command("replay", "-c", config, cwd=tmp_path)
+    assert again.process.returncode == 0, again.told()
+
+
 # --- the exchange dies ------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,269 @@
+"""The shell around the kernel: what is gated, what is free, what is said, and when it stops listening."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from loguru import logger
+
+from polyhost.journal import JournalError, MemoryJournal
+from polyhost.kernel.kernel import Kernel
+from polyhost.model.commands import Cancel, Command, Deliver, Post, QueryBalance
+from polyhost.model.events import BalanceSeen, Event, RunBegan
+from polyhost.model.gateway import OrderRequest, SignedFields
+from polyhost.model.order_hash import ZERO_BYTES32
+from polyhost.model.records import NoticeRaised, RunEnded
+from polyhost.model.step import Step
+from polyhost.model.times import MarketMs
+from polyhost.model.words import Action, OrderType
+from polyhost.service.engine import Engine
+from polyhost.settings import Configuration
+
+BEGAN = RunBegan("run-1", "0.1.0", "sim", "hash", "main")
+
+
+class Clock:
+    """Market time stands."""
+
+    def now(self) -> MarketMs:
+        return MarketMs(1_000)
+
+    def wall_seconds(self, market_ms: float) -> float:
+        return market_ms / 1_000
+
+
+class Runner:
+    """No plugins; notices are kept."""
+
+    all_inline = True
+
+    def __init__(self) -> None:
+        self.delivered: list[NoticeRaised] = []
+
+    async def deliver(self, notice: NoticeRaised) -> list[Any]:
+        self.delivered.append(notice)
+        return []
+
+    def take_struck(self) -> list[Any]:
+        return []
+
+
+class Gateway:
+    """Keeps what it was told to do."""
+
+    def __init__(self) -> None:
+        self.done: list[Command] = []
+
+    async def execute(self, command: Command) -> list[Event]:
+        self.done.append(command)
+        return []
+
+
+class Recorder:
+    """Keeps what the kernel was fed."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.turns = 0
+
+    def event(self, event: Event, now: int, wall: int) -> None:
+        self.events.append(event)
+
+    def turn(self, now: int, wall: int) -> None:
+        self.turns += 1
+
+
+class Bench:
+    def __init__(self, *, hold: bool = False) -> None:
+        self.journal = MemoryJournal(hold=hold)
+        self.gateway, self.runner, self.recorder = Gateway(), Runner(), Recorder()
+        recorder: Any = self.recorder
+        runner: Any = self.runner
+        self.engine = Engine(
+            Kernel(Configuration()), Clock(), self.gateway, runner, self.journal, recorder, None,
+            follow=lambda command: None,
+        )
+
+    def commit(self) -> None:
+        """The disk has it all; the writer says so."""
+        self.engine.durable(self.journal.commit())
+
+
+def run(body: Callable[[], Awaitable[None]]) -> list[str]:
+    """Run it; what was logged meanwhile."""
+    told: list[str] = []
+    sink = logger.add(told.append, format="{message}", level="INFO")
+    try:
+        asyncio.run(_awaited(body))
+    finally:
+        logger.remove(sink)
+    return [line.rstrip() for line in told]
+
+
+async def _awaited(body: Callable[[], Awaitable[None]]) -> None:
+    await body()
+
+
+async def soon() -> None:
+    """Let what was started run."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def post(number: int = 1) -> Post:
+    fields = SignedFields(
+        number, "0x01", "0x01", "1", 1, 1, Action.BUY, 0, MarketMs(1), ZERO_BYTES32, ZERO_BYTES32
+    )
+    return Post(OrderRequest(f"0x{number}", fields, "0x", OrderType.FAK, False, 0, "key", False))
+
+
+def ended(number: int) -> RunEnded:
+    return RunEnded(MarketMs(number), f"run-{number}", "test")
+
+
+def test_ord_01_a_post_waits_for_its_records_and_a_cancel_does_not() -> None:
+    bench = Bench(hold=True)
+
+    async def body() -> None:
+        bench.engine.carry_out(Step([ended(1)], [post(), Cancel("0x2"), QueryBalance()]))
+        await soon()
+        assert bench.gateway.done == [Cancel("0x2"), QueryBalance()]
+        bench.commit()
+        await soon()
+        assert bench.gateway.done[2:] == [post()]
+
+    run(body)
+
+
+def test_ord_01_posts_leave_in_their_order_each_after_its_own_records() -> None:
+    bench = Bench(hold=True)
+
+    async def body() -> None:
+        bench.engine.carry_out(Step([ended(1)], [post(1)]))
+        bench.engine.carry_out(Step([ended(2)], [post(2)]))
+        bench.engine.durable(1)
+        await soon()
+        assert bench.gateway.done == [post(1)]
+        bench.engine.durable(2)
+        await soon()
+        assert bench.gateway.done == [post(1), post(2)]
+
+    run(body)
+
+
+def test_the_log_and_the_notices_say_only_what_is_durable() -> None:
+    bench = Bench(hold=True)
+    notice = Deliver("n1", "info", "orders", "a text", "")
+
+    async def body() -> None:
+        bench.engine.carry_out(Step([ended(1)], [notice]))
+        await soon()
+        logger.info("now")
+        assert bench.runner.delivered == []
+        bench.commit()
+        await soon()
+        assert [told.text for told in bench.runner.delivered] == ["a text"]
+
+    assert run(body) == ["now", "run run-1 ended: test"]
+
+
+def test_a_sealed_journal_holds_posts_back_and_lets_cancels_and_words_go() -> None:
+    """Design 1, when the disk fails: everything that adds exposure stops, free commands go on."""
+    bench = Bench(hold=True)
+
+    async def body() -> None:
+        bench.engine.carry_out(Step([ended(1)], [post(), Deliver("n1", "critical", "disk", "a text", "")]))
+        bench.engine.seal(JournalError("journal.db", "the disk is full", "Free space"))
+        bench.engine.carry_out(Step([ended(2)], [post(2), Cancel("0x3"), Deliver("n2", "info", "disk", "b", "")]))
+        bench.engine.durable(5)
+        await soon()
+        assert bench.gateway.done == [Cancel("0x3")]
+        assert [told.text for told in bench.runner.delivered] == ["a text", "b"]
+
+    told = run(body)
+    assert told[0] == "run run-1 ended: test"
+    assert "the disk is full" in told[1]
+    assert told[2] == "run run-2 ended: test"
+
+
+def test_a_halted_engine_takes_nothing_more_so_that_its_end_can_be_written() -> None:
+    """Streams and the timer go on for a moment after a run is over."""
+    bench = Bench()
+
+    async def body() -> None:
+        engine = bench.engine
+        engine.event(BEGAN)
+        await soon()
+        records, fed, asked = bench.journal.last_seq, list(bench.recorder.events), list(bench.gateway.done)
+        engine.halt()
+        engine.event(BalanceSeen(5_000_000, True))
+        engine.frame(b"[]", [])
+        engine.price("binance", "BTC", 1, 1)
+        engine.turn()
+        await soon()
+        assert bench.journal.last_seq == records
+        assert bench.recorder.events == fed == [BEGAN]
+        assert bench.recorder.turns == 0
+        assert bench.gateway.done == asked
+        assert engine.broken is None
+
+    run(body)
+
+
+def test_an_event_that_a_handler_causes_is_handled_after_it_and_in_order() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        engine = bench.engine
+        real, seen = engine.kernel.handle, []
+
+        def handle(event: Event, now: int, wall: int) -> Step:
+            seen.append(event)
+            if event == BEGAN:
+                engine.event(BalanceSeen(1, True))
+                assert seen == [BEGAN]
+            return real(event, now, wall)
+
+        engine.kernel.handle = handle  # type: ignore[method-assign]
+        engine.event(BEGAN)
+        assert seen == [BEGAN, BalanceSeen(1, True)]
+
+    run(body)
+
+
+def test_a_fault_of_the_kernel_is_told_with_its_trace_and_breaks_the_run() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        async def work() -> None:
+            raise AssertionError("cannot be true")
+
+        bench.engine.start(work())
+        await soon()
+        assert isinstance(bench.engine.broken, AssertionError)
+        assert bench.engine.changed.is_set()
+
+    told = run(body)
+    assert told[0].startswith("the host failed: cannot be true")
+
+
+def test_what_is_under_way_is_cancelled_at_the_end_and_what_is_durable_is_said() -> None:
+    bench = Bench(hold=True)
+
+    async def body() -> None:
+        begun = asyncio.Event()
+
+        async def forever() -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        bench.engine.start(forever())
+        bench.engine.carry_out(Step([ended(1)], []))
+        await begun.wait()
+        bench.journal.commit()
+        await bench.engine.close()
+        assert bench.engine.broken is None
+
+    assert run(body) == ["run run-1 ended: test"]
