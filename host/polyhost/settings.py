@@ -5,7 +5,7 @@ Reading, layering and error texts live in polyhost.configuration; the plugins' o
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -68,6 +68,8 @@ class ExchangeTable(Table):
     """From MATCHED to CONFIRMED, market ms."""
     resolve_delay_ms: int = Field(default=8_000, ge=0)
     """From a window's end to its result, market ms."""
+    pathologies: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """How the exchange misbehaves: names (docs/pathologies.md) and their probabilities; empty: not at all."""
 
 
 class LimitsTable(Table):

@@ -25,6 +25,10 @@ def serve(
     seed: Annotated[int | None, typer.Option(help="Seed of prices, population and keys.")] = None,
     speed: Annotated[float | None, typer.Option(help="Most market seconds a wall second.")] = None,
     state: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep accounts, orders and markets here.")] = None,
+    pathology: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=P]", help="Misbehave so, with this probability (docs/pathologies.md). Repeatable."),
+    ] = None,
     ready_file: Annotated[
         Path | None, typer.Option("--ready-file", metavar="F", help="Write url, ws_url and pid here when ready.")
     ] = None,
@@ -36,8 +40,12 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the venue's wire protocol on one loopback port until SIGINT or SIGTERM."""
-    loaded = configured(config, {"exchange.seed": seed, "exchange.speed": speed})
-    from polyhost.service.exchange_settings import offered_symbols, server_settings
+    from polyhost.service.exchange_settings import offered_symbols, pathologies_of, server_settings
+
+    chosen = pathologies_of(pathology or ())
+    loaded = configured(
+        config, {"exchange.seed": seed, "exchange.speed": speed, "exchange.pathologies": chosen or None}
+    )
     from polyhost.service.logs import set_up
     from polyhost.service.serving import serve_exchange
 

@@ -92,7 +92,7 @@ def _is_closed(kind: Any) -> bool:
 
 def default_text(value: Any) -> str:
     """As TOML writes it in one line."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         return "{ " + ", ".join(f"{key} = {default_text(item)}" for key, item in value.items()) + " }"
     return json.dumps(value, ensure_ascii=False)
 

@@ -12,6 +12,7 @@ from typing import Final
 from loguru import logger
 
 from polyhost.errors import VenueError
+from polyhost.service.exchange_settings import all_pathologies
 from polyhost.settings import Configuration
 
 READY_WITHIN_S: Final = 30.0
@@ -29,7 +30,10 @@ class ExchangeChild:
 
     @classmethod
     async def start(cls, settings: Configuration, state: Path, ready: Path, log: Path) -> ExchangeChild:
-        """Start it and wait until it answers. Raises VenueError with its last words when it does not come up."""
+        """Start it and wait until it answers.
+
+        Raises VenueError with its last words when it does not come up, ConfigError for a pathology that is none.
+        """
         ready.unlink(missing_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         table = settings.exchange
@@ -74,10 +78,13 @@ def _environment(settings: Configuration) -> dict[str, str]:
     import os
 
     table = settings.exchange
+    # Those that are off are named too: the child's own ./polyhost.toml may switch them on.
+    chances = ", ".join(f"{name} = {chance!r}" for name, chance in all_pathologies(settings).items())
     given = {
         "CASH": str(table.cash), "DENSITY": f"{table.density:g}", "TAKER_DELAY_MS": str(table.taker_delay_ms),
         "MINED_MS": str(table.mined_ms), "CONFIRMED_MS": str(table.confirmed_ms),
         "RESOLVE_DELAY_MS": str(table.resolve_delay_ms),
+        "PATHOLOGIES": f"{{ {chances} }}",
     }
     symbols, durations = settings.markets.symbols, settings.markets.durations
     return {

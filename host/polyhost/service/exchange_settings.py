@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 from polyhost.configuration import Loaded
 from polyhost.configuration.loading import DEFAULT
+from polyhost.errors import ConfigError, nearest_name
+from polyhost.exchange.pathologies import BY_NAME
+from polyhost.exchange.pathologies.catalogue import WIRE
 from polyhost.exchange.prices import MODELS
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.server.settings import ServerSettings
 from polyhost.exchange.world import WorldSettings
 from polyhost.model.market import DURATIONS
 from polyhost.settings import Configuration
+
+USABLE: Final = tuple(each.name for each in BY_NAME.values() if WIRE in each.layers)
 
 
 def offered_symbols(loaded: Loaded) -> tuple[str, ...]:
@@ -23,7 +31,10 @@ def offered_symbols(loaded: Loaded) -> tuple[str, ...]:
 
 
 def server_settings(settings: Configuration, symbols: tuple[str, ...]) -> ServerSettings:
-    """What the exchange serves: windows of these symbols, its rules, and what newcomers own."""
+    """What the exchange serves: windows of these symbols, its rules, what newcomers own and how it misbehaves.
+
+    Raises ConfigError for a pathology that is none, or none of the wire.
+    """
     table = settings.exchange
     rules = ExchangeRules(
         taker_delay_ms=table.taker_delay_ms, mined_ms=table.mined_ms, confirmed_ms=table.confirmed_ms,
@@ -34,4 +45,43 @@ def server_settings(settings: Configuration, symbols: tuple[str, ...]) -> Server
         durations_s=tuple(DURATIONS[name] for name in settings.markets.durations),
         resolve_delay_ms=table.resolve_delay_ms, density=table.density, rules=rules,
     )
-    return ServerSettings(world=world, cash=int(table.cash))
+    return ServerSettings(world=world, cash=int(table.cash), pathologies=all_pathologies(settings))
+
+
+def pathologies_of(words: Iterable[str]) -> dict[str, float]:
+    """Words ``NAME`` (its default probability) or ``NAME=P``. Raises ConfigError."""
+    chosen: dict[str, float] = {}
+    for word in words:
+        name, given, text = word.partition("=")
+        _check(name)
+        chosen[name] = _probability(name, text) if given else BY_NAME[name].probability
+    return chosen
+
+
+def all_pathologies(settings: Configuration) -> dict[str, float]:
+    """Every pathology of the wire with its probability, 0 for those that are off. Raises ConfigError."""
+    chosen = settings.exchange.pathologies
+    for name in chosen:
+        _check(name)
+    return {name: chosen.get(name, 0.0) for name in USABLE}
+
+
+def _check(name: str) -> None:
+    if name not in USABLE:
+        problem = "is no pathology of the wire, only of simulations" if name in BY_NAME else "is no pathology"
+        raise ConfigError(
+            problem, table="exchange", key="pathologies", value=name, allowed=USABLE,
+            nearest=nearest_name(name, USABLE),
+        )
+
+
+def _probability(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ConfigError(
+            "is no probability", table="exchange.pathologies", key=name, value=text, allowed=("a number from 0 to 1",)
+        )
+    return value
