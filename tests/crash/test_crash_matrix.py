@@ -11,7 +11,7 @@ from polyhost.journal import JournalStore
 from polyhost.kernel import orders_flow
 from polyhost.kernel.kernel import Kernel
 from polyhost.lab import crash
-from polyhost.lab.crash import CrashMatrix, commit_kills, first_kills, full_disks, later_kills
+from polyhost.lab.crash import CrashMatrix, commit_kills, emergencies, first_kills, full_disks, later_kills, stuck_sends
 from polyhost.lab.crash_host import Host
 from polyhost.lab.crash_points import Target
 from polyhost.lab.crash_run import Outcome, Plan
@@ -58,12 +58,12 @@ def test_the_story_passes_every_kind_of_order_and_record(base: Outcome) -> None:
         assert base.counts.get(point, 0) >= 1, point
 
 
-@pytest.mark.parametrize("part", range(3))
+@pytest.mark.parametrize("part", range(2))
 def test_per_05_killed_at_a_point_of_every_kind_nothing_is_lost(
     matrix: CrashMatrix, base: Outcome, part: int
 ) -> None:
-    """Every ninth point for the first time, every twelfth for the middle and last (all of them: the release check)."""
-    plans = first_kills(base)[part * 3 :: 9] + later_kills(base)[part * 4 :: 12]
+    """Every twelfth point's first, every sixteenth's middle and last passing; all of them are the release check."""
+    plans = first_kills(base)[part * 4 :: 12] + later_kills(base)[part * 5 :: 16]
     report = _survives(matrix, plans)
     assert report["kills"] == len(plans)
 
@@ -73,6 +73,11 @@ def test_ord_01_killed_before_and_after_every_kind_of_post(matrix: CrashMatrix, 
     plans = [Plan((Target(point, n),), 200, 7_000) for point in points for n in range(1, base.counts[point] + 1)]
     assert len(plans) >= 16
     _survives(matrix, plans)
+
+
+def test_ord_01_what_a_killed_host_had_sent_may_arrive_late(matrix: CrashMatrix, base: Outcome) -> None:
+    """U4 to U8: asked for and not found is not absent."""
+    _survives(matrix, stuck_sends(base)[::4])
 
 
 def test_per_05_killed_inside_a_commit_the_journal_is_whole(matrix: CrashMatrix, base: Outcome) -> None:
@@ -89,9 +94,25 @@ def test_per_05_killed_again_while_it_recovers(matrix: CrashMatrix) -> None:
 def test_a_full_disk_seals_the_host_and_the_next_one_takes_in_what_was_put_aside(
     matrix: CrashMatrix, base: Outcome
 ) -> None:
-    plans = full_disks(base)[::3]
-    report = _survives(matrix, plans)
-    assert report["sealed"] == len(plans)
+    plans = full_disks(base)[::17]
+    assert _survives(matrix, plans)["sealed"] >= len(plans) - 1  # at the run's last record there is nothing to seal
+
+
+def test_a_host_that_dies_while_it_puts_records_aside_or_takes_them_in_loses_nothing(
+    matrix: CrashMatrix, base: Outcome
+) -> None:
+    _survives(matrix, emergencies(base)[2::5])
+
+
+def test_per_01_a_locked_database_is_waited_for_and_nothing_is_posted_meanwhile(base: Outcome) -> None:
+    report = CrashMatrix(story_stage()).run([Plan(locked=True)])
+    assert report["failures"] == []
+    assert report["locks"] == base.posts
+
+
+def test_per_01_a_post_that_does_not_wait_for_the_lock_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    _posts_at_once(monkeypatch)
+    assert "a post left before its record was on the disk" in _problems([Plan(locked=True)])
 
 
 def test_a_failed_run_is_told_with_the_command_that_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +130,7 @@ def test_a_failed_run_is_told_with_the_command_that_repeats_it(monkeypatch: pyte
 # --- the matrix can fail: hosts that are broken on purpose ------------------------------------------------------------
 
 
-def test_ord_01_a_host_that_posts_before_it_commits_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def _posts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     carried = Host._carry_out
 
     def carry_out(self: Host, step: Any) -> None:
@@ -119,6 +140,10 @@ def test_ord_01_a_host_that_posts_before_it_commits_is_caught(monkeypatch: pytes
         carried(self, step)
 
     monkeypatch.setattr(Host, "_carry_out", carry_out)
+
+
+def test_ord_01_a_host_that_posts_before_it_commits_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    _posts_at_once(monkeypatch)
     plans = [Plan((Target(f"send.post.{kind}.after", 1),), 0, STAY_MS) for kind in ("BUY.FAK", "BUY.GTC", "SELL.GTC")]
     assert "was posted and is not in the journal" in _problems(plans)
 
@@ -131,7 +156,7 @@ def test_a_journal_that_splits_a_step_is_caught(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(JournalStore, "commit", one_by_one)
     base = CrashMatrix(story_stage()).undisturbed()
-    plans = [Plan((Target("journal.written", n),), 0, STAY_MS) for n in range(1, base.counts["journal.written"], 4)]
+    plans = [Plan((Target("journal.written", n),), 0, STAY_MS) for n in range(3, base.counts["journal.written"], 16)]
     assert "invariant" in _problems(plans)
 
 

@@ -16,6 +16,7 @@ from loguru import logger
 
 from polyhost.journal.codec import decode_record, encode_record
 from polyhost.journal.errors import JournalError
+from polyhost.journal.points import crash_point
 from polyhost.model.records import Record
 
 _SUFFIX = ".emergency.jsonl"
@@ -33,11 +34,13 @@ def emergency_path(journal: Path) -> Path:
 def append(journal: Path, first_seq: int, records: Sequence[Record]) -> None:
     """Write the records, numbered from ``first_seq``, and wait for the disk; standard error takes what it does not."""
     data = b"".join(b'{"seq":%d,"record":%b}\n' % (seq, _body(it)) for seq, it in enumerate(records, first_seq))
+    crash_point("emergency.begun")
     try:
         with emergency_path(journal).open("ab") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            crash_point("emergency.written")
     except OSError as error:
         logger.critical("emergency file of {} failed ({}): the records go to standard error", journal, error)
         sys.stderr.write(data.decode())

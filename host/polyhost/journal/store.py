@@ -82,6 +82,7 @@ class JournalStore:
             self.commit(rest)
         finally:
             self.close()
+        crash_point("emergency.absorbed")
         emergency.put_away(self.path)
 
     def _open(self) -> sqlite3.Connection:

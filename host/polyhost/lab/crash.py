@@ -86,8 +86,8 @@ class CrashMatrix:
         first, later = first_kills(base), later_kills(base)
         second = self._second_kills(base, place)
         found = [
-            *first, *stuck_sends(base), *commit_kills(base), *full_disks(base), *second, *many_kills(base), *later,
-            *absences(base),
+            *first, *stuck_sends(base), *commit_kills(base), *full_disks(base), *emergencies(base), *second,
+            *many_kills(base), *later, *absences(base), Plan(locked=True),
         ]  # fmt: skip
         if runs_max is None or len(found) <= runs_max:
             return found
@@ -253,6 +253,18 @@ def full_disks(base: Outcome) -> list[Plan]:
     ]
 
 
+def emergencies(base: Outcome) -> list[Plan]:
+    """The disk is full, and the host dies while it puts records aside, or the next one while it takes them in."""
+    aside = [Target(point, occurrence) for point in ("emergency.begun", "emergency.written") for occurrence in (1, 2)]
+    taken = [Target(point, 1, 1) for point in (*FULL_AT, "journal.inserted", "journal.written", "emergency.absorbed")]
+    count = base.counts.get("journal.begun", 0)
+    return [
+        Plan((target,), 0, PROMPT_MS, disk_full=("journal.begun", max(count * part // 6, 1)))
+        for target in (*aside, *taken)
+        for part in range(1, 6)
+    ]
+
+
 def posts_of(stage: Stage) -> int:
     """Orders that a host left alone posts there."""
     return CrashMatrix(stage).undisturbed().posts
@@ -279,6 +291,7 @@ def report(outcomes: Sequence[tuple[Plan, Outcome]], base: Outcome, command: str
         "kills": sum(outcome.lives - 1 for _, outcome in outcomes),
         "posts": base.posts,
         "sealed": sum(outcome.sealed for _, outcome in outcomes),
+        "locks": sum(outcome.locks for _, outcome in outcomes),
         "not_reached": missed,
         "failures": failures,
         "wall": {"duration_s": round(seconds, 3)},
@@ -289,7 +302,7 @@ def labels(plan: Plan) -> list[str]:
     found = [target.label for target in plan.targets]
     if plan.disk_full is not None:
         found.append(f"disk_full:{plan.disk_full[0]}:{plan.disk_full[1]}")
-    return found
+    return found + (["locked"] if plan.locked else [])
 
 
 def options(plan: Plan) -> str:
@@ -307,10 +320,13 @@ def plan_of(
     """The plan that ``options`` wrote. Raises ValueError for a label that is none."""
     targets = []
     full = None
+    locked = "locked" in points
     for text in points:
+        if text == "locked":
+            continue
         if text.startswith("disk_full:"):
             _, point, occurrence = text.split(":")
             full = (point, int(occurrence))
         else:
             targets.append(Target.parse(text))
-    return Plan(tuple(targets), group_ms, down_ms, stuck_ms, back_ms, full)
+    return Plan(tuple(targets), group_ms, down_ms, stuck_ms, back_ms, full, locked)

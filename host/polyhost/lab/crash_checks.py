@@ -22,6 +22,8 @@ AGAIN_MS: Final = 2_000
 """… and not sooner than this after the last time."""
 TIME_TO_CLOSE_MS: Final = 8_000
 """A host that is back so long before the end closes what it holds, or declares it held."""
+STILL_TRYING_MS: Final = 10_000
+"""A position whose sale is tried this close to the end, in vain, is being closed, not forgotten."""
 OPERATORS: Final = frozenset({"pause", "killed"})
 """Blocks that a person set: they stay until a person lifts them."""
 
@@ -89,11 +91,20 @@ def _end_problems(state: State, up_since: int) -> list[str]:
     problems += [f"the obligation of {key} was never met" for key in state.obligations]
     for key, position in state.positions.items():
         end = state.markets[position.condition_id].market.end
-        if position.size > 0 and not position.held and up_since <= end - TIME_TO_CLOSE_MS:
+        if position.size > 0 and not position.held and up_since <= end - TIME_TO_CLOSE_MS and not _closing(state, key):
             problems.append(f"position {key} of {size_text(position.size)} went to its result unmanaged")
         if position.bought and not position.closed:
             problems.append(f"position {key} has no recorded end")
     return problems
+
+
+def _closing(state: State, key: str) -> bool:
+    """Sales were tried to the end, and nobody bought."""
+    return any(
+        order.draft.action is Action.SELL and f"{order.slot.condition_id}:{order.slot.side.value}" == key
+        and order.placed_at >= state.markets[order.slot.condition_id].market.end - STILL_TRYING_MS
+        for order in state.orders.values()
+    )  # fmt: skip
 
 
 def _post_problems(seen: Seen) -> list[str]:

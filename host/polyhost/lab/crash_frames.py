@@ -5,6 +5,7 @@ The one who kills is the venue and the clock; the host under test only ever answ
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from typing import Final, TypeAlias
@@ -112,6 +113,10 @@ class Line:
     def to_host(self) -> ToHost:
         frame: ToHost = _TO_HOST.decode(self._body())
         return frame
+
+    def waiting(self, seconds: float) -> bool:
+        """True when a frame, or the end, is there within so long."""
+        return bool(select.select([self._end], [], [], seconds)[0])
 
     def close(self) -> None:
         self._end.close()

@@ -189,7 +189,9 @@ class Host:
         """A point of the journal's writer, in its thread."""
         self._points.passed(name)
         full = self._life.disk_full
-        if full is not None and (self._full or (name == full[0] and self._points.counts[name] == full[1])):
+        if full is None or not name.startswith("journal."):
+            return
+        if self._full or (name, self._points.counts[name]) == full:
             self._full = True
             error = sqlite3.OperationalError("database or disk is full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL

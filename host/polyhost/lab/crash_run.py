@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import traceback
+from contextlib import closing
 from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Final
@@ -49,6 +51,7 @@ from polyhost.model.events import (
     MarketResolved,
     Operator,
     OrderSeen,
+    Prepared,
     RunBegan,
     StreamChanged,
     StrikeSeen,
@@ -81,13 +84,16 @@ AFTER_MS: Final = 180_000
 """After the last result: what is not quiet by then is a fault."""
 SEALED_MS: Final = 5_000
 """How long a sealed host is watched before it is ended, as its supervisor would."""
+LOCKED_S: Final = 0.02
+"""How long somebody else holds the database, wall time."""
 LIVES_MAX: Final = 8
 
 
 class Plan(Struct, frozen=True):
     """What is done to the host. ``down_ms``: how long it is gone after each kill, at least; ``group_ms``: see ``Life``.
     ``stuck_ms``: what a killed host had sent arrives so much later. ``back_ms``: it is not back sooner than this after
-    the last result is known (negative: before)."""
+    the last result is known (negative: before). ``locked``: whenever an order was signed, somebody else holds the
+    database for a while."""
 
     targets: tuple[Target, ...] = ()
     """At most one a life."""
@@ -97,6 +103,7 @@ class Plan(Struct, frozen=True):
     back_ms: int | None = None
     disk_full: tuple[str, int] | None = None
     """(point of the writer, occurrence) in the first life."""
+    locked: bool = False
 
 
 class Outcome(Struct):
@@ -107,6 +114,8 @@ class Outcome(Struct):
     reached: bool = True
     """The first two targets were met (a later life may end before its own)."""
     sealed: bool = False
+    locks: int = 0
+    """How often somebody else held the database."""
     counts: dict[str, int] = {}
     """Points passed in the first life, if it was the only one."""
     early: list[str] = []
@@ -329,7 +338,10 @@ class CrashRun:
         self._ticks, self._prices, self._candles = [], [], []
         self._host_due = NEVER
         try:
-            line.send(turn)
+            if self._plan.locked and any(isinstance(event, Prepared) for event in events):
+                self._locked_turn(line, turn)
+            else:
+                line.send(turn)
             while isinstance(said := line.from_host(), Sent):
                 self._left(command_of(said))
         except Ended:
@@ -342,6 +354,23 @@ class CrashRun:
             self._outcome.sealed = True
             self._seen.sealed_at = self._now
             self._later(100, [Operator("kill", who="matrix")])
+
+    def _locked_turn(self, line: Line, turn: Turn) -> None:
+        """While somebody else holds the database what is free leaves, and no post."""
+        self._outcome.locks += 1
+        path = self._folder / "journal.db"
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            line.send(turn)
+            while line.waiting(LOCKED_S):
+                said = line.from_host()
+                if not isinstance(said, Sent):
+                    self._outcome.problems.append("the host did not wait for a locked database")
+                    return
+                self._left(command_of(said))
+                if said.kind == Post.__name__:
+                    self._outcome.problems.append("a post left before its record was on the disk")
+            other.execute("ROLLBACK")
 
     def _left(self, command: Command) -> None:
         """A command left the host: it will arrive, whatever becomes of the host."""
@@ -383,6 +412,8 @@ class CrashRun:
                 for due, number, life, commands, events in self._heap
             ]
             heapify(self._heap)
+        if self._sealed_at >= 0:
+            self._unsealed()
 
     def _last_words(self) -> str:
         path = self._folder / "host.err"
@@ -392,11 +423,14 @@ class CrashRun:
         """The supervisor ends a sealed host."""
         os.kill(self._pid, signal.SIGKILL)
         self._reap(kill=False)
-        self._sealed_at = -1
-        self._seen.sealed_at = -1
         self._outcome.problems += kill_problems(self._exchange, API_KEY, self._now)
-        self._words = [("resume", self._now + self._plan.down_ms + 1_000), *self._words]
         self._up_at = self._now + self._plan.down_ms
+        self._unsealed()
+
+    def _unsealed(self) -> None:
+        """The sealed host is gone; the operator lifts his kill when the next one is there."""
+        self._sealed_at = self._seen.sealed_at = -1
+        self._words = [("resume", self._up_at + 1_000), *self._words]
 
     def _reap(self, *, kill: bool) -> int:
         """Wait for the host's end; its status."""
