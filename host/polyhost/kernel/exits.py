@@ -164,15 +164,21 @@ class Exits:
         core = self.core
         market = entry.market
         side = position.side
-        sells = core.open_sells(market.condition_id, side)
+        every = core.open_sells(market.condition_id, side)
+        # U8: an unknown sell never blocks a sell; what it may still sell is not sold twice.
+        sells = [order for order in every if order.state is not OrderState.UNKNOWN]
         if any(order.state is not OrderState.WORKING for order in sells):
             plan.waiting = "a change is in flight"  # T4
             return
+        fresh = [o for o in every if o.state is OrderState.UNKNOWN and self.flow.cancel_age(o) < CANCEL_PROOF_MS]
+        if fresh:
+            plan.waiting = "a sell became unknown just now"
+            self._again(plan, position, CANCEL_PROOF_MS)
+            return
         self._await_balance(position, plan)
         price = safe_price(Action.SELL, target.price, market.tick)
-        cover = self._cover(position, sells)
         resting = sum(order.open_upper for order in sells)
-        room = floor_lot(cover - resting)
+        room = floor_lot(self._cover(position, every) - sum(order.open_upper for order in every))
         if not sells:
             self._first(entry, position, plan, price, room)
             return

@@ -1,0 +1,42 @@
+"""What simulations found in the kernel: each test is one seed's story, told in a few lines."""
+
+from __future__ import annotations
+
+from polyhost.model.commands import Cancel
+from polyhost.model.events import PostAnswered
+from polyhost.model.money import micros, ticks
+from polyhost.model.proposals import Enter, ExitTarget
+from polyhost.model.words import OrderState, Purpose, Side
+
+from .rig import START, Rig, only
+
+AT_99 = ExitTarget(Side.UP, ticks("0.99"))
+
+
+def opened() -> Rig:
+    rig = Rig()
+    rig.to(START + 60_000)
+    rig.book("0.40/0.42")
+    return rig
+
+
+def test_u8_a_target_sell_of_unknown_fate_does_not_keep_new_shares_uncovered() -> None:
+    """After a restart one exit was unknown for minutes, and 30 shares bought since rested nowhere."""
+    rig = opened()
+    first = rig.enter()
+    unknown = rig.order(rig.posted(rig.answer(AT_99)))
+    sent = rig.do(PostAnswered(unknown.order_id, "unknown", text="timeout"))
+    assert unknown.state is OrderState.UNKNOWN
+    assert only(sent, Cancel).order_id == unknown.order_id
+    rig.balance -= 10 * 1_000_000
+    rig.wait(2_000)
+    more = rig.posted(rig.answer(Enter(Side.UP, ticks("0.42"), "more", purpose=Purpose.SCALE_IN), stake="10"))
+    added = rig.order(more)
+    rig.accept(more, "matched")
+    rig.fill(added)
+    assert unknown.state is OrderState.UNKNOWN
+    placed = rig.order(rig.posted(rig.answer(AT_99)))
+    assert placed.draft.size == added.draft.size
+    assert placed.draft.size + unknown.open_upper <= first.draft.size + added.draft.size
+    assert placed.draft.size > micros("5")
+
