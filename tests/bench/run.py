@@ -22,6 +22,7 @@ MODULES: Final[dict[str, str]] = {
     "B1": "bench_feed",
     "B2": "bench_backtest",
     "B4": "bench_order",
+    "B6": "bench_simulation",
     "B7": "bench_start",
     "B11": "bench_hooks",
     "B12": "bench_journal",

@@ -37,8 +37,8 @@ REPOST_MS: Final = 2_000
 """… so far apart."""
 PROOF_MS: Final = 500
 """T8: a cancelled exit without proof of its end counts no longer after this."""
-NEAR_END_MS: Final = 30_000
-"""U8: an unknown sell counts no longer so close to the end."""
+NEAR_DUE_MS: Final = 30_000
+"""U8: an unknown sell counts no longer so close to the obligation."""
 DEADLINE_GRACE_MS: Final = 6_000
 """From an obligation's deadline to its enforcement: two cadences, an evaluation, and a busy moment."""
 COVER_MS: Final = 120_000
@@ -195,12 +195,13 @@ class Checks:
         if size <= room:
             return
         end = state.markets[slot.condition_id].market.end
+        due = state.obligations.get(f"{slot.condition_id}:{slot.side.value}", end)
         for other in others:
             if order.draft.order_type.rests or size <= room:
                 break
-            if other.state is OrderState.UNKNOWN and end - now <= NEAR_END_MS:
+            if other.state is OrderState.UNKNOWN and due - now <= NEAR_DUE_MS:
                 room += other.open_upper
-                self.exceptions["u8_last_30_s"] += 1
+                self.exceptions["u8_obligation_near"] += 1
             elif now - self._cancels.get(other.order_id, now) >= PROOF_MS:
                 room += other.open_upper
                 self.exceptions["t8_no_proof"] += 1

@@ -48,7 +48,7 @@ from polyhost.model.market import DURATIONS, Market
 from polyhost.model.messages import Change, Level, Message
 from polyhost.model.money import price_text, size_text
 from polyhost.model.step import Step
-from polyhost.model.times import NEVER, MarketMs
+from polyhost.model.times import MarketMs
 from polyhost.model.view import Candle
 from polyhost.model.words import SettlementRule, Side
 
@@ -61,6 +61,9 @@ QUIET_MS: Final = 120_000
 """Without faults and new entries for so long, host and venue must agree."""
 AFTER_END_MS: Final = 150_000
 """What is open after that is settled so long after the last window's end (result, and U6's last sweep)."""
+LAG_EVERY_MS: Final = 3_000
+SETTLED_BY_MS: Final = 660_000
+"""A trade that settles late does so within ten minutes; the host has heard of it a moment later."""
 PASS_EVERY_MS: Final = 5_000
 """Deadlines and cover are looked at this often."""
 FULL_EVERY: Final = 12
@@ -171,8 +174,10 @@ class Simulation:
         self._agenda_seq = 0
         self._market: deque[tuple[int, Host, Any]] = deque()
         """Market data on its way to the host, in order."""
-        self._market_last = 0
+        self._market_lag = 1
+        """How late market data is now; drawn anew every few seconds."""
         self._user_last = 0
+        self._gateway_due = self.gateway.next_due
         self._host: Host | None = None
         self._kill_wish = ""
         """The moment at which the next kill strikes; empty: none is due."""
@@ -217,12 +222,16 @@ class Simulation:
             self._later(self.weather.until_gap(), self._gap)
             self._later(self.weather.until_word(), self._word)
         self._later(PASS_EVERY_MS, self._look)
+        self._lag()
         self._until(self.began + round(self.plan.hours * 3_600_000))
         self._calm()
         self._until(self.now + QUIET_MS)
         self._compare(last=False)
         self.world.thin(min(SETTLING_DENSITY, self.plan.density))
         self._until(max(self._last_end() + AFTER_END_MS, self.now))
+        latest = self.now + SETTLED_BY_MS
+        while self.now < latest and self._unsettled():
+            self._until(self.now + PASS_EVERY_MS)
         self._compare(last=True)
 
     def _found(self, broken: Broken) -> None:
@@ -255,6 +264,10 @@ class Simulation:
         state = host.kernel.state
         return max((state.markets[condition_id].market.end for condition_id in state.exposed), default=self.now)
 
+    def _unsettled(self) -> bool:
+        assert self._host is not None
+        return bool(self._host.kernel.state.unsettled)
+
     def _compare(self, *, last: bool) -> None:
         host = self._host
         assert host is not None
@@ -276,31 +289,44 @@ class Simulation:
 
     def _until(self, end: int) -> None:
         """Let everything due up to ``end`` happen, each at its own time."""
-        world, gateway, agenda = self.world, self.gateway, self._agenda
+        world, agenda, market = self.world, self._agenda, self._market
         while True:
-            due = min(world.next_due, gateway.next_due, agenda[0][0] if agenda else NEVER)
             host = self._host
+            others = self._gateway_due
+            if agenda and agenda[0][0] < others:
+                others = agenda[0][0]
             if host is not None:
-                due = min(due, host.kernel.next_market_due, host.kernel.next_wall_due)
+                kernel = host.kernel
+                others = min(others, kernel.next_market_due, kernel.next_wall_due)
+            theirs = world.next_due
+            due = theirs if theirs < others else others
             if due > end:
                 break
             if due > self.now:
                 self.now = due
             now = self.now
-            if world.next_due <= now:
+            if theirs <= now:
                 self._outputs(world.advance(MarketMs(now)))
-            if gateway.next_due <= now:
-                self._route(gateway.advance(MarketMs(now)))
-            while agenda and agenda[0][0] <= now:
-                _, _, what, arguments = heappop(agenda)
-                what(*arguments)
-            if self._market and self._market[0][0] <= now:
+            if others <= now:
+                self._others(now)
+            if market and market[0][0] <= now:
                 self._arrive(now)
-            host = self._host
-            if host is not None and (host.kernel.next_market_due <= now or host.kernel.next_wall_due <= now):
-                self._carry(host, host.kernel.turn(now, now))
-                self._pump(host)
         self.now = end
+
+    def _others(self, now: int) -> None:
+        """What was held back or is on its way, then the kernel's deadlines."""
+        agenda = self._agenda
+        if self._gateway_due <= now:
+            self._route(self.gateway.advance(MarketMs(now)))
+        while agenda and agenda[0][0] <= now:
+            _, _, what, arguments = heappop(agenda)
+            what(*arguments)
+        if self._market and self._market[0][0] <= now:
+            self._arrive(now)
+        host = self._host
+        if host is not None and (host.kernel.next_market_due <= now or host.kernel.next_wall_due <= now):
+            self._carry(host, host.kernel.turn(now, now))
+            self._pump(host)
 
     def _later(self, after_ms: int, what: Callable[..., None], *arguments: Any) -> None:
         self._at(self.now + max(after_ms, 0), what, *arguments)
@@ -323,7 +349,7 @@ class Simulation:
             kind = type(output)
             if kind is api.BookChanged:
                 if heard is not None and output.condition_id in heard:  # type: ignore[union-attr]
-                    self._market.append((self._market_last, host, output))  # type: ignore[arg-type]
+                    self._market.append((self.now + self._market_lag, host, output))  # type: ignore[arg-type]
             elif kind is api.PriceTick:
                 self._price(output)  # type: ignore[arg-type]
             elif kind is api.CandleTick:
@@ -359,7 +385,7 @@ class Simulation:
                     self._later(self.weather.stream_ms(), self._result, condition_id)
                 case api.BookChanged() | api.TickChanged():
                     if host is not None and host.market_up and output.condition_id in host.books:
-                        self._market.append((self._market_last, host, output))
+                        self._market.append((self.now + self._market_lag, host, output))
                 case _:
                     pass
 
@@ -394,6 +420,7 @@ class Simulation:
 
     def _route(self, found: list[Event]) -> None:
         """Answers take their own way, stream events keep their order; who is not there hears nothing."""
+        self._gateway_due = self.gateway.next_due
         public = self.gateway.take_public()
         if public:
             self._public(public)
@@ -477,7 +504,7 @@ class Simulation:
             event_type="book", asset_id=market.up, bids=levels(theirs.bids), asks=levels(theirs.asks),
             tick_size=price_text(present.tick),
         )
-        self._market.append((self._market_last, host, message))
+        self._market.append((self.now + self._market_lag, host, message))
 
     # --- the host -----------------------------------------------------------------------------------------------------
 
@@ -714,6 +741,11 @@ class Simulation:
             self._start()
 
     # --- accidents ----------------------------------------------------------------------------------------------------
+
+    def _lag(self) -> None:
+        """How late market data is changes now and then; a message never overtakes another."""
+        self._market_lag = self.weather.stream_ms()
+        self._later(LAG_EVERY_MS, self._lag)
 
     def _gap(self) -> None:
         if self._quiet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ KEPT: Final = 20_000
 SHOWN: Final = 40
 NOISE: Final = (Evaluated, BalanceSeen, TokenBalanceSeen, QueryBalance, QueryTokenBalance)
 """Not shown when the finding concerns nothing in particular."""
+LONG: Final = re.compile(r"0x[0-9a-f]{40,}|[0-9]{40,}|[0-9a-f]{8}-[0-9a-f-]{27}")
 WIDTH: Final = 420
 """Characters of a line that are shown."""
 
@@ -27,12 +29,25 @@ class Trace:
         """Takes (market ms, event | record | command | host, what)."""
 
     def lines(self, began: int, needles: tuple[str, ...], shown: int = SHOWN) -> list[str]:
-        """The last lines that mention one of the needles, and the host's own fate; times are seconds of the run."""
-        found: deque[str] = deque(maxlen=shown)
+        """The last lines that mention one of the needles, and the host's own fate; times are seconds of the run.
+
+        What came several times stands once, where it first came.
+        """
+        found: dict[str, tuple[int, int]] = {}
         for at, kind, what in self._ring:
             if not needles and kind != "host" and isinstance(what, NOISE):
                 continue
             text = what if isinstance(what, str) else f"{type(what).__name__} {msgspec.json.encode(what).decode()}"
             if kind == "host" or not needles or any(needle in text for needle in needles):
-                found.append(f"{(at - began) / 1_000:10.3f} {kind:7} {text[:WIDTH]}")
-        return list(found)
+                line = f"{kind:7} {LONG.sub(_short, text)[:WIDTH]}"
+                first, times = found.get(line, (at, 0))
+                found[line] = (first, times + 1)
+        return [
+            f"{(at - began) / 1_000:10.3f} {line}" + (f" ({times} times)" if times > 1 else "")
+            for line, (at, times) in list(found.items())[-shown:]
+        ]
+
+
+def _short(found: re.Match[str]) -> str:
+    """The beginning of an id is enough to tell it from others."""
+    return f"{found.group()[:10]}…"
