@@ -24,7 +24,6 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 BEHIND_THE_SCENES: Final = {
-    "coincurve": "eth-keys signs with it when it is there",
     "py-clob-client-v2": "the second client: tests hold the simulated exchange to it",
 }
 """Declared though no module imports them, and why."""

@@ -10,9 +10,9 @@ import asyncio
 from typing import Final
 
 import msgspec
-from eth_keys.datatypes import Signature
-from eth_keys.exceptions import BadSignature
-from eth_utils.exceptions import ValidationError as KeyValidationError
+from coincurve import PublicKey
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 from polymarket import AsyncSecureClient, SignedOrder
 from polymarket.errors import PolymarketError
 
@@ -61,13 +61,19 @@ def fields_of(signed: SignedOrder) -> SignedFields:
 
 def signer_of(digest: str, signature: str) -> str:
     """The address whose key signed the digest (``0x`` and 64 hex digits). Raises ValueError when nobody can have."""
+    address: str = to_checksum_address(_signer(digest, signature))
+    return address
+
+
+def _signer(digest: str, signature: str) -> bytes:
+    """The signer's address as 20 bytes. Raises ValueError when nobody can have signed the digest."""
     raw = bytes.fromhex(signature.removeprefix("0x"))
     try:
-        made = Signature(raw[:64] + bytes([raw[64] - 27 if raw[64] >= 27 else raw[64]]))
-        found: str = made.recover_public_key_from_msg_hash(bytes.fromhex(digest[2:])).to_checksum_address()
-    except (BadSignature, KeyValidationError, IndexError) as error:
+        plain = raw[:64] + bytes([raw[64] - 27 if raw[64] >= 27 else raw[64]])
+        key = PublicKey.from_signature_and_message(plain, bytes.fromhex(digest[2:]), hasher=None)
+    except Exception as error:  # the library raises a plain Exception when no key fits
         raise ValueError(f"not a signature of this digest: {error}") from error
-    return found
+    return keccak(key.format(compressed=False)[1:])[-20:]
 
 
 def proves(signed: SignedOrder, hash_text: str) -> bool:
@@ -75,7 +81,7 @@ def proves(signed: SignedOrder, hash_text: str) -> bool:
     if signed.signature_type not in PLAIN_SIGNATURES:
         return True
     try:
-        return signer_of(hash_text, signed.signature).lower() == signed.signer.lower()
+        return _signer(hash_text, signed.signature) == bytes.fromhex(signed.signer.removeprefix("0x"))
     except ValueError:
         return False
 
