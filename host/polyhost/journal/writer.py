@@ -126,11 +126,12 @@ class JournalWriter:
             return
         self._waiting_since = None
         self._durable_seq = self._written_seq = seq
-        self._checkpointer.committed(len(records))
         try:
             self._on_durable(seq)
         except Exception as error:
             self._seal(error, [])
+        # After the word that orders wait for: waking a third thread takes the interpreter away from it.
+        self._checkpointer.committed(len(records))
 
     def _may_wait(self) -> bool:
         """Asked once a second while the database is locked."""
