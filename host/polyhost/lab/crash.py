@@ -48,6 +48,7 @@ MANY: Final = {
     "event.trade_seen.MATCHED": (1,), "event.order_seen.stream.PLACEMENT": (1, 2), "event.prepared": (1, 2),
 }  # fmt: skip
 STUCK_MS: Final = (1_000, 3_000, 12_000)
+"""How late what a killed host had sent arrives."""
 BACK_MS: Final = (-18_000, -9_000, 5_000)
 """Beside the last result, which is known 8 s after the end."""
 

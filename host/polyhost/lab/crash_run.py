@@ -65,6 +65,7 @@ from polyhost.model.times import NEVER, MarketMs
 API_KEY: Final = "crash"
 ADDRESS: Final = "0x" + "0c" * 20
 SIGN_MS: Final = 2
+"""From a draft to its signed order, market ms."""
 COMMAND_MS: Final = 10
 """From the host to the venue, market ms."""
 ANSWER_MS: Final = 20
@@ -72,8 +73,9 @@ ANSWER_MS: Final = 20
 STREAM_MS: Final = 10
 """From a fact to the host by stream: it overtakes the answer."""
 MARKET_UP_MS: Final = 50
+"""After a start: when the market stream is connected, market ms …"""
 USER_UP_MS: Final = 80
-"""After a start: when the streams are connected."""
+"""… and the user stream."""
 BOOKS_MS: Final = 4_000
 """A full book of every followed market comes at least this often: a book that does not change grows old."""
 LOOK_MS: Final = 5_000

@@ -37,7 +37,9 @@ START: Final = MarketMs(1_800_000_000_000)
 """When both windows open."""
 BEGIN: Final = MarketMs(START - 6_000)
 LENGTH_S: Final = 300
+"""Of both windows."""
 RESOLVE_MS: Final = 8_000
+"""From their end to the result."""
 HOUSE: Final = "house"
 DEEP: Final[Micros] = micros("500")
 STAKE: Final[Micros] = micros("12")

@@ -27,6 +27,7 @@ SEEDS_TRIED: Final = 6
 START: Final = MarketMs(1_800_000_000_000)
 """When the window opens: a multiple of every duration."""
 BEFORE_MS: Final = 6_000
+"""Runs begin so long before the window opens."""
 WARM_MS: Final = 60_000
 """The world lives so long before a run begins: its books are full then."""
 SYMBOLS_MAX: Final = 2
