@@ -81,6 +81,36 @@ def test_the_page_about_pathologies_is_current() -> None:
     assert (ROOT / "docs" / "pathologies.md").read_text(encoding="utf-8") == page()
 
 
+# --- the gateway ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("limited", "rows"), [("orders", 0), ("trades", 1)])
+def test_sim_half_a_sweep_is_told_as_incomplete(venue: Any, limited: str, rows: int) -> None:
+    """Open orders and trades are two requests: when one is refused the other's rows are facts all the same."""
+    faulty = venue(rate_limit=0.5)
+    faulty.pathologies.probabilities.clear()
+    faulty.buy()
+    faulty.post("BUY", "0.40", "10")
+    numbers = [faulty.gateway.faults._requests + 1, faulty.gateway.faults._requests + 2]
+    refused = str(numbers[0] if limited == "orders" else numbers[1])
+    faulty.pathologies.strikes = lambda name, *subject: name == "rate_limit" and subject == (refused,)
+    (done,) = faulty.do(commands.Sweep("0xc0", 0))
+    assert isinstance(done, events.SweepDone)
+    assert (done.complete, len(done.orders), len(done.trades)) == (False, rows, 1 - rows)
+    assert "refused" in done.problem or "429" in done.problem
+
+
+def test_con_a_stream_that_is_down_comes_back_when_the_pathology_is_switched_off(venue: Any) -> None:
+    faulty = venue(ws_gap=1.0)
+    faulty.into("ws_gap")
+    assert [event.up for event in faulty.events(events.StreamChanged)] == [False]
+    faulty.pathologies.probabilities.clear()
+    faulty.run(1)
+    assert [event.up for event in faulty.events(events.StreamChanged)] == [False, True]
+    faulty.run(200_000)
+    assert len(faulty.events(events.StreamChanged)) == 2
+
+
 # --- ghost fills ------------------------------------------------------------------------------------------------------
 
 

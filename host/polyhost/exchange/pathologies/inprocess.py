@@ -55,6 +55,8 @@ class FaultyGateway(InProcessGateway):
     def next_due(self) -> int:
         """Market ms at which ``advance`` has something to do; NEVER when nothing is held back or planned."""
         due = self.faults.next_due
+        if self._down and not self.pathologies.holds("ws_gap", self._now):
+            return self._now  # switched off meanwhile: the streams come back at once
         for name in self._boundaries:
             due = min(due, self._boundary(name))
         return due
