@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from polyhost.errors import ConfigError
-from polyhost.service.serving import _only_one
+from polyhost.service.state_lock import only_one_exchange
 
 from .service_runs import Started, command, configuration, report, state, wait_for
 
@@ -37,7 +37,7 @@ def test_a_killed_host_leaves_no_exchange_behind_and_the_next_run_goes_on_with_i
         # At once: the first exchange is just saving the state that the second one wants.
         again.says("continuing after 1 runs")
         assert gone(child)
-        assert again.stop() == 0
+        assert again.stop() == 0, again.told()
     assert report(again)["invariants"]["broken"] == 0
 
 
@@ -65,12 +65,12 @@ def test_an_exchange_that_dies_ends_the_run_with_code_3_and_says_where_to_look(t
 def test_two_exchanges_never_share_a_state(tmp_path: Path) -> None:
     state = tmp_path / "exchange.state"
     with (
-        _only_one(state, 0),
+        only_one_exchange(state, 0),
         pytest.raises(ConfigError, match=f"another exchange already keeps its state in {state}; stop it"),
-        _only_one(state, 0),
+        only_one_exchange(state, 0),
     ):
         raise AssertionError("both were let in")
-    with _only_one(state, 0):
+    with only_one_exchange(state, 0):
         pass  # the first one is gone: the state is free
 
 

@@ -242,6 +242,14 @@ def test_changed_settings_of_a_plugin_show_as_other_answers(whole: Whole, tmp_pa
 # --- without trading --------------------------------------------------------------------------------------------------
 
 
+def test_a_stop_before_anything_is_known_is_a_good_end(tmp_path: Path) -> None:
+    """The signal comes before the first balance: there are no books yet that could disagree with the venue's."""
+    with Started("run", "-c", configuration(tmp_path, tmp_path / "data"), "--json", cwd=tmp_path) as host:
+        host.says("mode sim")
+        assert host.stop() == 0, host.told()
+    assert report(host)["invariants"]["broken_names"] == []
+
+
 def test_record_false_keeps_nothing_to_replay(tmp_path: Path) -> None:
     data = tmp_path / "data"
     config = configuration(tmp_path, data)

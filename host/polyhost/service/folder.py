@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import IO, Final
 
 from polyhost.errors import ConfigError
+from polyhost.service.state_lock import WITHIN_S, only_one_exchange
 
-KEPT: Final = ("journal.db", "journal.db-wal", "journal.db-shm", "analysis.db", "analysis.db-wal", "analysis.db-shm",
-               "exchange.state", "recordings")
-"""What ``--fresh`` sets aside."""
+KEPT: Final = ("journal.db*", "analysis.db*", "exchange.state", "exchange.state.log", "recordings")
+"""What ``--fresh`` sets aside: databases with their logs, backups and emergency files, the exchange, recordings."""
 
 
 class DataFolder:
@@ -75,9 +75,16 @@ class DataFolder:
             self._lock.close()
             self._lock = None
 
-    def set_aside(self) -> Path | None:
-        """Start anew: what is there moves into ``before-<time>`` beside it; nothing is deleted. None: nothing was."""
-        present = [self.path / name for name in KEPT if (self.path / name).exists()]
+    def set_aside(self, within_s: float = WITHIN_S) -> Path | None:
+        """Start anew: what is there moves into ``before-<time>`` beside it; nothing is deleted. None: nothing was.
+
+        The exchange of a killed host may still be saving its state: it is waited for. Raises ConfigError if it stays.
+        """
+        with only_one_exchange(self.exchange_state, within_s):
+            return self._move_away()
+
+    def _move_away(self) -> Path | None:
+        present = sorted(path for pattern in KEPT for path in self.path.glob(pattern))
         if not present:
             return None
         target = self.path / time.strftime("before-%Y%m%d-%H%M%S", time.gmtime())

@@ -11,7 +11,7 @@ from typing import Any
 from loguru import logger
 
 from polyhost.configuration import Loaded
-from polyhost.errors import PolyhostError
+from polyhost.errors import ConfigError, PolyhostError
 from polyhost.journal import write_atomically
 from polyhost.service.folder import DataFolder
 from polyhost.service.logs import set_up
@@ -22,6 +22,9 @@ def run_host(
     loaded: Loaded, *, windows: int | None, summary_file: Path | None, fresh: bool, show: bool, verbose: bool = False
 ) -> tuple[dict[str, Any], int]:
     """Run the service; returns the summary and the exit code (0 done, 1 the answer is no)."""
+    if summary_file is not None and not summary_file.parent.is_dir():
+        # Said now, not after the run.
+        raise ConfigError(f"the summary {summary_file} cannot be written: there is no folder {summary_file.parent}")
     with DataFolder(Path(loaded.configuration.host.data_dir)) as folder:
         set_up(folder.logs, to_stderr=not show, verbose=verbose)
         if fresh and (kept := folder.set_aside()) is not None:

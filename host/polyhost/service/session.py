@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+import httpx
 from loguru import logger
 
 from polyhost import __version__
@@ -29,9 +30,11 @@ from polyhost.lab.summary import Extras, gather, summary
 from polyhost.model.commands import Follow, Sweep, Unfollow
 from polyhost.model.events import BalanceSeen, RunBegan, RunEnding, SweepDone
 from polyhost.model.market import Market
+from polyhost.model.money import money_text
 from polyhost.model.words import Action, OrderState
 from polyhost.service.engine import Engine
 from polyhost.service.exchange_child import ExchangeChild
+from polyhost.service.exchange_elsewhere import require_exchange
 from polyhost.service.folder import DataFolder
 from polyhost.service.logs import REDACTOR
 from polyhost.venue.binance import BinanceFeed
@@ -110,9 +113,11 @@ class Session:
         journal = self._open_journal(stack)
         # Both take a good part of a second, and neither needs the other.
         selftest = asyncio.create_task(signing_selftest())
-        stack.callback(selftest.cancel)
-        endpoints = await self._reach(stack)
-        await selftest
+        try:
+            endpoints = await self._reach(stack)
+        finally:
+            await asyncio.wait({selftest})
+        selftest.result()
         self.gateway = PolymarketGateway(
             endpoints, throwaway_key(settings.exchange.seed, settings.host.account), clock=self.clock, selftest=False
         )
@@ -137,7 +142,10 @@ class Session:
         stack.callback(self.runner.stop)
         http = http_client(endpoints.clob, self.clock, live=endpoints.live)
         stack.push_async_callback(http.aclose)
-        await self.clock.ask(http)
+        try:
+            await self.clock.ask(http)
+        except httpx.HTTPError as error:
+            raise VenueError(f"its time was not read: {error}", endpoint=endpoints.clob) from error
         self._streams(stack, endpoints, http)
         stack.push_async_callback(self._end_tasks)
         self._banner(plugins)
@@ -179,7 +187,9 @@ class Session:
     async def _reach(self, stack: AsyncExitStack) -> Endpoints:
         """The exchange named by the configuration, or one of our own, started now."""
         if self.settings.venue.url:
-            return endpoints_at(self.settings.venue.url)
+            endpoints = endpoints_at(self.settings.venue.url)
+            await require_exchange(endpoints)
+            return endpoints
         folder = self.folder
         self.child = await ExchangeChild.start(
             self.settings, folder.exchange_state, folder.exchange_ready, folder.logs / "exchange.log"
@@ -410,10 +420,12 @@ class Session:
                     order = state.by_order_id(row.order_id)
                     if order is not None and not order.open:
                         orphans += 1
-        if isinstance(balances, BalanceSeen) and not state.unsettled and not any(state.open_refs.values()):
+        quiet = state.opened and not state.unsettled and not any(state.open_refs.values())
+        if isinstance(balances, BalanceSeen) and quiet:
             ours = state.balance("free") + state.balance("reserved")
             if balances.collateral != ours:
-                logger.error("the venue shows {} of collateral, the ledger {}", balances.collateral, ours)
+                theirs = money_text(balances.collateral)
+                logger.error("the venue shows {} of collateral, the ledger {}", theirs, money_text(ours))
                 return orphans, "venue_collateral_equals_ledger"
         return orphans, ""
 
