@@ -284,6 +284,34 @@ def test_con_the_venues_clock_may_be_off(wire: Any) -> None:
     wire.on_exchange(body, settings=faulty(wire, clock_skew=1.0))
 
 
+def test_sim_the_exchange_lives_and_its_money_is_right_whatever_strikes(wire: Any) -> None:
+    """Ten minutes of a busy market with everything switched on: windows end, are decided, and new ones open."""
+    wired = {name: 0.2 for name, one in BY_NAME.items() if "wire" in one.layers}
+    settings = msgspec.structs.replace(wire.BUSY, pathologies=wired)
+
+    async def body(up: Any) -> None:
+        until = up.engine.clock.now + 600_000
+        answered = 0
+        async with wire.official(up) as client:
+            while up.engine.clock.now < until:
+                markets = [market for market in up.engine.world.listing(False) if market.accepting]
+                try:
+                    async with asyncio.timeout(1):
+                        posted = await limit(client, markets[0], price="0.60")
+                        if isinstance(posted, AcceptedOrder):
+                            await client.cancel_order(order_id=posted.order_id)
+                    answered += 1
+                except (RequestRejectedError, RateLimitError, TransportError, TimeoutError):
+                    pass  # what is struck is not the question here
+                await asyncio.sleep(0.005)
+                assert not up.drive.done()
+        assert answered
+        assert len(up.engine.pathologies.happened) > 10
+        assert up.engine.world.exchange.audit() == []
+
+    wire.on_exchange(body, settings=settings, speed=200.0)
+
+
 def test_an_exchange_without_pathologies_has_no_faults(wire: Any) -> None:
     async def body(up: Any) -> None:
         assert up.engine.faults is None
