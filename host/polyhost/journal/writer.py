@@ -20,12 +20,17 @@ from polyhost.journal import emergency
 from polyhost.journal.checkpoint import Checkpointer
 from polyhost.journal.errors import JournalError
 from polyhost.journal.store import JournalStore
-from polyhost.model.records import Record
+from polyhost.model.records import LedgerPosted, OrderIntended, Record
 
 QUEUE_RECORDS_MAX: Final = 1_000_000
 """Records that may wait for a lock (hours of trading); past it the journal is sealed and they go to the file."""
 CLOSE_S: Final = 30.0
 """How long closing waits for a lock before what is left goes to the emergency file, wall time."""
+INTENT_WAIT_S: Final = 0.005
+"""An order that is only intended gates nothing: its commit waits at most this long, wall time, for what follows it, as
+a rule the record of its signature within a millisecond. Two commits, the first in the way of the second, become one."""
+INTENTION: Final = (OrderIntended, LedgerPosted)
+"""Records of an intention: the order, and the reservation of its funds."""
 TELL_EVERY_S: Final = 5.0
 """A lock that lasts is told once in this time."""
 
@@ -51,6 +56,8 @@ class JournalWriter:
         self._changed = threading.Condition()
         self._steps: deque[Sequence[Record]] = deque()
         self._last_seq = self._durable_seq = self._written_seq = self._store.last_seq
+        self._hurry = False
+        """Among the steps that wait is one that is more than an intention."""
         self._deadline: float | None = None
         self._waiting_since: float | None = None
         self._told_at = 0.0
@@ -85,6 +92,7 @@ class JournalWriter:
             if self._deadline is not None:
                 raise ValueError("the journal is closed")
             self._steps.append(tuple(records))
+            self._hurry = self._hurry or not all(isinstance(record, INTENTION) for record in records)
             self._last_seq += len(records)
             self._changed.notify()
             return self._last_seq
@@ -113,6 +121,9 @@ class JournalWriter:
         """Every step that waits, as one group; empty when the journal is closed and all is written."""
         with self._changed:
             self._changed.wait_for(lambda: self._steps or self._deadline is not None)
+            if not self._hurry:
+                self._changed.wait_for(lambda: self._hurry or self._deadline is not None, INTENT_WAIT_S)
+            self._hurry = False
             group = [record for step in self._steps for record in step]
             self._steps.clear()
             return group
