@@ -80,6 +80,7 @@ class Exits:
         if plan.urgent is None:
             plan.urgent = wish
             plan.attempts = 0
+            plan.cancel_sent_wall = -1  # what an earlier sale waited for proves nothing now
             plan.next_wall = self.core.wall
             if wish.urgency in EMERGENCIES or wish.reason == OBLIGATION:
                 self.breakers.emergency_stop()
