@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from polyhost.kernel.core import Core
 from polyhost.kernel.orders_flow import OrderFlow
-from polyhost.kernel.state import MarketState
+from polyhost.kernel.state import MarketState, State
 from polyhost.kernel.views import entry_slot_refusal
 from polyhost.kernel.volatile import MarketData
 from polyhost.model.commands import QueryBalance
@@ -207,7 +207,7 @@ def exposure(core: Core, market: Market) -> tuple[Micros, Micros, Micros]:
     """Collateral at risk in this window, in its symbol and in all: cost of positions and reserved for buys."""
     window = symbol = total = 0
     state = core.state
-    for condition_id, amount in at_risk(core):
+    for condition_id, amount in at_risk(core.state):
         total += amount
         if condition_id == market.condition_id:
             window += amount
@@ -216,9 +216,8 @@ def exposure(core: Core, market: Market) -> tuple[Micros, Micros, Micros]:
     return window, symbol, total
 
 
-def at_risk(core: Core) -> Iterator[tuple[str, Micros]]:
+def at_risk(state: State) -> Iterator[tuple[str, Micros]]:
     """(condition id, collateral) of every unsettled market with a position or an open buy."""
-    state = core.state
     for condition_id in state.exposed:
         amount = sum(order.reserve for order in state.open_orders(condition_id))
         for side in (Side.UP, Side.DOWN):

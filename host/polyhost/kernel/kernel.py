@@ -230,7 +230,7 @@ class Kernel:
         return broken(self._core.state)
 
     def at_risk(self) -> int:
-        return sum(amount for _, amount in at_risk(self._core))
+        return sum(amount for _, amount in at_risk(self._core.state))
 
     def blocks(self) -> list[tuple[str, str]]:
         """What stops new exposure now."""

@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-import httpx
 from loguru import logger
 
 from polyhost import __version__
@@ -34,7 +33,6 @@ from polyhost.model.money import money_text
 from polyhost.model.words import Action, OrderState
 from polyhost.service.engine import Engine
 from polyhost.service.exchange_child import ExchangeChild
-from polyhost.service.exchange_elsewhere import require_exchange
 from polyhost.service.folder import DataFolder
 from polyhost.service.logs import REDACTOR
 from polyhost.venue.binance import BinanceFeed
@@ -43,6 +41,7 @@ from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.discovery import Discovery
 from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway, http_client
+from polyhost.venue.polymarket.reach import first_time, require_exchange
 from polyhost.venue.polymarket.selftest import signing_selftest
 from polyhost.venue.polymarket.streams import MarketStream, PriceStream, UserStream
 
@@ -142,10 +141,7 @@ class Session:
         stack.callback(self.runner.stop)
         http = http_client(endpoints.clob, self.clock, live=endpoints.live)
         stack.push_async_callback(http.aclose)
-        try:
-            await self.clock.ask(http)
-        except httpx.HTTPError as error:
-            raise VenueError(f"its time was not read: {error}", endpoint=endpoints.clob) from error
+        await first_time(self.clock, http)
         self._streams(stack, endpoints, http)
         stack.push_async_callback(self._end_tasks)
         self._banner(plugins)

@@ -1,11 +1,11 @@
-"""A simulated exchange that somebody else serves: asked once whether it is there, before anything is sent to it."""
+"""Before anything is sent to a venue: is it there, and what time is it?"""
 
 from __future__ import annotations
 
 import httpx
 
 from polyhost.errors import VenueError
-from polyhost.venue.clock import HEADER
+from polyhost.venue.clock import HEADER, VenueClock
 from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.gateway import http_client
 
@@ -25,3 +25,12 @@ async def require_exchange(endpoints: Endpoints) -> None:
             f"what answers there is no simulated exchange (HTTP {answer.status_code} without {HEADER})",
             endpoint=endpoints.clob,
         )
+
+
+async def first_time(clock: VenueClock, http: httpx.AsyncClient) -> None:
+    """Set the clock by the venue's before the run begins. Raises VenueError when it does not answer."""
+    try:
+        await clock.ask(http)
+    except httpx.HTTPError as error:
+        problem = f"its time was not read: {error or type(error).__name__}"
+        raise VenueError(problem, endpoint=str(http.base_url)) from error

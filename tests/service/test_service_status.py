@@ -1,0 +1,170 @@
+"""`polyhost status`: what the journal says, with a host on the folder and without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyhost.cli import main as front
+from polyhost.journal import JournalStore
+from polyhost.model.money import ticks
+from polyhost.model.proposals import Enter, ExitTarget
+from polyhost.model.records import EntriesBlocked, ObligationMet, Record, RunEnded
+from polyhost.model.times import MarketMs
+from polyhost.model.words import Side
+from polyhost.service.folder import DataFolder
+from polyhost.service.status import described, lines, look
+
+from ..kernel.rig import CONDITION, START, Rig
+
+DOCS = Path(__file__).parents[2] / "docs" / "status.md"
+
+
+def story() -> Rig:
+    """57 UP with an exit that rests at 0.99, and a buy of DOWN on its way."""
+    rig = Rig()
+    rig.to(START + 60_000)
+    rig.book("0.40/0.42")
+    rig.enter()
+    rig.accept(rig.posted(rig.answer(ExitTarget(Side.UP, ticks("0.99")))))
+    rig.posted(rig.answer(Enter(Side.DOWN, ticks("0.60"), "in flight"), ExitTarget(Side.UP, ticks("0.99"))))
+    return rig
+
+
+def written(data: Path, records: list[Record]) -> Path:
+    data.mkdir(exist_ok=True)
+    store = JournalStore(data / "journal.db", "main")
+    store.commit(records)
+    store.close()
+    return data
+
+
+def asked(data: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
+    """(exit code, standard output) of the command."""
+    with pytest.raises(SystemExit) as stop:
+        front.main(["status", "--data-dir", str(data), *more])
+    return int(stop.value.code or 0), capsys.readouterr().out
+
+
+def report(data: Path, capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, Any]:
+    got, out = asked(data, capsys, "--json")
+    assert got == code
+    assert out.count("\n") == 1
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_it_tells_cash_positions_exits_obligations_and_orders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = story()
+    told = report(written(tmp_path / "data", rig.records), capsys)
+    state = rig.kernel.state
+    assert (told["running"], told["pid"], told["runs"]) == (False, None, 1)
+    assert told["run"] == {
+        "id": "run-1", "version": "0.1.0", "mode": "sim", "account": "main", "config_hash": "hash",
+        "started_at": START - 5_000, "ended": None,
+    }  # fmt: skip
+    money = {name: f"{state.balance(name) / 1e6:.6f}" for name in ("free", "reserved", "unredeemed")}
+    assert told["cash"] == money
+    assert told["at_risk"] == f"{rig.kernel.at_risk() / 1e6:.6f}"
+    assert [window["slug"] for window in told["windows"]] == [rig.market.slug]
+    (position,) = told["positions"]
+    assert (position["side"], position["size"], position["settled"], position["held"]) == ("UP", "57", "57", None)
+    assert position["exits"] == [{"order": "o000002", "price": "0.99", "size": "57", "state": "working"}]
+    assert position["obligation_due"] == rig.market.end - 120_000
+    assert [(order["order"], order["side"], order["state"]) for order in told["orders"]] == [
+        ("o000002", "UP", "working"), ("o000003", "DOWN", "prepared")
+    ]  # fmt: skip
+    assert told["unmanaged"] == []
+    assert told["last_seq"] == len(rig.records)
+
+
+def test_it_tells_the_last_close_and_the_settled_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = Rig()
+    rig.to(START + 60_000)
+    rig.book("0.40/0.42")
+    rig.enter()
+    rig.resolve(Side.UP)
+    rig.records.append(RunEnded(MarketMs(rig.now), "run-1", "windows"))
+    told = report(written(tmp_path / "data", rig.records), capsys)
+    assert (told["positions"], told["orders"], told["windows"]) == ([], [], [])
+    assert told["windows_settled"] == 1
+    assert told["last_close"]["pnl"] == told["pnl"]
+    assert told["last_close"]["reason"] == "settled"
+    assert told["run"]["ended"] == {"at": rig.now, "reason": "windows"}
+    free, paid = (float(told["cash"][name]) for name in ("free", "unredeemed"))
+    assert free + paid == pytest.approx(1_000 + float(told["pnl"]))
+
+
+def test_a_host_that_runs_is_named_and_what_was_killed_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = written(tmp_path / "data", story().records)
+    _, out = asked(data, capsys)
+    assert "no host runs; this is what its journal says" in out
+    assert "did not end properly (killed)" in out
+    with DataFolder(data):
+        told = report(data, capsys)
+        assert (told["running"], told["pid"]) == (True, os.getpid())
+        _, out = asked(data, capsys)
+    assert f"a host runs (pid {os.getpid()})" in out
+    assert "since 2027-01-15 07:59:55" in out
+
+
+def test_a_person_reads_window_position_exit_and_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = story()
+    _, out = asked(written(tmp_path / "data", rig.records), capsys)
+    slug = rig.market.slug
+    assert f"window {slug}: 2027-01-15 08:00:00 to 2027-01-15 08:15:00" in out
+    assert re.search(rf"position {slug}: 57 UP at 0\.\d+ \(cost 2\d\.\d+\); o000002 sells 57 at 0\.99; closed or", out)
+    assert f"order o000003 {slug} entry: BUY" in out
+
+
+def test_blocked_entries_are_told_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = story()
+    rig.records.append(EntriesBlocked(MarketMs(rig.now), "pause", True, "paused by ana"))
+    data = written(tmp_path / "data", rig.records)
+    assert report(data, capsys)["blocked"] == {"pause": "paused by ana"}
+    assert "entries blocked (pause): paused by ana" in asked(data, capsys)[1]
+
+
+def test_an_unmanaged_position_is_the_answer_no(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = Rig()
+    rig.to(START + 60_000)
+    rig.book("0.40/0.42")
+    rig.enter()
+    data = written(tmp_path / "data", [*rig.records, ObligationMet(MarketMs(rig.now), CONDITION, Side.UP, "test")])
+    told = report(data, capsys, code=1)
+    assert told["unmanaged"] == [f"{rig.market.slug} UP"]
+    assert f"UNMANAGED: {rig.market.slug} UP" in asked(data, capsys)[1]
+
+
+def test_a_folder_where_nothing_ever_ran_is_the_answer_no_and_is_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = report(tmp_path / "none", capsys, code=1)
+    assert (told["run"], told["last_close"], told["positions"]) == (None, None, [])
+    assert asked(tmp_path / "none", capsys) == (1, f"{tmp_path / 'none'}: nothing was ever run here\n")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_journal_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "journal.db").write_text("no database at all, " * 100)
+    with pytest.raises(SystemExit) as stop:
+        front.main(["status", "--data-dir", str(tmp_path)])
+    assert stop.value.code == 1
+    assert "Error: " in capsys.readouterr().err
+
+
+def test_the_page_names_every_key_of_the_object(tmp_path: Path) -> None:
+    report = described(look(written(tmp_path / "data", story().records)))
+    page = DOCS.read_text(encoding="utf-8")
+    keys = {*report, *report["run"], *report["positions"][0], *report["orders"][0], *report["windows"][0]}
+    assert sorted(key for key in keys if f"`{key}`" not in page and f"`{key}[]`" not in page) == []
+    assert lines(report)
