@@ -14,10 +14,13 @@ BUDGET: Final = 1_000
 
 
 def measure() -> list[dict[str, Any]]:
+    from loguru import logger
+
     from polyhost.configuration import load_configuration
     from polyhost.lab.sim_run import Plan
     from polyhost.lab.simulate import Simulations, chosen_pathologies
 
+    logger.disable("polyhost.exchange.world")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "polyhost.toml"
         file.write_text('[markets]\nsymbols = ["BTC"]\ndurations = ["5m", "15m"]\n')

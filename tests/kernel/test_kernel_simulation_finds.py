@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from polyhost.model.commands import Cancel
+from polyhost.model.commands import Cancel, Prepare
 from polyhost.model.events import PostAnswered
 from polyhost.model.money import micros, ticks
-from polyhost.model.proposals import Enter, ExitTarget
+from polyhost.model.proposals import Enter, ExitNow, ExitTarget
 from polyhost.model.words import OrderState, Purpose, Side
 
-from .rig import START, Rig, only
+from .rig import START, Rig, none, only
 
 AT_99 = ExitTarget(Side.UP, ticks("0.99"))
 
@@ -40,3 +40,33 @@ def test_u8_a_target_sell_of_unknown_fate_does_not_keep_new_shares_uncovered() -
     assert placed.draft.size + unknown.open_upper <= first.draft.size + added.draft.size
     assert placed.draft.size > micros("5")
 
+
+
+def test_t8_a_second_sale_waits_for_its_own_proof_not_for_that_of_the_first() -> None:
+    """The first sale ended with a rest below the minimum; after more was bought the next one sold beside its own cancel
+    at once, because the first one's wait still counted."""
+    rig = opened()
+    rig.enter()
+    resting = rig.posted(rig.answer(AT_99))
+    rig.accept(resting)
+    first = rig.order(resting)
+    rig.answer(ExitNow(Side.UP, "stop"))
+    assert first.state is OrderState.CANCELLING
+    rig.trade(first, "56.5", "0.99", "CONFIRMED", maker=True)
+    rig.see(first, "CANCELED", "56.5", "CANCELLATION")
+    position = rig.kernel.state.position(first.slot.condition_id, Side.UP)
+    assert position is not None
+    rig.balances()
+    rig.wait(2_000)
+    assert position.held == "minimum"
+    rig.book("0.40/0.42")
+    more = rig.posted(rig.answer(Enter(Side.UP, ticks("0.42"), "more", purpose=Purpose.SCALE_IN), stake="10"))
+    rig.accept(more, "matched")
+    rig.fill(rig.order(more))
+    again = rig.posted(rig.answer(AT_99))
+    rig.accept(again)
+    sent = rig.answer(ExitNow(Side.UP, "stop"))
+    assert only(sent, Cancel).order_id == again.request.order_id
+    none(sent, Prepare)
+    none(rig.wait(499), Prepare)
+    assert [c for c in rig.wait(2) if isinstance(c, Prepare)]

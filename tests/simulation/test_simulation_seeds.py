@@ -28,6 +28,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     return load_configuration(Path(empty), env={})
 
 
+@pytest.mark.timeout(400)
 def test_sim_05_fifty_seeds_of_a_quarter_of_an_hour_break_nothing(loaded: Loaded) -> None:
     plan = Plan(QUARTER, chosen_pathologies(["all"]), DENSITY)
     told: list[str] = []

@@ -25,6 +25,8 @@ from polyhost.lab.sim_run import Outcome, Plan, Simulation
 from polyhost.settings import Configuration
 
 TRADER: Final = sim_trader.RandomTrader.name
+EAGERNESS: Final = ((45, 6), (400, 40), (150, 3))
+"""Entries and immediate exits of the random trader a thousand evaluations, by seed: patient, hectic, holding."""
 LIFTED: Final[dict[str, Any]] = {
     "daily_loss": "1000000", "drawdown": 1.0, "emergency_stops_hour": 1_000_000, "disconnects_hour": 1_000_000,
     "exit_failures": 1_000_000,
@@ -69,8 +71,10 @@ def with_trader(loaded: Loaded, seed: int) -> Loaded:
     configuration = loaded.configuration
     plain = configuration.model_dump()
     plain["plugin_paths"] = (*configuration.plugin_paths, str(Path(sim_trader.__file__).resolve()))
-    plain["plugins"] = {TRADER: {"trusted": True, "seed": seed}, **configuration.plugins}
-    if seed % 2 and "breakers" in plain:
+    entries, exits = EAGERNESS[seed % len(EAGERNESS)]
+    trader = {"trusted": True, "seed": seed, "entries_per_mille": entries, "exits_per_mille": exits}
+    plain["plugins"] = {TRADER: trader, **configuration.plugins}
+    if seed % 2:
         plain["breakers"] = LIFTED
     return replace(loaded, configuration=Configuration.model_validate(plain))
 
