@@ -117,7 +117,10 @@ class Checks:
                         self._sell(state, state.orders[record.draft.ref], now)
                 case OrderPrepared():
                     refs.add(record.ref)
-                    self._slots[record.request.order_id] = state.orders[record.ref].slot
+                    order = state.orders[record.ref]
+                    self._slots[record.request.order_id] = order.slot
+                    if order.draft.action is Action.SELL:
+                        self._sell(state, order, now)
                 case OrderMoved():
                     refs.add(record.ref)
                 case FillBooked():
@@ -158,8 +161,7 @@ class Checks:
             live = [
                 other.ref for other in mates
                 if other.slot == order.slot and other.draft.action is Action.SELL
-                and other.state is not OrderState.UNKNOWN and other.draft.order_type.rests == rests
-                and other.open_upper
+                and not other.was_unknown and other.open_upper and other.draft.order_type.rests == rests
             ]
             must(len(live) <= (2 if rests else 1), "two_live_sells_an_exit_slot", live, *live)
 
@@ -179,7 +181,11 @@ class Checks:
         must(ours == wanted, "reserved_equals_open_orders", f"{ours} reserved, open orders reserve {wanted}")
 
     def _sell(self, state: State, order: OrderEntry, now: int) -> None:
-        """T3, and its two exceptions: U8's last 30 s, and T8 after 500 ms without proof."""
+        """T3, and its two exceptions: U8's last 30 s, and T8 after 500 ms without proof.
+
+        Judged when it is wanted and again when it is about to be sent; another that is only wanted does not count: it
+        is judged itself before it can be sent.
+        """
         slot = order.slot
         position = state.position(slot.condition_id, slot.side)
         must(position is not None, "sell_beyond_t3", "a sell without a position", order.ref)
@@ -187,6 +193,7 @@ class Checks:
         others = [
             other for other in state.open_orders(slot.condition_id)
             if other.slot.side is slot.side and other.draft.action is Action.SELL and other.ref != order.ref
+            and other.state is not OrderState.INTENDED
         ]
         unseen = sum(max(other.done - other.traded, 0) for other in others)
         most = min(position.size, position.settled - position.sold) - unseen
