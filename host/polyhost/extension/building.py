@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from loguru import logger
 from msgspec import Struct
 from pydantic import BaseModel, ValidationError
 
@@ -17,6 +16,9 @@ from polyhost.extension.specification import Bound, implementations
 from polyhost.extension.state import PluginState
 from polyhost.hooks import API
 from polyhost.plugin import Plugin
+
+if TYPE_CHECKING:
+    from loguru import Logger
 
 HOST_KEYS: Final[dict[str, type]] = {"enabled": bool, "use": str, "trusted": bool}
 """Keys of ``[plugins.NAME]`` that are the host's, with their types."""
@@ -116,7 +118,7 @@ def _allowed(model: type[BaseModel], key: str) -> tuple[str, ...]:
 def _instance(kind: type[Plugin], name: str, settings: BaseModel, source: Source) -> Plugin:
     instance = kind.__new__(kind)
     # The log is there before the author's own __init__ runs, which may well want to say something.
-    instance.log = logger.bind(plugin=name)
+    instance.log = cast("Logger", _Log(name))
     instance.metrics = {}
     try:
         instance.__init__(settings)  # type: ignore[misc]
@@ -125,6 +127,18 @@ def _instance(kind: type[Plugin], name: str, settings: BaseModel, source: Source
             f"cannot be built: {described(error)}", plugin=name, origin=source.origin, remedy=source.remedy
         ) from error
     return instance
+
+
+class _Log:
+    """A plugin's logger, bound to its name at its first line: until then nobody needs the library."""
+
+    def __init__(self, plugin: str) -> None:
+        self._plugin = plugin
+
+    def __getattr__(self, name: str) -> Any:
+        from loguru import logger
+
+        return getattr(logger.bind(plugin=self._plugin), name)
 
 
 def host_keys(name: str, table: Mapping[str, Any], file: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
