@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from polyhost.model.commands import Cancel, Prepare
+from polyhost.model.commands import Cancel, Post, Prepare
 from polyhost.model.events import PostAnswered
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import Enter, ExitNow, ExitTarget
-from polyhost.model.words import OrderState, Purpose, Side
+from polyhost.model.words import OrderState, OrderType, Purpose, Side
 
 from .rig import START, Rig, none, only
 
@@ -70,3 +70,23 @@ def test_t8_a_second_sale_waits_for_its_own_proof_not_for_that_of_the_first() ->
     none(sent, Prepare)
     none(rig.wait(499), Prepare)
     assert [c for c in rig.wait(2) if isinstance(c, Prepare)]
+
+
+def test_t8_an_exit_that_is_not_sent_yet_never_leaves_beside_a_sale_of_everything() -> None:
+    """A second exit waited for its signature while everything was sold at market; then it was posted all the same."""
+    rig = opened()
+    rig.enter()
+    resting = rig.posted(rig.answer(AT_99))
+    rig.accept(resting)
+    more = rig.posted(rig.answer(Enter(Side.UP, ticks("0.42"), "more", purpose=Purpose.SCALE_IN), AT_99, stake="10"))
+    rig.accept(more, "matched")
+    rig.fill(rig.order(more))
+    growing = [c for c in rig.commands if isinstance(c, Prepare)][-1].draft
+    assert growing.order_type is OrderType.GTC
+    rig.answer(ExitNow(Side.UP, "stop"))
+    rig.wait(600)
+    rig.book("0.40/0.42")
+    sales = [c.draft for c in [*rig.commands, *rig.wait(500)] if isinstance(c, Prepare) and c.draft.ref > growing.ref]
+    assert sales
+    none(rig.sign(growing), Post)
+    assert rig.kernel.state.orders[growing.ref].state is OrderState.CLOSED

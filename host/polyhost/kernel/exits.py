@@ -39,6 +39,8 @@ EMERGENCIES: Final = frozenset({"stop", "floor"})
 KILL: Final = "kill"
 OBLIGATION: Final = "obligation"
 """Reason of a close that the host had to force because no plugin acted in time."""
+NOT_CANCELLED: Final = frozenset({OrderState.INTENDED, OrderState.PREPARED, OrderState.WORKING})
+"""States of a resting exit that a sale at market cancels; one that is not sent yet never will be."""
 REPLACE_EVERY_MS: Final = 1_000
 """T7: at most one replacement a slot in this time, wall ms."""
 RESTING_MAX: Final = 2
@@ -255,7 +257,7 @@ class Exits:
         condition_id, side = position.condition_id, position.side
         sells = core.open_sells(condition_id, side)
         for order in sells:
-            resting = order.draft.order_type.rests and order.state is OrderState.WORKING
+            resting = order.draft.order_type.rests and order.state in NOT_CANCELLED
             if resting and order.open_upper and self.flow.cancel(order) and plan.cancel_sent_wall < 0:
                 plan.cancel_sent_wall = core.wall  # of several cancels the first counts: a venue may refuse them all
         if core.wall < plan.next_wall:
@@ -267,7 +269,8 @@ class Exits:
         # U8: an unknown sell never blocks a sell; it counts against its size until 30 s before the obligation.
         blocking = [
             o for o in sells
-            if o.state is not OrderState.UNKNOWN and o.open_upper and not (waited and o.draft.order_type.rests)
+            if o.state is not OrderState.UNKNOWN and o.open_upper
+            and not (o.draft.order_type.rests and (o.state is OrderState.INTENDED or waited and self.flow.cancelled(o)))
         ]
         unknown = [o for o in sells if o.state is OrderState.UNKNOWN]
         counted = 0 if near else sum(o.open_upper for o in unknown)

@@ -145,6 +145,10 @@ class OrderFlow:
         self.core.at_wall(self.core.wall + self.core.settings.safety.unknown_after_ms, "cancel_wait", order.ref)
         return True
 
+    def cancelled(self, order: OrderEntry) -> bool:
+        """Has a cancel of it left in this run?"""
+        return order.ref in self._cancelled
+
     def cancel_age(self, order: OrderEntry) -> int:
         """Wall ms since its last cancel left; very long ago when none did in this run."""
         return self.core.wall - self._cancelled.get(order.ref, -(1 << 40))
