@@ -211,8 +211,14 @@ durations = ["5m"]
 [plugins.eager]
 [plugins.entry_policy]
 enabled = false
+[breakers]
+daily_loss = "1000"
+drawdown = 1.0
+emergency_stops_hour = 1000
+disconnects_hour = 1000
+exit_failures = 1000
 """
-"""The same with a plugin in a process of its own that trades both sides of every window."""
+"""The same with a plugin in a process of its own that trades both sides of every window, whatever it loses."""
 
 
 def eager_configuration(folder: Path, data: Path) -> Path:

@@ -41,8 +41,13 @@ class Runner:
 
     def __init__(self) -> None:
         self.delivered: list[NoticeRaised] = []
+        self.busy = False
 
     async def deliver(self, notice: NoticeRaised) -> list[Any]:
+        assert not self.busy, "one at a time"
+        self.busy = True
+        await asyncio.sleep(0)
+        self.busy = False
         self.delivered.append(notice)
         return []
 
@@ -108,7 +113,7 @@ async def _awaited(body: Callable[[], Awaitable[None]]) -> None:
 
 async def soon() -> None:
     """Let what was started run."""
-    for _ in range(3):
+    for _ in range(10):
         await asyncio.sleep(0)
 
 
@@ -186,6 +191,21 @@ def test_a_sealed_journal_holds_posts_back_and_lets_cancels_and_words_go() -> No
     assert told[0] == "run run-1 ended: test"
     assert "the disk is full" in told[1]
     assert told[2] == "run run-2 ended: test"
+
+
+def test_not_02_notices_of_one_moment_are_delivered_one_after_the_other() -> None:
+    """A plugin takes one at a time: the second of two would be refused and lost."""
+    bench = Bench()
+
+    async def body() -> None:
+        bench.engine.carry_out(Step([], [Deliver(f"n{n}", "info", "orders", f"text {n}", "") for n in range(3)]))
+        await soon()
+        bench.engine.carry_out(Step([], [Deliver("n3", "info", "orders", "text 3", "")]))
+        await soon()
+        assert [told.text for told in bench.runner.delivered] == ["text 0", "text 1", "text 2", "text 3"]
+        assert bench.engine.broken is None
+
+    run(body)
 
 
 def test_a_halted_engine_takes_nothing_more_so_that_its_end_can_be_written() -> None:

@@ -34,6 +34,8 @@ TICK_MAX_S: Final = 0.05
 TICK_MIN_S: Final = 0.001
 TASKS_MAX: Final = 1_000
 """Gateway requests under way at once; more means that something is stuck, and is told."""
+OUTBOX_MAX: Final = 1_000
+"""Notices that wait for a slow notify plugin; more are told in the log and not delivered."""
 
 
 class Clock(Protocol):
@@ -78,6 +80,8 @@ class Engine:
         self._gated: deque[tuple[int, Command]] = deque()
         self._after: deque[tuple[int, Callable[[], None]]] = deque()
         """What is said of records, log lines and notices, waits until they are on the disk: (record number, how)."""
+        self._outbox: deque[Deliver] = deque()
+        self._delivering = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._wall_zero = time.time() - time.monotonic()
         self.sealed: Exception | None = None
@@ -241,7 +245,21 @@ class Engine:
         self._inbox.extend(self.runner.take_struck())
 
     def _notify(self, command: Deliver) -> None:
-        self.start(self._deliver(command))
+        """Notices are delivered one after the other: a plugin takes one at a time."""
+        if len(self._outbox) >= OUTBOX_MAX:
+            logger.error("{} notices wait to be delivered: {} stays in the journal only", OUTBOX_MAX, command.notice_id)
+            return
+        self._outbox.append(command)
+        if not self._delivering:
+            self._delivering = True
+            self.start(self._deliver_all())
+
+    async def _deliver_all(self) -> None:
+        try:
+            while self._outbox:
+                await self._deliver(self._outbox.popleft())
+        finally:
+            self._delivering = False
 
     async def _deliver(self, command: Deliver) -> None:
         notice = NoticeRaised(

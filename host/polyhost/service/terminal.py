@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loguru import logger
 from rich.console import Console, Group
@@ -19,24 +19,45 @@ from polyhost.lab.summary import market_pnl
 from polyhost.model.money import money_text, price_text, size_text
 from polyhost.model.words import Side
 from polyhost.service.session import Session
+from polyhost.service.status import open_orders, open_positions
+
+if TYPE_CHECKING:
+    from loguru import Message
 
 REFRESH_S: Final = 0.25
-LINES_KEPT: Final = 8
+LINES_MAX: Final = 12
+LINES_MIN: Final = 3
+"""Log lines shown: as many as the terminal has room for, between these."""
 ROWS_MAX: Final = 12
-"""Rows of one table; more would push the others off the screen."""
+ROWS_MIN: Final = 2
+"""Rows of one table: more would push the others off the screen."""
+FIXED: Final = 14
+"""Lines always there: the head (one more when it wraps), titles and columns, the frame of the log, the cursor."""
+_STYLES: Final = {"WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
+
+
+class Said(NamedTuple):
+    """A line of the log."""
+
+    level: str
+    text: str
 
 
 async def shown(session: Session, console: Console | None = None) -> dict[str, Any]:
     """Run the session with a live view; returns its summary."""
-    lines: deque[str] = deque(maxlen=LINES_KEPT)
-    sink = logger.add(lambda text: lines.append(str(text).rstrip()), level="INFO", format="{time:HH:mm:ss} {message}")
+    lines: deque[Said] = deque(maxlen=LINES_MAX)
+
+    def keep(message: Message) -> None:
+        lines.append(Said(message.record["level"].name, str(message).rstrip()))
+
+    sink = logger.add(keep, level="INFO", format="{time:HH:mm:ss} {message}")
     try:
-        with Live(Text("starting the simulated exchange …"), console=console, auto_refresh=False) as live:
+        with Live(Text("starting …"), console=console, auto_refresh=False) as live:
             task = asyncio.ensure_future(session.run())
             try:
                 while not task.done():
                     await asyncio.wait({task}, timeout=REFRESH_S)
-                    live.update(screen(session, list(lines)), refresh=True)
+                    live.update(screen(session, list(lines), live.console.height), refresh=True)
                 return await task
             finally:
                 if not task.done():
@@ -45,11 +66,14 @@ async def shown(session: Session, console: Console | None = None) -> dict[str, A
         logger.remove(sink)
 
 
-def screen(session: Session, lines: list[str]) -> Group:
-    """The whole view of this moment."""
+def screen(session: Session, lines: list[Said], height: int) -> Group:
+    """The whole view of this moment, at most ``height`` lines when the terminal has at least two dozen."""
     if not hasattr(session, "engine"):
         return Group(Text("starting …"), _log(lines))
-    return Group(_head(session), _windows(session), _positions(session), _orders(session), _log(lines))
+    rows = max(ROWS_MIN, min(ROWS_MAX, (height - FIXED - LINES_MIN) // 3))
+    tables = [_windows(session, rows), _positions(session, rows), _orders(session, rows)]
+    used = FIXED + sum(table.row_count for table in tables)
+    return Group(_head(session), *tables, _log(lines[-max(LINES_MIN, height - used) :]))
 
 
 def _head(session: Session) -> Panel:
@@ -64,17 +88,17 @@ def _head(session: Session) -> Panel:
         (f"{now} UTC (market)", "bold"), f"  speed {session.clock.speed:g}  windows {session.settled_here}{wanted}",
         f"  evaluations {kernel.evaluations}  entries {blocks}\n",
         f"cash {money_text(cash)[:-4]} (start {money_text(start)[:-4]})  at risk {money_text(kernel.at_risk())[:-4]}  ",
-        ("P&L of settled windows ", ""), (money_text(done)[:-4], "green" if done >= 0 else "red"),
+        "realised P&L ", (money_text(done)[:-4], "green" if done >= 0 else "red"),
     )
     return Panel(text, title=f"polyhost · {session.settings.host.mode} · {session.run_id}", title_align="left")
 
 
-def _windows(session: Session) -> Table:
+def _windows(session: Session, rows: int) -> Table:
     table = _table("Windows", "window", "left", "UP bid/ask", "strike", "estimate", "gate", "P&L")
     state = session.kernel.state
     now = session.clock.now()
     entries = [entry for entry in state.markets.values() if _running(entry, now)]
-    for entry in entries[-ROWS_MAX:]:
+    for entry in entries[-rows:]:
         data = session.kernel.data(entry.market.condition_id)
         book = "-" if data is None or not data.book.ready else (
             f"{price_text(data.book.best_bid)}/{price_text(data.book.best_ask)}"
@@ -91,6 +115,7 @@ def _windows(session: Session) -> Table:
             "-" if entry.strike is None else f"{entry.strike / 1e8:,.2f}", estimate, gate[:34],
             "open" if pnl is None else money_text(pnl)[:-4],
         )
+    _more(table, len(entries), rows)
     return table
 
 
@@ -98,13 +123,12 @@ def _running(entry: MarketState, now: int) -> bool:
     return not entry.settled and (entry.market.start or 0) <= now
 
 
-def _positions(session: Session) -> Table:
+def _positions(session: Session, rows: int) -> Table:
     table = _table("Positions", "window", "side", "size", "average", "bid", "exit", "state")
     state = session.kernel.state
-    for position in state.positions.values():
+    held = open_positions(state)
+    for position in held[-rows:]:
         entry = state.markets[position.condition_id]
-        if position.size <= 0 or entry.settled:
-            continue
         data = session.kernel.data(position.condition_id)
         bid = data.book.best(position.side)[0] if data is not None else 0
         plan = None if data is None else data.exits.get(position.side)
@@ -123,18 +147,18 @@ def _positions(session: Session) -> Table:
     return table
 
 
-def _orders(session: Session) -> Table:
+def _orders(session: Session, rows: int) -> Table:
     table = _table("Orders", "order", "window", "what", "matched", "state")
     state = session.kernel.state
-    for refs in state.open_refs.values():
-        for ref in refs[-ROWS_MAX:]:
-            order = state.orders[ref]
-            draft, slot = order.draft, order.slot
-            table.add_row(
-                f"{ref} {slot.purpose.value}", state.markets[slot.condition_id].market.slug,
-                f"{draft.action.value} {size_text(draft.size)} {slot.side.value} at {price_text(draft.price)} "
-                f"{draft.order_type.value}", size_text(order.done), order.state.value,
-            )
+    orders = open_orders(state)
+    for order in orders[-rows:]:
+        draft, slot = order.draft, order.slot
+        table.add_row(
+            f"{order.ref} {slot.purpose.value}", state.markets[slot.condition_id].market.slug,
+            f"{draft.action.value} {size_text(draft.size)} {slot.side.value} at {price_text(draft.price)} "
+            f"{draft.order_type.value}", size_text(order.done), order.state.value,
+        )
+    _more(table, len(orders), rows)
     return table
 
 
@@ -145,5 +169,14 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _log(lines: list[str]) -> Panel:
-    return Panel(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), title="Log", title_align="left")
+def _more(table: Table, count: int, rows: int) -> None:
+    if count > rows:
+        table.title = f"{table.title} (the last {rows} of {count})"
+
+
+def _log(lines: list[Said]) -> Panel:
+    text = Text("\n", no_wrap=True, overflow="ellipsis").join(
+        Text(line.text, style=_STYLES.get(line.level, "")) for line in lines
+    )
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return Panel(text, title="Log", title_align="left")
