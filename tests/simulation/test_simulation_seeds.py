@@ -110,7 +110,7 @@ def test_a_failing_seed_says_how_to_see_it_again_and_what_happened(loaded: Loade
     lines = finding(outcome, simulations.replay_command(3))
     assert lines[0].startswith("seed 3 broke venue_collateral_equals_ledger after ")
     assert lines[1] == "again: polyhost simulate --seeds 3:4 --hours 0.02 --pathologies none --density 6 --calm"
-    assert any("started, run 1" in line for line in lines[2:])
+    assert any("quiet: compared with the venue" in line for line in lines[2:])
     assert len(lines) <= 42
 
 

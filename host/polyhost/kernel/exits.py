@@ -269,8 +269,9 @@ class Exits:
         # U8: an unknown sell never blocks a sell; it counts against its size until 30 s before the obligation.
         blocking = [
             o for o in sells
-            if o.state is not OrderState.UNKNOWN and o.open_upper
-            and not (o.draft.order_type.rests and (o.state is OrderState.INTENDED or waited and self.flow.cancelled(o)))
+            if o.state is not OrderState.UNKNOWN and o.open_upper and not (o.draft.order_type.rests and (
+                o.state is OrderState.INTENDED or (waited and self.flow.cancelled(o))
+            ))
         ]
         unknown = [o for o in sells if o.state is OrderState.UNKNOWN]
         counted = 0 if near else sum(o.open_upper for o in unknown)

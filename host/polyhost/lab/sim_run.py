@@ -185,6 +185,8 @@ class Simulation:
         self._host: Host | None = None
         self._kill_wish = ""
         """The moment at which the next kill strikes; empty: none is due."""
+        self._killed = False
+        """The operator said kill, and the host still lives."""
         self._epoch = 0
         self._runs = 0
         self._markets: dict[str, Market] = {}
@@ -258,6 +260,8 @@ class Simulation:
         self.weather.rough = False
         self.pathologies.probabilities.clear()
         self._kill_wish = ""
+        if self._host is not None and self._killed:
+            self._kill("by its operator")  # a killed host covers nothing until it is started again
         if self._host is None:
             self._start()
         self._streams_up()
@@ -526,6 +530,7 @@ class Simulation:
     def _start(self) -> None:
         """The host starts, or starts again: it folds its journal and asks the venue."""
         self._runs += 1
+        self._killed = False
         plugins = self._plugins()
         kernel = Kernel(self.settings, self.settings.host.account, plugins.told_hooks)
         kernel.analyse = False
@@ -618,8 +623,6 @@ class Simulation:
         now = self.now
         if step.records:
             self._keep(host, step)
-            if not host.alive:
-                return
         seq = self.journal.last_seq
         commands = step.commands
         if self._kill_wish == "step" and len(commands) > 1:
@@ -627,6 +630,9 @@ class Simulation:
             self._kill("in the middle of a turn's commands")
             return
         self._do_all(host, commands, seq, now)
+        if self._kill_wish == "append" and any(isinstance(command, GATED) for command in commands):
+            self._kill("before its records were durable")
+            return
         if host.gated and host.gated[0][0] <= self.journal.durable_seq:
             self._release(host)
 
@@ -643,8 +649,6 @@ class Simulation:
         if not host.committing:
             host.committing = True
             self._later(self.weather.commit_ms(), self._commit, host)
-        if self._kill_wish == "append" and any(isinstance(command, GATED) for command in step.commands):
-            self._kill("before its records were durable")
 
     def _do_all(self, host: Host, commands: list[Command], seq: int, now: int) -> None:
         for command in commands:
@@ -783,13 +787,14 @@ class Simulation:
         self._event(Operator(word, target, "simulation", flatten and word == "kill"))
         if word == "pause":
             self._later(10_000, self._resume)
-        elif word == "kill":
+        elif word == "kill" and self._host is not None:
+            self._killed = True
             self._later(20_000, self._after_kill)
         self._later(self.weather.until_word(), self._word)
 
     def _after_kill(self) -> None:
         """A killed host trades again only after a restart and a word."""
-        if self._host is not None and not self._quiet:
+        if self._host is not None and self._killed and not self._quiet:
             self._kill("by its operator")
             self._later(70_000, self._resume)
 
