@@ -246,12 +246,13 @@ def test_no_module_of_a_deterministic_part_reads_a_clock() -> None:
 
 
 def test_durable_state_has_one_mutator() -> None:
-    """``apply`` is called by the turn that records, and by recovery; nothing else takes it in its hands."""
+    """``apply`` is called by the turn that records, by recovery, and by the judge of simulations on a fold of its own;
+    nothing else takes it in its hands."""
     users = {
         name for name, source in MODULES.items()
         for one in imports_of(source) if one.target == "polyhost.kernel.state" and "apply" in one.names
     }
-    assert users == {"polyhost.kernel.core", "polyhost.kernel.kernel"}
+    assert users == {"polyhost.kernel.core", "polyhost.kernel.kernel", "polyhost.lab.sim_checks"}
 
 
 def test_the_packages_of_the_host_are_the_agreed_ones() -> None:

@@ -90,3 +90,22 @@ def test_t8_an_exit_that_is_not_sent_yet_never_leaves_beside_a_sale_of_everythin
     assert sales
     none(rig.sign(growing), Post)
     assert rig.kernel.state.orders[growing.ref].state is OrderState.CLOSED
+
+
+def test_t3_a_sell_whose_shares_went_while_it_was_signed_is_never_sent() -> None:
+    """The cancelled exit had matched half, told while the sale of everything was being signed."""
+    rig = opened()
+    rig.enter()
+    resting = rig.posted(rig.answer(AT_99))
+    rig.accept(resting)
+    first = rig.order(resting)
+    rig.answer(ExitNow(Side.UP, "stop"))
+    rig.book("0.40/0.42")
+    sale = only(rig.wait(600), Prepare).draft
+    assert sale.size == first.draft.size
+    rig.trade(first, "20", "0.99", "CONFIRMED", maker=True)
+    rig.see(first, "CANCELED", "20", "CANCELLATION")
+    none(rig.sign(sale), Post)
+    rig.book("0.40/0.42")
+    left = [c.draft for c in rig.wait(500) if isinstance(c, Prepare)]
+    assert [draft.size for draft in left[:1]] == [first.draft.size - micros("20")]

@@ -165,7 +165,7 @@ class OrderFlow:
         if order is None or order.state is not OrderState.INTENDED:
             return
         core = self.core
-        if event.ref in self._unwanted:
+        if event.ref in self._unwanted or not self._still_held(order):
             self._close(order, "never_sent")
             self._changed(order)
             return
@@ -173,6 +173,13 @@ class OrderFlow:
         core.command(Post(event.request))
         self._posts[event.ref] = self._posts.get(event.ref, 0) + 1
         core.at_wall(core.wall + core.settings.safety.unknown_after_ms, "post_wait", event.ref)
+
+    def _still_held(self, order: OrderEntry) -> bool:
+        """A sell is for what is held when it leaves: a fill, or one that failed, may have come while it was signed."""
+        if order.draft.action is Action.BUY:
+            return True
+        position = self.core.state.position(order.slot.condition_id, order.slot.side)
+        return position is not None and order.draft.size <= min(position.size, position.settled - position.sold)
 
     def prepare_failed(self, event: PrepareFailed) -> None:
         order = self.core.state.orders.get(event.ref)
