@@ -102,6 +102,7 @@ class Builder:
             [r.PluginStateSet(self.now(), "exit_plan", {"age": "4", "gone": None})],
             [r.NoticeRaised(self.now(), "n1", "info", "fill", "bought 10 UP", self.condition)],
             [r.OperatorSaid(self.now(), "pause", "", "me"), r.EntriesBlocked(self.now(), "pause", True, "operator")],
+            [r.DayBegan(self.now(), 20_000, 1_000_000_000)],
             [
                 r.MarketSettled(self.now(), self.condition, up, 78 * 10**8, "gamma"),
                 self.shares(-6_000_000, self.condition, "payout"),

@@ -47,7 +47,9 @@ def run_host(
 
 
 def exit_code(report: dict[str, Any]) -> int:
-    """1 when an invariant broke, an order is orphaned, or a position has neither exit nor obligation."""
+    """4 after the operator's kill; 1 when an invariant broke, an order is orphaned or a position is unmanaged."""
+    if report["wall"].get("killed"):
+        return 4
     bad = report["invariants"]["broken"] or report["orphans"]
     return 1 if bad else 0
 

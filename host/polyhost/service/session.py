@@ -35,6 +35,7 @@ from polyhost.service.engine import Engine
 from polyhost.service.exchange_child import ExchangeChild
 from polyhost.service.folder import DataFolder
 from polyhost.service.logs import REDACTOR
+from polyhost.service.operator_box import POLL_S, waiting
 from polyhost.venue.binance import BinanceFeed
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.catalogue import Catalogue
@@ -49,6 +50,9 @@ STOP_WITHIN_S: Final = 5.0
 """A graceful stop waits this long, wall seconds, for the proof of its cancels."""
 SETTLE_WITHIN_S: Final = 120.0
 """After the last window: this long, wall seconds, for what is open to be exited or settled; then it is told."""
+KILL: Final = "kill"
+KILL_WITHIN_S: Final = 60.0
+"""After a kill: this long, wall seconds, for the cancels (and the sales of ``--flatten``) to be proved."""
 ALIVE_EVERY_S: Final = 60.0
 """One line of life a minute (LOG-08)."""
 
@@ -83,6 +87,9 @@ class Session:
         self.began_market = 0
         self.settled_here = 0
         """Windows whose entries were allowed from the open and that settled in this run."""
+        self.killed = False
+        """The operator's kill ended the run (exit code 4)."""
+        self.flatten = False
         self._stop_reason = ""
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -154,6 +161,7 @@ class Session:
         self._spawn(self.clock.follow(http), "clock")
         self._spawn(self.engine.run_timer(), "timer")
         self._spawn(self._alive(), "sign of life")
+        self._spawn(self._listen(), "operator")
         if self.on_ready is not None:
             self.on_ready(self)
 
@@ -275,6 +283,17 @@ class Session:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def _listen(self) -> None:
+        """Take the operator's words as they come."""
+        while True:
+            for path, word in waiting(self.folder.path):
+                self.engine.event(word)
+                path.unlink(missing_ok=True)
+                if word.word == "kill":
+                    self.killed, self.flatten = True, word.flatten
+                    self.stop(KILL)
+            await asyncio.sleep(POLL_S)
+
     async def _alive(self) -> None:
         while True:
             await asyncio.sleep(ALIVE_EVERY_S)
@@ -323,6 +342,8 @@ class Session:
         engine.event(RunEnding(reason))
         if reason == "windows":
             await self._until(self._nothing_open, SETTLE_WITHIN_S)
+        elif reason == KILL:
+            await self._until(self._flat if self.flatten else self._no_orders, KILL_WITHIN_S)
         else:
             await self._until(self._quiet, STOP_WITHIN_S)
         self._stopping.set()
@@ -340,6 +361,17 @@ class Session:
                 await asyncio.wait_for(self.engine.changed.wait(), min(1.0, max(deadline - time.monotonic(), 0.01)))
             except TimeoutError:
                 continue
+
+    def _no_orders(self) -> bool:
+        return not any(self.kernel.state.open_refs.values())
+
+    def _flat(self) -> bool:
+        """No orders, and no position but what is knowingly held (a rest the venue does not take)."""
+        state = self.kernel.state
+        return self._no_orders() and all(
+            position.size <= 0 or position.held or state.markets[position.condition_id].settled
+            for position in state.positions.values()
+        )
 
     def _quiet(self) -> bool:
         """Nothing is on its way: no buy, no order whose answer or end is awaited, no sale at market under way."""
@@ -401,6 +433,7 @@ class Session:
             "events_per_s": round(engine.messages / duration, 1) if duration else 0.0,
             "lag_ms_p99": round(lateness[int(len(lateness) * 0.99)], 3) if lateness else 0.0,
             "windows_from_open": self.settled_here,
+            "killed": self.killed,
         }
         return summary(kernel.state, extras)
 

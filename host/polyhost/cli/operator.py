@@ -1,0 +1,94 @@
+"""What only an operator may do: pause, resume, close, kill. Each word is journaled with who said it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, configured, print_json
+
+TAKEN_WITHIN_S = 10.0
+POLL_S = 0.05
+
+pause_app = command_app("Stop new entries.")
+resume_app = command_app("Allow new entries again.")
+close_app = command_app("Close positions at market.")
+kill_app = command_app("Cancel all our orders and end the host.")
+
+
+@pause_app.command()
+def pause(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Stop new entries until ``polyhost resume``; exits go on."""
+    _say(config, data_dir, as_json, "pause")
+
+
+@resume_app.command()
+def resume(
+    breaker: Annotated[str, typer.Option(metavar="NAME", help="Clear this breaker only; else all.")] = "",
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Allow new entries again: clear the pause and every breaker, or one of them."""
+    _say(config, data_dir, as_json, "resume", breaker)
+
+
+@close_app.command()
+def close(
+    window: Annotated[str, typer.Argument(metavar="[WINDOW]", help="Slug of the market.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Every position.")] = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Sell the positions of a window (or all) at market."""
+    if bool(window) is everything:
+        raise typer.BadParameter("name a window, or --all")
+    _say(config, data_dir, as_json, "close", window)
+
+
+@kill_app.command()
+def kill(
+    flatten: Annotated[bool, typer.Option("--flatten", help="Sell every position at market, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Cancel every order of the key, a person's too.")] = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel all our orders and end the host (its exit code is 4). New entries stay off until ``polyhost resume``."""
+    _say(config, data_dir, as_json, "kill", "all" if everything else "", flatten=flatten)
+
+
+def _say(
+    config: Path | None, data_dir: Path | None, as_json: bool, word: str, target: str = "", *, flatten: bool = False
+) -> None:
+    loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None})
+    from polyhost.errors import ConfigError
+    from polyhost.model.events import Operator
+    from polyhost.service.folder import running_pid
+    from polyhost.service.operator_box import leave, said_by
+
+    folder = Path(loaded.configuration.host.data_dir)
+    running = running_pid(folder) is not None
+    if not running and word not in ("pause", "resume"):
+        raise ConfigError(f"no host runs on {folder}; start it with `polyhost run`, it recovers what is open")
+    try:
+        left = leave(folder, Operator(word, target, said_by(), flatten))
+    except OSError as error:
+        raise ConfigError(f"the word cannot be left in {folder}: {error.strerror}") from error
+    deadline = time.monotonic() + TAKEN_WITHIN_S
+    while running and left.exists() and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    taken = not left.exists()
+    if as_json:
+        print_json({"word": word, "target": target, "taken": taken, "running": running})
+    elif taken:
+        typer.echo(f"{word} {target}".rstrip() + ": taken by the host")
+    elif running:
+        typer.echo(f"{word}: the host did not take it within {TAKEN_WITHIN_S:.0f} s; it waits in {left}", err=True)
+        raise typer.Exit(1)
+    else:
+        typer.echo(f"{word}: no host runs; it is taken at the next start")

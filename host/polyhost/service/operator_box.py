@@ -1,0 +1,54 @@
+"""The operator's words reach a running host as files in its data folder: works without sockets, and survives a restart.
+
+A command writes ``operator/<time>.json`` in one step; the host takes the files in their order, hands each word to the
+kernel (which journals it with who said it) and removes the file afterwards: a kill in between says the word twice, which
+every word allows.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from loguru import logger
+
+from polyhost.journal import write_atomically
+from polyhost.model.events import Operator
+
+FOLDER: Final = "operator"
+POLL_S: Final = 0.25
+"""The host looks for words this often, wall seconds."""
+_WORD: Final = msgspec.json.Decoder(Operator)
+
+
+def said_by() -> str:
+    """Who speaks, for the journal."""
+    try:
+        return f"{getpass.getuser()} (pid {os.getpid()})"
+    except (OSError, KeyError):  # no such user in this container
+        return f"uid {os.getuid()} (pid {os.getpid()})"
+
+
+def leave(data_dir: Path, word: Operator) -> Path:
+    """Write a word for the host. Raises OSError when the folder cannot be written."""
+    folder = data_dir / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{time.time_ns()}-{os.getpid()}.json"
+    write_atomically(path, msgspec.json.encode(word))
+    return path
+
+
+def waiting(data_dir: Path) -> list[tuple[Path, Operator]]:
+    """Words not taken yet, oldest first. One that cannot be read is told and set aside as ``.bad``."""
+    found = []
+    for path in sorted((data_dir / FOLDER).glob("*.json")):
+        try:
+            found.append((path, _WORD.decode(path.read_bytes())))
+        except (msgspec.DecodeError, OSError) as error:
+            logger.error("an operator's word cannot be read: {} ({})", path.name, error)
+            path.rename(path.with_suffix(".bad"))
+    return found
