@@ -52,7 +52,8 @@ def test_per_a_full_disk_seals_the_journal_and_nothing_more_is_durable() -> None
     disk.journal.commit(when.start - 1)
     disk.journal.append(records(1))
     assert disk.journal.commit(when.start) == 2
-    assert [str(error) for error in disk.failed] == ["the simulated disk: there is no space left. Make room and start again."]
+    told = [str(error) for error in disk.failed]
+    assert told == ["the simulated disk: there is no space left. Make room and start again."]
     assert disk.journal.append(records(3)) == 6
     assert disk.journal.commit(when.end) == 2, "sealed for good, until the host starts again"
     assert (disk.durable, disk.journal.next_due) == ([2], NEVER)

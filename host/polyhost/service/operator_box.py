@@ -1,4 +1,4 @@
-"""The operator's words reach a running host as files in its data folder: works without sockets, and survives a restart.
+"""The operator's words reach a running host as files in its data folder: no sockets, and a restart loses none.
 
 A command writes ``operator/<time>.json`` in one step; the host takes the files in their order, hands each word to the
 kernel (which journals it with who said it) and removes the file afterwards: a kill in between says the word twice, which
