@@ -1,8 +1,8 @@
 """The operator's words reach a running host as files in its data folder: no sockets, and a restart loses none.
 
 A command writes ``operator/<time>.json`` in one step; the host takes the files in their order, hands each word to the
-kernel (which journals it with who said it) and removes the file afterwards: a kill in between says the word twice, which
-every word allows.
+kernel (which journals it with who said it) and removes the file afterwards. A kill in between says the word twice,
+which every word allows.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from polyhost.service.session import Session
 
 SWITCH_S: Final = 0.0005
 """How long a thread keeps the interpreter while another wants it (5 ms by default). The journal's thread needs it
-several times a commit: beside a busy loop a commit took 11 ms (median), with this 3.5 ms, for 2 % of the loop's work."""
+several times a commit: beside a busy loop a commit took 11 ms (median), with this 3.5 ms, for 2 % of its work."""
 
 
 def run_host(
