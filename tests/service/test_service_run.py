@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from polyhost.journal import JournalStore
 from polyhost.kernel.state import State
-from polyhost.model.records import FillBooked, OrderPrepared
+from polyhost.model.records import EntriesBlocked, FillBooked, OrderPrepared
+from polyhost.model.times import MarketMs
 from polyhost.model.words import Action, OrderState, OrderType
 from polyhost.service.closing import closing_lines
 
@@ -248,6 +250,18 @@ def test_a_stop_before_anything_is_known_is_a_good_end(tmp_path: Path) -> None:
         host.says("mode sim")
         assert host.stop() == 0, host.told()
     assert report(host)["invariants"]["broken_names"] == []
+
+
+def test_ord_16_a_breaker_of_an_earlier_run_is_told_at_the_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    store = JournalStore(data / "journal.db", "main")
+    store.commit([EntriesBlocked(MarketMs(1), "drawdown", True, "equity fell by 51 from 1000 today")])
+    store.close()
+    with Started("run", "-c", configuration(tmp_path, data), cwd=tmp_path) as host:
+        line = host.says("WARNING", "entries are blocked since an earlier run (drawdown)")
+        assert line.endswith("equity fell by 51 from 1000 today")
+        assert host.stop() == 0
 
 
 def test_record_false_keeps_nothing_to_replay(tmp_path: Path) -> None:

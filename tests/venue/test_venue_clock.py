@@ -32,36 +32,41 @@ def test_con_07_market_time_runs_on_at_the_announced_speed() -> None:
     clock = hands.clock()
     clock.sample("500000;60")
     assert clock.now() == 500_000
-    hands.pass_s(0.5)
-    assert clock.now() == 530_000
+    hands.pass_s(0.125)
+    assert clock.now() == 507_500
     assert clock.wall_seconds(30_000) == 0.5
 
 
 def test_market_time_stands_still_while_its_exchange_is_down() -> None:
-    """At speed 60 ten seconds without it would be ten minutes: two windows that nobody traded."""
+    """At speed 60 two seconds without it would be two minutes: deadlines would come that nobody can keep."""
     hands = Hands()
     clock = hands.clock()
     clock.sample("500000;60")
-    hands.pass_s(2)
-    assert clock.now() == 620_000
+    hands.pass_s(0.25)  # five questions long
+    assert clock.now() == 515_000
     hands.pass_s(10)
-    assert clock.now() == 620_000
+    assert clock.now() == 515_000
     clock.sample("505000;60")  # it is up again, and went on from where it was
-    assert clock.now() == 620_000
-    hands.pass_s(1.95)
-    assert clock.now() == 622_000
+    assert clock.now() == 515_000
+    hands.pass_s(0.25)
+    assert clock.now() == 520_000
+    clock.sample("520000;1")
+    hands.pass_s(1.25)  # at speed 1 it is asked four times a second
+    assert clock.now() == 521_250
+    hands.pass_s(10)
+    assert clock.now() == 521_250
 
 
 def test_market_time_never_goes_backwards_when_the_exchange_was_held_back() -> None:
     hands = Hands()
     clock = hands.clock()
     clock.sample("500000;60")
-    hands.pass_s(1)
-    assert clock.now() == 560_000
-    clock.sample("540000;60")
-    assert clock.now() == 560_000
-    hands.pass_s(0.5)
-    assert clock.now() == 570_000
+    hands.pass_s(0.25)
+    assert clock.now() == 515_000
+    clock.sample("510000;60")
+    assert clock.now() == 515_000
+    hands.pass_s(0.125)
+    assert clock.now() == 517_500
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.sampled_from([1.0, 10.0, 60.0]), st.floats(0, 5)), max_size=30))

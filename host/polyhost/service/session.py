@@ -475,12 +475,10 @@ class Session:
                 sum(len(refs) for refs in state.open_refs.values()),
                 sum(p.size > 0 and not state.markets[p.condition_id].settled for p in state.positions.values()),
             )
+        for name, reason in state.blocked.items():
+            logger.warning("entries are blocked since an earlier run ({}): {}", name, reason)
 
 
 def told_hooks(plugins: tuple[LoadedPlugin, ...]) -> frozenset[str]:
     """The ``on_…`` hooks that any running plugin has."""
     return frozenset(hook for plugin in plugins if plugin.runs for hook in plugin.hooks if hook.startswith("on_"))
-
-
-
-

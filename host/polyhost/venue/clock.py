@@ -25,8 +25,8 @@ POLL_MIN_S: Final = 0.05
 POLL_MAX_S: Final = 0.25
 POLL_MARKET_S: Final = 3.0
 """A simulated clock is asked about this often in market seconds, within the two bounds above in wall seconds."""
-SILENT_S: Final = 2.0
-"""A simulated clock that was not heard for this long, wall seconds, is taken to stand still: its exchange is down."""
+SILENT_POLLS: Final = 5
+"""A simulated clock that did not answer so many questions in turn is taken to stand still: its exchange is down."""
 LIVE_POLL_S: Final = 30.0
 PROOFS: Final = 16
 """Answers of a live venue that bound the skew."""
@@ -35,8 +35,8 @@ PROOFS: Final = 16
 class VenueClock:
     """``now()`` is the last sample plus the wall time since, at the announced speed; never backwards.
 
-    A simulated exchange that is down has no time: what was not sampled for ``SILENT_S`` does not run on. Else windows
-    would end here that are still open there.
+    A simulated exchange that is down has no time: without samples the clock stops. Else windows would end here, and
+    deadlines come, that are not there yet.
     """
 
     def __init__(self, wall_s: Callable[[], float] = time.time, steady_s: Callable[[], float] = time.monotonic) -> None:
@@ -69,7 +69,7 @@ class VenueClock:
     def now(self) -> MarketMs:
         """Market time in ms; never less than any value given before."""
         if self._simulated:
-            since = min(self._steady_s() - self._sample_at, SILENT_S)
+            since = min(self._steady_s() - self._sample_at, SILENT_POLLS * self.poll_s)
             value = self._sample_ms + int(since * 1_000 * self._speed)
         else:
             value = int(self._wall_s() * 1_000 + self._skew_ms)
