@@ -465,3 +465,13 @@ def test_entries_wait_for_the_comparison_after_a_reconnect() -> None:
     none(rig.answer(BUY_UP), Prepare)
     rig.do(SweepDone("", (), (), True))
     only(rig.answer(BUY_UP), Prepare)
+
+
+def test_evd_03_a_window_without_a_trade_keeps_its_first_failed_gate_after_it_is_forgotten() -> None:
+    rig = opened()
+    rig.answer(Enter(Side.UP, ticks("0.40"), "too low a price"))
+    rig.to(rig.market.end + 8_000)
+    rig.resolve(Side.UP)
+    rig.wait(120_000)
+    assert rig.kernel.data(CONDITION) is None
+    assert rig.kernel.gates(CONDITION)["price"] == 1

@@ -99,6 +99,8 @@ ENFORCE_WITHIN_MS: Final = 5_000
 """Plugins have at most this long after a deadline before it is enforced, market ms, however slow the cadence is."""
 FORGET_AFTER_MS: Final = 60_000
 """A settled market's streams and books are dropped this long after its result, market ms."""
+GATES_KEPT: Final = 5_000
+"""Forgotten markets whose gates are remembered for the summary; the oldest goes beyond it."""
 TRIGGERS_MAX: Final = 16
 """Triggers of one market; further ones are told and dropped."""
 
@@ -135,6 +137,8 @@ class Kernel:
         self.evaluations = 0
         self.analyse = True
         """Write a row for every evaluation (analysis.db)."""
+        self._gates: dict[str, dict[str, int]] = {}
+        """Gates of markets that are forgotten, newest last."""
         self.vetoes: dict[str, int] = {}
         self.answers: dict[str, int] = {}
         self.strikes: dict[str, int] = {}
@@ -205,6 +209,11 @@ class Kernel:
     def book(self, condition_id: str) -> Book | None:
         data = self._core.data.get(condition_id)
         return None if data is None else data.book
+
+    def gates(self, condition_id: str) -> dict[str, int]:
+        """First failed gate → how often, of a market of this run; for old ones after they were forgotten, too."""
+        data = self._core.data.get(condition_id)
+        return self._gates.get(condition_id, {}) if data is None else data.gates
 
     def data(self, condition_id: str) -> MarketData | None:
         """The volatile state of a market; read only."""
@@ -356,7 +365,11 @@ class Kernel:
 
     def _forget(self, condition_id: str) -> None:
         entry = self._core.market(condition_id)
-        if entry is not None and self._core.data.pop(condition_id, None) is not None:
+        data = self._core.data.pop(condition_id, None)
+        if entry is not None and data is not None:
+            self._gates[condition_id] = data.gates
+            if len(self._gates) > GATES_KEPT:
+                del self._gates[next(iter(self._gates))]
             self._feed.remove(entry.market.up, entry.market.down)
             for token in (entry.market.up, entry.market.down):
                 self._core.fresh.tokens.pop(token, None)

@@ -415,11 +415,7 @@ class Session:
         extras.checked = len(INVARIANTS) + 2
         extras.broken = broken
         extras.config_hash = self.loaded.config_hash
-        extras.gates = {
-            condition_id: data.gates
-            for condition_id in kernel.state.markets
-            if (data := kernel.data(condition_id)) is not None
-        }
+        extras.gates = {condition_id: kernel.gates(condition_id) for condition_id in kernel.state.markets}
         duration = time.monotonic() - self.started_at
         market_s = (self.clock.now() - self.began_market) / 1_000
         lateness = sorted(engine.lateness)
