@@ -225,3 +225,17 @@ def test_con_01_the_host_outlives_its_exchange_reconnects_and_reconciles(tmp_pat
     assert known == {trade.trade_id for trade in seen.swept.trades}
     # One line when a stream goes down, one when it is up: not one for every try.
     assert sum("user stream" in line for line in host.err) == 2
+
+
+def test_a_stop_while_the_exchange_is_away_says_that_nothing_was_compared(tmp_path: Path) -> None:
+    config = eager_configuration(tmp_path, tmp_path / "data")
+    with (
+        exchange(tmp_path, config, SPEED) as served,
+        Started("run", "-c", config, "--exchange", served.url, cwd=tmp_path) as host,
+    ):
+        host.says("found")
+        served.kill()
+        host.says("user stream down")
+        assert host.stop() == 0, host.told()
+    warned = [line for line in host.err if "the end was not compared with the venue" in line]
+    assert {line.split("(")[1].split(")")[0] for line in warned} == {"sweep", "balance"}

@@ -27,7 +27,7 @@ from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import PositionEntry, fold
 from polyhost.lab.summary import Extras, gather, summary
 from polyhost.model.commands import Follow, Sweep, Unfollow
-from polyhost.model.events import BalanceSeen, RunBegan, RunEnding, SweepDone
+from polyhost.model.events import BalanceSeen, QueryFailed, RunBegan, RunEnding, SweepDone
 from polyhost.model.market import Market
 from polyhost.model.money import money_text
 from polyhost.model.words import Action, OrderState
@@ -439,12 +439,13 @@ class Session:
         balances = await self.gateway.balance()
         state = self.kernel.state
         orphans = 0
-        for event in events:
-            if isinstance(event, SweepDone):
-                for row in event.orders:
-                    order = state.by_order_id(row.order_id)
-                    if order is not None and not order.open:
-                        orphans += 1
+        for event in (*events, balances):
+            match event:
+                case SweepDone():
+                    known = (state.by_order_id(row.order_id) for row in event.orders)
+                    orphans += sum(order is not None and not order.open for order in known)
+                case QueryFailed():
+                    logger.warning("the end was not compared with the venue ({}): {}", event.what, event.reason)
         quiet = state.opened and not state.unsettled and not any(state.open_refs.values())
         if isinstance(balances, BalanceSeen) and quiet:
             ours = state.balance("free") + state.balance("reserved")
