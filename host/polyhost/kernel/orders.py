@@ -51,8 +51,8 @@ TRANSITIONS: Final[Mapping[S, Mapping[str, S]]] = {
         "filled": S.CLOSED,
         "market_resolved": S.CLOSED,
     },
-    # An id stays watched: a late fill of a closed order reopens it (U7).
-    S.CLOSED: {"late_fill": S.CLOSED, "reopened": S.WORKING},
+    # For ever: a fill that comes late is booked and told, the order does not live again (U7).
+    S.CLOSED: {},
 }
 """State → cause → state. A cause that is not listed for a state is a fact that changes nothing."""
 

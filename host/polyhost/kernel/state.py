@@ -321,8 +321,6 @@ def _intend(state: State, record: OrderIntended) -> None:
 def _move_order(state: State, record: OrderMoved) -> None:
     order = state.orders[record.ref]
     assert TRANSITIONS[order.state].get(record.cause) is record.state, (record, order.state)
-    reopened = order.state is OrderState.CLOSED and record.state is not OrderState.CLOSED
-    was_open = order.open
     order.state, order.cause = record.state, record.cause
     order.told = max(order.told, record.matched)
     order.present = order.present or record.present
@@ -333,11 +331,8 @@ def _move_order(state: State, record: OrderMoved) -> None:
         order.was_unknown = True
         if order.draft.action is Action.BUY:
             state.slots_locked.setdefault(slot_key(order.slot), "an order of it was unknown")
-    refs = state.open_refs.setdefault(condition_id, [])
-    if was_open and not order.open:
-        refs.remove(record.ref)
-    elif reopened:
-        refs.append(record.ref)
+    if not order.open:
+        state.open_refs[condition_id].remove(record.ref)
     _touch(state, condition_id)
 
 
