@@ -113,6 +113,19 @@ class SafetyTable(Table):
     """Balances older than this are fetched before they are used for a decision, transport ms."""
 
 
+class PairTable(Table):
+    """Two legs bought one after the other (ORD-13)."""
+
+    pause_s: float = Field(default=2.0, ge=0)
+    """Between the settled first leg and the second, seconds of market time."""
+    settle_s_max: float = Field(default=60.0, gt=0)
+    """A first leg that is not settled this long after its order ended is sold again, seconds of market time."""
+    rollback_wait_s: float = Field(default=5.0, ge=0)
+    """How long a second leg may wait for a fresh balance or book, and a failed pair for its sale, market seconds."""
+    window_max: int = Field(default=5, ge=0)
+    """Pairs of one market, whatever became of them; one at a time."""
+
+
 class EvaluationTable(Table):
     cadence_ms: int = Field(default=1_000, ge=100)
     """One evaluation a market in this time, market ms; triggers come in between."""
@@ -132,6 +145,7 @@ class Configuration(Table):
     limits: LimitsTable = LimitsTable()
     breakers: BreakersTable = BreakersTable()
     safety: SafetyTable = SafetyTable()
+    pair: PairTable = PairTable()
     evaluation: EvaluationTable = EvaluationTable()
     plugin_paths: tuple[str, ...] = ()
     """Single-file plugins: files or folders, relative to the configuration file."""

@@ -11,7 +11,7 @@ from polyhost.model import records as r
 from polyhost.model.gateway import OrderDraft, OrderRequest, SignedFields
 from polyhost.model.market import Market
 from polyhost.model.times import MarketMs
-from polyhost.model.words import Action, OrderState, OrderType, Purpose, Side, TradeStatus
+from polyhost.model.words import Action, OrderState, OrderType, PairState, Purpose, Side, TradeStatus
 
 AT = 1_790_000_000_000
 
@@ -102,6 +102,12 @@ class Builder:
             [r.PluginStateSet(self.now(), "exit_plan", {"age": "4", "gone": None})],
             [r.NoticeRaised(self.now(), "n1", "info", "fill", "bought 10 UP", self.condition)],
             [r.OperatorSaid(self.now(), "pause", "", "me"), r.EntriesBlocked(self.now(), "pause", True, "operator")],
+            [
+                r.PairOpened(self.now(), "p00001", self.condition, up, 5_000_000, 4_000, 5_000, 4_600_000, "pair", ""),
+                self.posted("reserve", "p00001", ("free", "cash", -4_600_000), ("reserved", "cash", 4_600_000)),
+                r.PairMoved(self.now(), "p00001", PairState.FIRST, "first", "o3", 2_050_000),
+                r.PairMoved(self.now(), "p00001", PairState.DONE, "nothing", release=2_550_000),
+            ],
             [r.DayBegan(self.now(), 20_000, 1_000_000_000)],
             [
                 r.MarketSettled(self.now(), self.condition, up, 78 * 10**8, "gamma"),

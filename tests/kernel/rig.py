@@ -30,7 +30,7 @@ from polyhost.model.market import Fees, Market
 from polyhost.model.messages import Level, Message
 from polyhost.model.money import MICRO, micros, ticks
 from polyhost.model.order_hash import ZERO_BYTES32
-from polyhost.model.proposals import Answer, Enter, Estimate, Signal
+from polyhost.model.proposals import Answer, Enter, Estimate, Pair, Signal
 from polyhost.model.records import Record
 from polyhost.model.rounding import limit_amounts
 from polyhost.model.times import MarketMs
@@ -139,8 +139,8 @@ class Rig:
         self, ask: Ask, *answers: Answer, stake: str | None = "25", vetoes: tuple[tuple[str, str], ...] = ()
     ) -> list[Command]:
         view = ask.view
-        entries = [a for a in answers if isinstance(a, Enter)]
-        others = [a for a in answers if not isinstance(a, Enter)]
+        entries = [a for a in answers if isinstance(a, Enter | Pair)]
+        others = [a for a in answers if not isinstance(a, Enter | Pair)]
         return self.do(
             Evaluated(
                 view.view_seq, view.book_epoch, view.state_rev, view.market.condition_id,

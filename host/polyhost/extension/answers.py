@@ -28,6 +28,7 @@ from polyhost.model.proposals import (
     ExitTarget,
     HoldToSettlement,
     Notice,
+    Pair,
     Proposal,
     Signal,
     Skip,
@@ -140,6 +141,18 @@ def _enter(answer: Enter) -> Enter:
     return msgspec.structs.replace(answer, values=SealedDict(answer.values))
 
 
+def _pair(answer: Pair) -> Pair:
+    _price(answer.up_price_max, "up_price_max")
+    _price(answer.down_price_max, "down_price_max")
+    _text(answer.reason, "reason")
+    if answer.stake <= 0:
+        raise AnswerError(f"stake is {answer.stake} micro-units; it must be above 0")
+    if not answer.values:
+        return answer
+    _numbers(answer.values, "values")
+    return msgspec.structs.replace(answer, values=SealedDict(answer.values))
+
+
 def _skip(answer: Skip) -> Skip:
     _text(answer.reason, "reason")
     if not answer.values:
@@ -205,6 +218,7 @@ _RANGES: Final[dict[type, Callable[[Any], Any]]] = {
     Signal: _signal,
     Estimate: _estimate,
     Enter: _enter,
+    Pair: _pair,
     Skip: _skip,
     Stake: _stake,
     Veto: _reasoned,

@@ -16,8 +16,9 @@ from polyhost.extension.merging import Bid, Chosen, arbitrated, careful, smalles
 from polyhost.extension.table import Failed, Given, Inputs, Outcome, Question, Table
 from polyhost.model.events import Candidate, Evaluated, PluginUse, Proposed
 from polyhost.model.money import Micros
-from polyhost.model.proposals import Answer, Enter, Estimate, ExitTarget, Signal, Stake, Veto
+from polyhost.model.proposals import Answer, Enter, Estimate, ExitTarget, Pair, Signal, Stake, Veto
 from polyhost.model.view import View
+from polyhost.model.words import Side
 
 Chain: TypeAlias = Generator[Question, Outcome, Evaluated]
 NOTHING = Inputs()
@@ -64,15 +65,20 @@ def chain(view: View, names: Sequence[str], asked: Sequence[int], combiner: str,
     trading = dict(estimates).get(combiner)
     given = _ordered((yield Question("propose", Inputs((), estimates, trading))), tally)
     bids: list[Bid] = []
+    pairs: list[tuple[int, Pair]] = []
     wishes: list[tuple[int, Answer]] = []
     targets = False
     for index, _, answer in given:
         if isinstance(answer, Enter):
             bids.append((index, answer))
+        elif isinstance(answer, Pair):
+            pairs.append((index, answer))
         else:
             wishes.append((index, answer))
             targets = targets or isinstance(answer, ExitTarget)
     candidates = (yield from _candidates(names, bids, tally)) if bids else ()
+    if pairs:
+        candidates += yield from _pairs(names, pairs, tally)
     if targets:
         wishes = yield from _quoted(wishes, tally)
     return Evaluated(
@@ -119,6 +125,26 @@ def _candidates(
             vetoes.setdefault(reviewed[failure.subject], []).append((failure.plugin, text))
     return tuple(
         _candidate(names, choice, sized[subject], vetoes.get(subject, [])) for subject, choice in enumerate(chosen)
+    )
+
+
+def _pairs(
+    names: Sequence[str], pairs: Sequence[tuple[int, Pair]], tally: Tally
+) -> Generator[Question, Outcome, tuple[Candidate, ...]]:
+    """A pair names its stake itself; guards review each of its legs as an entry, and one refused leg refuses both."""
+    legs = tuple(pair.leg(side) for _, pair in pairs for side in Side)
+    outcome = yield Question("review", Inputs(entries=legs))
+    vetoes: dict[int, list[tuple[int, str]]] = {}
+    for index, position, answer in _ordered(outcome, tally):
+        vetoes.setdefault(position // 2, []).append((index, cast(Veto, answer).reason))
+    for failure in outcome.failed:
+        vetoes.setdefault(failure.subject // 2, []).append((failure.plugin, f"review failed: {failure.problem}"))
+    return tuple(
+        Candidate(
+            Proposed(names[plugin], pair), pair.stake, names[plugin],
+            tuple((names[index], reason) for index, reason in sorted(vetoes.get(place, []), key=BY_PLUGIN)),
+        )
+        for place, (plugin, pair) in enumerate(pairs)
     )
 
 

@@ -293,6 +293,10 @@ class Projector:
         )
         return record.condition_id
 
+    def pair_opened(self, seq: int, record: r.PairOpened) -> str:
+        """In the journal alone; its legs are orders, its shares positions."""
+        return record.condition_id
+
     def unprojected(self, seq: int, record: r.Record) -> str:
         """In the journal alone: operator's words and blocks."""
         return ""
@@ -330,5 +334,7 @@ _FOLDS: Final[dict[type, Callable[[Projector, int, Any], str]]] = {
     r.OperatorSaid: Projector.unprojected,
     r.EntriesBlocked: Projector.unprojected,
     r.DayBegan: Projector.unprojected,
+    r.PairOpened: Projector.pair_opened,
+    r.PairMoved: Projector.unprojected,
 }
 assert set(_FOLDS) == set(get_args(r.Record)), "every record has a fold"

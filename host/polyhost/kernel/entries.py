@@ -70,7 +70,8 @@ class Entries:
         wish = candidate.proposed.answer
         assert isinstance(wish, Enter)
         try:
-            self._may_trade(entry, data, event)
+            self.may_trade(entry, data, wish.purpose)
+            self.same_view(entry, data, event)
             self._may_enter(entry, wish, candidate)
             self._order(entry, data, event, candidate, wish)
         except EntryRefused as refusal:
@@ -93,7 +94,8 @@ class Entries:
         if not core.fresh.approved:
             yield "approval", "the exchange may not spend the collateral (approval missing)"
 
-    def _may_trade(self, entry: MarketState, data: MarketData, event: Evaluated) -> None:
+    def may_trade(self, entry: MarketState, data: MarketData, purpose: Purpose) -> None:
+        """New exposure is allowed, in this market and on this book, now. Raises EntryRefused with the first gate."""
         core = self.core
         for name, reason in self.blocks():
             raise EntryRefused(name, reason)
@@ -102,15 +104,20 @@ class Entries:
             raise EntryRefused("market_closed", "the market takes no more orders")
         if market.start is not None and core.now < market.start:
             raise EntryRefused("not_open", "the window has not begun")
-        if event.state_rev != entry.rev:
-            raise EntryRefused("stale_answer", "orders or positions changed since the view")
         book = data.book
-        if not book.ready or book.epoch != event.book_epoch:
-            raise EntryRefused("book_lost", "the book's continuity was lost since the view")
+        if not book.ready:
+            raise EntryRefused("book_lost", "the book's continuity was lost")
         if book.crossed:
             raise EntryRefused("book_crossed", "the book is crossed")
         if core.now - book.changed_at > core.settings.safety.book_age_ms_max:
             raise EntryRefused("book_old", f"the book is {core.now - book.changed_at} ms old")
+
+    def same_view(self, entry: MarketState, data: MarketData, event: Evaluated) -> None:
+        """What the plugin saw still holds: orders, positions and the book's continuity."""
+        if event.state_rev != entry.rev:
+            raise EntryRefused("stale_answer", "orders or positions changed since the view")
+        if data.book.epoch != event.book_epoch:
+            raise EntryRefused("book_lost", "the book's continuity was lost since the view")
 
     def _may_enter(self, entry: MarketState, wish: Enter, candidate: Candidate) -> None:
         if wish.purpose not in ENTRY_PURPOSES:
@@ -118,6 +125,8 @@ class Entries:
         for plugin, reason in candidate.vetoes:
             raise EntryRefused("veto", f"{plugin}: {reason}")
         condition_id = entry.market.condition_id
+        if condition_id in self.core.state.open_pairs:
+            raise EntryRefused("pair", "two legs are under way in this market")
         if wish.purpose is Purpose.ENTRY:
             refusal = entry_slot_refusal(self.core.state, condition_id, wish.side)
         else:
@@ -187,20 +196,22 @@ class Entries:
             core.command(QueryBalance())
             raise EntryRefused("balance_age", "the balance is too old; it was asked for")
         limited = ""
-        for name, room in self._rooms(market):
+        for name, room in exposure_rooms(core, market):
             if room < stake:
                 stake, limited = room, name
         if stake <= 0:
             raise EntryRefused(limited or "size", f"nothing left of {limited or 'the stake'}")
         return stake, limited
 
-    def _rooms(self, market: Market) -> Iterator[tuple[str, Micros]]:
-        limits = self.core.settings.limits
-        window, symbol, total = exposure(self.core, market)
-        yield "limit_window", int(limits.window) - window
-        yield "limit_symbol", int(limits.symbol) - symbol
-        yield "limit_total", int(limits.total) - total
-        yield "funds", self.core.available()
+
+def exposure_rooms(core: Core, market: Market) -> Iterator[tuple[str, Micros]]:
+    """(limit, collateral that may still be put at risk under it); the last is the funds."""
+    limits = core.settings.limits
+    window, symbol, total = exposure(core, market)
+    yield "limit_window", int(limits.window) - window
+    yield "limit_symbol", int(limits.symbol) - symbol
+    yield "limit_total", int(limits.total) - total
+    yield "funds", core.available()
 
 
 def exposure(core: Core, market: Market) -> tuple[Micros, Micros, Micros]:
@@ -220,6 +231,9 @@ def at_risk(state: State) -> Iterator[tuple[str, Micros]]:
     """(condition id, collateral) of every unsettled market with a position or an open buy."""
     for condition_id in state.exposed:
         amount = sum(order.reserve for order in state.open_orders(condition_id))
+        pair = state.open_pair(condition_id)
+        if pair is not None:
+            amount += pair.reserve  # of the leg that is no order yet
         for side in (Side.UP, Side.DOWN):
             position = state.positions.get(f"{condition_id}:{side.value}")
             if position is not None and position.size > 0:

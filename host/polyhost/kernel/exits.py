@@ -113,6 +113,9 @@ class Exits:
         if position.size <= 0:
             self._gone(position, data)
             return
+        if position.loose <= 0:
+            self._paired(position, data)
+            return
         if core.now > entry.market.end - LAST_ORDER_MS:
             return
         plan = data.exit(side)
@@ -144,7 +147,7 @@ class Exits:
         core = self.core
         position = core.state.position(condition_id, side)
         data = core.data.get(condition_id)
-        if position is None or position.size <= 0 or position.held or data is None:
+        if position is None or position.loose <= 0 or position.held or data is None:
             return
         if key not in core.state.obligations or data.exit(side).urgent is not None:
             return
@@ -156,7 +159,7 @@ class Exits:
             return
         core.notice(
             f"forced:{key}", "warning", "exits",
-            f"Forced close of {size_text(position.size)} {side.value}: its deadline passed and no plugin closed it",
+            f"Forced close of {size_text(position.loose)} {side.value}: its deadline passed and no plugin closed it",
             condition_id,
         )
         self.now(condition_id, ExitNow(side, OBLIGATION, "forced_close"), forced=True)
@@ -206,9 +209,12 @@ class Exits:
         self._again(plan, position, REFUSAL_WAITS_MS[0])
 
     def _cover(self, position: PositionEntry, sells: list[OrderEntry]) -> Micros:
-        """T3: ``min(position_min, sellable)``. What a sell is known to have matched is gone, its trade seen or not."""
+        """T3: ``min(position_min, sellable)``. What a sell is known to have matched is gone, its trade seen or not.
+
+        What pairs off with the other side is not for sale.
+        """
         unseen = sum(order.done - order.traded for order in sells)
-        return min(position.size, self.core.sellable(position)) - unseen
+        return min(position.size, self.core.sellable(position)) - position.paired - unseen
 
     def _first(self, entry: MarketState, position: PositionEntry, plan: Exit, price: Ticks, room: Micros) -> None:
         core = self.core
@@ -275,6 +281,8 @@ class Exits:
         ]
         unknown = [o for o in sells if o.state is OrderState.UNKNOWN]
         counted = 0 if near else sum(o.open_upper for o in unknown)
+        if position.paired:  # it is at the venue too, which would not refuse what oversells the rest: no exception
+            counted = sum(o.open_upper for o in sells)
         blocking += [o for o in unknown if self.flow.cancel_age(o) < CANCEL_PROOF_MS]
         if blocking:
             plan.waiting = "proof of the end of an earlier sell is awaited"
@@ -312,7 +320,7 @@ class Exits:
             self._again(plan, position, 4 * RETRY_MS)
             return
         bid, _ = data.book.best(position.side)
-        if position.size * bid // 10_000 >= 2 * entry.market.min_value:
+        if position.loose * bid // 10_000 >= 2 * entry.market.min_value:
             self._again(plan, position, 4 * RETRY_MS)  # the price fell for a moment, the size is fine
             return
         if position.held:
@@ -320,7 +328,7 @@ class Exits:
             return
         self.hold(
             position.condition_id, position.side, "minimum",
-            f"{size_text(position.size)} at {price_text(bid)} is below what the venue takes",
+            f"{size_text(position.loose)} at {price_text(bid)} is below what the venue takes",
         )
 
     def _worst(self, entry: MarketState, data: MarketData, side: Side, plan: Exit) -> Ticks | None:
@@ -425,6 +433,14 @@ class Exits:
         core.record(close_record(core.now, position, reason, forced=plan.forced, sell_failed=plan.sell_failed))
         self._met(position.condition_id, position.side, "forced" if plan.forced else "closed")
         data.exits.pop(position.side)  # a position bought later in this market starts with a plan of its own
+
+    def _paired(self, position: PositionEntry, data: MarketData) -> None:
+        """All that is left pairs off with the other side: nothing of it is sold, and its obligation is met."""
+        for order in self.core.open_sells(position.condition_id, position.side):
+            if order.draft.order_type.rests and order.state is OrderState.WORKING:
+                self.flow.cancel(order)
+        data.exits.pop(position.side, None)
+        self._met(position.condition_id, position.side, "paired")
 
     def _met(self, condition_id: str, side: Side, how: str) -> None:
         if f"{condition_id}:{side.value}" in self.core.state.obligations:

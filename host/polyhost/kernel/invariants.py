@@ -23,8 +23,9 @@ def _cash_not_negative(state: State) -> bool:
 
 
 def _reserved_is_orders(state: State) -> bool:
-    """What is reserved is what the open orders reserve, to the micro-unit."""
-    return state.balance("reserved") == sum(order.reserve for order in state.orders.values())
+    """What is reserved is what open orders, and pairs for their legs to come, reserve, to the micro-unit."""
+    orders = sum(order.reserve for order in state.orders.values())
+    return state.balance("reserved") == orders + sum(pair.reserve for pair in state.pairs.values())
 
 
 def _closed_reserve_nothing(state: State) -> bool:
@@ -105,9 +106,30 @@ def _positions_have_obligations(state: State) -> bool:
     for key, position in state.positions.items():
         market = state.markets.get(position.condition_id)
         undecided = market is not None and not market.settled
-        if position.size > 0 and undecided and not position.held and key not in state.obligations:
+        if position.loose > 0 and undecided and not position.held and key not in state.obligations:
             return False
     return True
+
+
+def _pairs_pair_off(state: State) -> bool:
+    """POS-07: what is held as a pair is there, of both sides the same."""
+    for position in state.positions.values():
+        if position.paired:
+            other = state.position(position.condition_id, position.side.other)
+            market = state.markets.get(position.condition_id)
+            if market is not None and market.settled:
+                continue
+            if position.paired > position.size or other is None or other.paired != position.paired:
+                return False
+    return True
+
+
+def _one_pair_a_market(state: State) -> bool:
+    """ORD-13: pairs that are under way are one a market, and only they reserve."""
+    under_way = {pair.ref for pair in state.pairs.values() if pair.open}
+    return under_way == set(state.open_pairs.values()) and all(
+        pair.open or pair.reserve == 0 for pair in state.pairs.values()
+    )
 
 
 INVARIANTS: Final[dict[str, Callable[[State], bool]]] = {
@@ -123,6 +145,8 @@ INVARIANTS: Final[dict[str, Callable[[State], bool]]] = {
     "cash_equals_start_plus_pnl": _pnl_is_cash,
     "open_list_equals_open_orders": _open_refs_are_open,
     "positions_have_obligations": _positions_have_obligations,
+    "pairs_pair_off": _pairs_pair_off,
+    "one_pair_a_market": _one_pair_a_market,
 }
 
 

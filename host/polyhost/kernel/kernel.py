@@ -13,6 +13,7 @@ from polyhost.kernel.exits import KILL, Exits
 from polyhost.kernel.hotpath import Feed
 from polyhost.kernel.invariants import broken
 from polyhost.kernel.orders_flow import LOOK_BACK_S, OrderFlow
+from polyhost.kernel.pairs import Pairs
 from polyhost.kernel.settlement import Settlement
 from polyhost.kernel.state import MarketState, State, apply
 from polyhost.kernel.views import SIDES, build_view
@@ -65,6 +66,7 @@ from polyhost.model.proposals import (
     ExitTarget,
     HoldToSettlement,
     Notice,
+    Pair,
     Skip,
     Trigger,
 )
@@ -120,11 +122,12 @@ class Kernel:
         self.exits = Exits(core, self.breakers)
         self.settlement: Settlement
         self.flow = OrderFlow(
-            core, self.exits.drive, self._settle_late, self.breakers.late_fill, self.exits.refused
+            core, self._changed, self._settle_late, self.breakers.late_fill, self.exits.refused
         )
         self.exits.flow = self.flow
         self.settlement = Settlement(core, self.flow)
         self.entries = Entries(core, self.flow)
+        self.pairs = Pairs(core, self.flow, self.entries, self.exits)
         self._tripped: set[str] = set()
         self._opening: dict[str, list[str]] = {}
         self._view_seq = 0
@@ -288,6 +291,7 @@ class Kernel:
                 self._obligation(key)
             case "enforce":
                 self.exits.obligation(key)
+                self.pairs.drive(key.rpartition(":")[0])
             case "end":
                 self._ended(key)
             case "result":
@@ -296,6 +300,9 @@ class Kernel:
                 self._forget(key)
             case "exit":
                 self.exits.retry(key)
+                self.pairs.drive(key.rpartition(":")[0])
+            case "pair":
+                self.pairs.due(key)
             case "sign_wait":
                 self.flow.sign_wait(key)
             case "post_wait":
@@ -449,7 +456,10 @@ class Kernel:
             self.answers[name] = self.answers.get(name, 0) + 1
             for plugin, _ in candidate.vetoes:
                 self.vetoes[plugin] = self.vetoes.get(plugin, 0) + 1
-            refused = self.entries.consider(event, candidate)
+            if isinstance(candidate.proposed.answer, Pair):
+                refused = self.pairs.consider(event, candidate)
+            else:
+                refused = self.entries.consider(event, candidate)
             placed = placed or not refused
             gate = gate or refused
             if refused == "stale_answer":
@@ -513,7 +523,7 @@ class Kernel:
             data.rewatch()
         for side in SIDES:
             position = self._core.state.position(condition_id, side)
-            if position is not None and position.size > 0:
+            if position is not None and position.size > 0 and not self.pairs.owns(condition_id):
                 self._exit(condition_id, side, exits.get(side, []), data)
 
     def _exit(self, condition_id: str, side: Side, proposed: list[Proposed], data: MarketData) -> None:
@@ -587,6 +597,7 @@ class Kernel:
                     )
             case MarketResolved():
                 if self.settlement.resolved(event):
+                    self.pairs.market_settled(event.condition_id)
                     self._core.at_market(self._core.now + FORGET_AFTER_MS, "forget", event.condition_id)
             case StrikeSeen():
                 if (entry := self._core.market(event.condition_id)) is not None and entry.strike is None:
@@ -632,6 +643,7 @@ class Kernel:
             if not entry.settled:
                 self._follow(entry)
         self.flow.recover()
+        self.pairs.drive_all()
         for position in core.state.positions.values():
             if position.size > 0 and not core.state.markets[position.condition_id].settled:
                 core.command(QueryTokenBalance(position.token_id))
@@ -792,6 +804,7 @@ class Kernel:
                     for order in core.state.open_orders(condition_id):
                         self.flow.cancel(order, for_good=True)
                 core.ending = KILL
+                self.pairs.drive_all()
                 if event.target == "all":
                     core.command(CancelEverything())
                 if event.flatten:
@@ -801,11 +814,17 @@ class Kernel:
             case word:
                 core.notice(f"word:{word}", "warning", "operator", f"Unknown word of the operator: {word!r}")
 
+    def _changed(self, condition_id: str, side: Side) -> None:
+        """Orders or the position of one side changed: exits and two legs under way are looked at again."""
+        self.exits.drive(condition_id, side)
+        self.pairs.drive(condition_id)
+
     def _close_positions(self, slug: str, reason: str) -> None:
         core = self._core
         for position in list(core.state.positions.values()):
             entry = core.state.markets[position.condition_id]
             if position.size > 0 and not entry.settled and slug in ("", entry.market.slug):
+                self.pairs.dissolve(position.condition_id)
                 self.exits.now(
                     position.condition_id, ExitNow(position.side, reason, "forced_close"), forced=True
                 )

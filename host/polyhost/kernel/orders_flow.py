@@ -179,7 +179,9 @@ class OrderFlow:
         if order.draft.action is Action.BUY:
             return True
         position = self.core.state.position(order.slot.condition_id, order.slot.side)
-        return position is not None and order.draft.size <= min(position.size, position.settled - position.sold)
+        return position is not None and order.draft.size <= (
+            min(position.size, position.settled - position.sold) - position.paired
+        )
 
     def prepare_failed(self, event: PrepareFailed) -> None:
         order = self.core.state.orders.get(event.ref)
@@ -441,15 +443,18 @@ class OrderFlow:
             self._close(order, "ended")
 
     def _oblige(self, slot: Slot) -> None:
-        """From now on its position must be closed or held by a deadline (one a position)."""
+        self.oblige(slot.condition_id, slot.side)
+
+    def oblige(self, condition_id: str, side: Side) -> None:
+        """From now on the position must be closed or held by a deadline (one a position)."""
         core = self.core
-        key = f"{slot.condition_id}:{slot.side.value}"
+        key = f"{condition_id}:{side.value}"
         if key not in core.state.obligations:
-            due = self._due(slot.condition_id)
-            core.record(ObligationSet(core.now, slot.condition_id, slot.side, due))
+            due = self.due(condition_id)
+            core.record(ObligationSet(core.now, condition_id, side, due))
             core.at_market(due, "obligation", key)
 
-    def _due(self, condition_id: str) -> int:
+    def due(self, condition_id: str) -> int:
         """When the position must be closed or held: 120 s before the end of a 15-minute window, scaled (EXI-11)."""
         market = self.core.state.markets[condition_id].market
         seconds = self.core.settings.safety.close_before_expiry_s

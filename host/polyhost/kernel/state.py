@@ -7,11 +7,12 @@ here can be shown, compared and rebuilt; what decisions saw lives in the records
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import assert_never
+from typing import Final, assert_never
 
 from msgspec import Struct, field, structs
 
 from polyhost.kernel.orders import TRANSITIONS
+from polyhost.kernel.pair_table import pair_moved
 from polyhost.model.gateway import OrderDraft, OrderRequest
 from polyhost.model.market import Market
 from polyhost.model.money import Micros, Ticks
@@ -33,13 +34,18 @@ from polyhost.model.records import (
     OrderIntended,
     OrderMoved,
     OrderPrepared,
+    PairMoved,
+    PairOpened,
     PluginStateSet,
     Record,
     RunEnded,
     RunStarted,
     Slot,
 )
-from polyhost.model.words import Action, OrderState, Side, TradeStatus
+from polyhost.model.words import Action, OrderState, PairState, Side, TradeStatus
+
+PAIR_KIND: Final = "pair"
+"""Of ``HeldDeclared``: so many shares of a side pair off with the other side."""
 
 
 class MarketState(Struct):
@@ -131,11 +137,18 @@ class PositionEntry(Struct):
     exit_reason: str = ""
     pnl: Micros = 0
     """Of all its closes recorded so far; their sum is what the position brought."""
+    paired: Micros = 0
+    """Of its size, held because it pairs off with the other side (a pair pays 1.00 whatever happens)."""
 
     @property
     def size(self) -> Micros:
         """Matched exposure."""
         return self.bought - self.sold
+
+    @property
+    def loose(self) -> Micros:
+        """Of its size, what does not pair off: what exits sell and obligations are about."""
+        return self.size - self.paired
 
     @property
     def average(self) -> Ticks:
@@ -146,6 +159,40 @@ class PositionEntry(Struct):
     def cost(self) -> Micros:
         """Collateral paid for what is still held, fees included, rounded up."""
         return -(-(self.paid + self.entry_fees) * self.size // self.bought) if self.bought else 0
+
+
+class PairEntry(Struct):
+    """Two legs (ORD-13), for ever."""
+
+    ref: str
+    condition_id: str
+    first: Side
+    size: Micros
+    up_price: Ticks
+    down_price: Ticks
+    reserve: Micros
+    """Still reserved for legs that are no orders yet."""
+    plugin: str
+    reason: str
+    opened_at: int
+    moved_at: int
+    """When it came into its state, market ms."""
+    state: PairState = PairState.FIRST
+    cause: str = ""
+    first_order: str = ""
+    second_order: str = ""
+    over_at: int = 0
+    """When the second leg's order was over, market ms; 0: it is not, or there was none."""
+    paired: Micros = 0
+    left: Micros = 0
+
+    @property
+    def open(self) -> bool:
+        return self.state is not PairState.DONE
+
+    def price(self, side: Side) -> Ticks:
+        """Worst price of a leg."""
+        return self.up_price if side is Side.UP else self.down_price
 
 
 class State(Struct):
@@ -177,6 +224,9 @@ class State(Struct):
     """``condition_id:SIDE:purpose`` → why no further entry is allowed in that window."""
     blocked: dict[str, str] = field(default_factory=dict)
     """What blocks new exposure → why."""
+    pairs: dict[str, PairEntry] = field(default_factory=dict)
+    open_pairs: dict[str, str] = field(default_factory=dict)
+    """Condition id → ref of the pair that is under way there; at most one."""
     plugin_state: dict[str, dict[str, str]] = field(default_factory=dict)
     closes: list[CloseRecorded] = field(default_factory=list)
     exposed: dict[str, None] = field(default_factory=dict)
@@ -198,6 +248,10 @@ class State(Struct):
 
     def open_orders(self, condition_id: str) -> list[OrderEntry]:
         return [self.orders[ref] for ref in self.open_refs.get(condition_id, ())]
+
+    def open_pair(self, condition_id: str) -> PairEntry | None:
+        ref = self.open_pairs.get(condition_id)
+        return self.pairs[ref] if ref is not None else None
 
     def by_order_id(self, order_id: str) -> OrderEntry | None:
         ref = self.by_id.get(order_id)
@@ -253,8 +307,11 @@ def apply(state: State, record: Record) -> None:
         case ObligationMet():
             state.obligations.pop(f"{record.condition_id}:{record.side.value}", None)
         case HeldDeclared():
-            state.positions[f"{record.condition_id}:{record.side.value}"].held = record.kind
-            _touch(state, record.condition_id)
+            _hold(state, record)
+        case PairOpened():
+            _open_pair(state, record)
+        case PairMoved():
+            _move_pair(state, record)
         case CloseRecorded():
             position = state.positions[f"{record.condition_id}:{record.side.value}"]
             position.closed, position.exit_reason = True, record.exit_reason
@@ -316,6 +373,50 @@ def _intend(state: State, record: OrderIntended) -> None:
     state.slots_used[key] = state.slots_used.get(key, 0) + 1
     state.order_count += 1
     _touch(state, slot.condition_id)
+
+
+def _hold(state: State, record: HeldDeclared) -> None:
+    position = state.positions[f"{record.condition_id}:{record.side.value}"]
+    if record.kind == PAIR_KIND:
+        assert 0 <= record.size <= position.size, record
+        position.paired = record.size
+    else:
+        position.held = record.kind
+    _touch(state, record.condition_id)
+
+
+def _open_pair(state: State, record: PairOpened) -> None:
+    assert record.ref not in state.pairs, record
+    assert record.condition_id not in state.open_pairs, record
+    state.pairs[record.ref] = PairEntry(
+        record.ref, record.condition_id, record.first, record.size, record.up_price, record.down_price, record.reserve,
+        record.plugin, record.reason, record.at, record.at,
+    )
+    state.open_pairs[record.condition_id] = record.ref
+    state.exposed[record.condition_id] = None
+    _touch(state, record.condition_id)
+
+
+def _move_pair(state: State, record: PairMoved) -> None:
+    pair = state.pairs[record.ref]
+    if record.cause == "first":
+        assert pair.state is PairState.FIRST, record
+        assert not pair.first_order, record
+        pair.first_order = record.order
+    else:
+        assert pair_moved(pair.state, record.cause) is record.state, (record, pair.state)
+        if record.cause == "second":
+            pair.second_order = record.order
+        elif record.cause == "over":
+            pair.over_at = record.at
+    pair.state, pair.cause, pair.moved_at = record.state, record.cause, record.at
+    pair.reserve -= record.release
+    assert pair.reserve >= 0, record
+    if not pair.open:
+        assert pair.reserve == 0, record
+        pair.paired, pair.left = record.paired, record.left
+        state.open_pairs.pop(pair.condition_id)
+    _touch(state, pair.condition_id)
 
 
 def _move_order(state: State, record: OrderMoved) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State
+from polyhost.kernel.state import PAIR_KIND, MarketState, OrderEntry, PositionEntry, State
 from polyhost.kernel.volatile import MarketData, Spot
 from polyhost.model.book import Book
 from polyhost.model.money import ONE, Micros, Ticks
@@ -42,7 +42,8 @@ def funds(state: State, in_positions: Micros) -> Funds:
 
 def position_view(position: PositionEntry, sellable: Micros) -> PositionView:
     return PositionView(
-        position.side, position.size, sellable, position.average, position.cost, position.opened_at, position.held
+        position.side, position.size, sellable, position.average, position.cost, position.opened_at,
+        position.held or (PAIR_KIND if position.loose <= 0 else ""), position.paired,
     )
 
 

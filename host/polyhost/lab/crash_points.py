@@ -86,6 +86,8 @@ def record_name(record: Record) -> str:
             detail = record.how
         case records.HeldDeclared():
             detail = record.kind
+        case records.PairMoved():
+            detail = record.state
         case records.EntriesBlocked():
             detail = "on" if record.on else "off"
         case _:

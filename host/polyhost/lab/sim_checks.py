@@ -26,6 +26,8 @@ from polyhost.model.records import (
     OrderIntended,
     OrderMoved,
     OrderPrepared,
+    PairMoved,
+    PairOpened,
     Record,
     Slot,
 )
@@ -43,7 +45,7 @@ DEADLINE_GRACE_MS: Final = 6_000
 """From an obligation's deadline to its enforcement: two cadences, an evaluation, and a busy moment."""
 COVER_MS: Final = 120_000
 """A sellable position with a target is covered within this time, whatever the venue does."""
-HELD_KINDS: Final = frozenset({"plugin", "ahead", "minimum"})
+HELD_KINDS: Final = frozenset({"plugin", "ahead", "minimum", "pair"})
 CHECKS: Final = (
     *INVARIANTS, "state_equals_fold", "order_posted_twice", "cancelled_order_posted", "sell_beyond_t3", "held_kind",
     "one_live_buy_a_slot_at_the_venue", "deadline_kept", "covered", "venue_orders_equal_ours",
@@ -130,6 +132,8 @@ class Checks:
                     refs.add(record.ref)
                     slot = state.orders[record.ref].slot
                     assets.add(f"{slot.condition_id}:{slot.side.value}")
+                case PairOpened() | PairMoved():
+                    self._same(record.ref, state.pairs, shadow.pairs)
                 case HeldDeclared():
                     assets.add(f"{record.condition_id}:{record.side.value}")
                     must(record.kind in HELD_KINDS, "held_kind", record, record.condition_id)
@@ -172,13 +176,14 @@ class Checks:
         market = state.markets[position.condition_id]
         held = state.balance("settled", asset) + state.balance("in_flight", asset)
         must(held == (0 if market.settled else position.size), "positions_equal_ledger", f"{held} != {position}", asset)
-        if position.size > 0 and not market.settled and not position.held:
+        if position.loose > 0 and not market.settled and not position.held:
             must(asset in state.obligations, "positions_have_obligations", position, asset)
 
     def _reserved(self, state: State) -> None:
         wanted = sum(state.orders[ref].reserve for refs in state.open_refs.values() for ref in refs)
+        wanted += sum(state.pairs[ref].reserve for ref in state.open_pairs.values())
         ours = state.balance("reserved")
-        must(ours == wanted, "reserved_equals_open_orders", f"{ours} reserved, open orders reserve {wanted}")
+        must(ours == wanted, "reserved_equals_open_orders", f"{ours} reserved, open orders and pairs reserve {wanted}")
 
     def _sell(self, state: State, order: OrderEntry, now: int) -> None:
         """T3, and its two exceptions: U8's last 30 s, and T8 after 500 ms without proof.
@@ -196,7 +201,7 @@ class Checks:
             and other.state is not OrderState.INTENDED
         ]
         unseen = sum(max(other.done - other.traded, 0) for other in others)
-        most = min(position.size, position.settled - position.sold) - unseen
+        most = min(position.size, position.settled - position.sold) - position.paired - unseen
         room = most - sum(other.open_upper for other in others)
         size = order.draft.size
         if size <= room:
@@ -204,8 +209,8 @@ class Checks:
         end = state.markets[slot.condition_id].market.end
         due = state.obligations.get(f"{slot.condition_id}:{slot.side.value}", end)
         for other in others:
-            if order.draft.order_type.rests or size <= room:
-                break
+            if order.draft.order_type.rests or size <= room or position.paired:
+                break  # the venue would not refuse a sale of shares that pair off: no exception then
             if other.state is OrderState.UNKNOWN and due - now <= NEAR_DUE_MS:
                 room += other.open_upper
                 self.exceptions["u8_obligation_near"] += 1
@@ -293,7 +298,8 @@ class Checks:
             order for order in state.open_orders(position.condition_id)
             if order.slot.side is position.side and order.draft.action is Action.SELL
         ]
-        room = min(position.size, position.settled - position.sold) - sum(order.open_upper for order in sells)
+        room = min(position.size, position.settled - position.sold) - position.paired
+        room -= sum(order.open_upper for order in sells)
         idle = plan is not None and plan.target is not None and plan.urgent is None
         if not idle or market.settled or now >= market.market.end - 2_000 or room < market.market.min_size:
             self._uncovered.pop(key, None)

@@ -68,6 +68,30 @@ class Enter(Struct, frozen=True, tag="enter", tag_field="kind"):
     values: dict[str, float] = field(default_factory=dict)
 
 
+class Pair(Struct, frozen=True, tag="pair", tag_field="kind"):
+    """Buy UP and DOWN of this market, the same number of shares of each, one leg after the other (ORD-13).
+
+    Funds of both legs are reserved first; the second leg is bought when the first is settled, for what the first got;
+    what stays without a partner is sold again. The two legs are held until they are merged or the market is settled.
+    """
+
+    up_price_max: Ticks
+    down_price_max: Ticks
+    stake: Micros
+    """Collateral for both legs together, fees included, micro-units."""
+    reason: str = ""
+    first: Side | None = None
+    """The leg to buy first; None: the one of which fewer shares are offered."""
+    values: dict[str, float] = field(default_factory=dict)
+
+    def price_max(self, side: Side) -> Ticks:
+        return self.up_price_max if side is Side.UP else self.down_price_max
+
+    def leg(self, side: Side) -> Enter:
+        """One leg as an entry, for the plugins that review entries; it may cost the whole stake."""
+        return Enter(side, self.price_max(side), self.reason, Purpose.LEG, stake=self.stake, values=self.values)
+
+
 class Skip(Struct, frozen=True, tag="skip", tag_field="kind"):
     """No entry, and the reason why: the first failed gate of a window without a trade."""
 
@@ -152,13 +176,13 @@ class Notice(Struct, frozen=True, tag="notice", tag_field="kind"):
 
 
 Proposal: TypeAlias = (
-    Enter | Skip | ExitTarget | ExitNow | Defer | HoldToSettlement | CancelOrders | Trigger | Notice
+    Enter | Pair | Skip | ExitTarget | ExitNow | Defer | HoldToSettlement | CancelOrders | Trigger | Notice
 )
 EntryAnswer: TypeAlias = Enter | Skip
 ExitAnswer: TypeAlias = ExitTarget | ExitNow | Enter | Defer | HoldToSettlement
 Answer: TypeAlias = (
-    Signal | Estimate | Enter | Skip | Stake | Veto | ExitTarget | ExitNow | Defer | HoldToSettlement | CancelOrders
-    | Trigger | Notice
+    Signal | Estimate | Enter | Pair | Skip | Stake | Veto | ExitTarget | ExitNow | Defer | HoldToSettlement
+    | CancelOrders | Trigger | Notice
 )
 URGENCY: dict[str, int] = {
     "forced_close": 0, "floor": 1, "stop": 2, "reversal": 3, "scale_in": 4, "exit_plan": 5, "reward_requote": 6,

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from polyhost.model.gateway import OrderDraft, OrderRequest
 from polyhost.model.market import Market
 from polyhost.model.money import Micros, Ticks
-from polyhost.model.words import Action, OrderState, Purpose, Side, TradeStatus
+from polyhost.model.words import Action, OrderState, PairState, Purpose, Side, TradeStatus
 
 
 class Slot(Struct, frozen=True, order=True):
@@ -128,6 +128,39 @@ class FillMoved(_Record, tag="fill_moved", frozen=True):
     status: TradeStatus
 
 
+class PairOpened(_Record, tag="pair_opened", frozen=True):
+    """A pair of legs is wanted (ORD-13): the funds of both are reserved from here on."""
+
+    ref: str
+    condition_id: str
+    first: Side
+    size: Micros
+    """Shares of each leg."""
+    up_price: Ticks
+    down_price: Ticks
+    """Worst price of each leg."""
+    reserve: Micros
+    """Collateral reserved for both legs: worst cost and fee."""
+    plugin: str
+    reason: str
+
+
+class PairMoved(_Record, tag="pair_moved", frozen=True):
+    """The pair came one step further; at its end, what became of it."""
+
+    ref: str
+    state: PairState
+    cause: str
+    order: str = ""
+    """Ref of the leg's order that is placed with this step."""
+    release: Micros = 0
+    """Of the pair's own reservation: handed to the leg's order, or free again."""
+    paired: Micros = 0
+    """Shares of each side that pair off, at the end."""
+    left: Micros = 0
+    """Shares of the first leg that stay without a partner, at the end; their obligation stands."""
+
+
 class Entry(Struct, frozen=True):
     """One leg of a posting: ``delta`` of ``asset`` on ``account``.
 
@@ -165,12 +198,16 @@ class ObligationMet(_Record, tag="obligation_met", frozen=True):
 
 
 class HeldDeclared(_Record, tag="held_declared", frozen=True):
-    """The position is knowingly held to settlement. ``kind``: plugin, ahead (0.90 rule), minimum (rest too small)."""
+    """Knowingly held to settlement. ``kind``: plugin, ahead (0.90 rule), minimum (the rest is too small), pair.
+
+    Kind ``pair`` holds ``size`` shares, which pair off with the other side (0: none any more); the others hold all.
+    """
 
     condition_id: str
     side: Side
     kind: str
     reason: str
+    size: Micros = 0
 
 
 class DayBegan(_Record, tag="day_began", frozen=True):
@@ -229,5 +266,5 @@ class EntriesBlocked(_Record, tag="entries_blocked", frozen=True):
 Record: TypeAlias = (
     RunStarted | RunEnded | MarketAdded | MarketChanged | MarketSettled | OrderIntended | OrderPrepared | OrderMoved
     | FillBooked | FillMoved | LedgerPosted | ObligationSet | ObligationMet | HeldDeclared | CloseRecorded
-    | PluginStateSet | NoticeRaised | OperatorSaid | EntriesBlocked | DayBegan
+    | PluginStateSet | NoticeRaised | OperatorSaid | EntriesBlocked | DayBegan | PairOpened | PairMoved
 )

@@ -64,6 +64,8 @@ class PositionView(Struct, frozen=True):
     """Market ms of the first fill."""
     held: str = ""
     """Why it is knowingly held to settlement; empty when it is not."""
+    paired: Micros = 0
+    """Of the size, what pairs off with the other side: it is not sold, and can be merged."""
 
 
 class OrderView(Struct, frozen=True):

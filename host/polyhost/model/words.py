@@ -62,6 +62,24 @@ class OrderState(StrEnum):
     """Finished, by proof; the id stays watched until the market is resolved."""
 
 
+class PairState(StrEnum):
+    """Where a pair of legs is (ORD-13); each state is durable, so that a restart goes on in it."""
+
+    FIRST = "first"
+    """The first leg is being bought; the funds of both are reserved."""
+    SETTLING = "settling"
+    """The first leg's order is over; its trades are not all settled."""
+    PAUSING = "pausing"
+    """The first leg is settled; the pause before the second runs."""
+    SECOND = "second"
+    """The second leg is being bought, for what the first one got."""
+    PAIRING = "pairing"
+    """The second leg's order is over; its trades are not all settled."""
+    ROLLBACK = "rollback"
+    """What of the first leg has no partner is sold again."""
+    DONE = "done"
+
+
 class TradeStatus(StrEnum):
     MATCHED = "MATCHED"
     MINED = "MINED"

@@ -17,6 +17,8 @@ from polyhost.model.records import (
     OperatorSaid,
     OrderIntended,
     OrderMoved,
+    PairMoved,
+    PairOpened,
     Record,
     RunEnded,
     RunStarted,
@@ -67,6 +69,15 @@ def line_of(record: Record, state: State) -> tuple[str, str] | None:
                 f"{_slug(state, record.condition_id)} {record.side.value} held to settlement ({record.kind}): "
                 f"{record.reason}"
             )
+        case PairOpened():
+            return "INFO", (
+                f"{_slug(state, record.condition_id)} pair {record.ref}: {size_text(record.size)} of UP at "
+                f"{price_text(record.up_price)} and DOWN at {price_text(record.down_price)} at most, "
+                f"{record.first.value} first; {money_text(record.reserve)} reserved"
+            )
+        case PairMoved():
+            pair = state.pairs[record.ref]
+            return "INFO", f"{_slug(state, pair.condition_id)} pair {record.ref}: {record.state.value} ({record.cause})"
         case ObligationMet() if record.how == "forced":
             return "WARNING", f"{_slug(state, record.condition_id)} {record.side.value} closed by force"
         case CloseRecorded():
