@@ -47,6 +47,9 @@ class VenueTable(Table):
     """Address of an exchange elsewhere (``http://127.0.0.1:PORT``); empty: the run starts its own."""
     client: Literal["polymarket-client"] = "polymarket-client"
     """The order client."""
+    rotate_minutes: float = Field(default=30.0, ge=0)
+    """The sockets of books and of our own orders are replaced this often, wall minutes (a quarter more or less), the
+    new one whole before the old one goes; 0: never by plan."""
 
 
 class ExchangeTable(Table):

@@ -102,7 +102,7 @@ def equity(core: Core) -> Micros:
         if position.size <= 0 or state.markets[position.condition_id].settled:
             continue
         data = core.data.get(position.condition_id)
-        if data is None or not data.book.ready:
+        if data is None or not data.book.priced:
             total += position.cost  # no price: at cost
             continue
         bid, ask = data.book.best(position.side)

@@ -172,7 +172,8 @@ class Entries:
         why = {
             "plugin": candidate.proposed.plugin, "reason": wish.reason, "view_seq": str(event.view_seq),
             "bid": price_text(bid), "ask": price_text(ask), "book_epoch": str(data.book.epoch),
-            "book_age_ms": str(core.now - data.book.changed_at), "stake": money_text(stake),
+            "book_age_ms": str(core.now - data.book.changed_at), "price_source": data.book.source,
+            "stake": money_text(stake),
             "sized_by": candidate.sized_by or wish.purpose.value, "limited": limited,
             "balance_age_ms": str(core.wall - core.fresh.collateral_wall),
             "signals": ", ".join(f"{name} {signal.p_up:.4f}" for name, signal in event.signals),

@@ -154,7 +154,7 @@ class Exits:
         book = data.book
         bid, ask = book.best(side)
         worth = (bid + ask) // 2 if ask < ONE else bid  # an empty side is no price
-        if book.ready and worth >= core.settings.safety.hold_above:
+        if book.priced and worth >= core.settings.safety.hold_above:
             self.hold(condition_id, side, "ahead", f"worth {price_text(worth)} at the deadline")
             return
         core.notice(
@@ -335,7 +335,7 @@ class Exits:
         """EXI-08: the worst price widens with each attempt, to one tick at the end; None when nobody bids."""
         tick = entry.market.tick
         bid, _ = data.book.best(side)
-        if not data.book.ready or bid <= 0:
+        if not data.book.priced or bid <= 0:
             return tick if entry.market.end - self.core.now <= FLOOR_AT_END_MS else None
         if entry.market.end - self.core.now <= FLOOR_AT_END_MS:
             return tick
@@ -355,7 +355,7 @@ class Exits:
         least = safe_price(Action.SELL, -(-market.min_value * 10_000 // size), market.tick)
         while market_size(Action.SELL, least, size) * least // 10_000 < market.min_value and least < bid:
             least += market.tick
-        return least if least <= bid or bid <= 0 or not data.book.ready else price
+        return least if least <= bid or bid <= 0 or not data.book.priced else price
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -372,7 +372,7 @@ class Exits:
         why = {
             "plugin": owner, "reason": reason, "position": size_text(position.size),
             "sellable": size_text(self.core.sellable(position)), "book_epoch": str(book.epoch),
-            "book_age_ms": str(self.core.now - book.changed_at),
+            "book_age_ms": str(self.core.now - book.changed_at), "price_source": book.source,
             "bid": price_text(book.best(position.side)[0]),
         }
         illegal = self.flow.place(slot, draft, 0, why)

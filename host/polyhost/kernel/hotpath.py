@@ -9,7 +9,7 @@ from typing import Final
 
 from polyhost.model.book import TICKS_OF, Book
 from polyhost.model.market import normal_token
-from polyhost.model.messages import Change, Message
+from polyhost.model.messages import FETCHED, WITNESSED, Change, Message
 from polyhost.model.money import ONE, Ticks, fast_micros
 from polyhost.model.words import Side
 
@@ -112,6 +112,12 @@ class Feed:
                 elif kind == "tick_size_change":
                     self._tick(lane, message.new_tick_size)
                     return None
+                elif kind == WITNESSED:
+                    if book.ready:
+                        book.changed_at = max(book.changed_at, int(message.timestamp))
+                    return None
+                elif kind.startswith(FETCHED):
+                    return self._fetched(lane, message, now)
                 else:
                     self.unknown_kinds += 1
                     return None
@@ -127,6 +133,19 @@ class Feed:
         ):
             return lane.condition_id
         return None
+
+    def _fetched(self, lane: Lane, message: Message, now: int) -> str | None:
+        """Prices that were asked for: taken only while the stream's book is lost (CON-03)."""
+        book = lane.book
+        if book.ready:
+            return None  # the stream was faster than the answer
+        source = message.event_type.removeprefix(FETCHED)
+        if message.bids is not None:
+            book.fetch(lane.side, message.bids, message.asks or (), source)
+        else:
+            book.fetch_midpoint(lane.side, message.price, source)
+        book.changed_at = min(int(message.timestamp), now)
+        return lane.condition_id if book.tripped() else None
 
     def _respelt(self, text: str) -> Lane | None:
         """A token that the table does not know by this spelling; remembered, so that it is normalised once."""

@@ -392,7 +392,7 @@ class Kernel:
             return
         if entry.market.start is not None and core.now < entry.market.start:
             return
-        if not data.book.ready:
+        if not (data.book.ready or (data.book.fetched and self._holds(condition_id))):
             data.gates["no_book"] = data.gates.get("no_book", 0) + 1
             return
         if data.asked_seq and core.wall - data.asked_wall < ANSWER_LOST_MS:
@@ -401,6 +401,12 @@ class Kernel:
         self._view_seq += 1
         data.asked_seq, data.asked_wall, data.dirty = self._view_seq, core.wall, False
         core.command(Ask(self._view(entry, data)))
+
+    def _holds(self, condition_id: str) -> bool:
+        """There is something to exit: then prices of another source than the stream are looked at, too (CON-03)."""
+        positions = self._core.state.positions
+        held = (positions.get(f"{condition_id}:{side.value}") for side in SIDES)
+        return any(position is not None and position.size > 0 for position in held)
 
     def _view(self, entry: MarketState, data: MarketData) -> View:
         core = self._core

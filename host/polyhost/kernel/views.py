@@ -107,6 +107,7 @@ def build_view(
         funds=funds(state, in_positions),
         estimate=data.estimate,
         taken=tuple(taken),
+        book_source=book.source,
     )
 
 

@@ -47,8 +47,10 @@ class Book:
         "bids",
         "changed_at",
         "epoch",
+        "fetched",
         "ready",
         "sized",
+        "source",
     )
 
     def __init__(self) -> None:
@@ -60,10 +62,16 @@ class Book:
         """Rises whenever continuity is lost; figures of different epochs are never mixed."""
         self.ready = False
         """False until the first full book of the epoch, and after the epoch was spoiled."""
+        self.fetched = False
+        """True while the stream's book is lost and prices asked for by request stand in: good for exits, not for
+        entries, and no message of the stream is applied to them."""
+        self.source = ""
+        """Where the prices come from: ``stream``, or the request that gave them (``books``, ``midpoints``,
+        ``midpoint``, ``book``); empty while there are none."""
         self.sized = True
         """False when the levels' sizes are unknown."""
         self.changed_at = 0
-        """Market ms of the last message."""
+        """Market ms of the last message, or at which the venue last confirmed this very book."""
         self.bid_high: Ticks = ONE + 1
         self.bid_low: Ticks = -1
         self.ask_high: Ticks = ONE + 1
@@ -93,10 +101,30 @@ class Book:
     def spoil(self) -> None:
         """Continuity was lost: unusable until the next full book."""
         self.epoch += 1
-        self.ready = False
+        self.ready = self.fetched = False
+        self.source = ""
+
+    @property
+    def priced(self) -> bool:
+        """There are prices of some source: what an exit needs. Entries need ``ready``."""
+        return self.ready or self.fetched
 
     def replace(self, side: Side, bids: Iterable[Level], asks: Iterable[Level]) -> None:
-        """Take a full book of one token. Raises ValueError for a price or size that is no number."""
+        """Take a full book of one token from the stream. Raises ValueError for a price or size that is no number."""
+        self._load(side, bids, asks)
+        self.ready, self.fetched, self.source = True, False, "stream"
+
+    def fetch(self, side: Side, bids: Iterable[Level], asks: Iterable[Level], source: str) -> None:
+        """Take a full book of one token that was asked for, while the stream's is lost. ValueError as ``replace``."""
+        self._load(side, bids, asks)
+        self.fetched, self.source = True, source
+
+    def fetch_midpoint(self, side: Side, midpoint: str, source: str) -> None:
+        """Take a midpoint that was asked for, while nothing better is known: it stands for both best prices."""
+        self._quote(side, midpoint, midpoint)
+        self.fetched, self.source = True, source
+
+    def _load(self, side: Side, bids: Iterable[Level], asks: Iterable[Level]) -> None:
         texts = TICKS_OF
         if side is Side.UP:
             new_bids = {texts[level.price]: fast_micros(level.size) for level in bids}
@@ -109,10 +137,13 @@ class Book:
         self.best_bid = max(new_bids) if new_bids else 0
         self.best_ask = min(new_asks) if new_asks else ONE
         self.sized = True
-        self.ready = True
 
     def quote(self, side: Side, bid: str, ask: str) -> None:
-        """Take best prices without sizes; an empty string is an empty side."""
+        """Take the stream's best prices without sizes; an empty string is an empty side."""
+        self._quote(side, bid, ask)
+        self.ready, self.fetched, self.source = True, False, "stream"
+
+    def _quote(self, side: Side, bid: str, ask: str) -> None:
         low = TICKS_OF[bid] if bid else 0
         high = TICKS_OF[ask] if ask else ONE
         if side is Side.DOWN:
@@ -122,7 +153,6 @@ class Book:
         self.best_bid = max(low, 0)
         self.best_ask = min(high, ONE)
         self.sized = False
-        self.ready = True
 
     def set_bid(self, price: Ticks, size: Micros) -> None:
         """The total bid at an UP price is now ``size``; 0 removes the level."""

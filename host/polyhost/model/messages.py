@@ -6,7 +6,16 @@ wire until a book needs them.
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
+
+WITNESSED: Final = "witnessed"
+"""Our own kind: the venue, asked by request, shows the very book that the stream gave; ``timestamp`` is the market ms
+at which it was asked."""
+FETCHED: Final = "fetched_"
+"""Beginning of our own kinds for prices that were asked for because the stream's book is lost; the source follows
+(``fetched_books``: levels, ``fetched_midpoint``: a price); ``timestamp`` as above."""
 
 
 class Level(Struct):

@@ -107,7 +107,7 @@ class View(Struct, frozen=True):
     asks: tuple[tuple[Ticks, Micros], ...]
     """UP asks, best first, at most ten levels."""
     book_age_ms: int
-    """Market ms since the book last changed."""
+    """Market ms since the book last changed, or since the venue last confirmed it."""
     mids: tuple[tuple[int, Ticks], ...]
     """UP midpoint history, one a minute (market ms of the minute's last quote, ticks), oldest first, at most 60."""
     spot: float | None
@@ -128,6 +128,9 @@ class View(Struct, frozen=True):
     """The trading combiner's latest estimate of an earlier evaluation."""
     taken: tuple[Side, ...] = ()
     """Sides whose entry slot in this window is used."""
+    book_source: str = "stream"
+    """Where the prices come from: the stream, or what was asked for while the stream is lost and a position is open
+    (``books``, ``midpoints``, ``midpoint``, ``book``): good for exits, no entry is taken on it."""
 
     def side(self, side: Side) -> Quote:
         return self.up if side is Side.UP else self.down

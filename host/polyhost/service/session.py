@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -43,8 +44,11 @@ from polyhost.venue.polymarket.discovery import Discovery
 from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway, http_client
 from polyhost.venue.polymarket.reach import first_time, require_exchange
+from polyhost.venue.polymarket.rest_books import RestBooks
 from polyhost.venue.polymarket.selftest import signing_selftest
 from polyhost.venue.polymarket.streams import MarketStream, PriceStream, UserStream
+from polyhost.venue.polymarket.witness import BookWitness
+from polyhost.venue.rotation import Turnover
 
 STOP_WITHIN_S: Final = 5.0
 """A graceful stop waits this long, wall seconds, for the proof of its cancels."""
@@ -82,6 +86,7 @@ class Session:
         self.gateway: PolymarketGateway
         self.discovery: Discovery
         self.market_stream: MarketStream
+        self.witness: BookWitness
         self.child: ExchangeChild | None = None
         self.started_at = time.monotonic()
         self.began_market = 0
@@ -221,6 +226,8 @@ class Session:
         binance = http_client(endpoints.binance, self.clock, live=endpoints.live)
         stack.push_async_callback(gamma.aclose)
         stack.push_async_callback(binance.aclose)
+        turnover = Turnover(every_s=self.settings.venue.rotate_minutes * 60)
+        jitter = random.Random(f"{self.settings.exchange.seed} {self.run_id}").random
         prices = PriceStream(
             endpoints.price_ws, self.gateway.credentials, markets.symbols, on_price=self._price, on_event=engine.event,
             clock=self.clock,
@@ -231,9 +238,16 @@ class Session:
         )
         self.market_stream = MarketStream(
             endpoints.market_ws, on_frame=engine.frame, on_event=engine.event, on_resolved=self.discovery.on_message,
-            clock=self.clock,
+            clock=self.clock, turnover=turnover, jitter=jitter,
         )
-        user = UserStream(endpoints.user_ws, self.gateway.credentials, on_event=engine.event, clock=self.clock)
+        self.witness = BookWitness(
+            self.market_stream, RestBooks(http), self.clock, book_of=self.kernel.book, lost=self._lost,
+            on_frame=engine.frame,
+        )
+        user = UserStream(
+            endpoints.user_ws, self.gateway.credentials, on_event=engine.event, clock=self.clock, turnover=turnover,
+            jitter=jitter,
+        )
         spot = BinanceFeed(
             binance, endpoints.binance_ws, markets.symbols, on_price=engine.price, on_candle=engine.candle,
             on_event=engine.event, clock=self.clock,
@@ -241,6 +255,7 @@ class Session:
         for work, name in (
             (self.market_stream.run(), "market stream"), (user.run(), "user stream"),
             (prices.run(), "reference prices"), (spot.run(), "spot prices"), (self.discovery.run(), "discovery"),
+            (self.witness.run(), "book witness"),
         ):
             self._spawn(work, name)
 
@@ -251,12 +266,21 @@ class Session:
     def _follow(self, command: Follow | Unfollow) -> None:
         market = command.market
         if isinstance(command, Follow):
-            self.market_stream.subscribe((market.up, market.down))
+            self.market_stream.follow(market)
             entry = self.kernel.state.markets[market.condition_id]
             self.discovery.follow(market, strike_known=entry.strike is not None)
             self.engine.start(self._warm(market))
         else:
-            self.market_stream.unsubscribe((market.up, market.down))
+            self.market_stream.unfollow(market)
+
+    def _lost(self) -> list[Market]:
+        """Markets with something to exit whose book the stream does not give right now (CON-03)."""
+        state, found = self.kernel.state, []
+        for condition_id in state.exposed:
+            entry, book = state.markets[condition_id], self.kernel.book(condition_id)
+            if book is not None and not book.ready and entry.accepting and not entry.settled:
+                found.append(entry.market)
+        return found
 
     async def _warm(self, market: Market) -> None:
         await self.gateway.warm(market)

@@ -18,6 +18,7 @@ from polyhost.model.view import Candle
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.link import Link, Pace
 from polyhost.venue.polymarket.decode import symbol_of
+from polyhost.venue.silence import SILENT_S, SilenceWatch
 
 CANDLES: Final = 30
 """Minutes of candles fetched at every connection."""
@@ -56,8 +57,12 @@ class BinanceFeed:
         on_frame: Callable[[bytes, list[Message]], None] | None = None,
         clock: VenueClock | None = None,
         pace: Pace | None = None,
+        silent_s: float = SILENT_S,
     ) -> None:
-        """``http`` has the REST base address; ``ws_url`` the base of the streams (``wss://host:port``)."""
+        """``http`` has the REST base address; ``ws_url`` the base of the streams (``wss://host:port``).
+
+        ``silent_s``: a symbol that ticked before and is silent for so long (wall seconds) has the stream made anew.
+        """
         self.bad = 0
         self._http = http
         self._symbols = [symbol.upper() for symbol in symbols]
@@ -70,9 +75,10 @@ class BinanceFeed:
         """Live candles of symbols whose backlog is still on its way, by start."""
         self._backfill: asyncio.Task[None] | None = None
         names = [f"{symbol.lower()}usdt@{kind}" for symbol in self._symbols for kind in ("aggTrade", "kline_1m")]
+        self._silence = SilenceWatch(silent_s)
         self.link = Link(
             "spot", f"{ws_url}/stream?streams={'/'.join(names)}", on_open=self._open, on_data=self._data,
-            on_down=self._down, clock=clock, pace=pace,
+            on_down=self._down, clock=clock, pace=pace, quiet=self._silence.problem,
         )
 
     async def run(self) -> None:
@@ -158,13 +164,17 @@ class BinanceFeed:
 
     def _message(self, message: Message) -> None:
         if message.e == "aggTrade":
-            self._on_price("binance", symbol_of(message.s), parse_fixed(message.p, 8, "price"), message.T)
+            symbol = symbol_of(message.s)
+            self._silence.heard(symbol, message.T)
+            self._on_price("binance", symbol, parse_fixed(message.p, 8, "price"), message.T)
         elif message.e == "kline" and message.k is not None:
             symbol, candle = symbol_of(message.s), _kline_candle(message.k)
             if symbol in self._waiting:
                 self._waiting[symbol][candle.start] = (candle, message.k.x)
             else:
                 self._tell(symbol, candle, message.k.x)
+        elif message.e == "serverShutdown":
+            self.link.restart("the venue announced that it closes this connection")
 
 
 def _row_candle(row: list[object]) -> Candle:

@@ -70,9 +70,14 @@ class Link:
         ping: str = "",
         is_pong: Callable[[bytes], bool] | None = None,
         expects_data: Callable[[], bool] | None = None,
+        quiet: Callable[[], str] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """``ping``: text sent as a ping; empty: only the protocol's own pings."""
+        """``ping``: text sent as a ping; empty: only the protocol's own pings.
+
+        ``quiet()`` names what has been silent for too long although other data comes, or is empty; ``jitter()`` is a
+        share from 0 to 1 of each pause between two tries.
+        """
         self.name = name
         self.url = url
         self.epoch = 0
@@ -80,6 +85,8 @@ class Link:
         self.reconnects = 0
         self.data_at: float | None = None
         """Loop time of the last frame of this connection; None: none yet."""
+        self.pongs = 0
+        """Answers to our pings on this connection: the first proves that what we said before it was read."""
         self._on_open = on_open
         self._on_data = on_data
         self._on_down = on_down
@@ -88,6 +95,7 @@ class Link:
         self._ping = ping
         self._is_pong = is_pong or (lambda raw: False)
         self._expects_data = expects_data or (lambda: True)
+        self._quiet = quiet or (lambda: "")
         self._jitter = jitter
         self._outbox: asyncio.Queue[str] = asyncio.Queue(QUEUE_MAX)
         self._up = False
@@ -195,6 +203,7 @@ class Link:
         self._outbox = asyncio.Queue(QUEUE_MAX)
         self._opened_at = self._pong_at = asyncio.get_running_loop().time()
         self.data_at = None
+        self.pongs = 0
         self._up = True
         self._tell_up()
         reason = "closed"
@@ -235,6 +244,7 @@ class Link:
             body = raw if isinstance(raw, bytes) else raw.encode()
             if self._is_pong(body):
                 self._pong_at = loop.time()
+                self.pongs += 1
                 continue
             self.data_at = loop.time()
             self._on_data(body)
@@ -265,4 +275,6 @@ class Link:
             return ""
         if self.data_at is None:
             return f"no first event within {pace.first_s:g} s" if now - self._opened_at > pace.first_s else ""
-        return f"no data for {pace.data_s:g} s" if pace.data_s and now - self.data_at > pace.data_s else ""
+        if pace.data_s and now - self.data_at > pace.data_s:
+            return f"no data for {pace.data_s:g} s"
+        return self._quiet()

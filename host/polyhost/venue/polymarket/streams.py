@@ -1,4 +1,4 @@
-"""The venue's streams: market data, the account's orders and trades, and reference prices.
+"""The venue's other streams: the account's orders and trades, and reference prices.
 
 Each tells of every connection and every loss of continuity by a ``StreamChanged`` with its epoch; nothing is replayed
 by the venue, so whoever needs completeness asks after each of them.
@@ -7,31 +7,31 @@ by the venue, so whoever needs completeness asks after each of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from loguru import logger
 
 from polyhost.model.events import Event, OrderSeen, StreamChanged, TradeSeen
-from polyhost.model.messages import Message
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.link import Link, Pace
 from polyhost.venue.polymarket.account import Credentials
-from polyhost.venue.polymarket.decode import FEEDS, FrameDecoder, exact_e8, symbol_of
+from polyhost.venue.polymarket.decode import FEEDS, exact_e8, symbol_of
+from polyhost.venue.polymarket.market_stream import PING, MarketStream, is_pong
 from polyhost.venue.polymarket.rows import order_row, trade_row
+from polyhost.venue.rotation import PLANNED, Rotor, Turnover
+from polyhost.venue.silence import SILENT_S, SilenceWatch
 
-OnFrame = Callable[[bytes, list[Message]], None]
+__all__ = ["MarketStream", "PriceStream", "UserStream"]
+
 OnEvent = Callable[[Event], None]
 OnPrice = Callable[[str, str, int, int], None]
 """(feed, symbol, price in 1e-8, stamp in market ms)."""
 
-PING: Final = "PING"
-PONG: Final = b"PONG"
 PONG_BYTES_MAX: Final = 64
 """Answers to a ping of the price stream are objects; longer frames are looked at as data only."""
-TOKENS_MAX: Final = 500
-"""Tokens of one market connection (undocumented venue limit, seen by others)."""
 USER_PACE: Final = Pace(data_s=0.0)
 """An account without orders is silent: only its pongs are watched."""
 REFRESH_S: Final = 5.0
@@ -40,92 +40,6 @@ REFRESH_S: Final = 5.0
 
 def _encode(body: object) -> str:
     return msgspec.json.encode(body).decode()
-
-
-class MarketStream:
-    """Books and prints of the tokens subscribed to.
-
-    ``on_frame(raw, messages)`` gets each frame in order; ``on_resolved(message)`` each ``market_resolved`` besides. A
-    frame that cannot be read means a book may be wrong: the connection is made anew, which brings full books.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        on_frame: OnFrame,
-        on_event: OnEvent,
-        on_resolved: Callable[[Message], None] | None = None,
-        clock: VenueClock | None = None,
-        pace: Pace | None = None,
-    ) -> None:
-        self.decoder = FrameDecoder()
-        self._on_frame = on_frame
-        self._on_event = on_event
-        self._on_resolved = on_resolved
-        self._clock = clock
-        self._tokens: dict[str, None] = {}
-        self._wanted = asyncio.Event()
-        self.link = Link(
-            "market", url, on_open=self._open, on_data=self._data, on_down=self._down, clock=clock, pace=pace,
-            ping=PING, is_pong=_is_pong, expects_data=lambda: bool(self._tokens),
-        )
-
-    @property
-    def tokens(self) -> tuple[str, ...]:
-        return tuple(self._tokens)
-
-    def subscribe(self, tokens: Iterable[str]) -> None:
-        """Follow more tokens, at once when connected. Raises ValueError above the venue's limit."""
-        fresh = [token for token in dict.fromkeys(tokens) if token not in self._tokens]
-        if len(self._tokens) + len(fresh) > TOKENS_MAX:
-            raise ValueError(f"{len(self._tokens) + len(fresh)} tokens on one connection, at most {TOKENS_MAX}")
-        self._tokens.update(dict.fromkeys(fresh))
-        if fresh:
-            self._wanted.set()
-            self.link.send(_encode({"operation": "subscribe", "assets_ids": fresh, "custom_feature_enabled": True}))
-
-    def unsubscribe(self, tokens: Iterable[str]) -> None:
-        """Follow these no more."""
-        gone = [token for token in dict.fromkeys(tokens) if token in self._tokens]
-        for token in gone:
-            del self._tokens[token]
-        if gone:
-            self.link.send(_encode({"operation": "unsubscribe", "assets_ids": gone}))
-
-    async def run(self) -> None:
-        """Connect when there is something to follow, and stay connected until ``close``."""
-        await self._wanted.wait()
-        await self.link.run()
-
-    def close(self) -> None:
-        self.link.close()
-        self._wanted.set()
-
-    def _open(self, epoch: int) -> list[str]:
-        self._on_event(StreamChanged("market", True, epoch))
-        return [_encode({"type": "market", "assets_ids": list(self._tokens), "custom_feature_enabled": True})]
-
-    def _down(self, epoch: int, reason: str) -> None:
-        self._on_event(StreamChanged("market", False, epoch, reason))
-
-    def _data(self, raw: bytes) -> None:
-        bad = self.decoder.bad
-        messages = self.decoder.decode(raw)
-        if self.decoder.bad != bad:
-            logger.warning("market frame that cannot be read ({} so far): {}", self.decoder.bad, self.decoder.problem)
-            self.link.restart("a frame that cannot be read")
-        if not messages:
-            return
-        if self._clock is not None and self._clock.simulated:
-            stamp = str(messages[-1].timestamp)
-            if stamp.isdigit():
-                self._clock.seen(int(stamp))
-        self._on_frame(raw, messages)
-        if self._on_resolved is not None:
-            for message in messages:
-                if message.event_type == "market_resolved":
-                    self._on_resolved(message)
 
 
 class UserStream:
@@ -144,31 +58,63 @@ class UserStream:
         on_frame: Callable[[bytes], None] | None = None,
         clock: VenueClock | None = None,
         pace: Pace | None = None,
+        turnover: Turnover | None = None,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         """``on_frame``: gets each raw frame, for recordings (it holds the API key's id, not its secrets)."""
         self.bad = 0
+        self.epoch = 0
+        """Rises with every connection, and with every loss of continuity within one."""
+        self._url = url
+        self._clock = clock
+        self._pace = pace or USER_PACE
+        self._jitter = jitter
         self._credentials = credentials
         self._on_event = on_event
         self._on_frame = on_frame
-        self.link = Link(
-            "user", url, on_open=self._open, on_data=self._data, on_down=self._down, clock=clock,
-            pace=pace or USER_PACE, ping=PING, is_pong=_is_pong, expects_data=lambda: False,
+        self.rotor = Rotor(
+            self._make, whole=lambda link: link.pongs > 0, swap=self._swap, turnover=turnover, jitter=jitter
         )
 
+    @property
+    def link(self) -> Link:
+        """The connection that counts."""
+        return self.rotor.link
+
     async def run(self) -> None:
-        await self.link.run()
+        """Stay connected until ``close``."""
+        await self.rotor.run()
 
     def close(self) -> None:
-        self.link.close()
+        self.rotor.close()
 
-    def _open(self, epoch: int) -> list[str]:
-        self._on_event(StreamChanged("user", True, epoch))
+    def _make(self) -> Link:
+        link: Link = Link(
+            "user", self._url, on_open=lambda epoch: self._open(link), on_data=self._data,
+            on_down=lambda epoch, reason: self._down(link, reason), clock=self._clock, pace=self._pace, ping=PING,
+            is_pong=is_pong, expects_data=lambda: False, jitter=self._jitter,
+        )
+        return link
+
+    def _open(self, link: Link) -> list[str]:
+        if link is self.rotor.link:
+            self._told_up("")
         given = self._credentials
         auth = {"apiKey": given.key, "secret": given.secret, "passphrase": given.passphrase}
-        return [_encode({"type": "user", "auth": auth})]
+        # The answer to the ping proves that the subscription before it was read.
+        return [_encode({"type": "user", "auth": auth}), PING]
 
-    def _down(self, epoch: int, reason: str) -> None:
-        self._on_event(StreamChanged("user", False, epoch, reason))
+    def _told_up(self, reason: str) -> None:
+        self.epoch += 1
+        self._on_event(StreamChanged("user", True, self.epoch, reason))
+
+    def _swap(self, old: Link, new: Link) -> None:
+        """Both connections were heard meanwhile, and repeats change nothing; the account is compared all the same."""
+        self._told_up(PLANNED if old.up else "")
+
+    def _down(self, link: Link, reason: str) -> None:
+        if link is self.rotor.link:
+            self._on_event(StreamChanged("user", False, self.epoch, reason))
 
     def _data(self, raw: bytes) -> None:
         if self._on_frame is not None:
@@ -196,8 +142,7 @@ class UserStream:
     def _lost(self, problem: str) -> None:
         self.bad += 1
         logger.error("user stream: {} ({} so far); the account is asked instead", problem, self.bad)
-        self.link.epoch += 1
-        self._on_event(StreamChanged("user", True, self.link.epoch, problem))
+        self._told_up(problem)
 
 
 class PriceStream:
@@ -218,7 +163,9 @@ class PriceStream:
         on_frame: Callable[[bytes], None] | None = None,
         clock: VenueClock | None = None,
         pace: Pace | None = None,
+        silent_s: float = SILENT_S,
     ) -> None:
+        """``silent_s``: a feed that ticked before and is silent for so long has the stream made anew, wall seconds."""
         self.bad = 0
         self.refused: dict[str, str] = {}
         """Channel or operation → the venue's error code."""
@@ -232,9 +179,11 @@ class PriceStream:
         self._seq: dict[str, int] = {}
         self._refreshed_at = float("-inf")
         self._rid = 0
+        self._silence = SilenceWatch(silent_s)
         self.link = Link(
             "reference", url, on_open=self._open, on_data=self._data, on_down=self._down, clock=clock, pace=pace,
             ping=_encode({"op": "ping"}), is_pong=_is_op_pong, expects_data=lambda: bool(self._symbols),
+            quiet=self._silence.problem,
         )
 
     async def run(self) -> None:
@@ -326,7 +275,9 @@ class PriceStream:
     def _point(self, feed: str, symbol: str, point: Mapping[str, Any]) -> None:
         price = exact_e8(str(point.get("full_accuracy_value") or ""), float(point.get("value") or 0.0))
         if price > 0:
-            self._on_price(feed, symbol, price, int(point["timestamp"]))
+            stamp = int(point["timestamp"])
+            self._silence.heard(f"{feed} {symbol}", stamp)
+            self._on_price(feed, symbol, price, stamp)
 
     def _count(self, channel: str, data: Mapping[str, Any]) -> None:
         """Sequence numbers tell of lost frames; a fresh backlog brings them back."""
@@ -338,10 +289,6 @@ class PriceStream:
         if data.get("dropped") or (last is not None and seq > last + 1):
             logger.debug("price stream lost frames on {} before {}", channel, seq)
             self.refresh()
-
-
-def _is_pong(raw: bytes) -> bool:
-    return raw == PONG
 
 
 def _is_op_pong(raw: bytes) -> bool:
