@@ -1,4 +1,4 @@
-"""Prices with their source and age: a quiet book that was witnessed, and exits while the stream is lost (CON-02, 03)."""
+"""Prices with source and age: a quiet book that was witnessed, and exits while the stream is lost (CON-02, 03)."""
 
 from __future__ import annotations
 
