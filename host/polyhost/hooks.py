@@ -20,11 +20,11 @@ if TYPE_CHECKING:
         EntryAnswer,
         Estimate,
         ExitAnswer,
-        ExitTarget,
         Notice,
         Proposal,
         Signal,
         Stake,
+        StandingTarget,
         Veto,
     )
     from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
@@ -73,8 +73,12 @@ class Hooks:
         """Refuse an entry, before the host's own limits. Any refusal wins; a failure here is one."""
 
     @hookspec
-    def quote(self, view: View, target: ExitTarget) -> ExitTarget | None:
-        """Adjust a standing target before it is placed or moved; the more careful (higher) sell price wins."""
+    def quote(self, view: View, target: StandingTarget) -> StandingTarget | None:
+        """Adjust a standing target (exit or quote) before it is placed or moved; of several the more careful wins.
+
+        Careful is lower for a buy, higher for a sell, smaller and shorter for both. An exit's price goes below what its
+        owner asked only down to the target's ``least``.
+        """
 
     @hookspec
     def on_market(self, market: Market, at: int) -> Iterable[Notice] | None:

@@ -129,6 +129,39 @@ class PairTable(Table):
     """Pairs of one market, whatever became of them; one at a time."""
 
 
+class QuotesTable(Table):
+    """Standing quotes of plugins; each rests only while its owner keeps proposing it."""
+
+    slots_max: int = Field(default=3, ge=0, le=20)
+    """Quotes that buy, a market and side; further ones are told and not placed. 0: none."""
+    unrenewed_s: float = Field(default=5.0, gt=0)
+    """A quote that was not proposed again for this long is withdrawn, market seconds (at least two evaluations)."""
+
+
+class PendingTable(Table):
+    """Resting entries and how far the market may leave them behind (grid levels and legs too)."""
+
+    far: float = Field(default=0.05, gt=0)
+    """An entry is far when the midpoint moved by this share of the entry's price since it was placed …"""
+    far_ticks: int = Field(default=2, ge=1)
+    """… and by at least so many ticks of the market."""
+    answer_s: float = Field(default=3.0, ge=0)
+    """Its plugin has this long to re-price a far entry, market seconds; then the host cancels it."""
+    against: float = Field(default=0.15, gt=0)
+    """An entry is cancelled at once when the midpoint fell by this share of the entry's price since it was placed."""
+
+
+class DepthTable(Table):
+    """What is checked before a large order at market. Exits are never held back by it."""
+
+    share_max: float = Field(default=0.20, gt=0, le=1)
+    """A buy at market takes at most this share of what is offered near the best price; more is reduced to it."""
+    ticks: int = Field(default=2, ge=0)
+    """Offers within so many ticks of the best one count as near."""
+    spread_max: Price = Price("0.10")
+    """A buy at market that is large is refused when bid and ask are further apart than this."""
+
+
 class EvaluationTable(Table):
     cadence_ms: int = Field(default=1_000, ge=100)
     """One evaluation a market in this time, market ms; triggers come in between."""
@@ -149,6 +182,9 @@ class Configuration(Table):
     breakers: BreakersTable = BreakersTable()
     safety: SafetyTable = SafetyTable()
     pair: PairTable = PairTable()
+    quotes: QuotesTable = QuotesTable()
+    pending: PendingTable = PendingTable()
+    depth: DepthTable = DepthTable()
     evaluation: EvaluationTable = EvaluationTable()
     plugin_paths: tuple[str, ...] = ()
     """Single-file plugins: files or folders, relative to the configuration file."""

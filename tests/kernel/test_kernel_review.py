@@ -523,4 +523,5 @@ def test_con_09_a_tick_that_no_rule_is_known_for_is_not_followed(tick: str) -> N
     _ticked(rig, tick)
     rig.wait(1)
     assert rig.kernel.state.markets[CONDITION].market.tick == 100
+    rig.book("0.40/0.42")
     rig.enter()

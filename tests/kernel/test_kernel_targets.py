@@ -137,3 +137,17 @@ def test_u8_near_the_end_an_unknown_sell_no_longer_counts() -> None:
     drafts = [c.draft for c in rig.to(rig.market.end - 29_000) if isinstance(c, Prepare)]
     assert drafts
     assert drafts[0].size == micros("57")
+
+
+def test_t1_an_exit_target_that_names_its_end_goes_then() -> None:
+    rig = holding()
+    post = resting(rig, ExitTarget(Side.UP, ticks("0.99"), valid_until=START + 70_000))
+    none(rig.to(START + 69_999), Cancel)
+    assert cancels(rig.to(START + 70_000)) == [post.request.order_id]
+
+
+def test_t1_an_exit_target_proposed_anew_stands_longer() -> None:
+    rig = holding()
+    resting(rig, ExitTarget(Side.UP, ticks("0.99"), valid_until=START + 70_000))
+    none(rig.answer(ExitTarget(Side.UP, ticks("0.99"), valid_until=START + 90_000)), Cancel)
+    none(rig.to(START + 89_999), Cancel)

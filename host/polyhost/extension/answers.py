@@ -30,13 +30,15 @@ from polyhost.model.proposals import (
     Notice,
     Pair,
     Proposal,
+    QuoteTarget,
+    Reprice,
     Signal,
     Skip,
     Stake,
     Trigger,
     Veto,
 )
-from polyhost.model.words import Purpose
+from polyhost.model.words import Action, Purpose
 
 ANSWERS_MAX: Final = 64
 """Answers of one plugin to one question; a plugin that wants more has a loop that does not end."""
@@ -177,6 +179,39 @@ def _exit_target(answer: ExitTarget) -> ExitTarget:
     _price(answer.price, "price")
     if answer.tolerance < 0:
         raise AnswerError(f"tolerance is {answer.tolerance} ticks; it cannot be negative")
+    if answer.least is not None:
+        _price(answer.least, "least")
+    _until(answer.valid_until)
+    _text(answer.reason, "reason")
+    return answer
+
+
+def _quote_target(answer: QuoteTarget) -> QuoteTarget:
+    _price(answer.price, "price")
+    if answer.size is not None and answer.size <= 0:
+        raise AnswerError(f"size is {answer.size} micro-shares; it must be above 0")
+    if answer.stake is not None and answer.stake <= 0:
+        raise AnswerError(f"stake is {answer.stake} micro-units; it must be above 0")
+    if answer.action is Action.BUY and (answer.size is None) == (answer.stake is None):
+        raise AnswerError("a quote that buys has a size or a stake, and not both")
+    if answer.action is Action.SELL and answer.stake is not None:
+        raise AnswerError("a quote that sells has a size in shares, no stake")
+    if answer.tolerance < 0 or answer.size_tolerance < 0:
+        raise AnswerError(f"tolerances are {answer.tolerance} and {answer.size_tolerance}; they cannot be negative")
+    _until(answer.valid_until)
+    _text(answer.key, "key")
+    _text(answer.reason, "reason")
+    return answer
+
+
+def _until(value: int) -> None:
+    if value < 0:
+        raise AnswerError(f"valid_until is {value}; it is a market ms, or 0")
+
+
+def _reprice(answer: Reprice) -> Reprice:
+    _price(answer.price, "price")
+    _text(answer.ref, "ref")
     _text(answer.reason, "reason")
     return answer
 
@@ -226,6 +261,8 @@ _RANGES: Final[dict[type, Callable[[Any], Any]]] = {
     ExitNow: _exit_now,
     Defer: _defer,
     HoldToSettlement: _reasoned,
+    QuoteTarget: _quote_target,
+    Reprice: _reprice,
     CancelOrders: _reasoned,
     Trigger: _trigger,
     Notice: _notice,
@@ -238,7 +275,7 @@ ALLOWED: Final[dict[str, tuple[type, ...]]] = {
     "propose": Proposal.__args__,
     "size": (Stake,),
     "review": (Veto,),
-    "quote": (ExitTarget,),
+    "quote": (ExitTarget, QuoteTarget),
     **dict.fromkeys((*TELLING, "start", "stop"), (Notice,)),
 }
 """Types that each hook may give (None, nothing, always)."""

@@ -16,7 +16,18 @@ from polyhost.extension.merging import Bid, Chosen, arbitrated, careful, smalles
 from polyhost.extension.table import Failed, Given, Inputs, Outcome, Question, Table
 from polyhost.model.events import Candidate, Evaluated, PluginUse, Proposed
 from polyhost.model.money import Micros
-from polyhost.model.proposals import Answer, Enter, Estimate, ExitTarget, Pair, Signal, Stake, Veto
+from polyhost.model.proposals import (
+    Answer,
+    Enter,
+    Estimate,
+    ExitTarget,
+    Pair,
+    QuoteTarget,
+    Signal,
+    Stake,
+    StandingTarget,
+    Veto,
+)
 from polyhost.model.view import View
 from polyhost.model.words import Side
 
@@ -75,7 +86,7 @@ def chain(view: View, names: Sequence[str], asked: Sequence[int], combiner: str,
             pairs.append((index, answer))
         else:
             wishes.append((index, answer))
-            targets = targets or isinstance(answer, ExitTarget)
+            targets = targets or isinstance(answer, ExitTarget | QuoteTarget)
     candidates = (yield from _candidates(names, bids, tally)) if bids else ()
     if pairs:
         candidates += yield from _pairs(names, pairs, tally)
@@ -170,12 +181,12 @@ def _candidate(
 def _quoted(
     wishes: list[tuple[int, Answer]], tally: Tally
 ) -> Generator[Question, Outcome, list[tuple[int, Answer]]]:
-    places = [place for place, (_, answer) in enumerate(wishes) if isinstance(answer, ExitTarget)]
-    targets = tuple(cast(ExitTarget, wishes[place][1]) for place in places)
+    places = [place for place, (_, answer) in enumerate(wishes) if isinstance(answer, ExitTarget | QuoteTarget)]
+    targets = tuple(cast(StandingTarget, wishes[place][1]) for place in places)
     given = _ordered((yield Question("quote", Inputs(targets=targets))), tally)
-    adjusted: dict[int, list[ExitTarget]] = {}
+    adjusted: dict[int, list[StandingTarget]] = {}
     for _, subject, answer in given:
-        adjusted.setdefault(subject, []).append(cast(ExitTarget, answer))
+        adjusted.setdefault(subject, []).append(cast(StandingTarget, answer))
     for subject, answers in adjusted.items():
         place = places[subject]
         wishes[place] = (wishes[place][0], careful(targets[subject], answers))

@@ -12,8 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from polyhost.model.money import Micros
-from polyhost.model.proposals import Enter, ExitTarget, Stake
-from polyhost.model.words import Purpose, Side
+from polyhost.model.proposals import Enter, ExitTarget, QuoteTarget, Stake, StandingTarget
+from polyhost.model.words import Action, Purpose, Side
 
 Bid: TypeAlias = tuple[int, Enter]
 """A plugin's index and the entry that it wants."""
@@ -73,7 +73,44 @@ def smallest_stake(chosen: Chosen, stakes: Iterable[tuple[int, Stake]]) -> tuple
     return plugin, amount
 
 
-def careful(target: ExitTarget, adjusted: Iterable[ExitTarget]) -> ExitTarget:
-    """The standing sell after its adjustments: the highest price of all, never below what its owner asked."""
-    price = max((other.price for other in adjusted if other.side is target.side), default=target.price)
-    return replace(target, price=price) if price > target.price else target
+def careful(target: StandingTarget, adjusted: Iterable[StandingTarget]) -> StandingTarget:
+    """A standing target after its adjustments, merged towards the more careful; answers about another slot are none."""
+    if isinstance(target, ExitTarget):
+        return _careful_exit(target, adjusted)
+    return _careful_quote(target, adjusted)
+
+
+def _careful_exit(target: ExitTarget, adjusted: Iterable[StandingTarget]) -> ExitTarget:
+    """The highest price of all adjustments, never below what its owner asked (or allowed by ``least``)."""
+    others = [other for other in adjusted if isinstance(other, ExitTarget) and other.side is target.side]
+    if not others:
+        return target
+    bound = target.price if target.least is None else min(target.least, target.price)
+    price = max(bound, max(other.price for other in others))
+    until = _earliest([target.valid_until, *(other.valid_until for other in others)])
+    return replace(target, price=price, valid_until=until)
+
+
+def _careful_quote(target: QuoteTarget, adjusted: Iterable[StandingTarget]) -> QuoteTarget:
+    """The lowest price of a buy, the highest of a sell, the smallest size and stake, the shortest life."""
+    slot = (target.side, target.action, target.key)
+    every = [target] + [
+        other for other in adjusted
+        if isinstance(other, QuoteTarget) and (other.side, other.action, other.key) == slot
+    ]
+    prices = [one.price for one in every]
+    return replace(
+        target,
+        price=min(prices) if target.action is Action.BUY else max(prices),
+        size=_smallest([one.size for one in every]),
+        stake=_smallest([one.stake for one in every]),
+        valid_until=_earliest([one.valid_until for one in every]),
+    )
+
+
+def _smallest(amounts: Iterable[Micros | None]) -> Micros | None:
+    return min((amount for amount in amounts if amount is not None), default=None)
+
+
+def _earliest(moments: Iterable[int]) -> int:
+    return min((moment for moment in moments if moment), default=0)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from polyhost.extension.answers import MANY, AnswerError, checked, described, listed
 from polyhost.extension.specification import Bound
 from polyhost.hooks import ANSWERING
-from polyhost.model.proposals import Answer, Enter, Estimate, ExitTarget, Signal
+from polyhost.model.proposals import Answer, Enter, Estimate, Signal, StandingTarget
 from polyhost.model.view import View
 
 Slot: TypeAlias = tuple[int, Callable[..., Any]]
@@ -52,7 +52,7 @@ class Inputs(Struct, frozen=True):
     estimate: Estimate | None = None
     """The trading combiner's."""
     entries: tuple[Enter, ...] = ()
-    targets: tuple[ExitTarget, ...] = ()
+    targets: tuple[StandingTarget, ...] = ()
 
 
 class Question(NamedTuple):

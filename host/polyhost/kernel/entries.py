@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from polyhost.kernel.core import Core
+from polyhost.kernel.depth import fit
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.state import MarketState, State
 from polyhost.kernel.views import entry_slot_refusal
@@ -159,11 +160,16 @@ class Entries:
         stake, limited = self._stake(market, candidate, wish)
         step = LOT if order_type.rests else market_step(Action.BUY, price)
         size = affordable(stake, price, step, market)
+        fitted = fit(core.settings.depth, market, data, wish.side, price, size)
+        if fitted.refused:
+            raise EntryRefused("spread", fitted.refused)
+        size, limited = fitted.size - fitted.size % step, fitted.limited or limited
         why_small = f"stake {money_text(stake)}" + (f" ({limited})" if limited else "")
+        by_depth = "depth" if fitted.limited else ""
         if size < market.min_size:
-            raise EntryRefused("minimum", f"{size_text(size)} shares for {why_small} is below the minimum")
+            raise EntryRefused(by_depth or "minimum", f"{size_text(size)} shares for {why_small} is below the minimum")
         if notional(size, price) < market.min_value:
-            raise EntryRefused("minimum_value", f"{why_small} is below the venue's minimum value")
+            raise EntryRefused(by_depth or "minimum_value", f"{why_small} is below the venue's minimum value")
         slot = Slot(market.condition_id, wish.side, wish.purpose, wish.key)
         draft = OrderDraft(
             self.flow.next_ref(), market.token(wish.side), Action.BUY, order_type, price, size, market.tick,

@@ -67,7 +67,17 @@ class Exits:
         plan.spoken = True
         if plan.target != target or plan.target_owner != owner:
             plan.target, plan.target_owner = target, owner
+            if target.valid_until:
+                self.core.at_market(target.valid_until, "exit_until", f"{condition_id}:{target.side.value}")
         self.drive(condition_id, target.side)
+
+    def until(self, key: str) -> None:
+        """A target's own end came: unless it was proposed anew, it no longer stands."""
+        condition_id, _, side = key.rpartition(":")
+        data = self.core.data.get(condition_id)
+        target = None if data is None else data.exit(Side(side)).target
+        if target is not None and target.valid_until and target.valid_until <= self.core.now:
+            self.drop_target(condition_id, Side(side))
 
     def drop_target(self, condition_id: str, side: Side) -> None:
         """No plugin wants a target any more: what rests is cancelled, unless something else stands for it."""
@@ -171,6 +181,9 @@ class Exits:
         market = entry.market
         side = position.side
         every = core.open_sells(market.condition_id, side)
+        if any(order.slot.purpose is Purpose.QUOTE and order.state is not OrderState.UNKNOWN for order in every):
+            plan.waiting = "a quote of its shares is being cancelled"
+            return
         # U8: an unknown sell never blocks a sell; what it may still sell is not sold twice.
         sells = [order for order in every if order.state is not OrderState.UNKNOWN]
         if any(order.state is not OrderState.WORKING for order in sells):
@@ -184,7 +197,7 @@ class Exits:
         self._await_balance(position, plan)
         price = safe_price(Action.SELL, target.price, market.tick)
         resting = sum(order.open_upper for order in sells)
-        room = floor_lot(self._cover(position, every) - sum(order.open_upper for order in every))
+        room = floor_lot(self.cover(position, every) - sum(order.open_upper for order in every))
         if not sells:
             self._first(entry, position, plan, price, room)
             return
@@ -208,7 +221,7 @@ class Exits:
             core.command(QueryTokenBalance(position.token_id))
         self._again(plan, position, REFUSAL_WAITS_MS[0])
 
-    def _cover(self, position: PositionEntry, sells: list[OrderEntry]) -> Micros:
+    def cover(self, position: PositionEntry, sells: list[OrderEntry]) -> Micros:
         """T3: ``min(position_min, sellable)``. What a sell is known to have matched is gone, its trade seen or not.
 
         What pairs off with the other side is not for sale.
@@ -252,7 +265,8 @@ class Exits:
         entry = self.core.state.markets[condition_id]
         for order in self.core.open_sells(condition_id, side):
             resting = order.draft.order_type.rests and order.state is OrderState.WORKING
-            if resting and order.open_upper >= entry.market.min_size:
+            ours = order.slot.purpose is not Purpose.QUOTE  # a quote has a target of its own
+            if ours and resting and order.open_upper >= entry.market.min_size:
                 self.flow.cancel(order)
 
     # --- an urgent sale -----------------------------------------------------------------------------------------------
@@ -288,7 +302,7 @@ class Exits:
             plan.waiting = "proof of the end of an earlier sell is awaited"
             self._again(plan, position, CANCEL_PROOF_MS if plan.cancel_sent_wall >= 0 else RETRY_MS)
             return
-        room = self._cover(position, sells) - counted
+        room = self.cover(position, sells) - counted
         price = self._worst(entry, data, side, plan)
         if price is None:
             plan.waiting = "nobody bids"

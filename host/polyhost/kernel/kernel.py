@@ -14,8 +14,10 @@ from polyhost.kernel.hotpath import Feed
 from polyhost.kernel.invariants import broken
 from polyhost.kernel.orders_flow import LOOK_BACK_S, OrderFlow
 from polyhost.kernel.pairs import Pairs
+from polyhost.kernel.quotes import Quotes
+from polyhost.kernel.repricing import Repricing
 from polyhost.kernel.settlement import Settlement
-from polyhost.kernel.state import MarketState, State, apply
+from polyhost.kernel.state import MarketState, OrderEntry, State, apply
 from polyhost.kernel.views import SIDES, build_view
 from polyhost.kernel.volatile import MINUTE_MS, OPENING_MS, MarketData, Spot
 from polyhost.model.book import Book
@@ -67,6 +69,8 @@ from polyhost.model.proposals import (
     HoldToSettlement,
     Notice,
     Pair,
+    QuoteTarget,
+    Reprice,
     Skip,
     Trigger,
 )
@@ -84,7 +88,7 @@ from polyhost.model.rounding import TICK_RULES
 from polyhost.model.step import Step
 from polyhost.model.times import NEVER
 from polyhost.model.view import Candle, View
-from polyhost.model.words import Action, Side
+from polyhost.model.words import Action, Purpose, Side
 from polyhost.settings import Configuration
 
 ANSWER_LOST_MS: Final = 1_000
@@ -122,12 +126,14 @@ class Kernel:
         self.exits = Exits(core, self.breakers)
         self.settlement: Settlement
         self.flow = OrderFlow(
-            core, self._changed, self._settle_late, self.breakers.late_fill, self.exits.refused
+            core, self._orders_changed, self._settle_late, self.breakers.late_fill, self._sell_refused
         )
         self.exits.flow = self.flow
         self.settlement = Settlement(core, self.flow)
         self.entries = Entries(core, self.flow)
         self.pairs = Pairs(core, self.flow, self.entries, self.exits)
+        self.quotes = Quotes(core, self.flow, self.exits, lambda _purpose: self.entries.blocks())
+        self.repricing = Repricing(core, self.flow, lambda _purpose: self.entries.blocks())
         self._tripped: set[str] = set()
         self._opening: dict[str, list[str]] = {}
         self._view_seq = 0
@@ -193,6 +199,7 @@ class Kernel:
         self._reached()
         while (due := core.pop_due()) is not None:
             self._due(*due)
+        self.quotes.react()
         return core.take()
 
     def handle(self, event: Event, now: int, wall: int) -> Step:
@@ -200,6 +207,7 @@ class Kernel:
         core = self._core
         core.now, core.wall = now, wall
         self._dispatch(event)
+        self.quotes.react()
         return core.take()
 
     def restore(self, records: Iterable[Record]) -> None:
@@ -303,6 +311,14 @@ class Kernel:
                 self.pairs.drive(key.rpartition(":")[0])
             case "pair":
                 self.pairs.due(key)
+            case "exit_until":
+                self.exits.until(key)
+            case "quotes":
+                self.quotes.timer(key)
+            case "quote_retry":
+                self.quotes.retry(key)
+            case "pending":
+                self.repricing.check(key)
             case "sign_wait":
                 self.flow.sign_wait(key)
             case "post_wait":
@@ -400,6 +416,7 @@ class Kernel:
             return
         self._view_seq += 1
         data.asked_seq, data.asked_wall, data.dirty = self._view_seq, core.wall, False
+        self.quotes.asked(condition_id)
         core.command(Ask(self._view(entry, data)))
 
     def _holds(self, condition_id: str) -> bool:
@@ -499,6 +516,8 @@ class Kernel:
         condition_id = event.condition_id
         exits: dict[Side, list[Proposed]] = {}
         triggers: list[Trigger] = []
+        quotes: list[Proposed] = []
+        cancelled: list[CancelOrders] = []
         for proposed in event.proposals:
             name = proposed.plugin
             self.answers[name] = self.answers.get(name, 0) + 1
@@ -508,8 +527,13 @@ class Kernel:
                     exits.setdefault(answer.side, []).append(proposed)
                 case Trigger():
                     triggers.append(answer)
+                case QuoteTarget():
+                    quotes.append(proposed)
+                case Reprice():
+                    self.repricing.want(condition_id, answer, name)
                 case CancelOrders():
-                    self._cancel_buys(condition_id, answer.side)
+                    cancelled.append(answer)
+                    self._cancel_buys(condition_id, answer.side, answer.ref)
                 case Notice():
                     self._core.notice(
                         f"plugin:{name}:{answer.text}", answer.level, answer.topic, answer.text, condition_id
@@ -531,6 +555,8 @@ class Kernel:
             position = self._core.state.position(condition_id, side)
             if position is not None and position.size > 0 and not self.pairs.owns(condition_id):
                 self._exit(condition_id, side, exits.get(side, []), data)
+        # What someone wants cancelled is not placed in the same breath.
+        self.quotes.want(event, [p for p in quotes if not any(_covers(cancel, p.answer) for cancel in cancelled)])
 
     def _exit(self, condition_id: str, side: Side, proposed: list[Proposed], data: MarketData) -> None:
         """EXI-07: the most urgent exit wins; a Defer holds back one named urgency until its deadline."""
@@ -561,9 +587,10 @@ class Kernel:
         elif plan.urgent is None:
             self.exits.drop_target(condition_id, side)
 
-    def _cancel_buys(self, condition_id: str, side: Side | None) -> None:
+    def _cancel_buys(self, condition_id: str, side: Side | None, ref: str = "") -> None:
         for order in self._core.state.open_orders(condition_id):
-            if order.draft.action is Action.BUY and (side is None or order.slot.side is side):
+            meant = order.ref == ref if ref else side in (None, order.slot.side)
+            if order.draft.action is Action.BUY and meant:
                 self.flow.cancel(order, for_good=True)
 
     # --- events -------------------------------------------------------------------------------------------------------
@@ -627,7 +654,8 @@ class Kernel:
 
     def _post_answered(self, event: PostAnswered) -> None:
         order = self._core.state.by_order_id(event.order_id)
-        if order is not None and order.draft.action is Action.SELL and event.outcome == "accepted":
+        sell = order is not None and order.draft.action is Action.SELL and order.slot.purpose is not Purpose.QUOTE
+        if sell and event.outcome == "accepted":
             self.breakers.exit_worked()
         self.flow.post_answered(event)
 
@@ -650,6 +678,8 @@ class Kernel:
                 self._follow(entry)
         self.flow.recover()
         self.pairs.drive_all()
+        self.quotes.recover()
+        self.repricing.recover()
         for position in core.state.positions.values():
             if position.size > 0 and not core.state.markets[position.condition_id].settled:
                 core.command(QueryTokenBalance(position.token_id))
@@ -820,11 +850,6 @@ class Kernel:
             case word:
                 core.notice(f"word:{word}", "warning", "operator", f"Unknown word of the operator: {word!r}")
 
-    def _changed(self, condition_id: str, side: Side) -> None:
-        """Orders or the position of one side changed: exits and two legs under way are looked at again."""
-        self.exits.drive(condition_id, side)
-        self.pairs.drive(condition_id)
-
     def _close_positions(self, slug: str, reason: str) -> None:
         core = self._core
         for position in list(core.state.positions.values()):
@@ -845,7 +870,25 @@ class Kernel:
                 condition_id,
             )
 
+    def _orders_changed(self, condition_id: str, side: Side) -> None:
+        """Orders or the position of one side changed: whatever stands there takes its next step. Exits first."""
+        self.exits.drive(condition_id, side)
+        self.pairs.drive(condition_id)
+        self.quotes.drive(condition_id)
+        self.repricing.drive(condition_id)
+
+    def _sell_refused(self, order: OrderEntry, code: str) -> None:
+        """A quote that was refused waits by itself; it is no exit that failed."""
+        if order.slot.purpose is not Purpose.QUOTE:
+            self.exits.refused(order, code)
+
     def spot_of(self, symbol: str) -> Spot | None:
         return self._core.spots.get(symbol)
 
 
+def _covers(cancel: CancelOrders, answer: object) -> bool:
+    """Does this cancel mean the quote too?"""
+    return (
+        isinstance(answer, QuoteTarget) and answer.action is Action.BUY and not cancel.ref
+        and cancel.side in (None, answer.side)
+    )

@@ -36,6 +36,7 @@ from polyhost.model.records import (
     OrderPrepared,
     Slot,
 )
+from polyhost.model.times import NEVER
 from polyhost.model.words import Action, OrderState, Side, TradeStatus
 
 LADDER_MS: Final = (0, 250, 500, 1_000, 2_000, 4_000)
@@ -49,6 +50,8 @@ FAK_CHECK_MS: Final = 250
 """A FAK that was accepted and not closed by the stream is asked for by id after this, wall ms."""
 FAK_CHECKS: Final = 3
 """So often it is asked for (over 10 s) before a complete sweep that does not show it proves its end."""
+PENDING_EVERY_MS: Final = 1_000
+"""A resting entry's distance from the market is judged this often, market ms (ORD-14)."""
 SETTLE_CHECK_MS: Final = 5_000
 """Unsettled trades are looked up this often, wall ms."""
 LOOK_BACK_S: Final = 60
@@ -107,7 +110,13 @@ class OrderFlow:
             core.record(ledger.reserve(core.now, draft.ref, reserve))
         core.command(Prepare(draft))
         core.at_wall(core.wall + SIGN_WAIT_MS, "sign_wait", draft.ref)
+        if draft.action is Action.BUY and draft.order_type.rests:
+            self.look_later(draft.ref)
         return None
+
+    def look_later(self, ref: str, latest: int = NEVER) -> None:
+        """A resting entry's distance from the market is judged again in a second, or at ``latest`` (market ms)."""
+        self.core.at_market(min(self.core.now + PENDING_EVERY_MS, latest), "pending", ref)
 
     def _illegal(self, slot: Slot, draft: OrderDraft) -> Illegal | None:
         core = self.core

@@ -7,7 +7,7 @@ from typing import Final
 
 from polyhost.kernel.state import PAIR_KIND, MarketState, OrderEntry, PositionEntry, State
 from polyhost.kernel.volatile import MarketData, Spot
-from polyhost.model.book import Book
+from polyhost.model.book import TICKS_OF, Book
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.view import Funds, OrderView, PositionView, Quote, View
 from polyhost.model.words import Purpose, Side
@@ -51,8 +51,17 @@ def order_view(order: OrderEntry) -> OrderView:
     draft = order.draft
     return OrderView(
         order.ref, order.slot.side, draft.action, order.slot.purpose, draft.price, draft.size, order.done,
-        order.state.value, order.placed_at,
+        order.state.value, order.placed_at, order.why.get("plugin", ""), order.slot.key, mid_when_placed(order),
     )
+
+
+def mid_when_placed(order: OrderEntry) -> Ticks:
+    """Midpoint of the order's token at its decision, as its record tells; 0 when it does not, or a side was empty."""
+    bid, ask = order.why.get("bid"), order.why.get("ask")
+    if not bid or not ask:
+        return 0
+    low, high = TICKS_OF[bid], TICKS_OF[ask]
+    return (low + high) // 2 if 0 < low < high < ONE else 0
 
 
 def build_view(

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from msgspec import Struct, field
 
 from polyhost.model.money import Micros, Ticks
-from polyhost.model.words import Bias, Purpose, Side
+from polyhost.model.words import Action, Bias, Purpose, Side
 
 
 class Signal(Struct, frozen=True, tag="signal", tag_field="kind"):
@@ -118,6 +118,44 @@ class ExitTarget(Struct, frozen=True, tag="exit_target", tag_field="kind"):
     reason: str = ""
     tolerance: Ticks = 0
     """The host does not move a resting order for less than this."""
+    valid_until: int = 0
+    """Market ms from which it no longer stands unless it is proposed again; 0: as long as its owner proposes it."""
+    least: Ticks | None = None
+    """How low ``quote`` hooks may move it (REW-02); None: not below ``price``."""
+
+
+class QuoteTarget(Struct, frozen=True, tag="quote_target", tag_field="kind"):
+    """An order that should rest at ``price`` ticks or more careful, always post-only: it never takes.
+
+    A buy is sized by ``size`` (micro-shares) or ``stake`` (collateral); a sell is of shares that are held, all of them
+    when ``size`` is None. ``key`` tells several quotes of one side apart. It stands while its owner proposes it;
+    equal targets are no change. What a buy gets is a position like any other, with its exit and its obligation.
+    """
+
+    side: Side
+    action: Action
+    price: Ticks
+    size: Micros | None = None
+    stake: Micros | None = None
+    key: str = ""
+    valid_until: int = 0
+    """Market ms from which it no longer stands unless it is proposed again; 0: the host's own limit alone."""
+    tolerance: Ticks = 0
+    """The host does not move a resting order for less than this."""
+    size_tolerance: Micros = 0
+    """Nor replace it for a size that differs by less than this."""
+    reason: str = ""
+
+
+class Reprice(Struct, frozen=True, tag="reprice", tag_field="kind"):
+    """Move a resting entry of one's own (``OrderView.ref``) to another price: cancelled, proved, placed with the rest.
+
+    It goes on resting: a price that would take is moved to one tick away from it.
+    """
+
+    ref: str
+    price: Ticks
+    reason: str = ""
 
 
 class ExitNow(Struct, frozen=True, tag="exit_now", tag_field="kind"):
@@ -149,10 +187,12 @@ class HoldToSettlement(Struct, frozen=True, tag="hold", tag_field="kind"):
 
 
 class CancelOrders(Struct, frozen=True, tag="cancel", tag_field="kind"):
-    """Cancel our resting buys of this market (one side, or both when None)."""
+    """Cancel our resting buys of this market (one side, or both when None), or one order by its ``ref``."""
 
     side: Side | None
     reason: str
+    ref: str = ""
+    """Of ``OrderView.ref``; empty: every buy of the side."""
 
 
 class Trigger(Struct, frozen=True, tag="trigger", tag_field="kind"):
@@ -176,13 +216,15 @@ class Notice(Struct, frozen=True, tag="notice", tag_field="kind"):
 
 
 Proposal: TypeAlias = (
-    Enter | Pair | Skip | ExitTarget | ExitNow | Defer | HoldToSettlement | CancelOrders | Trigger | Notice
+    Enter | Pair | Skip | ExitTarget | ExitNow | Defer | HoldToSettlement | QuoteTarget | Reprice | CancelOrders
+    | Trigger | Notice
 )
 EntryAnswer: TypeAlias = Enter | Skip
+StandingTarget: TypeAlias = ExitTarget | QuoteTarget
 ExitAnswer: TypeAlias = ExitTarget | ExitNow | Enter | Defer | HoldToSettlement
 Answer: TypeAlias = (
     Signal | Estimate | Enter | Pair | Skip | Stake | Veto | ExitTarget | ExitNow | Defer | HoldToSettlement
-    | CancelOrders | Trigger | Notice
+    | QuoteTarget | Reprice | CancelOrders | Trigger | Notice
 )
 URGENCY: dict[str, int] = {
     "forced_close": 0, "floor": 1, "stop": 2, "reversal": 3, "scale_in": 4, "exit_plan": 5, "reward_requote": 6,

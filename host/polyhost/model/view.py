@@ -80,6 +80,11 @@ class OrderView(Struct, frozen=True):
     matched: Micros
     state: str
     placed_at: int
+    owner: str = ""
+    """The plugin that wanted it: nobody else may re-price it."""
+    key: str = ""
+    mid_placed: Ticks = 0
+    """Midpoint of its token when it was placed; 0: not known."""
 
 
 class Funds(Struct, frozen=True):
