@@ -206,7 +206,7 @@ async def _measure(port: int, arrivals: Any, folder: Path) -> dict[str, Any]:
     engine.event(RunBegan("bench", "0", "sim", "", "bench"))
     engine.event(BalanceSeen(1_000_000_000, True))
     engine.event(StreamChanged("user", True, 1))
-    engine.event(SweepDone("", (), (), True))
+    engine.event(SweepDone("", (), (), True, begun=engine.wall()))
     heard: asyncio.Queue[int] = asyncio.Queue()
     loop.add_reader(arrivals.fileno(), lambda: heard.put_nowait(arrivals.recv()))
     totals, before_post, commits = [], [], []

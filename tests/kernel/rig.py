@@ -75,7 +75,7 @@ class Rig:
         self.do(RunBegan("run-1", "0.1.0", "sim", "hash", "main"))
         self.do(BalanceSeen(self.balance, True))
         self.do(StreamChanged("user", True, 1))
-        self.do(SweepDone("", (), (), True))
+        self.do(SweepDone("", (), (), True, begun=self.now))
         self.do(MarketFound(self.market))
 
     # --- time and facts -----------------------------------------------------------------------------------------------

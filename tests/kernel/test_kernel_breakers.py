@@ -81,7 +81,7 @@ def test_ord_16_more_than_five_unplanned_disconnects_in_an_hour() -> None:
         rig.do(StreamChanged("user", False, count, "gone"))
         assert (blocked(rig) == ["disconnects"]) is (count > 5)
         rig.do(StreamChanged("user", True, count))
-        rig.do(SweepDone("", (), (), True))
+        rig.do(SweepDone("", (), (), True, begun=rig.now))
 
 
 def test_ord_16_exits_that_fail_in_a_row_and_not_those_the_venue_only_delays() -> None:
@@ -121,7 +121,7 @@ def test_ord_16_a_trip_survives_a_restart_and_only_the_operator_clears_it() -> N
     assert fold(rig.records) == rig.kernel.state
     again.do(RunBegan("run-2", "0.1.0", "sim", "hash", "main"))
     again.do(StreamChanged("user", True, 1))
-    again.do(SweepDone("", (), (), True))
+    again.do(SweepDone("", (), (), True, begun=again.now))
     assert again.kernel.blocks() == [("blocked_late_fill", "test")]
     again.do(Operator("resume", "late_fill", "me"))
     assert again.kernel.blocks() == []

@@ -299,8 +299,8 @@ class World:
                     self.mail.append(OrderNotFound(order_id))
                 else:
                     self.mail.append(OrderSeen(order.row(), "query"))
-            case Sweep(condition_id, since_s):
-                self.mail.append(self.sweep(condition_id, since_s, complete=not lost))
+            case Sweep(condition_id, since_s, begun):
+                self.mail.append(self.sweep(condition_id, since_s, begun, complete=not lost))
             case QueryBalance():
                 if not lost:
                     self.mail.append(BalanceSeen(max(self.truth_cash(), 0), True))
@@ -312,12 +312,12 @@ class World:
             case _:
                 pass
 
-    def sweep(self, condition_id: str, since_s: int, *, complete: bool) -> SweepDone:
+    def sweep(self, condition_id: str, since_s: int, begun: int, *, complete: bool) -> SweepDone:
         rows = [o.row() for o in self.orders.values() if o.live]
         trades = [t.row(t.status) for t in self.trades if t.at_s >= since_s]
         if not complete:
             rows, trades = rows[: len(rows) // 2], trades[: len(trades) // 2]
-        return SweepDone(condition_id, tuple(rows), tuple(trades), complete)
+        return SweepDone(condition_id, tuple(rows), tuple(trades), complete, begun=begun)
 
     # --- random acts --------------------------------------------------------------------------------------------------
 
@@ -459,7 +459,7 @@ class World:
                 trade.status = "CONFIRMED"
         for _ in range(3):
             self.do(StreamChanged("user", True, 9))
-            self.do(self.sweep("", 0, complete=True))
+            self.do(self.sweep("", 0, self.rig.now, complete=True))
             while self.mail:
                 self.do(self.mail.pop(0))
             self.rig.wait(6_000)

@@ -463,7 +463,7 @@ def test_entries_wait_for_the_comparison_after_a_reconnect() -> None:
     swept = rig.do(StreamChanged("user", True, 2, "reconnected"))
     assert only(swept, Sweep).condition_id == ""
     none(rig.answer(BUY_UP), Prepare)
-    rig.do(SweepDone("", (), (), True))
+    rig.do(SweepDone("", (), (), True, begun=rig.now))
     only(rig.answer(BUY_UP), Prepare)
 
 

@@ -345,7 +345,7 @@ def restarted(rig: Rig) -> Rig:
     rig.do(RunBegan("run-2", "0.1.0", "sim", "hash", "main"))
     rig.do(BalanceSeen(rig.balance, True))
     rig.do(StreamChanged("user", True, 2))
-    rig.do(SweepDone("", (), (), True))
+    rig.do(SweepDone("", (), (), True, begun=rig.now))
     rig.book("0.41/0.42")
     return rig
 

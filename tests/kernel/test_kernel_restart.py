@@ -27,7 +27,7 @@ def restarted() -> tuple[Rig, str]:
     rig.do(RunBegan("run-2", "0.1.0", "sim", "hash", "main"))
     rig.do(BalanceSeen(rig.balance, True))
     rig.do(StreamChanged("user", True, 1))
-    rig.do(SweepDone("", (rig.row(rig.order(post), "LIVE", "0"),), (), True))
+    rig.do(SweepDone("", (rig.row(rig.order(post), "LIVE", "0"),), (), True, begun=rig.now))
     rig.balances()
     return rig, post.request.order_id
 

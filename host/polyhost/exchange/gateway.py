@@ -84,6 +84,8 @@ class InProcessGateway:
         """Request to what it asked (order, balance …) and about which order, token or market, until it is answered."""
         self._swept: dict[int, tuple[OrderRow, ...]] = {}
         """Open orders of a sweep, by the request for its trades."""
+        self._begun: dict[int, int] = {}
+        """When a sweep's command left, by the request for its trades."""
 
     def execute(self, command: Command, now: MarketMs) -> list[Event]:
         """Do one command; the events of its outputs. Commands that are no gateway's give nothing."""
@@ -164,7 +166,8 @@ class InProcessGateway:
                 # Half of a sweep that was refused is told as far as it got.
                 orders = self._swept.pop(output.request_id, None)
                 problem = "" if orders is not None else "the open orders were refused"
-                return [events.SweepDone(about, orders or (), trades, orders is not None, problem)]
+                begun = self._begun.pop(output.request_id, 0)
+                return [events.SweepDone(about, orders or (), trades, orders is not None, problem, begun)]
             case api.BalanceReply():
                 if about:
                     return [events.TokenBalanceSeen(about, output.balance)]
@@ -179,8 +182,9 @@ class InProcessGateway:
             return []
         if what == "trades":
             orders = self._swept.pop(output.request_id, None)
+            begun = self._begun.pop(output.request_id, 0)
             if orders is not None:
-                return [events.SweepDone(about, orders, (), complete=False, problem=problem)]
+                return [events.SweepDone(about, orders, (), complete=False, problem=problem, begun=begun)]
             what = "sweep"
         return [events.QueryFailed(what, about, problem)]
 
@@ -199,6 +203,7 @@ class InProcessGateway:
     def _sweep(self, command: commands.Sweep, now: MarketMs) -> list[Event]:
         """Open orders and then trades, under two consecutive request numbers."""
         first, second = self._ask("orders", command.condition_id), self._ask("trades", command.condition_id)
+        self._begun[second] = command.begun
         return [
             *self._send(api.GetOpenOrders(first, self.api_key, command.condition_id), now),
             *self._send(api.GetTrades(second, self.api_key, command.condition_id, after_s=command.since_s), now),

@@ -141,6 +141,8 @@ class Kernel:
         self._unseen_since = NEVER
         """Fills since this (unix s) may not have been seen: the stream was down, or is being compared. Frozen then,
         because what sweeps of single markets find in between says nothing of the others."""
+        self._up_wall = 0
+        """When the user stream last came up, wall ms."""
         self._resweep_wall = 0
         """When the comparison under way is looked at again, wall ms."""
         self.evaluations = 0
@@ -746,6 +748,7 @@ class Kernel:
                 self._unseen_since = min(self._unseen_since, core.state.last_match_s or core.now // 1_000)
             core.user_up = event.up
             if event.up:
+                self._up_wall = core.wall
                 self._sweep_all()
             elif not core.ending:
                 self.breakers.disconnected(event.stream)
@@ -764,14 +767,15 @@ class Kernel:
         core = self._core
         core.reconciling = True
         self._unseen_since = min(self._unseen_since, core.state.last_match_s or core.now // 1_000)
-        core.command(Sweep("", max(self._unseen_since - LOOK_BACK_S, 0)))
+        core.command(Sweep("", max(self._unseen_since - LOOK_BACK_S, 0), core.wall))
         if core.wall >= self._resweep_wall:
             self._resweep_wall = core.wall + RESWEEP_MS
             core.at_wall(self._resweep_wall, "resweep", "")
 
     def _sweep_done(self, event: SweepDone) -> None:
         self.flow.sweep_done(event)
-        if not event.condition_id and event.complete:
+        # One that left before the stream came up (again) may not show what was missed since.
+        if not event.condition_id and event.complete and event.begun >= self._up_wall:
             self._core.reconciling = False
             if self._core.user_up:
                 self._unseen_since = NEVER

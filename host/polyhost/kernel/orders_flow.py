@@ -305,7 +305,7 @@ class OrderFlow:
         if order.open and order.order_id:
             self._checks[ref] = self._checks.get(ref, 0) + 1
             self.core.command(QueryOrder(order.order_id))
-            self.core.command(Sweep(order.slot.condition_id, self._since(order)))
+            self.core.command(Sweep(order.slot.condition_id, self._since(order), self.core.wall))
             self._recheck(order, LADDER_EVERY_MS)
 
     def _recheck(self, order: OrderEntry, after_ms: int) -> None:
@@ -327,7 +327,7 @@ class OrderFlow:
         """404 or empty: proves nothing (U4). Trades and the open list are asked for beside it."""
         order = self.core.state.by_order_id(event.order_id)
         if order is not None and order.open and order.slot.condition_id not in self._ladders:
-            self.core.command(Sweep(order.slot.condition_id, self._since(order)))
+            self.core.command(Sweep(order.slot.condition_id, self._since(order), self.core.wall))
 
     def _row(self, order: OrderEntry, row: OrderRow) -> None:
         """The venue showed the order: presence for ever (U2), perhaps its end."""
@@ -359,7 +359,7 @@ class OrderFlow:
             f"{describe(order)} was closed ({order.cause}) and now shows {size_text(told)} matched",
             order.slot.condition_id,
         )
-        core.command(Sweep(order.slot.condition_id, self._since(order)))
+        core.command(Sweep(order.slot.condition_id, self._since(order), self.core.wall))
 
     def trade_seen(self, event: TradeSeen) -> None:
         self._trade(event.row)
@@ -519,7 +519,7 @@ class OrderFlow:
         step = self._ladders.get(condition_id, 0)
         for order in unknown:
             core.command(QueryOrder(order.order_id))
-        core.command(Sweep(condition_id, min(self._since(order) for order in unknown)))
+        core.command(Sweep(condition_id, min(self._since(order) for order in unknown), core.wall))
         self._ladders[condition_id] = step + 1
         following = step + 1
         wait = LADDER_MS[following] - LADDER_MS[step] if following < len(LADDER_MS) else LADDER_EVERY_MS
@@ -572,7 +572,7 @@ class OrderFlow:
                 self._since(core.state.orders[key.rpartition("/")[2]])
                 for key, where in core.state.unsettled.items() if where == condition_id
             )
-            core.command(Sweep(condition_id, since))
+            core.command(Sweep(condition_id, since, core.wall))
             core.at_wall(core.wall + SETTLE_CHECK_MS, "settle_check", condition_id)
         else:
             self._settle_watch.discard(condition_id)

@@ -44,6 +44,8 @@ class Sweep(Struct, frozen=True):
 
     condition_id: str
     since_s: int
+    begun: int = 0
+    """When the command left, wall ms; the answer repeats it: what it shows was true then or later."""
 
 
 class QueryBalance(Struct, frozen=True):

@@ -144,6 +144,8 @@ class SweepDone(_Event, tag="sweep_done", frozen=True):
     trades: tuple[TradeRow, ...]
     complete: bool
     problem: str = ""
+    begun: int = 0
+    """Of the command that asked, wall ms: a sweep says nothing about what happened before its answer was wanted."""
 
 
 class BalanceSeen(_Event, tag="balance_seen", frozen=True):

@@ -273,7 +273,9 @@ class PolymarketGateway:
         except (ReadError, ValueError) as error:
             return events.QueryFailed("order", order_id, str(error))
 
-    async def sweep(self, condition_id: str, since_s: int) -> events.SweepDone | events.QueryFailed:
+    async def sweep(
+        self, condition_id: str, since_s: int, begun: int = 0
+    ) -> events.SweepDone | events.QueryFailed:
         """All open orders and trades of a market (or, with an empty id, of the key) since a time in unix seconds."""
         orders, trades = await asyncio.gather(
             self._read.open_orders(condition_id), self._read.trades(condition_id, since_s)
@@ -283,7 +285,7 @@ class PolymarketGateway:
         order_rows, order_problem = _rows(orders, order_row)
         trade_rows, trade_problem = _rows(trades, trade_row)
         problem = "; ".join(part for part in (order_problem, trade_problem) if part)
-        return events.SweepDone(condition_id, order_rows, trade_rows, not problem, problem)
+        return events.SweepDone(condition_id, order_rows, trade_rows, not problem, problem, begun)
 
     async def balance(self) -> Event:
         try:
@@ -325,8 +327,8 @@ class PolymarketGateway:
                 return [*await self.cancel_all()]
             case commands.QueryOrder(order_id):
                 return [await self.query_order(order_id)]
-            case commands.Sweep(condition_id, since_s):
-                return [await self.sweep(condition_id, since_s)]
+            case commands.Sweep(condition_id, since_s, begun):
+                return [await self.sweep(condition_id, since_s, begun)]
             case commands.QueryBalance():
                 return [await self.balance()]
             case commands.QueryTokenBalance(token_id):
