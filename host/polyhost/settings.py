@@ -50,6 +50,9 @@ class VenueTable(Table):
     rotate_minutes: float = Field(default=30.0, ge=0)
     """The sockets of books and of our own orders are replaced this often, wall minutes (a quarter more or less), the
     new one whole before the old one goes; 0: never by plan."""
+    wallet: Literal["eoa", "proxy", "safe", "deposit"] = "eoa"
+    """Which wallet of the key holds the funds: its own address (eoa), a proxy (e-mail and Magic accounts), a Gnosis
+    Safe (browser wallets), or a deposit wallet (new accounts)."""
 
 
 class ExchangeTable(Table):

@@ -115,5 +115,5 @@ def test_a_hash_that_is_not_the_signed_one_is_drift() -> None:
 
 
 def test_a_signature_that_is_none_proves_nothing() -> None:
-    assert not selftest.proves(_signed(signature="0x00"), "0x" + "11" * 32)
-    assert not selftest.proves(_signed(signature="0x" + "ff" * 65), "0x" + "11" * 32)
+    assert not selftest.proves(_signed(signature="0x00"), selftest.ADDRESS)
+    assert not selftest.proves(_signed(signature="0x" + "ff" * 65), selftest.ADDRESS)

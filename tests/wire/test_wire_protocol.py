@@ -141,11 +141,14 @@ def test_sim_01_posted_orders_are_judged_by_owner_signer_type_and_signature(wire
         other = "0x1111111111111111111111111111111111111111"
         assert await refusal({}, owner="x") == "the order owner has to be the owner of the API KEY"
         assert await refusal({"signer": other}) == "the order signer address has to be the address of the API KEY"
-        assert await refusal({"maker": other}) == "invalid signature"
+        not_allowed = "maker address not allowed, please use the deposit wallet flow"
+        assert await refusal({"maker": other}) == not_allowed
         assert await refusal({"makerAmount": "3000001"}) == "invalid signature"
         assert await refusal({"signature": "0x" + "00" * 65}) == "invalid signature"
-        assert await refusal({"signatureType": 2}) == "signature type 2 is not supported by this exchange yet"
-        assert await refusal({"signatureType": 3}) == "signature type 3 is not supported by this exchange yet"
+        assert await refusal({"signatureType": 2}) == not_allowed
+        wrong_signer = "the order signer address has to be the address of the API KEY"
+        assert await refusal({"signatureType": 3}) == wrong_signer
+        assert await refusal({"signatureType": 4}) == "Invalid order payload"
         assert await refusal({"nonce": "0"}) == "order_version_mismatch"
         assert await refusal({"tokenId": "12345"}) == "Invalid token id"
         assert await refusal({"side": "HOLD"}) == "Invalid side"

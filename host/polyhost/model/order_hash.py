@@ -19,10 +19,11 @@ STANDARD_EXCHANGE: Final = "0xE111180000d2663C0091e4f400237545B87B996B"
 NEG_RISK_EXCHANGE: Final = "0xe2222d279d744050d28e00520010520000310F59"
 ZERO_BYTES32: Final = "0x" + "00" * 32
 
-_ORDER_TYPE: Final = keccak(
-    text="Order(uint256 salt,address maker,address signer,uint256 tokenId,uint256 makerAmount,uint256 takerAmount,"
+ORDER_TYPE: Final = (
+    "Order(uint256 salt,address maker,address signer,uint256 tokenId,uint256 makerAmount,uint256 takerAmount,"
     "uint8 side,uint8 signatureType,uint256 timestamp,bytes32 metadata,bytes32 builder)"
 )
+_ORDER_TYPE: Final = keccak(text=ORDER_TYPE)
 _DOMAIN_TYPE: Final = keccak(
     text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 )

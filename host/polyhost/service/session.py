@@ -31,6 +31,7 @@ from polyhost.model.commands import Follow, Sweep, Unfollow
 from polyhost.model.events import BalanceSeen, QueryFailed, RunBegan, RunEnding, SweepDone
 from polyhost.model.market import Market
 from polyhost.model.money import money_text
+from polyhost.model.wallets import WalletKind
 from polyhost.model.words import Action, OrderState
 from polyhost.service.engine import Engine
 from polyhost.service.exchange_child import ExchangeChild
@@ -130,7 +131,8 @@ class Session:
             await asyncio.wait({selftest})
         selftest.result()
         self.gateway = PolymarketGateway(
-            endpoints, throwaway_key(settings.exchange.seed, settings.host.account), clock=self.clock, selftest=False
+            endpoints, throwaway_key(settings.exchange.seed, settings.host.account),
+            wallet=WalletKind[settings.venue.wallet.upper()], clock=self.clock, selftest=False,
         )
         stack.push_async_callback(self.gateway.close)
         await self.gateway.connect()

@@ -27,6 +27,7 @@ from polyhost.exchange.server.keys import Credentials, prove_wallet
 from polyhost.exchange.server.orders import OrderRefused, judge, read_post
 from polyhost.model.market import normal_token
 from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
+from polyhost.model.wallets import WalletKind, wallet_kind
 
 BATCH_MAX: Final = 15
 CANCELS_MAX: Final = 3_000
@@ -50,7 +51,7 @@ def _wallet(request: web.Request) -> tuple[str, int]:
 
 @routes.post("/auth/api-key")
 async def create_key(request: web.Request) -> web.Response:
-    """Opens the account with the first key of an address."""
+    """Opens the accounts of its four wallets with the first key of an address."""
     return _key_answer(request.app[ENGINE].create_key(*_wallet(request)))
 
 
@@ -83,7 +84,7 @@ async def closed_only(request: web.Request) -> web.Response:
 
 async def _post(engine: Engine, raw: object, who: Credentials) -> api.Posted:
     """One order to the market and back. Raises OrderRefused when it never got there, NoAnswer when none comes."""
-    order = judge(read_post(raw), who, engine.world.market_by_token)
+    order = judge(read_post(raw), who, engine.wallets, engine.world.market_by_token)
     posted = await engine.ask(api.Posted, lambda ident: api.PostOrder(ident, order))
     if not posted.http:
         raise NoAnswer
@@ -229,8 +230,7 @@ async def get_trades(request: web.Request) -> web.Response:
     who = await credentials(request)
     engine = request.app[ENGINE]
     query = request.query
-    if query.get("maker_address", who.address).lower() != who.address.lower():
-        return _page([], request)
+    wallet = query.get("maker_address", "").lower()
     after, before = query_int(request, "after", 0), query_int(request, "before", 0)
     reply = await engine.ask(
         api.TradesReply,
@@ -244,7 +244,21 @@ async def get_trades(request: web.Request) -> web.Response:
             before,
         ),
     )
-    return _page([trade_row(trade, who.api_key, engine.label) for trade in reply.trades], request)
+    found = [trade for trade in reply.trades if not wallet or wallet in _wallets_in(trade)]
+    return _page([trade_row(trade, who.api_key, engine.label) for trade in found], request)
+
+
+def _wallets_in(trade: api.StoredTrade) -> set[str]:
+    """Everybody who took part, in lower case."""
+    return {account.lower() for account in (trade.taker_account, *trade.maker_accounts)}
+
+
+def _asked_wallet(request: web.Request, who: Credentials) -> str:
+    """The key's wallet that ``signature_type`` (absent: 0) names. Raises HttpError 400."""
+    kind = wallet_kind(query_int(request, "signature_type", WalletKind.EOA))
+    if kind is None:
+        raise HttpError(400, "Invalid payload")
+    return request.app[ENGINE].wallets.of(who.address, kind)
 
 
 @routes.get("/balance-allowance")
@@ -255,9 +269,8 @@ async def balance_allowance(request: web.Request) -> web.Response:
     if kind not in ("COLLATERAL", "CONDITIONAL") or (kind == "CONDITIONAL" and not token):
         raise HttpError(400, "Invalid payload")
     asset = token if kind == "CONDITIONAL" else ""
-    reply = await request.app[ENGINE].ask(
-        api.BalanceReply, lambda ident: api.GetBalance(ident, who.address, asset)
-    )
+    wallet = _asked_wallet(request, who)
+    reply = await request.app[ENGINE].ask(api.BalanceReply, lambda ident: api.GetBalance(ident, wallet, asset))
     allowances = {to_checksum_address(address): str(reply.allowance) for address in ADDRESSES}
     return answer({"balance": str(reply.balance), "allowances": allowances})
 

@@ -62,7 +62,7 @@ async def _parts(engine: Engine, request: web.Request) -> list[Part]:
     """The wallet's trades, oldest first."""
     wallet = _wallet(request)
     found: dict[str, api.StoredTrade] = {}
-    for key in engine.ring.of_address(wallet):
+    for key in engine.ring.of_address(engine.wallets.owner_of(wallet) or wallet):
         reply = await engine.ask(api.TradesReply, lambda ident, key=key: api.GetTrades(ident, key))  # type: ignore[misc]
         found.update((trade.row.trade_id, trade) for trade in reversed(reply.trades))
     wanted = _conditions(request)

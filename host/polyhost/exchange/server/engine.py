@@ -42,6 +42,7 @@ from polyhost.exchange.server.store import (
     request_of,
 )
 from polyhost.exchange.server.user_hub import UserHub
+from polyhost.exchange.server.wallets import Wallets
 from polyhost.exchange.world import World
 from polyhost.model.market import Market
 from polyhost.model.times import MarketMs, WallMs
@@ -80,6 +81,7 @@ class Engine:
         self.settings = settings
         self.seed = seed
         self.ring = Keyring(seed)
+        self.wallets = Wallets(settings.first_deposit_wallets)
         self.pathologies = Pathologies(seed, settings.pathologies)
         self.faults = Faults(self.pathologies) if self.pathologies else None
         """What goes wrong on the way to the clients; None: nothing."""
@@ -150,6 +152,8 @@ class Engine:
         except (ValueError, KeyError, TypeError) as error:
             raise StateError(f"{self.store.path}: {error}") from error
         self._afflict()
+        for owner in self.ring.addresses():
+            self._open_wallets(owner)
         now = MarketMs(data["now"])
         for entry in entries:
             now = self._again(entry, now)
@@ -193,15 +197,20 @@ class Engine:
     # --- keys and accounts --------------------------------------------------------------------------------------------
 
     def create_key(self, address: str, nonce: int) -> Credentials:
-        """An API key for a wallet that proved itself; its account is opened with the first. Raises KeyRefused."""
+        """An API key for a wallet that proved itself; accounts are opened with the first. Raises KeyRefused."""
         self.ring.check_free(address, nonce)
         self.store.append(KeyMade(self.clock.now, address, nonce))
         return self._admit(address, nonce)
 
     def _admit(self, address: str, nonce: int) -> Credentials:
-        if not self.world.exchange.has_account(address):
-            self.world.exchange.open_account(address, self.settings.cash)
+        self._open_wallets(address)
         return self.ring.create(address, nonce)
+
+    def _open_wallets(self, owner: str) -> None:
+        """Have accounts for all wallets of a key."""
+        for wallet in self.wallets.admit(owner):
+            if not self.world.exchange.has_account(wallet):
+                self.world.exchange.open_account(wallet, self.settings.cash)
 
     def delete_key(self, credentials: Credentials) -> None:
         self.store.append(KeyGone(self.clock.now, credentials.api_key))

@@ -82,6 +82,10 @@ class Keyring:
         """The API keys of an address, oldest first."""
         return [key for (owner, _nonce), key in self._alive.items() if owner == address]
 
+    def addresses(self) -> list[str]:
+        """Every address that ever had a key, oldest first (those with a deleted one at the end)."""
+        return list(dict.fromkeys(address for address, _nonce in (*self._alive, *self._deleted)))
+
     def get(self, api_key: str) -> Credentials | None:
         return self._by_key.get(api_key)
 

@@ -15,9 +15,11 @@ from eth_utils.address import is_address, to_checksum_address
 from polyhost.exchange.api import NewOrder
 from polyhost.exchange.server.keys import Credentials
 from polyhost.exchange.server.signatures import order_signer
+from polyhost.exchange.server.wallets import Wallets
 from polyhost.model.gateway import SignedFields
 from polyhost.model.market import Market, normal_token
 from polyhost.model.order_hash import order_id
+from polyhost.model.wallets import WalletKind, wallet_kind
 from polyhost.model.words import Action, OrderType
 
 _BYTES32: Final = re.compile(r"^0x[0-9a-fA-F]{64}$")
@@ -77,26 +79,38 @@ def read_post(raw: object) -> PostBody:
         raise OrderRefused("Invalid order payload") from error
 
 
-def judge(post: PostBody, who: Credentials, find: FindMarket) -> NewOrder:
+def judge(post: PostBody, who: Credentials, wallets: Wallets, find: FindMarket) -> NewOrder:
     """The order as the core takes it. Raises OrderRefused with the venue's text."""
     order = post.order
     if post.owner != who.api_key:
         raise OrderRefused("the order owner has to be the owner of the API KEY")
-    if order.signatureType != 0:
-        raise OrderRefused(f"signature type {order.signatureType} is not supported by this exchange yet")
-    if order.signer.lower() != who.address.lower():
-        raise OrderRefused("the order signer address has to be the address of the API KEY")
+    _check_wallet(order, who, wallets)
     if post.deferExec:
         raise OrderRefused("deferExec is not supported by this exchange yet")
     market = find(normal_token(order.tokenId))
     if market is None:
         raise OrderRefused("Invalid token id")
     fields = _signed_fields(order)
-    if fields.maker != fields.signer:
-        raise OrderRefused("invalid signature")
     if order_signer(fields, order.signature, neg_risk=market.neg_risk) != who.address:
         raise OrderRefused("invalid signature")
     return _new_order(post, fields, who, market)
+
+
+def _check_wallet(order: PostedOrder, who: Credentials, wallets: Wallets) -> None:
+    """Maker and signer are the wallets of this key that the signature type names. Raises OrderRefused.
+
+    Of a deposit wallet both are the wallet itself; else the signer is the key's own address. The text for a maker that
+    is no such wallet was reported in py-clob-client-v2#52 and #116.
+    """
+    kind = wallet_kind(order.signatureType)
+    if kind is None:
+        raise OrderRefused("Invalid order payload")
+    wallet = wallets.of(who.address, kind)
+    signer = wallet if kind is WalletKind.DEPOSIT else who.address
+    if order.signer.lower() != signer.lower():
+        raise OrderRefused("the order signer address has to be the address of the API KEY")
+    if order.maker.lower() != wallet.lower():
+        raise OrderRefused("maker address not allowed, please use the deposit wallet flow")
 
 
 def _new_order(post: PostBody, fields: SignedFields, who: Credentials, market: Market) -> NewOrder:
@@ -110,7 +124,7 @@ def _new_order(post: PostBody, fields: SignedFields, who: Credentials, market: M
         raise OrderRefused("invalid post-only order: only GTC and GTD orders can be post-only")
     return NewOrder(
         order_id=order_id(fields, neg_risk=market.neg_risk),
-        account=who.address,
+        account=fields.maker,
         owner=who.api_key,
         token_id=fields.token_id,
         action=fields.action,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from aiohttp import web
+from eth_utils.address import is_address, to_checksum_address
 
 from polyhost.exchange.server.binance import MINUTE_MS, rest_book_ticker, rest_kline, symbol_of
 from polyhost.exchange.server.engine import Engine
-from polyhost.exchange.server.http import ENGINE, answer, query_int
+from polyhost.exchange.server.http import ENGINE, HttpError, answer, query_int
 
 KLINES_MAX: Final = 1_000
 KLINES: Final = 500
@@ -25,8 +26,12 @@ async def sim_time(request: web.Request) -> web.Response:
 
 @routes.get("/deployed")
 async def deployed(request: web.Request) -> web.Response:
-    """Every wallet counts as deployed: only plain wallets can trade here, and they need no deployment."""
-    return answer({"deployed": True})
+    """A wallet is deployed once its key has shown itself, as if the website had done it."""
+    address = request.query.get("address", "")
+    if not is_address(address):
+        raise HttpError(400, "invalid address")
+    known = request.app[ENGINE].wallets.deployed(to_checksum_address(address), request.query.get("type", ""))
+    return answer({"deployed": known})
 
 
 @routes.get("/api/geoblock")

@@ -13,6 +13,8 @@ class ServerSettings(Struct, frozen=True):
 
     world: WorldSettings = WorldSettings()
     cash: Micros = 1_000 * MICRO
-    """Collateral of every address that authenticates first; approvals are given."""
+    """Collateral of each of the four wallets of every key that authenticates first; approvals are given."""
+    first_deposit_wallets: bool = False
+    """Deposit wallets are of the first generation (UUPS), as those of old accounts are at the venue."""
     pathologies: dict[str, float] = {}
     """How the exchange misbehaves: names of the catalogue and their probabilities."""

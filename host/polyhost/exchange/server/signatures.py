@@ -1,4 +1,4 @@
-"""Who signed: recovery from the venue's two EIP-712 messages, ClobAuth (L1) and Order (V2), for plain wallets (EOA).
+"""Who signed: recovery from the venue's two EIP-712 messages, ClobAuth (L1) and Order (V2, every signature type).
 
 Sources: typed data of polymarket-client 0.14.0 (l1_auth.py, orders/typed_data.py) and py-clob-client-v2 1.2.1.
 """
@@ -13,7 +13,8 @@ from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
 from polyhost.model.gateway import SignedFields
-from polyhost.model.order_hash import CHAIN_ID, order_id
+from polyhost.model.order_hash import CHAIN_ID
+from polyhost.model.order_signature import plain_signature, signed_digest
 
 AUTH_MESSAGE: Final = "This message attests that I control the given wallet"
 _AUTH_DOMAIN: Final = keccak(
@@ -53,5 +54,6 @@ def signer_of(digest: bytes, signature: str) -> str | None:
 
 
 def order_signer(fields: SignedFields, signature: str, *, neg_risk: bool) -> str | None:
-    """Who signed this order for the market's exchange contract; None when nobody did."""
-    return signer_of(bytes.fromhex(order_id(fields, neg_risk=neg_risk)[2:]), signature)
+    """Whose key signed this order for the market's exchange contract; None when nobody's did, in its type's form."""
+    plain = plain_signature(fields, signature, neg_risk=neg_risk)
+    return None if plain is None else signer_of(signed_digest(fields, neg_risk=neg_risk), plain)

@@ -31,6 +31,7 @@ from polyhost.model.market import Market
 from polyhost.model.money import price_text, size_text
 from polyhost.model.order_hash import order_id
 from polyhost.model.rounding import floor_lot, legal_price, limit_amounts
+from polyhost.model.wallets import WalletKind, wallet_of
 from polyhost.model.words import Action, OrderType
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.account import AccountReader, Credentials, Pages, ReadError
@@ -46,7 +47,6 @@ BATCH_MAX: Final = 15
 CANCELS_MAX: Final = 1_000
 """Ids in one cancel (venue rule)."""
 TIMEOUT: Final = httpx.Timeout(connect=5.0, read=10.0, write=10.0, pool=2.0)
-SIGNATURE_TYPES: Final[Mapping[str, int]] = {"EOA": 0, "POLY_PROXY": 1, "GNOSIS_SAFE": 2, "DEPOSIT_WALLET": 3}
 _RowT = TypeVar("_RowT", OrderRow, TradeRow)
 _ItemT = TypeVar("_ItemT")
 
@@ -67,14 +67,16 @@ class PolymarketGateway:
         endpoints: Endpoints,
         private_key: str,
         *,
-        wallet: str | None = None,
+        wallet: WalletKind = WalletKind.EOA,
         clock: VenueClock | None = None,
         selftest: bool = True,
     ) -> None:
-        """``wallet``: the address that holds the funds; None: the key's own address."""
+        """``wallet``: which of the key's wallets holds the funds."""
         self._endpoints = endpoints
         self._private_key = private_key
         self._wallet = wallet
+        self._owner = ""
+        """The key's own address, from ``connect`` on."""
         self._clock = clock
         self._selftest = selftest
         self._client: AsyncSecureClient | None = None
@@ -93,7 +95,9 @@ class PolymarketGateway:
         else:
             require_version()
             require_surface()
-        wallet = self._wallet or _address_of(self._private_key)
+        owner = _address_of(self._private_key)
+        # Which generation of deposit wallet this key has, the client asks the relayer.
+        wallet = None if self._wallet is WalletKind.DEPOSIT else wallet_of(owner, self._wallet)
         try:
             self._client = await AsyncSecureClient.create(
                 private_key=self._private_key, wallet=wallet, environment=environment_at(self._endpoints)
@@ -107,8 +111,8 @@ class PolymarketGateway:
         clob = http_client(self._endpoints.clob, self._clock, live=self._endpoints.live)
         gamma = http_client(self._endpoints.gamma, self._clock, live=self._endpoints.live)
         self._https = [clob, gamma]
-        kind = SIGNATURE_TYPES[self._client.wallet_type]
-        self._reader = AccountReader(clob, self._client.signer, self._credentials, kind)
+        self._owner = owner
+        self._reader = AccountReader(clob, owner, self._credentials, self._wallet)
         self._catalogue = Catalogue(gamma, clob)
 
     async def close(self) -> None:
@@ -173,7 +177,7 @@ class PolymarketGateway:
             )
         fields = fields_of(signed)
         made = order_id(fields, neg_risk=draft.neg_risk)
-        if not proves(signed, made):
+        if not proves(signed, self._owner, neg_risk=draft.neg_risk):
             return events.PrepareFailed(draft.ref, f"not a signature of our order hash (neg risk {draft.neg_risk}?)")
         request = OrderRequest(
             made, fields, signed.signature, draft.order_type, draft.post_only, signed.expiration,

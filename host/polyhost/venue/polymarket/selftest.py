@@ -19,7 +19,7 @@ from polymarket.errors import PolymarketError
 from polyhost.errors import VenueError
 from polyhost.model.gateway import SignedFields
 from polyhost.model.market import normal_token
-from polyhost.model.order_hash import order_id
+from polyhost.model.order_signature import plain_signature, signed_digest
 from polyhost.model.rounding import limit_amounts
 from polyhost.model.words import Action
 from polyhost.venue.polymarket.client import DISTRIBUTION, REMEDY, environment_at, require_surface, require_version
@@ -30,8 +30,6 @@ KEY: Final = "0x" + "11" * 32
 ADDRESS: Final = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
 TOKEN: Final = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
 CONDITION: Final = "0x" + "ab" * 32
-PLAIN_SIGNATURES: Final = (0, 1, 2)
-"""Signature types whose signature is over the order hash itself; 3 (deposit wallets) signs a wrapped one."""
 _ANSWERS: Final[dict[str, object]] = {
     "POST /auth/api-key": {"apiKey": "selftest", "secret": "c2VsZnRlc3Q=", "passphrase": "selftest"},
     f"GET /markets-by-token/{TOKEN}": {"condition_id": CONDITION},
@@ -76,12 +74,15 @@ def _signer(digest: str, signature: str) -> bytes:
     return keccak(key.format(compressed=False)[1:])[-20:]
 
 
-def proves(signed: SignedOrder, hash_text: str) -> bool:
-    """True when the signature is over exactly this hash (or cannot tell, for deposit wallets)."""
-    if signed.signature_type not in PLAIN_SIGNATURES:
-        return True
+def proves(signed: SignedOrder, owner: str, *, neg_risk: bool = False) -> bool:
+    """True when the key of ``owner`` signed exactly the order whose hash we compute, in its signature type's form."""
+    fields = fields_of(signed)
+    plain = plain_signature(fields, signed.signature, neg_risk=neg_risk)
+    if plain is None:
+        return False
     try:
-        return _signer(hash_text, signed.signature) == bytes.fromhex(signed.signer.removeprefix("0x"))
+        digest = signed_digest(fields, neg_risk=neg_risk)
+        return _signer("0x" + digest.hex(), plain) == bytes.fromhex(owner.removeprefix("0x"))
     except ValueError:
         return False
 
@@ -159,5 +160,5 @@ def compare(signed: SignedOrder, action: Action, price: int, size: int) -> None:
     if (signed.maker_amount, signed.taker_amount) != tuple(amounts):
         given = f"{signed.maker_amount}/{signed.taker_amount}, expected {amounts.maker}/{amounts.taker}"
         raise VenueError(f"the client rounds amounts differently ({given}); {REMEDY}", endpoint=DISTRIBUTION)
-    if not proves(signed, order_id(fields_of(signed))):
+    if not proves(signed, ADDRESS):
         raise VenueError(f"the client's order hash is not ours: ids would be wrong; {REMEDY}", endpoint=DISTRIBUTION)
