@@ -17,10 +17,11 @@ from polyhost.exchange.server.engine import Engine
 from polyhost.exchange.world import WorldSettings
 from polyhost.model.money import micros
 from polyhost.model.times import MarketMs
+from polyhost.model.wallets import WalletKind, wallet_of
 from polyhost.model.words import Action, OrderType
 
 SETTINGS = ServerSettings(world=WorldSettings(symbols=("BTC",), durations_s=(300,), density=0.0))
-OWNER = "0x" + "0d" * 20
+OWNER = wallet_of("0x" + "0d" * 20, WalletKind.EOA)
 ORDERS = 6
 SAVE_AFTER = (1, 4)
 """Snapshots are taken after these orders, besides the one at the start."""

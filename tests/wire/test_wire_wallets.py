@@ -24,6 +24,8 @@ from polyhost.model.wallets import WalletKind, first_deposit_wallet, wallet_of
 
 CASH = 1_000_000_000
 KINDS = list(WalletKind)
+NOT_THE_SIGNER = "the order signer address has to be the address of the API KEY"
+NOT_ALLOWED = "maker address not allowed, please use the deposit wallet flow"
 NAMES = {
     WalletKind.EOA: "EOA", WalletKind.PROXY: "POLY_PROXY", WalletKind.SAFE: "GNOSIS_SAFE",
     WalletKind.DEPOSIT: "DEPOSIT_WALLET",
@@ -170,7 +172,7 @@ def test_sim_01_a_wallet_under_another_signature_type_is_refused(
                 assert isinstance(await client.post_order(signed), AcceptedOrder)
                 return
             signer_differs = WalletKind.DEPOSIT in (kind, claimed)
-            text = "signer address has to be the address of the API KEY" if signer_differs else "maker address not allowed"
+            text = NOT_THE_SIGNER if signer_differs else NOT_ALLOWED
             with pytest.raises(RequestRejectedError, match=text):
                 await client.post_order(_with(signed, signature_type=claimed.value))
 
@@ -180,11 +182,14 @@ def test_sim_01_a_wallet_under_another_signature_type_is_refused(
 def test_sim_01_another_key_s_wallet_is_refused_though_its_owner_signed(wire: Any) -> None:
     async def body(up: Any) -> None:
         market = wire.last_market(up)
-        async with official(wire, up, WalletKind.SAFE) as client, official(wire, up, WalletKind.SAFE, wire.OTHER_KEY) as other:
+        async with (
+            official(wire, up, WalletKind.SAFE) as client,
+            official(wire, up, WalletKind.SAFE, wire.OTHER_KEY) as other,
+        ):
             signed = await other.create_limit_order(asset_id=market.up, price="0.30", size="10", side="BUY")
-            with pytest.raises(RequestRejectedError, match="signer address has to be the address of the API KEY"):
+            with pytest.raises(RequestRejectedError, match=NOT_THE_SIGNER):
                 await client.post_order(signed)
-            with pytest.raises(RequestRejectedError, match="maker address not allowed"):
+            with pytest.raises(RequestRejectedError, match=NOT_ALLOWED):
                 await client.post_order(_with(signed, signer=owner(wire.KEY)))
 
     wire.on_exchange(body)

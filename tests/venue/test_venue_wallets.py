@@ -1,0 +1,57 @@
+"""The gateway signs for the wallet it was told, tells its key's signature from others, reads that wallet's money."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+from eth_account import Account
+
+from polyhost.exchange.server import ServerSettings, running
+from polyhost.exchange.world import WorldSettings
+from polyhost.model import events
+from polyhost.model.gateway import OrderDraft
+from polyhost.model.wallets import WalletKind, wallet_of
+from polyhost.model.words import Action, OrderType
+from polyhost.venue.polymarket.endpoints import endpoints_at
+from polyhost.venue.polymarket.gateway import PolymarketGateway, _signed_order
+from polyhost.venue.polymarket.selftest import proves
+
+KEY = "0x" + "22" * 32
+OWNER = Account.from_key(KEY).address
+QUIET = ServerSettings(world=WorldSettings(symbols=("BTC",), durations_s=(300,), density=0.0))
+
+
+@pytest.mark.parametrize("kind", list(WalletKind), ids=lambda kind: kind.name)
+def test_sim_01_an_order_of_each_wallet_is_prepared_posted_found_and_cancelled(kind: WalletKind) -> None:
+    async def go() -> None:
+        async with running(QUIET) as up:
+            gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), KEY, wallet=kind, selftest=False)
+            await gateway.connect()
+            market = max(
+                (one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end
+            )
+            draft = OrderDraft(
+                "o1", market.up, Action.BUY, OrderType.GTC, 4_000, 10_000_000, market.tick, market.neg_risk
+            )
+            prepared = await gateway.prepare(draft)
+            assert isinstance(prepared, events.Prepared), prepared
+            assert gateway.wallet == prepared.request.fields.maker == wallet_of(OWNER, kind)
+            answered = await gateway.post(prepared.request)
+            assert (answered.outcome, answered.order_id) == ("accepted", prepared.request.order_id)
+            assert isinstance(await gateway.query_order(answered.order_id), events.OrderSeen)
+            # Money of this wallet alone: another one's resting order is not in its way.
+            assert await gateway.balance() == events.BalanceSeen(1_000_000_000, True)
+            assert up.engine.world.exchange.collateral(gateway.wallet) == 1_000_000_000
+            up.engine.world.exchange._bank.accounts[gateway.wallet].collateral = 7
+            assert await gateway.balance() == events.BalanceSeen(7, True)
+            assert (await gateway.cancel(answered.order_id)).outcome == "canceled"
+            signed = _signed_order(prepared.request)
+            assert proves(signed, OWNER, neg_risk=market.neg_risk)
+            assert not proves(dataclasses.replace(signed, salt=signed.salt + 1), OWNER, neg_risk=market.neg_risk)
+            assert not proves(signed, "0x" + "33" * 20, neg_risk=market.neg_risk)
+            assert not proves(signed, OWNER, neg_risk=not market.neg_risk)
+            await gateway.close()
+
+    asyncio.run(go())
