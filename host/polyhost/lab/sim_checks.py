@@ -31,7 +31,7 @@ from polyhost.model.records import (
     Record,
     Slot,
 )
-from polyhost.model.words import Action, OrderState
+from polyhost.model.words import Action, OrderState, Purpose
 
 POSTS_MAX: Final = 4
 """U5: the post and three more of the same bytes …"""
@@ -39,6 +39,8 @@ REPOST_MS: Final = 2_000
 """… so far apart."""
 PROOF_MS: Final = 500
 """T8: a cancelled exit without proof of its end counts no longer after this."""
+REPLACED_MS: Final = 1_000
+"""T7: at most one replacement of a quote in this time."""
 NEAR_DUE_MS: Final = 30_000
 """U8: an unknown sell counts no longer so close to the obligation."""
 DEADLINE_GRACE_MS: Final = 6_000
@@ -50,7 +52,8 @@ CHECKS: Final = (
     *INVARIANTS, "state_equals_fold", "order_posted_twice", "cancelled_order_posted", "sell_beyond_t3", "held_kind",
     "one_live_buy_a_slot_at_the_venue", "deadline_kept", "covered", "venue_orders_equal_ours",
     "venue_collateral_equals_ledger", "venue_shares_equal_positions", "venue_redeemable_equals_ledger",
-    "nothing_open_at_the_end", "exchange_audit", "kernel_never_fails",
+    "nothing_open_at_the_end", "exchange_audit", "kernel_never_fails", "quotes_never_take",
+    "quotes_replaced_once_a_second",
 )
 """Every name that can be broken."""
 
@@ -87,12 +90,15 @@ class Checks:
         self._cancels: dict[str, int] = {}
         self._slots: dict[str, Slot] = {}
         """Order id → slot, of everything ever prepared."""
+        self._quoted: dict[tuple[Slot, Action], int] = {}
+        """Quote slot → when an order was last wanted in it, in this life of the host."""
         self._uncovered: dict[str, int] = {}
         """Position → since when it could be covered and is not."""
 
     def crashed(self, durable: Iterable[Record]) -> None:
         """The host died: only these records are left."""
         self.shadow = State(account=self.account)
+        self._quoted.clear()
         for record in durable:
             apply(self.shadow, record)
 
@@ -115,6 +121,7 @@ class Checks:
                         self._same(f"{leg.account}/{leg.asset}", state.ledger, shadow.ledger)
                 case OrderIntended():
                     refs.add(record.draft.ref)
+                    self._quote(record, now)
                     if record.draft.action is Action.SELL:
                         self._sell(state, state.orders[record.draft.ref], now)
                 case OrderPrepared():
@@ -127,6 +134,8 @@ class Checks:
                     refs.add(record.ref)
                 case FillBooked():
                     refs.add(record.ref)
+                    took = record.slot.purpose is Purpose.QUOTE and not record.maker
+                    must(not took, "quotes_never_take", record, record.ref)
                     assets.add(f"{record.slot.condition_id}:{record.slot.side.value}")
                 case FillMoved():
                     refs.add(record.ref)
@@ -178,6 +187,16 @@ class Checks:
         must(held == (0 if market.settled else position.size), "positions_equal_ledger", f"{held} != {position}", asset)
         if position.loose > 0 and not market.settled and not position.held:
             must(asset in state.obligations, "positions_have_obligations", position, asset)
+
+    def _quote(self, wanted: OrderIntended, now: int) -> None:
+        """T7 and T9: post-only, and at most one order a slot and second."""
+        if wanted.slot.purpose is not Purpose.QUOTE:
+            return
+        must(wanted.draft.post_only, "quotes_never_take", wanted, wanted.draft.ref)
+        slot = (wanted.slot, wanted.draft.action)
+        last = self._quoted.get(slot, now - REPLACED_MS)
+        must(now - last >= REPLACED_MS, "quotes_replaced_once_a_second", f"{wanted} after {last}", wanted.draft.ref)
+        self._quoted[slot] = now
 
     def _reserved(self, state: State) -> None:
         wanted = sum(state.orders[ref].reserve for refs in state.open_refs.values() for ref in refs)

@@ -14,9 +14,18 @@ from pydantic import Field
 
 from polyhost.hooks import hookimpl
 from polyhost.model.money import ONE
-from polyhost.model.proposals import CancelOrders, Enter, ExitNow, ExitTarget, HoldToSettlement, Trigger
+from polyhost.model.proposals import (
+    CancelOrders,
+    Enter,
+    ExitNow,
+    ExitTarget,
+    HoldToSettlement,
+    QuoteTarget,
+    Reprice,
+    Trigger,
+)
 from polyhost.model.view import PositionView, View
-from polyhost.model.words import Purpose, Side
+from polyhost.model.words import Action, Purpose, Side
 from polyhost.plugin import Plugin, Settings
 
 MICRO: Final = 1_000_000
@@ -33,6 +42,8 @@ class RandomTraderSettings(Settings):
     """How often an evaluation wants to buy a side."""
     exits_per_mille: int = Field(default=6, ge=0, le=1_000)
     """How often an evaluation wants to sell a position at once."""
+    quotes_per_mille: int = Field(default=150, ge=0, le=1_000)
+    """Share of a market's periods of 20 s in which a side is quoted."""
 
 
 class Draw:
@@ -65,6 +76,8 @@ class RandomTrader(Plugin):
                 yield from self._entry(view, side, position, draw)
             if position is not None:
                 yield from self._exits(view, position, draw)
+            yield from self._quotes(view, side)
+        yield from self._reprices(view)
         if view.orders and draw.below(100) == 0:
             yield CancelOrders((None, Side.UP, Side.DOWN)[draw.below(3)], "at random")
         if draw.below(50) == 0:
@@ -86,6 +99,30 @@ class RandomTrader(Plugin):
         price = min(max(price, tick), ONE - tick)
         yield Enter(side, price, "at random", purpose, kind, stake)
 
+    def _quotes(self, view: View, side: Side) -> Iterator[QuoteTarget]:
+        """Both actions of a side, in some of its periods: near the market, through it, and moving now and then."""
+        quote, tick = view.side(side), view.market.tick
+        period = view.now // TARGET_EVERY_MS
+        draw = Draw(self.settings.seed, "quotes", view.market.condition_id, side.value, period)
+        if not quote.complete or draw.below(1_000) >= self.settings.quotes_per_mille:
+            return
+        moved = Draw(self.settings.seed, view.now // (1_000 * (1 + draw.below(5)))).below(5) - 2
+        size = (5 + draw.below(20)) * MICRO
+        until = view.now + 2_000 if draw.below(4) == 0 else 0
+        for key in ("", "far")[: 1 + draw.below(2)]:
+            price = quote.bid + (moved - (3 if key else 0)) * tick
+            yield QuoteTarget(side, Action.BUY, _legal(price, tick), size, key=key, valid_until=until)
+        if draw.below(2):
+            yield QuoteTarget(side, Action.SELL, _legal(quote.ask + moved * tick, tick), tolerance=draw.below(2) * tick)
+
+    def _reprices(self, view: View) -> Iterator[Reprice]:
+        """Now and then every resting entry goes near the market, whoever it belongs to."""
+        draw = Draw(self.settings.seed, "reprice", view.market.condition_id, view.now)
+        for order in view.orders:
+            if order.action is Action.BUY and draw.below(30) == 0:
+                price = view.side(order.side).bid + (draw.below(5) - 2) * view.market.tick
+                yield Reprice(order.ref, _legal(price, view.market.tick), "at random")
+
     def _exits(
         self, view: View, position: PositionView, draw: Draw
     ) -> Iterator[ExitTarget | ExitNow | HoldToSettlement]:
@@ -104,3 +141,7 @@ class RandomTrader(Plugin):
             ONE - tick, position.average_price + (1 + standing.below(4)) * tick, position.average_price - 3 * tick
         )[standing.below(3)]
         yield ExitTarget(side, min(max(price, tick), ONE - tick), "at random", standing.below(2) * tick)
+
+
+def _legal(price: int, tick: int) -> int:
+    return min(max(price, tick), ONE - tick)
