@@ -10,9 +10,10 @@ from loguru import logger
 
 from polyhost.journal import JournalError, MemoryJournal
 from polyhost.kernel.kernel import Kernel
-from polyhost.model.commands import Cancel, Command, Deliver, Post, QueryBalance
-from polyhost.model.events import BalanceSeen, Event, RunBegan
+from polyhost.model.commands import Cancel, Command, Deliver, Follow, Post, QueryBalance, Unfollow
+from polyhost.model.events import BalanceSeen, Event, LoopChanged, PostAnswered, RunBegan
 from polyhost.model.gateway import OrderRequest, SignedFields
+from polyhost.model.market import Fees, Market
 from polyhost.model.order_hash import ZERO_BYTES32
 from polyhost.model.records import NoticeRaised, RunEnded
 from polyhost.model.step import Step
@@ -253,20 +254,107 @@ def test_an_event_that_a_handler_causes_is_handled_after_it_and_in_order() -> No
     run(body)
 
 
-def test_a_fault_of_the_kernel_is_told_with_its_trace_and_breaks_the_run() -> None:
+def fails(*args: object) -> Step:
+    raise AssertionError("cannot be true")
+
+
+def test_ord_15_a_fault_of_the_kernel_is_told_with_its_trace_and_breaks_the_run() -> None:
+    """Whoever called it may be started again; what the kernel holds in memory is not to be trusted any more."""
     bench = Bench()
 
     async def body() -> None:
         async def work() -> None:
-            raise AssertionError("cannot be true")
+            bench.engine.event(BEGAN)
 
+        bench.engine.kernel.handle = fails  # type: ignore[method-assign]
         bench.engine.start(work())
         await soon()
         assert isinstance(bench.engine.broken, AssertionError)
         assert bench.engine.changed.is_set()
+        assert bench.engine.halted
+        assert bench.engine.faults == 0, "told once"
 
     told = run(body)
     assert told[0].startswith("the host failed: cannot be true")
+
+
+def test_ord_15_a_task_of_the_shell_that_fails_is_told_and_the_host_goes_on() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        async def work() -> None:
+            raise ValueError("a bug of ours")
+
+        bench.engine.start(work())
+        await soon()
+        assert bench.engine.broken is None
+        assert bench.engine.faults == 1
+        assert bench.recorder.events == [LoopChanged("task", False, "ValueError: a bug of ours", safety=False)]
+        assert [told.level for told in bench.runner.delivered] == ["warning"]
+        assert bench.engine.kernel.blocks()[0][0] == "user_stream", "no safety loop: it blocks nothing"
+
+    told = run(body)
+    assert told[0].startswith("a task of the host failed: a bug of ours")
+
+
+def test_ord_15_a_command_that_cannot_be_begun_takes_no_other_with_it() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        def follow(command: Follow | Unfollow) -> None:
+            raise ValueError("too many tokens")
+
+        bench.engine._follow = follow
+        market = Market(
+            "btc-updown-5m-1", "0xc0", "1", "2", MarketMs(0), MarketMs(300_000), "BTC", 300, fees=Fees(70_000)
+        )
+        bench.engine.carry_out(Step([], [Follow(market), Cancel("0x2")]))
+        await soon()
+        assert bench.gateway.done == [Cancel("0x2")]
+        assert bench.engine.faults == 1
+
+    run(body)
+
+
+def test_ord_15_a_gateway_that_raises_proves_nothing_about_the_order() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        async def execute(command: Command) -> list[Event]:
+            raise RuntimeError("a bug of the gateway")
+
+        bench.gateway.execute = execute  # type: ignore[method-assign]
+        bench.engine.carry_out(Step([], [post(7)]))
+        await soon()
+        assert bench.recorder.events == [
+            PostAnswered("0x7", "unknown", text="RuntimeError: a bug of the gateway")
+        ]
+        assert bench.engine.broken is None
+
+    run(body)
+
+
+def test_ord_15_a_notice_that_hangs_is_given_up_and_the_next_one_goes() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        real, hangs = bench.runner.deliver, asyncio.Event()
+
+        async def deliver(notice: NoticeRaised) -> list[Any]:
+            if notice.text == "text 0":
+                await hangs.wait()
+            return await real(notice)
+
+        bench.runner.deliver = deliver  # type: ignore[method-assign]
+        bench.engine.carry_out(Step([], [Deliver(f"n{n}", "info", "orders", f"text {n}", "") for n in range(3)]))
+        await soon()
+        assert bench.engine.delivering_since is not None
+        bench.engine.deliver_anew()
+        await soon()
+        assert [told.text for told in bench.runner.delivered] == ["text 1", "text 2"]
+        assert bench.engine.outbox_age_s() == 0
+
+    run(body)
 
 
 def test_what_is_under_way_is_cancelled_at_the_end_and_what_is_durable_is_said() -> None:

@@ -50,8 +50,21 @@ class AnalysisWriter:
         self._rows: list[tuple[str, int, int, str, str]] = []
         self._closing = False
         self._pruned_at = -PRUNE_S
+        self._start()
+
+    def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="analysis", daemon=True)
         self._thread.start()
+
+    def dead_s(self) -> float:
+        """Above zero when the writing thread died."""
+        return 0.0 if self._closing or self._thread.is_alive() else float("inf")
+
+    def revive(self) -> None:
+        """Start the writing thread again if it died; the rows it had in hand are lost."""
+        if not self._closing and not self._thread.is_alive():
+            self._database = database(self.path, full_sync=False)
+            self._start()
 
     def add(self, command: Analyse) -> None:
         """Take one row; ``at`` (market ms) and ``condition_id`` of it become columns, the whole row its body.

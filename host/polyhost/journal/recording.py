@@ -134,6 +134,10 @@ class Recorder:
         """A spot candle given to the kernel."""
         self._put((HOST, _ENCODER.encode(CandleInput(symbol, candle, closed)), now, wall))
 
+    def dead_s(self) -> float:
+        """Above zero when nothing is recorded any more (``problem`` says why)."""
+        return float("inf") if self.problem or not (self._closing or self._thread.is_alive()) else 0.0
+
     def flush(self) -> None:
         """Wait until everything so far can be read from the file."""
         with self._changed:
@@ -153,7 +157,9 @@ class Recorder:
         with self._changed:
             if self._bytes > self._queue_bytes:
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._bytes <= self._queue_bytes)
+                self._changed.wait_for(lambda: self._bytes <= self._queue_bytes or not self._thread.is_alive())
+                if not self._thread.is_alive():
+                    self.problem = self.problem or "the recording thread died"
             if self._closing:
                 raise ValueError("the recorder is closed")
             if not self.problem:

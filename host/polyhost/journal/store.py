@@ -67,6 +67,17 @@ class JournalStore:
         self.last_seq += len(records)
         return self.last_seq
 
+    def reopen(self) -> None:
+        """Another thread writes from here on: nothing of the earlier one's connection is used again.
+
+        Raises JournalError when the database cannot be read.
+        """
+        self._connection = None
+        self._database = database(self.path, busy_ms=LOCK_WAIT_MS)
+        self._projector.forget()
+        with reading(self.path) as connection:
+            self.last_seq = last_seq(connection)
+
     def close(self) -> None:
         """Give the file back; call it from the writing thread."""
         self._connection = None

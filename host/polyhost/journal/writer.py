@@ -61,9 +61,16 @@ class JournalWriter:
         self._deadline: float | None = None
         self._waiting_since: float | None = None
         self._told_at = 0.0
+        self._moved_at = time.monotonic()
+        """When a group was written, or began to wait with nothing before it."""
+        self._group: list[Record] = []
+        """What the thread is writing; a thread that died leaves it to the next one."""
         self.sealed: JournalError | None = None
         """Why nothing becomes durable any more; None: all is well."""
         self._checkpointer = Checkpointer(self._store.path)
+        self._start()
+
+    def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -80,6 +87,21 @@ class JournalWriter:
         """Stands still once the journal is sealed: what only the emergency file holds releases no command."""
         return self._durable_seq
 
+    def behind_s(self) -> float:
+        """For how long (wall seconds) the oldest record waits for the disk; endless when nobody writes any more."""
+        if self.sealed is not None or self._deadline is not None:
+            return 0.0
+        if not self._thread.is_alive():
+            return float("inf")
+        return 0.0 if self._written_seq == self._last_seq else time.monotonic() - self._moved_at
+
+    def revive(self) -> None:
+        """Start the writing thread again if it died; what it had in hand is written first, and never twice."""
+        if self._thread.is_alive() or self.sealed is not None or self._deadline is not None:
+            return
+        logger.warning("journal: the writing thread died and is started again")
+        self._start()
+
     def append(self, records: Sequence[Record]) -> int:
         """Take the records of one kernel step; they are committed in one transaction, never split. Does not wait.
 
@@ -91,6 +113,8 @@ class JournalWriter:
         with self._changed:
             if self._deadline is not None:
                 raise ValueError("the journal is closed")
+            if self._written_seq == self._last_seq:
+                self._moved_at = time.monotonic()
             self._steps.append(tuple(records))
             self._hurry = self._hurry or not all(isinstance(record, INTENTION) for record in records)
             self._last_seq += len(records)
@@ -109,13 +133,34 @@ class JournalWriter:
     # --- the thread ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._take_over()
         while records := self._next():
+            self._group = records
             if self.sealed is None:
                 self._commit(records)
             else:
                 self._put_aside(records)
+            self._group = []
+            self._moved_at = time.monotonic()
         self._checkpointer.close()
         self._store.close()
+
+    def _take_over(self) -> None:
+        """Finish what a thread that died had in hand. Its transaction is there as a whole or not at all."""
+        records = self._group
+        if not records or self.sealed is not None:
+            return
+        try:
+            self._store.reopen()
+        except Exception as error:  # as in _commit: a second thread must not die silently either
+            self._seal(error, records)
+            return
+        if self._store.last_seq < self._written_seq + len(records):
+            self._commit(records)
+        elif self._durable_seq < self._store.last_seq:
+            self._durable_seq = self._written_seq = self._store.last_seq
+            self._on_durable(self._durable_seq)
+        self._group = []
 
     def _next(self) -> list[Record]:
         """Every step that waits, as one group; empty when the journal is closed and all is written."""

@@ -48,6 +48,8 @@ class Core:
         self.market_up = False
         self.reconciling = False
         self.ending = ""
+        self.loops_down: dict[str, str] = {}
+        """Safety loops of the host that are not alive (ORD-15), and why; volatile, they clear themselves."""
 
     # --- the turn -----------------------------------------------------------------------------------------------------
 

@@ -88,6 +88,8 @@ class Entries:
             yield "ending", core.ending
         for name, reason in core.state.blocked.items():
             yield f"blocked_{name}", reason
+        for name, reason in core.loops_down.items():
+            yield f"loop:{name}", reason
         if not core.user_up:
             yield "user_stream", "orders and fills are not streamed right now"
         elif core.reconciling:

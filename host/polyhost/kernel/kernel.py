@@ -18,6 +18,7 @@ from polyhost.kernel.quotes import Quotes
 from polyhost.kernel.repricing import Repricing
 from polyhost.kernel.settlement import Settlement
 from polyhost.kernel.state import MarketState, OrderEntry, State, apply
+from polyhost.kernel.supervised import Supervised
 from polyhost.kernel.views import SIDES, build_view
 from polyhost.kernel.volatile import MINUTE_MS, OPENING_MS, MarketData, Spot
 from polyhost.model.book import Book
@@ -37,6 +38,7 @@ from polyhost.model.events import (
     CancelAnswered,
     Evaluated,
     Event,
+    LoopChanged,
     MarketClosed,
     MarketFound,
     MarketResolved,
@@ -134,6 +136,7 @@ class Kernel:
         self.pairs = Pairs(core, self.flow, self.entries, self.exits)
         self.quotes = Quotes(core, self.flow, self.exits, lambda _purpose: self.entries.blocks())
         self.repricing = Repricing(core, self.flow, lambda _purpose: self.entries.blocks())
+        self.supervised = Supervised(core, self.exits)
         self._tripped: set[str] = set()
         self._opening: dict[str, list[str]] = {}
         self._view_seq = 0
@@ -253,6 +256,14 @@ class Kernel:
 
     def at_risk(self) -> int:
         return sum(amount for _, amount in at_risk(self._core.state))
+
+    def overdue_ms(self, now: int) -> int:
+        """Market ms since the oldest obligation that nobody sees to should have been enforced; 0: all are seen to."""
+        return max((now - due - ENFORCE_WITHIN_MS for _, due in self.supervised.neglected(now)), default=0)
+
+    def reconciling(self) -> bool:
+        """Orders and trades are being compared with the venue; nothing adds exposure until that is done."""
+        return self._core.reconciling
 
     def blocks(self) -> list[tuple[str, str]]:
         """What stops new exposure now."""
@@ -647,6 +658,8 @@ class Kernel:
                 self._struck(event)
             case Operator():
                 self._operator(event)
+            case LoopChanged():
+                self.supervised.changed(event)
             case RunBegan():
                 self._began(event)
             case RunEnding():

@@ -241,9 +241,21 @@ class Operator(_Event, tag="operator", frozen=True):
     flatten: bool = False
 
 
+class LoopChanged(_Event, tag="loop_changed", frozen=True):
+    """A supervised loop of the host is not alive any more, or is again (ORD-15)."""
+
+    name: str
+    alive: bool
+    reason: str
+    """Why it is not, or was not."""
+    safety: bool = True
+    """Nothing may add exposure while it is not alive."""
+
+
 Event: TypeAlias = (
     RunBegan | RunEnding | MarketFound | MarketClosed | MarketResolved | StrikeSeen | StreamChanged | Prepared
     | PrepareFailed | PostAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen | SweepDone | BalanceSeen
     | TokenBalanceSeen | QueryFailed | Evaluated | PluginTold | PluginStruck | Operator
+    | LoopChanged
 )
 

@@ -21,13 +21,14 @@ from polyhost.journal import JournalPort, Recorder
 from polyhost.journal.analysis import AnalysisWriter
 from polyhost.kernel.kernel import Kernel
 from polyhost.model.commands import GATED, Analyse, Ask, Command, Deliver, Follow, Tell, Unfollow
-from polyhost.model.events import Event, PluginTold
+from polyhost.model.events import Event, LoopChanged, PluginTold, QueryFailed
 from polyhost.model.messages import Message
 from polyhost.model.records import NoticeRaised
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
 from polyhost.model.view import Candle
 from polyhost.service.telling import lines_of
+from polyhost.service.unanswered import unanswered
 
 TICK_MAX_S: Final = 0.05
 """The timer looks at its deadlines at least this often, wall seconds (a new one may be earlier)."""
@@ -50,6 +51,20 @@ class Gateway(Protocol):
     """The way to the venue."""
 
     def execute(self, command: Command) -> Awaitable[list[Event]]: ...
+
+
+class _Fatal:
+    """What is raised inside is handed to ``fail`` before it goes on: no loop that is started again may hide it."""
+
+    def __init__(self, fail: Callable[[BaseException], None]) -> None:
+        self._fail = fail
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._fail(error)
 
 
 class Engine:
@@ -81,7 +96,7 @@ class Engine:
         self._after: deque[tuple[int, Callable[[], None]]] = deque()
         """What is said of records, log lines and notices, waits until they are on the disk: (record number, how)."""
         self._outbox: deque[Deliver] = deque()
-        self._delivering = False
+        self._delivering: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._wall_zero = time.time() - time.monotonic()
         self.sealed: Exception | None = None
@@ -91,10 +106,17 @@ class Engine:
         self.halted = False
         """The run is over: what still comes from streams and requests is not taken any more."""
         self.messages = 0
+        self.answered_at = time.monotonic()
+        """When the gateway last answered anything, monotonic seconds."""
+        self.delivering_since: float | None = None
+        """Since when the notice being delivered is under way, monotonic seconds; None: none is."""
         self.lateness: deque[float] = deque(maxlen=4_096)
         """Wall ms between a deadline and its turn, the latest ones."""
+        self._kernels = _Fatal(self.fail)
         self.broken: Exception | None = None
-        """An error of the kernel or of this shell: the run ends."""
+        """An error of the kernel: what it holds in memory is not to be trusted any more, and the run ends."""
+        self.faults = 0
+        """Tasks of the shell that failed; each is told, and the host goes on."""
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -112,8 +134,9 @@ class Engine:
         if self.recorder is not None:
             self.recorder.feed("polymarket", raw, now, wall)
         wanted = False
-        for message in messages:
-            wanted = self.kernel.feed(message, now) or wanted
+        with self._kernels:
+            for message in messages:
+                wanted = self.kernel.feed(message, now) or wanted
         self.messages += len(messages)
         if wanted:
             self.turn()
@@ -125,7 +148,8 @@ class Engine:
         now = self.clock.now()
         if self.recorder is not None:
             self.recorder.price(feed, symbol, price, stamp, now, self.wall())
-        self.kernel.price(feed, symbol, price, stamp, now)
+        with self._kernels:
+            self.kernel.price(feed, symbol, price, stamp, now)
 
     def candle(self, symbol: str, candle: Candle, closed: bool) -> None:
         """A spot candle."""
@@ -133,7 +157,8 @@ class Engine:
             return
         if self.recorder is not None:
             self.recorder.candle(symbol, candle, closed, self.clock.now(), self.wall())
-        self.kernel.candle(symbol, candle, closed)
+        with self._kernels:
+            self.kernel.candle(symbol, candle, closed)
 
     def event(self, event: Event) -> None:
         """A fact. Handled at once, or after the one being handled."""
@@ -147,7 +172,9 @@ class Engine:
         now, wall = self.clock.now(), self.wall()
         if self.recorder is not None:
             self.recorder.turn(now, wall)
-        self.carry_out(self.kernel.turn(now, wall))
+        with self._kernels:
+            step = self.kernel.turn(now, wall)
+        self.carry_out(step)
         self._pump()
 
     def _pump(self) -> None:
@@ -160,7 +187,9 @@ class Engine:
                 now, wall = self.clock.now(), self.wall()
                 if self.recorder is not None:
                     self.recorder.event(event, now, wall)
-                self.carry_out(self.kernel.handle(event, now, wall))
+                with self._kernels:
+                    step = self.kernel.handle(event, now, wall)
+                self.carry_out(step)
         finally:
             self._pumping = False
 
@@ -169,7 +198,8 @@ class Engine:
     def carry_out(self, step: Step) -> None:
         """Have the records kept and the commands done, in their order."""
         if step.records:
-            seq = self.journal.append(step.records)
+            with self._kernels:
+                seq = self.journal.append(step.records)
             for level, text in lines_of(step.records, self.kernel.state):
                 self._after.append((seq, partial(logger.log, level, "{}", text)))
             self.changed.set()
@@ -181,7 +211,7 @@ class Engine:
             elif isinstance(command, Deliver):
                 self._after.append((seq, partial(self._notify, command)))
             else:
-                self._free(command)
+                self._try(command)
         self.durable(self.journal.durable_seq)
 
     def durable(self, seq: int) -> None:
@@ -201,6 +231,13 @@ class Engine:
         self._gated.clear()
         self._say(self.journal.last_seq)
         logger.critical("sealed: {}", error)
+
+    def _try(self, command: Command) -> None:
+        """A command that cannot even be begun must not take the others of its step with it."""
+        try:
+            self._free(command)
+        except Exception as error:
+            self._fault(error)
 
     def _free(self, command: Command) -> None:
         match command:
@@ -228,7 +265,14 @@ class Engine:
         self.start(self._execute(command))
 
     async def _execute(self, command: Command) -> None:
-        for event in await self.gateway.execute(command):
+        try:
+            events = await self.gateway.execute(command)
+        except Exception as error:  # a gateway answers with events; what it raises is a fault, and no proof of anything
+            logger.opt(exception=error).error("{} failed in the gateway: {}", type(command).__name__, error)
+            events = unanswered(command, f"{type(error).__name__}: {error}")
+        if any(not isinstance(event, QueryFailed) and getattr(event, "outcome", "") != "unknown" for event in events):
+            self.answered_at = time.monotonic()
+        for event in events:
             self.event(event)
 
     async def _evaluate(self, ask: Ask) -> None:
@@ -250,16 +294,33 @@ class Engine:
             logger.error("{} notices wait to be delivered: {} stays in the journal only", OUTBOX_MAX, command.notice_id)
             return
         self._outbox.append(command)
-        if not self._delivering:
-            self._delivering = True
-            self.start(self._deliver_all())
+        self._deliver_on()
+
+    def _deliver_on(self) -> None:
+        if self._outbox and (self._delivering is None or self._delivering.done()):
+            self._delivering = self.start(self._deliver_all())
 
     async def _deliver_all(self) -> None:
         try:
             while self._outbox:
+                self.delivering_since = time.monotonic()
                 await self._deliver(self._outbox.popleft())
         finally:
-            self._delivering = False
+            self.delivering_since = None
+
+    def deliver_anew(self) -> None:
+        """The delivery under way hangs: it is given up (its notice stays in the journal), the next one goes."""
+        task, self._delivering = self._delivering, None
+        if task is not None:
+            task.cancel()
+        self._deliver_on()
+
+    def outbox_age_s(self) -> float:
+        """For how long the notice being delivered is under way; notices without anyone at work count as for ever."""
+        if self.delivering_since is not None:
+            return time.monotonic() - self.delivering_since
+        stopped = self._delivering is None or self._delivering.done()
+        return float("inf") if self._outbox and stopped else 0.0
 
     async def _deliver(self, command: Deliver) -> None:
         notice = NoticeRaised(
@@ -268,20 +329,30 @@ class Engine:
         for failed in await self.runner.deliver(notice):
             logger.warning("notice {} was not delivered by {}: {}", command.notice_id, failed.plugin, failed.problem)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside the loop; an error of it ends the run."""
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something beside the loop; an error of it is told, in the log and as a notice."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.fail(error)
+            self._fault(error)
+
+    def _fault(self, error: BaseException) -> None:
+        """Something beside the kernel failed: told with its trace and as a notice; the host goes on."""
+        if error is self.broken:
+            return
+        self.faults += 1
+        logger.opt(exception=error).error("a task of the host failed: {}", error)
+        self.event(LoopChanged("task", False, f"{type(error).__name__}: {error}", safety=False))
 
     def fail(self, error: BaseException) -> None:
-        """A fault of ours: it is told with its trace and ends the run; positions keep their resting exits."""
+        """A fault of the kernel: it is told with its trace and ends the run; positions keep their resting exits."""
         if self.broken is None:
+            self.halted = True
             if not isinstance(error, PolyhostError):
                 logger.opt(exception=error).critical("the host failed: {}", error)
             self.broken = error if isinstance(error, Exception) else RuntimeError(str(error))
@@ -289,9 +360,10 @@ class Engine:
 
     # --- the timer ----------------------------------------------------------------------------------------------------
 
-    async def run_timer(self) -> None:
-        """Run deadlines as they come, until cancelled."""
+    async def run_timer(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Run deadlines as they come, until cancelled; ``beat`` is called each time round."""
         while True:
+            beat()
             late = self._late_ms()
             if late >= 0:
                 self.lateness.append(late)

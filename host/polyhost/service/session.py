@@ -12,8 +12,10 @@ import random
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
+import httpx
 from loguru import logger
 
 from polyhost import __version__
@@ -33,11 +35,13 @@ from polyhost.model.market import Market
 from polyhost.model.money import money_text
 from polyhost.model.wallets import WalletKind
 from polyhost.model.words import Action, OrderState
+from polyhost.service import live_file
 from polyhost.service.engine import Engine
 from polyhost.service.exchange_child import ExchangeChild
 from polyhost.service.folder import DataFolder
 from polyhost.service.logs import REDACTOR
 from polyhost.service.operator_box import POLL_S, waiting
+from polyhost.service.supervision import Beat, Supervisor
 from polyhost.venue.binance import BinanceFeed
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.catalogue import Catalogue
@@ -60,6 +64,28 @@ KILL_WITHIN_S: Final = 60.0
 """After a kill: this long, wall seconds, for the cancels (and the sales of ``--flatten``) to be proved."""
 ALIVE_EVERY_S: Final = 60.0
 """One line of life a minute (LOG-08)."""
+STATUS_EVERY_S: Final = 2.0
+"""The liveness figures are written for ``polyhost status`` this often, wall seconds."""
+KERNEL_SILENT_S: Final = 2.0
+"""The timer goes round every 50 ms; silent for this long (wall seconds) it is started again."""
+OPERATOR_SILENT_S: Final = 5.0
+"""Looking for the operator's words, wall seconds of silence."""
+CLOCK_SILENT_S: Final = 60.0
+"""Asking for the venue's time, wall seconds of silence: every 30 s, and a request may take 10 s."""
+STREAM_SILENT_S: Final = 60.0
+"""A stream's loop (not its data: that has limits of its own), wall seconds: the longest pause between tries is 30 s."""
+DISCOVERY_SILENT_S: Final = 60.0
+"""Between two questions for a market, wall seconds; one takes 10 s at most."""
+EXITS_LATE_S: Final = 2.0
+"""An obligation that should have been enforced this long ago (wall seconds) is neglected."""
+JOURNAL_SILENT_S: Final = 5.0
+"""A record waits for the disk this long, wall seconds."""
+GATEWAY_SILENT_S: Final = 30.0
+"""No request was answered for this long, wall seconds; the balance is asked every 4 s."""
+RECONCILING_S: Final = 60.0
+"""A comparison with the venue takes this long, wall seconds."""
+OUTBOX_SILENT_S: Final = 60.0
+"""One notice is being delivered for this long, wall seconds."""
 
 
 def throwaway_key(seed: int, account: str) -> str:
@@ -69,6 +95,17 @@ def throwaway_key(seed: int, account: str) -> str:
 
 def new_run_id() -> str:
     return time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{time.time_ns() // 1_000_000 % 1_000:03d}"
+
+
+class Feeds(NamedTuple):
+    """What comes from outside, each a loop of its own."""
+
+    market: MarketStream
+    user: UserStream
+    reference: PriceStream
+    spot: BinanceFeed
+    discovery: Discovery
+    witness: BookWitness
 
 
 class Session:
@@ -99,6 +136,10 @@ class Session:
         self._stop_reason = ""
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self.supervisor: Supervisor
+        self._feeds: Feeds
+        self._reconciling_since: float | None = None
+        self._reconnecting: asyncio.Task[None] | None = None
         self.on_ready: Callable[[Session], None] | None = None
         """Called once when trading may begin (for the terminal view)."""
 
@@ -158,6 +199,7 @@ class Session:
         await first_time(self.clock, http)
         self._streams(stack, endpoints, http)
         stack.push_async_callback(self._end_tasks)
+        stack.push_async_callback(self._end_loops)
         self._banner(plugins)
         self.began_market = self.clock.now()
         self.engine.event(
@@ -165,10 +207,7 @@ class Session:
         )
         for told in said:
             self.engine.event(told)
-        self._spawn(self.clock.follow(http), "clock")
-        self._spawn(self.engine.run_timer(), "timer")
-        self._spawn(self._alive(), "sign of life")
-        self._spawn(self._listen(), "operator")
+        self._supervise(http, journal, recorder, analysis)
         if self.on_ready is not None:
             self.on_ready(self)
 
@@ -254,12 +293,7 @@ class Session:
             binance, endpoints.binance_ws, markets.symbols, on_price=engine.price, on_candle=engine.candle,
             on_event=engine.event, clock=self.clock,
         )
-        for work, name in (
-            (self.market_stream.run(), "market stream"), (user.run(), "user stream"),
-            (prices.run(), "reference prices"), (spot.run(), "spot prices"), (self.discovery.run(), "discovery"),
-            (self.witness.run(), "book witness"),
-        ):
-            self._spawn(work, name)
+        self._feeds = Feeds(self.market_stream, user, prices, spot, self.discovery, self.witness)
 
     def _price(self, feed: str, symbol: str, price: int, stamp: int) -> None:
         self.engine.price(feed, symbol, price, stamp)
@@ -289,13 +323,78 @@ class Session:
 
     # --- supervision --------------------------------------------------------------------------------------------------
 
+    def _supervise(
+        self, http: httpx.AsyncClient, journal: JournalWriter, recorder: Recorder | None, analysis: AnalysisWriter
+    ) -> None:
+        """Every loop of the host is started, and watched from here on (ORD-15)."""
+        self.supervisor = watched = Supervisor(self.engine.event, done=lambda: self.engine.halted)
+        engine, feeds = self.engine, self._feeds
+        watched.task("kernel", engine.run_timer, KERNEL_SILENT_S, safety=True)
+        watched.task("clock", partial(self.clock.follow, http), CLOCK_SILENT_S, safety=True)
+        watched.task("operator", self._listen, OPERATOR_SILENT_S, safety=True)
+        watched.task(
+            "market stream", feeds.market.run, STREAM_SILENT_S, safety=True, idle=lambda: not feeds.market.tokens
+        )
+        watched.task("user stream", feeds.user.run, STREAM_SILENT_S, safety=True)
+        watched.task("book witness", feeds.witness.run, STREAM_SILENT_S, safety=True)
+        watched.task("reference prices", feeds.reference.run, STREAM_SILENT_S)
+        watched.task("spot prices", feeds.spot.run, STREAM_SILENT_S)
+        watched.task("discovery", feeds.discovery.run, DISCOVERY_SILENT_S)
+        watched.task("sign of life", self._alive, ALIVE_EVERY_S + OPERATOR_SILENT_S)
+        watched.task("status file", self._publish, STATUS_EVERY_S + OPERATOR_SILENT_S)
+        watched.watch("exits", self._exits_late_s, EXITS_LATE_S, lambda: None, safety=True)
+        watched.watch("journal", journal.behind_s, JOURNAL_SILENT_S, journal.revive, safety=True)
+        watched.watch("gateway", self._gateway_silent_s, GATEWAY_SILENT_S, self._reconnect_soon, safety=True)
+        watched.watch("reconciliation", self._reconciling_s, RECONCILING_S, engine.turn, safety=True)
+        watched.watch("outbox", engine.outbox_age_s, OUTBOX_SILENT_S, engine.deliver_anew)
+        watched.watch("analysis", analysis.dead_s, 0.0, analysis.revive)
+        if recorder is not None:
+            watched.watch("recorder", recorder.dead_s, 0.0, lambda: None)
+        self._spawn(watched.run(), "supervisor")
+
+    def _exits_late_s(self) -> float:
+        """Wall seconds by which the oldest obligation that nobody sees to is overdue."""
+        return self.clock.wall_seconds(self.kernel.overdue_ms(self.clock.now()))
+
+    def _gateway_silent_s(self) -> float:
+        return time.monotonic() - self.engine.answered_at
+
+    def _reconciling_s(self) -> float:
+        """For how long the comparison with the venue that is under way has been."""
+        if not self.kernel.reconciling():
+            self._reconciling_since = None
+            return 0.0
+        now = time.monotonic()
+        self._reconciling_since = self._reconciling_since or now
+        return now - self._reconciling_since
+
+    def _reconnect_soon(self) -> None:
+        if self._reconnecting is None or self._reconnecting.done():
+            self._reconnecting = self.engine.start(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        try:
+            await self.gateway.reconnect()
+        except PolyhostError as error:
+            logger.warning("the gateway's connections could not be made anew: {}", error)
+
+    async def _publish(self, beat: Beat) -> None:
+        """Keep the liveness figures where ``status`` finds them."""
+        while True:
+            beat()
+            try:
+                await asyncio.to_thread(live_file.write, self.folder.path, self.run_id, self.supervisor.figures())
+            except OSError as error:
+                logger.warning("the figures for `polyhost status` could not be written: {}", error)
+            await asyncio.sleep(STATUS_EVERY_S)
+
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.append(task)
         task.add_done_callback(self._loop_ended)
 
     def _loop_ended(self, task: asyncio.Task[None]) -> None:
-        """A loop of ours that ends while the run goes on is a fault: told with its name, and the run ends."""
+        """What nobody can start again (the exchange, the supervisor) ended: told with its name, and the run ends."""
         if task.cancelled() or (self._stopping.is_set() and task.exception() is None):
             return
         error = task.exception() or RuntimeError(f"the loop '{task.get_name()}' ended")
@@ -304,14 +403,19 @@ class Session:
         elif not isinstance(error, PolyhostError):
             logger.opt(exception=error).critical("loop '{}' failed", task.get_name())
 
+    async def _end_loops(self) -> None:
+        if hasattr(self, "supervisor"):
+            await self.supervisor.close()
+
     async def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _listen(self) -> None:
+    async def _listen(self, beat: Beat) -> None:
         """Take the operator's words as they come."""
         while True:
+            beat()
             for path, word in waiting(self.folder.path):
                 self.engine.event(word)
                 path.unlink(missing_ok=True)
@@ -320,17 +424,18 @@ class Session:
                     self.stop(KILL)
             await asyncio.sleep(POLL_S)
 
-    async def _alive(self) -> None:
+    async def _alive(self, beat: Beat) -> None:
         while True:
+            beat()
             await asyncio.sleep(ALIVE_EVERY_S)
             state = self.kernel.state
             open_positions = sum(p.size > 0 and not state.markets[p.condition_id].settled
                                  for p in state.positions.values())
             late = max(self.engine.lateness, default=0.0)
             logger.info(
-                "alive: {} markets, {} positions, {} open orders, {} evaluations, worst timer lag {:.3f} s",
+                "alive: {} markets, {} positions, {} open orders, {} evaluations, worst timer lag {:.3f} s; {}",
                 len(self.kernel.followed()), open_positions, sum(len(refs) for refs in state.open_refs.values()),
-                self.kernel.evaluations, late / 1_000,
+                self.kernel.evaluations, late / 1_000, self.supervisor.said(),
             )
 
     # --- the run ------------------------------------------------------------------------------------------------------

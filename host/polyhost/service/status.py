@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, field
 
@@ -20,7 +20,12 @@ from polyhost.lab.summary import market_pnl
 from polyhost.model.money import money_text, price_text, size_text
 from polyhost.model.records import CloseRecorded, Record, RunEnded, RunStarted
 from polyhost.model.words import Action
+from polyhost.service import live_file
 from polyhost.service.folder import running_pid
+
+
+LIVE_OLD_S: Final = 10.0
+"""A host whose figures are older than this (wall seconds) is stuck: it writes them every two seconds."""
 
 
 class Found(Struct):
@@ -34,6 +39,11 @@ class Found(Struct):
     last_at: int = 0
     """Market ms of the last record."""
     started: RunStarted | None = None
+    loops: dict[str, dict[str, Any]] | None = None
+    """Liveness figures of the running host's loops, seconds of wall time; None: no host runs, or it has said nothing
+    yet."""
+    loops_age_s: float | None = None
+    """How old they are, wall seconds; a host that is stuck writes none."""
     ended: RunEnded | None = None
     """None: the last run goes on, or was killed."""
 
@@ -42,6 +52,9 @@ def look(path: Path) -> Found:
     """Read the folder's journal; nothing is written. Raises JournalError for one that cannot be read."""
     found = Found(path, running_pid(path))
     found.state = fold(_noted(found))
+    if found.pid is not None and (live := live_file.read(path)) is not None and found.started is not None:
+        found.loops = live["loops"] if live.get("run") == found.started.run_id else None
+        found.loops_age_s = live["age_s"]
     return found
 
 
@@ -63,6 +76,8 @@ def described(found: Found) -> dict[str, Any]:
     return {
         "data_dir": str(found.path),
         "running": found.pid is not None,
+        "loops": found.loops,
+        "loops_age_s": found.loops_age_s,
         "pid": found.pid or None,
         "run": None if started is None else {
             "id": started.run_id, "version": started.version, "mode": started.mode, "account": started.account,
@@ -179,6 +194,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         f"run {run['id']} ({who}), {_ended(report)}; {journal}",
         f"cash {funds}; at risk {report['at_risk']}; {settled}",
     ]
+    told += _loop_lines(report)
     told += [f"entries blocked ({name}): {reason}" for name, reason in report["blocked"].items()]
     told += [_window_line(window) for window in report["windows"]]
     told += [_position_line(position) for position in report["positions"]] or ["no open position"]
@@ -190,6 +206,20 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         )
     told += [f"UNMANAGED: {name} has neither exit nor obligation" for name in report["unmanaged"]]
     return told
+
+
+def _loop_lines(report: Mapping[str, Any]) -> list[str]:
+    loops, age = report["loops"], report["loops_age_s"]
+    if loops is None:
+        return []
+    if age > LIVE_OLD_S:
+        return [f"NO SIGN OF LIFE of the host for {age:.0f} s"]
+    down = [
+        f"loop {name} is NOT ALIVE ({figures['reason']})" + ("; new entries wait" if figures["safety"] else "")
+        for name, figures in loops.items() if not figures["alive"]
+    ]
+    restarts = sum(figures["restarts"] for figures in loops.values())
+    return [f"{len(loops) - len(down)} of {len(loops)} loops alive, {restarts} restarts", *down]
 
 
 def _who(report: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from polyhost.model.messages import Kline, Message
 from polyhost.model.money import parse_fixed
 from polyhost.model.view import Candle
 from polyhost.venue.clock import VenueClock
-from polyhost.venue.link import Link, Pace
+from polyhost.venue.link import Link, Pace, nobody
 from polyhost.venue.polymarket.decode import symbol_of
 from polyhost.venue.silence import SILENT_S, SilenceWatch
 
@@ -81,8 +81,9 @@ class BinanceFeed:
             on_down=self._down, clock=clock, pace=pace, quiet=self._silence.problem,
         )
 
-    async def run(self) -> None:
-        """Stay connected until ``close`` or cancellation."""
+    async def run(self, beat: Callable[[], None] = nobody) -> None:
+        """Stay connected until ``close`` or cancellation; ``beat`` is called as it goes round."""
+        self.link.beat = beat
         try:
             await self.link.run()
         finally:

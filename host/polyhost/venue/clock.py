@@ -137,13 +137,17 @@ class VenueClock:
         elif response.status_code == 200 and response.text.strip().isdigit():
             self.prove(int(response.text.strip()), asked, self._wall_s())
 
-    async def follow(self, http: httpx.AsyncClient) -> None:
-        """Keep asking until cancelled; a failed answer is skipped (streams and reads have their own watches)."""
+    async def follow(self, http: httpx.AsyncClient, beat: Callable[[], None] = lambda: None) -> None:
+        """Keep asking until cancelled, ``beat`` each time.
+
+        A failed answer is skipped: streams and reads have watches of their own.
+        """
         while True:
             try:
                 await self.ask(http)
             except httpx.HTTPError as error:
                 logger.debug("venue time not read: {}", error)
+            beat()
             await asyncio.sleep(self.poll_s)
 
     @property

@@ -31,6 +31,10 @@ CHECKS: Final = 4
 """The watches look this many times within the shortest of their limits."""
 
 
+def nobody() -> None:
+    """The beat of a loop that nobody watches."""
+
+
 class Pace(Struct, frozen=True):
     """Limits in seconds of transport time."""
 
@@ -76,8 +80,10 @@ class Link:
         """``ping``: text sent as a ping; empty: only the protocol's own pings.
 
         ``quiet()`` names what has been silent for too long although other data comes, or is empty; ``jitter()`` is a
-        share from 0 to 1 of each pause between two tries.
+        share from 0 to 1 of each pause between two tries. Whoever runs it may set ``beat``: it is called as
+        the loop goes round, data or none, at least once in ``backoff_max_s`` (ORD-15).
         """
+        self.beat: Callable[[], None] = nobody
         self.name = name
         self.url = url
         self.epoch = 0
@@ -135,6 +141,7 @@ class Link:
         """Keep the link up until ``close`` or cancellation. VenueError for an address that is none."""
         delay = self._pace.backoff_s
         while not self._stop.is_set():
+            self.beat()
             loop = asyncio.get_running_loop()
             began = loop.time()
             reason = await self._once()
@@ -142,6 +149,7 @@ class Link:
                 return
             delay = self._pace.backoff_s if loop.time() - began >= self._pace.steady_s else delay
             wait = delay * self._jitter()
+            self.beat()
             self._tell_down(reason)
             self.reconnects += 1
             await self._rest(wait)
@@ -259,6 +267,7 @@ class Link:
         pinged = loop.time()
         while True:
             await asyncio.sleep(min(limits) / CHECKS)
+            self.beat()
             problem = self._silent(loop.time())
             if problem:
                 return problem

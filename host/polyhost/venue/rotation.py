@@ -15,7 +15,7 @@ from typing import Final
 from loguru import logger
 from msgspec import Struct
 
-from polyhost.venue.link import Link
+from polyhost.venue.link import Link, nobody
 
 LOOK_S: Final = 0.02
 """Wall seconds between two looks at whether the new connection is whole."""
@@ -62,6 +62,7 @@ class Rotor:
         self._wanted = asyncio.Event()
         self._reason = ""
         self._closed = False
+        self._beat: Callable[[], None] = nobody
         self.link = make()
         """The connection that counts."""
 
@@ -78,8 +79,9 @@ class Rotor:
         if self.spare is not None:
             self.spare.close()
 
-    async def run(self) -> None:
-        """Keep a link up until ``close`` or cancellation. Raises what a link raises."""
+    async def run(self, beat: Callable[[], None] = nobody) -> None:
+        """Keep a link up until ``close`` or cancellation; ``beat`` as it goes round. Raises what a link raises."""
+        self._beat = self.link.beat = beat
         running = asyncio.create_task(self.link.run())
         try:
             while True:
@@ -105,6 +107,7 @@ class Rotor:
     async def _replace(self, running: asyncio.Task[None], reason: str) -> asyncio.Task[None]:
         """The task of the link that counts afterwards: the new one's, or the old one's when that was given up."""
         spare = self.spare = self._make()
+        spare.beat = self._beat
         making = asyncio.create_task(spare.run())
         try:
             came = await self._becomes_whole(spare, making, running)

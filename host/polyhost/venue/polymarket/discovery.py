@@ -103,11 +103,13 @@ class Discovery:
         """(feed, symbol) → stamp → price, of the last two minutes."""
         self._troubles: set[str] = set()
         self._stop = asyncio.Event()
+        self._beat: Callable[[], None] = lambda: None
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Look for markets and results until ``close`` or cancellation."""
+    async def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Look for markets and results until ``close`` or cancellation; ``beat`` is called for every question."""
+        self._beat = beat
         while not self._stop.is_set():
             await self.round()
             wait = min(max(self._clock.wall_seconds(RETRY_MS), RETRY_MIN_S), RETRY_MAX_S)
@@ -122,8 +124,10 @@ class Discovery:
     async def round(self) -> None:
         """One look: fetch what is missing, ask for results that are due, see to strikes."""
         now = self._clock.now()
+        self._beat()
         for slug in self._due_slugs(now):
             await self._look(slug)
+            self._beat()
         self._strikes(self._clock.now())
         ended = sorted(
             (window for window in self.windows.values() if window.market.end <= self._clock.now()),
@@ -131,6 +135,7 @@ class Discovery:
         )
         for window in ended[:RESULTS_AT_ONCE]:
             await self._ask_result(window)
+            self._beat()
 
     def follow(self, market: Market, *, strike_known: bool = False) -> None:
         """Have a market watched that was found elsewhere (in the journal after a restart): its strike and result."""

@@ -115,6 +115,15 @@ class PolymarketGateway:
         self._reader = AccountReader(clob, owner, self._credentials, self._wallet)
         self._catalogue = Catalogue(gamma, clob)
 
+    async def reconnect(self) -> None:
+        """Make every connection anew, as ``connect`` does; VenueError or ConfigError: the old ones stay in use."""
+        client, https = self._client, self._https
+        await self.connect()
+        if client is not None:
+            await client.close()
+        for http in https:
+            await http.aclose()
+
     async def close(self) -> None:
         """Close every connection; safe to call twice."""
         client, self._client = self._client, None

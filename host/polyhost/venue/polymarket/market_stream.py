@@ -20,7 +20,7 @@ from polyhost.model.events import Event, StreamChanged
 from polyhost.model.market import Market
 from polyhost.model.messages import Message
 from polyhost.venue.clock import VenueClock
-from polyhost.venue.link import Link, Pace
+from polyhost.venue.link import Link, Pace, nobody
 from polyhost.venue.polymarket.decode import FrameDecoder
 from polyhost.venue.rotation import Rotor, Turnover
 
@@ -152,10 +152,10 @@ class MarketStream:
         self._on_event(StreamChanged("market", True, self.epoch, reason, (market.up, market.down)))
         self.rotor.want(reason)
 
-    async def run(self) -> None:
-        """Connect when there is something to follow, and stay connected until ``close``."""
+    async def run(self, beat: Callable[[], None] = nobody) -> None:
+        """Connect when there is something to follow, and stay connected until ``close``; ``beat`` as it goes round."""
         await self._wanted.wait()
-        await self.rotor.run()
+        await self.rotor.run(beat)
 
     def close(self) -> None:
         self.rotor.close()

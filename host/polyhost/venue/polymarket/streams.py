@@ -16,7 +16,7 @@ from loguru import logger
 
 from polyhost.model.events import Event, OrderSeen, StreamChanged, TradeSeen
 from polyhost.venue.clock import VenueClock
-from polyhost.venue.link import Link, Pace
+from polyhost.venue.link import Link, Pace, nobody
 from polyhost.venue.polymarket.account import Credentials
 from polyhost.venue.polymarket.decode import FEEDS, exact_e8, symbol_of
 from polyhost.venue.polymarket.market_stream import PING, MarketStream, is_pong
@@ -81,9 +81,9 @@ class UserStream:
         """The connection that counts."""
         return self.rotor.link
 
-    async def run(self) -> None:
-        """Stay connected until ``close``."""
-        await self.rotor.run()
+    async def run(self, beat: Callable[[], None] = nobody) -> None:
+        """Stay connected until ``close``; ``beat`` as it goes round."""
+        await self.rotor.run(beat)
 
     def close(self) -> None:
         self.rotor.close()
@@ -186,7 +186,9 @@ class PriceStream:
             quiet=self._silence.problem,
         )
 
-    async def run(self) -> None:
+    async def run(self, beat: Callable[[], None] = nobody) -> None:
+        """Stay connected until ``close``; ``beat`` as it goes round."""
+        self.link.beat = beat
         await self.link.run()
 
     def close(self) -> None:

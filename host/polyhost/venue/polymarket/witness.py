@@ -107,9 +107,10 @@ class BookWitness:
         self._silent: set[str] = set()
         """Sources that do not answer: told once until they do."""
 
-    async def run(self) -> None:
-        """Watch until cancelled."""
+    async def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Watch until cancelled; ``beat`` before each look."""
         while True:
+            beat()
             await self.round(asyncio.get_running_loop().time())
             await asyncio.sleep(self._pace.round_s)
 

@@ -1,0 +1,39 @@
+"""What the kernel hears when a request came to nothing: that nobody knows, never that nothing happened."""
+
+from __future__ import annotations
+
+from polyhost.model.commands import (
+    Cancel,
+    CancelEverything,
+    Command,
+    Post,
+    Prepare,
+    QueryBalance,
+    QueryOrder,
+    QueryTokenBalance,
+    Sweep,
+)
+from polyhost.model.events import CancelAnswered, Event, PostAnswered, PrepareFailed, QueryFailed
+
+
+def unanswered(command: Command, reason: str) -> list[Event]:
+    """The events of a command whose answer was lost for ``reason``; commands that nobody waits for give none."""
+    match command:
+        case Post(request=request):
+            return [PostAnswered(request.order_id, "unknown", text=reason)]
+        case Prepare(draft=draft):
+            return [PrepareFailed(draft.ref, reason)]
+        case Cancel(order_id=order_id):
+            return [CancelAnswered(order_id, "unknown", reason)]
+        case CancelEverything():
+            return [CancelAnswered("", "unknown", reason)]
+        case QueryOrder(order_id=order_id):
+            return [QueryFailed("order", order_id, reason)]
+        case Sweep(condition_id=condition_id):
+            return [QueryFailed("sweep", condition_id, reason)]
+        case QueryBalance():
+            return [QueryFailed("balance", "", reason)]
+        case QueryTokenBalance(token_id=token_id):
+            return [QueryFailed("token_balance", token_id, reason)]
+        case _:
+            return []
