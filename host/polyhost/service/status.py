@@ -23,7 +23,6 @@ from polyhost.model.words import Action
 from polyhost.service import live_file
 from polyhost.service.folder import running_pid
 
-
 LIVE_OLD_S: Final = 10.0
 """A host whose figures are older than this (wall seconds) is stuck: it writes them every two seconds."""
 
