@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-import httpx
 from loguru import logger
 
 from polyhost import __version__
@@ -324,7 +323,7 @@ class Session:
     # --- supervision --------------------------------------------------------------------------------------------------
 
     def _supervise(
-        self, http: httpx.AsyncClient, journal: JournalWriter, recorder: Recorder | None, analysis: AnalysisWriter
+        self, http: Any, journal: JournalWriter, recorder: Recorder | None, analysis: AnalysisWriter
     ) -> None:
         """Every loop of the host is started, and watched from here on (ORD-15)."""
         self.supervisor = watched = Supervisor(self.engine.event, done=lambda: self.engine.halted)
