@@ -130,3 +130,14 @@ def test_con_03_the_full_book_of_the_stream_takes_over_at_once() -> None:
     assert not book.priced, "a new connection begins with nothing"
     rig.book("0.50/0.52")
     assert (book.ready, book.source, book.best_bid) == (True, "stream", ticks("0.50"))
+
+
+@pytest.mark.parametrize("code", ["budget", "rate_limit"])
+def test_con_06_an_exit_that_the_pace_held_back_is_no_failed_exit_and_is_tried_again(code: str) -> None:
+    rig = holding()
+    post = rig.posted(rig.answer(ExitNow(Side.UP, "stop loss", "stop")))
+    for _ in range(6):
+        none(rig.refuse(post, code), Prepare)
+        none(rig.wait(900), Prepare)
+        post = rig.posted(rig.wait(200))
+    assert rig.kernel.state.blocked == {}

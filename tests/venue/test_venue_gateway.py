@@ -41,6 +41,7 @@ class Shared:
             cls.runner.run(cls._open(venue))
         cls.fake.answers = cls.usual | answers
         cls.fake.requests.clear()
+        cls.gateway.budget._buckets.clear()  # each test has the whole budget
         cls.runner.run(job(cls.gateway, cls.fake))  # type: ignore[arg-type]
 
     @classmethod
@@ -306,6 +307,49 @@ def test_con_06_the_pause_that_the_venue_names_is_told(venue: Any) -> None:
 
     answer = (425, {"error": "matching engine restarting"}, {"Retry-After": "7"})
     _with_gateway(venue, job, **{"POST /order": answer})
+
+
+@pytest.mark.parametrize("action", [Action.BUY, Action.SELL])
+def test_con_06_after_a_429_no_order_leaves_before_the_time_the_venue_named(venue: Any, action: Action) -> None:
+    """It is refused by ourselves, which proves that the venue has not got it; a cancel goes at once."""
+
+    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+        assert (await gateway.post(await _prepared(gateway))).code == "rate_limit"
+        event = await gateway.post(await _prepared(gateway, action=action))
+        assert (event.outcome, event.code) == ("refused", "budget")
+        (batched,) = await gateway.post_batch([await _prepared(gateway)])
+        assert (batched.outcome, batched.code) == ("refused", "budget")
+        assert len(fake.asked("POST /order")) == 1
+        assert fake.asked("POST /orders") == []
+        assert (await gateway.cancel("0x1")).outcome == "canceled"
+
+    answer = (429, {"error": "Too Many Requests"}, {"Retry-After": "20"})
+    cancelled = (200, {"canceled": ["0x1"], "not_canceled": {}})
+    _with_gateway(venue, job, **{"POST /order": answer, "DELETE /order": cancelled})
+
+
+def test_con_06_every_request_is_counted_by_class_and_purpose(venue: Any) -> None:
+    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+        await gateway.post(await _prepared(gateway, action=Action.SELL))
+        await gateway.post(await _prepared(gateway))
+        await gateway.cancel("0x1")
+        await gateway.token_balance(UP)
+        await gateway.query_order("0x1")
+        assert {("post", "sell"), ("post", "buy"), ("cancel", "cancel"), ("balance", "/balance-allowance"),
+                ("query", "/data/order")} <= set(gateway.budget.calls)  # fmt: skip
+
+    _with_gateway(venue, job)
+
+
+def test_ord_03_a_balance_that_is_being_asked_for_is_not_asked_for_twice(venue: Any) -> None:
+    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+        ask = commands.QueryTokenBalance(UP)
+        answers = await asyncio.gather(*(gateway.execute(ask) for _ in range(5)))
+        assert [len(found) for found in answers] == [1, 0, 0, 0, 0]
+        assert len(await gateway.execute(ask)) == 1, "and then again"
+        assert len(fake.asked("GET /balance-allowance")) == 2
+
+    _with_gateway(venue, job, **{"GET /balance-allowance": (200, {"balance": "5", "allowances": {}})})
 
 
 def test_u1_a_lost_connection_makes_the_outcome_unknown(venue: Any) -> None:

@@ -34,6 +34,8 @@ BALANCE_CODES: Final = frozenset({"balance", "allowance", "funds", "funds_active
 """Refusals that may mean "not yet": the venue's balance cache lags settlement."""
 NO_BID_CODES: Final = frozenset({"fak_killed", "fok_killed"})
 """Refusals that say nobody bids at the price: tried again, no failure of ours."""
+PACE_CODES: Final = frozenset({"budget", "rate_limit"})
+"""Refusals that only say "later": the venue's pace, or ours. No failure of the exit."""
 EMERGENCIES: Final = frozenset({"stop", "floor"})
 """Urgencies that count as emergency stops; planned closes do not."""
 KILL: Final = "kill"
@@ -408,8 +410,8 @@ class Exits:
             plan.refusals += 1
             self.core.command(QueryTokenBalance(order.draft.token_id))
         else:
-            wait = RETRY_MS if plan.urgent is not None else REFUSAL_WAITS_MS[0]
-            if code not in NO_BID_CODES:
+            wait = RETRY_MS if plan.urgent is not None and code not in PACE_CODES else REFUSAL_WAITS_MS[0]
+            if code not in NO_BID_CODES | PACE_CODES:
                 self.breakers.exit_failed(f"{describe(order)}: {code}")
         plan.next_wall = self.core.wall + wait
         position = self.core.state.position(order.slot.condition_id, order.slot.side)

@@ -42,11 +42,12 @@ from polyhost.service.logs import REDACTOR
 from polyhost.service.operator_box import POLL_S, waiting
 from polyhost.service.supervision import Beat, Supervisor
 from polyhost.venue.binance import BinanceFeed
+from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.discovery import Discovery
 from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway, http_client
+from polyhost.venue.polymarket.gateway import PolymarketGateway, budget_scale, http_client
 from polyhost.venue.polymarket.reach import first_time, require_exchange
 from polyhost.venue.polymarket.rest_books import RestBooks
 from polyhost.venue.polymarket.selftest import signing_selftest
@@ -117,6 +118,7 @@ class Session:
         self.windows = windows
         self.run_id = new_run_id()
         self.clock = VenueClock()
+        self.budget = Budget(scale=lambda: budget_scale(self.clock))
         self.kernel: Kernel
         self.engine: Engine
         self.runner: Runner
@@ -173,6 +175,7 @@ class Session:
         self.gateway = PolymarketGateway(
             endpoints, throwaway_key(settings.exchange.seed, settings.host.account),
             wallet=WalletKind[settings.venue.wallet.upper()], clock=self.clock, selftest=False,
+            budget=self.budget,
         )
         stack.push_async_callback(self.gateway.close)
         await self.gateway.connect()
@@ -193,7 +196,7 @@ class Session:
             self.runner.load_state(name, kept)
         said = self.runner.start()
         stack.callback(self.runner.stop)
-        http = http_client(endpoints.clob, self.clock, live=endpoints.live)
+        http = http_client(endpoints.clob, self.clock, live=endpoints.live, budget=self.budget)
         stack.push_async_callback(http.aclose)
         await first_time(self.clock, http)
         self._streams(stack, endpoints, http)
@@ -262,7 +265,7 @@ class Session:
 
     def _streams(self, stack: AsyncExitStack, endpoints: Endpoints, http: Any) -> None:
         markets, engine = self.settings.markets, self.engine
-        gamma = http_client(endpoints.gamma, self.clock, live=endpoints.live)
+        gamma = http_client(endpoints.gamma, self.clock, live=endpoints.live, budget=self.budget)
         binance = http_client(endpoints.binance, self.clock, live=endpoints.live)
         stack.push_async_callback(gamma.aclose)
         stack.push_async_callback(binance.aclose)
@@ -559,6 +562,8 @@ class Session:
             "events_per_s": round(engine.messages / duration, 1) if duration else 0.0,
             "lag_ms_p99": round(lateness[int(len(lateness) * 0.99)], 3) if lateness else 0.0,
             "windows_from_open": self.settled_here,
+            "venue_calls": {f"{name} {purpose}": count for (name, purpose), count in sorted(self.budget.calls.items())},
+            "venue_calls_refused": sum(self.budget.refused.values()),
             "killed": self.killed,
         }
         return summary(kernel.state, extras)

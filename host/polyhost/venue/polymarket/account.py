@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from polyhost.model.money import Micros
 from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
+from polyhost.venue.budget import OverBudget
 from polyhost.venue.polymarket.outcomes import ABSENT, FOUND, Answer, classify
 
 END_CURSOR: Final = "LTE="
@@ -143,6 +144,8 @@ class AccountReader:
             response = await self._http.get(path, params=dict(query), headers=headers)
         except httpx.HTTPError as error:
             raise ReadError(f"transport: {error or type(error).__name__}") from error
+        except OverBudget as error:
+            raise ReadError(str(error)) from error
         if response.status_code == 200 and response.content.strip() in (b"", b"null", b'""'):
             return None
         body = parsed(response)

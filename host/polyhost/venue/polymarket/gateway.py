@@ -7,7 +7,7 @@ client's ``place_…`` methods, which approve and re-post by themselves, are nev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar
 
 import httpx
@@ -33,12 +33,14 @@ from polyhost.model.order_hash import order_id
 from polyhost.model.rounding import floor_lot, legal_price, limit_amounts
 from polyhost.model.wallets import WalletKind, wallet_of
 from polyhost.model.words import Action, OrderType
+from polyhost.venue.budget import Budget, OverBudget, Urgency
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.account import AccountReader, Credentials, Pages, ReadError
 from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.client import environment_at, require_surface, require_version
 from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer, Row, classify
+from polyhost.venue.polymarket.pacing import Paced
 from polyhost.venue.polymarket.rows import order_row, trade_row
 from polyhost.venue.polymarket.selftest import fields_of, proves, signing_selftest
 
@@ -51,9 +53,27 @@ _RowT = TypeVar("_RowT", OrderRow, TradeRow)
 _ItemT = TypeVar("_ItemT")
 
 
-def http_client(base: str, clock: VenueClock | None, *, live: bool) -> httpx.AsyncClient:
-    """A client for one service that feeds the clock; on loopback it never goes through a proxy."""
-    hooks = {"response": [clock.hook]} if clock is not None else None
+PATIENCE_S: Final[Mapping[Urgency, float]] = {
+    Urgency.CANCEL: 5.0, Urgency.EXIT: 1.0, Urgency.ENTRY: 0.5, Urgency.QUERY: 2.0, Urgency.BACKGROUND: 5.0,
+}
+"""How long a request waits for its turn, wall seconds. An order that does not get it is refused, and was not sent,
+before U1 would make it unknown."""
+
+
+def http_client(
+    base: str, clock: VenueClock | None, *, live: bool, budget: Budget | None = None
+) -> httpx.AsyncClient:
+    """A client for one service that feeds the clock and keeps to the budget; on loopback never through a proxy.
+
+    A request whose turn does not come raises OverBudget (a VenueError) and is not sent.
+    """
+    hooks: dict[str, list[Any]] = {"request": [], "response": []}
+    if clock is not None:
+        hooks["response"].append(clock.hook)
+    if budget is not None:
+        pace = Paced(budget, PATIENCE_S)
+        hooks["request"].append(pace.before)
+        hooks["response"].append(pace.after)
     # Certificates take 20 ms to load, and plain HTTP has none.
     secure = base.startswith("https")
     return httpx.AsyncClient(base_url=base, timeout=TIMEOUT, trust_env=live, verify=secure, event_hooks=hooks)
@@ -70,8 +90,12 @@ class PolymarketGateway:
         wallet: WalletKind = WalletKind.EOA,
         clock: VenueClock | None = None,
         selftest: bool = True,
+        budget: Budget | None = None,
     ) -> None:
-        """``wallet``: which of the key's wallets holds the funds."""
+        """``wallet``: which of the key's wallets holds the funds. ``budget``: None: one of its own.
+
+        Live it is the account's, shared by everything that asks the venue.
+        """
         self._endpoints = endpoints
         self._private_key = private_key
         self._wallet = wallet
@@ -85,6 +109,9 @@ class PolymarketGateway:
         self._catalogue: Catalogue | None = None
         self._https: list[httpx.AsyncClient] = []
         self._result_trouble = False
+        self.budget = budget or Budget(scale=lambda: budget_scale(clock))
+        self._reading: set[str] = set()
+        """Balances that are being asked for."""
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -108,8 +135,9 @@ class PolymarketGateway:
             raise VenueError(f"no credentials: {error}", endpoint=self._endpoints.clob) from error
         given = self._client.credentials
         self._credentials = Credentials(given.key, given.secret, given.passphrase)
-        clob = http_client(self._endpoints.clob, self._clock, live=self._endpoints.live)
-        gamma = http_client(self._endpoints.gamma, self._clock, live=self._endpoints.live)
+        live = self._endpoints.live
+        clob = http_client(self._endpoints.clob, self._clock, live=live, budget=self.budget)
+        gamma = http_client(self._endpoints.gamma, self._clock, live=live, budget=self.budget)
         self._https = [clob, gamma]
         self._owner = owner
         self._reader = AccountReader(clob, owner, self._credentials, self._wallet)
@@ -219,10 +247,13 @@ class PolymarketGateway:
 
     async def post(self, request: OrderRequest) -> events.PostAnswered:
         """Send these bytes once. The answer is classified by the outcome table; nothing is ever sent again here."""
+        over = await self._turn("post", [request])
+        if over is not None:
+            return _post_answered(request.order_id, over)
         try:
             answer = await self._connected.post_order(_signed_order(request))
         except Exception as error:  # whatever it is, the order may be at the venue: it is an answer, not a crash
-            return _post_answered(request.order_id, _answer_of(error))
+            return _post_answered(request.order_id, self._heard("post", error))
         return _post_answered(request.order_id, _answer_to_post(request.order_id, answer))
 
     async def post_batch(self, requests: Sequence[OrderRequest]) -> list[events.PostAnswered]:
@@ -233,10 +264,14 @@ class PolymarketGateway:
         return answered
 
     async def _post_group(self, group: Sequence[OrderRequest]) -> list[events.PostAnswered]:
+        over = await self._turn("post", group)
+        if over is not None:
+            return [_post_answered(request.order_id, over) for request in group]
         try:
             answers = await self._connected.post_orders([_signed_order(request) for request in group])
         except Exception as error:  # as in post: none of these is known
-            return [_post_answered(request.order_id, _answer_of(error)) for request in group]
+            said = self._heard("post", error)
+            return [_post_answered(request.order_id, said) for request in group]
         if len(answers) != len(group):
             shape = Answer(NO_ANSWER, f"malformed: {len(answers)} answers to {len(group)} orders")
             return [_post_answered(request.order_id, shape) for request in group]
@@ -259,22 +294,48 @@ class PolymarketGateway:
     async def _cancel_group(self, group: Sequence[str]) -> list[events.CancelAnswered]:
         client = self._connected
         try:
+            await self.budget.admit(
+                "cancel", Urgency.CANCEL, "cancel", cost=len(group), patience_s=PATIENCE_S[Urgency.CANCEL]
+            )
             if len(group) == 1:
                 answer = await client.cancel_order(order_id=group[0])
             else:
                 answer = await client.cancel_orders(order_ids=group)
         except Exception as error:  # whatever it is, the cancel may have worked: each order is asked for
-            return [_cancel_answered(order_id, _answer_of(error)) for order_id in group]
+            said = self._heard("cancel", error)
+            return [_cancel_answered(order_id, said) for order_id in group]
         return [_cancel_answered(order_id, _answer_to_cancel(order_id, answer)) for order_id in group]
 
     async def cancel_all(self) -> list[events.CancelAnswered]:
         """Cancel every order of the key, a person's too; one answer for each order the venue names."""
+        self.budget.take("cancel", "cancel all")  # a person wants it now
         try:
             answer = await self._connected.cancel_all()
         except Exception as error:  # the operator must hear that nothing is proved, whatever went wrong
-            return [_cancel_answered("", _answer_of(error))]
+            return [_cancel_answered("", self._heard("cancel", error))]
         named = [*answer.canceled, *answer.not_canceled]
         return [_cancel_answered(order_id, _answer_to_cancel(order_id, answer)) for order_id in named]
+
+    async def _turn(self, bucket: str, requests: Sequence[OrderRequest]) -> Answer | None:
+        """Wait for the turn of these orders; the answer to all of them when it does not come: none was sent."""
+        sells = any(request.fields.action is Action.SELL for request in requests)
+        urgency = Urgency.EXIT if sells else Urgency.ENTRY
+        purpose = "sell" if sells else "buy"
+        try:
+            await self.budget.admit(bucket, urgency, purpose, cost=len(requests), patience_s=PATIENCE_S[urgency])
+        except OverBudget as error:
+            return Answer(NO_ANSWER, f"rate budget: {error}")
+        return None
+
+    def _heard(self, bucket: str, error: Exception) -> Answer:
+        """What an exception says of the request, and of the pace that the venue wants."""
+        match error:
+            case RateLimitError():
+                left = None if error.rate_limit is None else error.rate_limit.remaining
+                self.budget.heard(bucket, 429, error.retry_after, None if left is None else float(left))
+            case RequestRejectedError():
+                self.budget.heard(bucket, error.status, error.retry_after)
+        return _answer_of(error)
 
     # --- ask ----------------------------------------------------------------------------------------------------------
 
@@ -343,14 +404,30 @@ class PolymarketGateway:
             case commands.Sweep(condition_id, since_s, begun):
                 return [await self.sweep(condition_id, since_s, begun)]
             case commands.QueryBalance():
-                return [await self.balance()]
+                return await self._once("", self.balance)
             case commands.QueryTokenBalance(token_id):
-                return [await self.token_balance(token_id)]
+                return await self._once(token_id, lambda: self.token_balance(token_id))
             case commands.QueryResult(condition_id, slug):
                 found = await self.result(condition_id, slug)
                 return [] if found is None else [found]
             case _:
                 return []
+
+
+    async def _once(self, key: str, ask: Callable[[], Awaitable[Event]]) -> list[Event]:
+        """One question a balance at a time: its answer serves whoever asks meanwhile (ORD-03)."""
+        if key in self._reading:
+            return []
+        self._reading.add(key)
+        try:
+            return [await ask()]
+        finally:
+            self._reading.discard(key)
+
+
+def budget_scale(clock: VenueClock | None) -> float:
+    """A simulated exchange that runs faster takes as many more requests in the wall's time; the live one never."""
+    return max(clock.speed, 1.0) if clock is not None and clock.simulated else 1.0
 
 
 def _address_of(private_key: str) -> str:
@@ -429,6 +506,8 @@ def _answer_of(error: Exception) -> Answer:
             return Answer(429, _with_pause(error, error.retry_after))
         case RequestRejectedError():
             return Answer(error.status, _with_pause(error, error.retry_after))
+        case OverBudget():
+            return Answer(NO_ANSWER, f"rate budget: {error}")
         case UserInputError() | SigningError():
             return Answer(NO_ANSWER, f"not sent: {error}")
         case UnexpectedResponseError():

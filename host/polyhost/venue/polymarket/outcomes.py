@@ -166,6 +166,8 @@ POST_ROWS: Final[tuple[Row, ...]] = (
         example="other id: 0xcd", blocks=ENTRIES),
     Row("silence", NO_ANSWER, "silence", UNKNOWN, _ASK),
     # --- refused by ourselves before anything was sent
+    Row("budget", NO_ANSWER, "rate budget", REFUSED, "its turn within the rate limits did not come: nothing left this "
+        "machine; " + _WAIT, example="rate budget: post (buy): not sent"),
     Row("not_sent", NO_ANSWER, "not sent", REFUSED, "the client refused it: nothing left this machine",
         example="not sent: post-only orders are only supported for GTC and GTD"),
     Row("unlisted", None, "", UNKNOWN, _ASK, example="something new"),
@@ -190,6 +192,8 @@ CANCEL_ROWS: Final[tuple[Row, ...]] = (
         example="order not found"),
     Row("rate_limit", 429, "", UNKNOWN, "again after the time the venue names", example="Too Many Requests"),
     Row("restarting", 425, "", UNKNOWN, "again after the restart", example="matching engine restarting"),
+    Row("budget", NO_ANSWER, "rate budget", UNKNOWN, "not sent, because its turn within the rate limits did not come: "
+        "again", example="rate budget: cancel (cancel): not sent"),
     Row("transport", NO_ANSWER, "transport", UNKNOWN, "asked by its id, then again", example="transport: timeout"),
     Row("malformed", NO_ANSWER, "malformed", UNKNOWN, "asked by its id, then again", example="malformed: not JSON"),
     Row("unlisted", None, "", UNKNOWN, "asked by its id, then again", example="Internal server error"),
