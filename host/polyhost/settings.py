@@ -74,6 +74,8 @@ class ExchangeTable(Table):
     """From MATCHED to CONFIRMED, market ms."""
     resolve_delay_ms: int = Field(default=8_000, ge=0)
     """From a window's end to its result, market ms."""
+    auto_redeem_ms: int = Field(default=0, ge=0)
+    """From a result to the venue's operator redeeming winning shares, market ms; 0: it never does."""
     pathologies: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """How the exchange misbehaves: names (docs/pathologies.md) and their probabilities; empty: not at all."""
 

@@ -115,6 +115,10 @@ class Bank:
         if account.house:
             self._fold_pairs(account, state)
 
+    def split(self, account: Account, state: MarketState, size: Micros) -> None:
+        """``size`` of collateral becomes ``size`` UP and DOWN."""
+        self._mint(account, state, size)
+
     def merge(self, account: Account, state: MarketState, size: Micros) -> None:
         """``size`` UP and DOWN become ``size`` of collateral."""
         _add(account.shares, state.market.up, -size)

@@ -88,6 +88,15 @@ class GetBalance(Struct, frozen=True):
     token_id: str = ""
 
 
+class Split(Struct, frozen=True):
+    """Turn collateral into equal amounts of UP and DOWN, at once."""
+
+    request_id: int
+    account: str
+    condition_id: str
+    size: Micros
+
+
 class Merge(Struct, frozen=True):
     """Turn equal amounts of UP and DOWN back into collateral."""
 
@@ -105,8 +114,41 @@ class Redeem(Struct, frozen=True):
     condition_id: str
 
 
+class ChainCall(Struct, frozen=True):
+    """One call of a transaction: ``kind`` split, merge, redeem or approve (every approval that trading needs)."""
+
+    kind: str
+    condition_id: str = ""
+    size: Micros = 0
+
+
+class Transact(Struct, frozen=True):
+    """Send a transaction of a wallet to the chain: its calls happen together when it is mined, or none of them does.
+
+    Answered at once by ``TransactionReply``: NEW, or FAILED when it can't be simulated.
+    """
+
+    request_id: int
+    transaction_id: str
+    account: str
+    calls: tuple[ChainCall, ...]
+
+
+class GetTransaction(Struct, frozen=True):
+    request_id: int
+    transaction_id: str
+
+
+class RefreshBalance(Struct, frozen=True):
+    """Have the venue read a wallet's balance from the chain anew: bought shares that are MINED show from now on."""
+
+    request_id: int
+    account: str
+
+
 Request: TypeAlias = (
-    PostOrder | CancelOrders | GetOrder | GetOpenOrders | GetTrades | GetBalance | Merge | Redeem
+    PostOrder | CancelOrders | GetOrder | GetOpenOrders | GetTrades | GetBalance | Split | Merge | Redeem | Transact
+    | GetTransaction | RefreshBalance
 )
 
 # --- outputs, in order ------------------------------------------------------------------------------------------------
@@ -191,8 +233,37 @@ class BalanceReply(Struct, frozen=True):
     allowance: Micros
 
 
+class Transaction(Struct, frozen=True):
+    """A transaction on the chain: ``state`` NEW, MINED, CONFIRMED or FAILED (then ``error`` says why)."""
+
+    transaction_id: str
+    account: str
+    calls: tuple[ChainCall, ...]
+    state: str
+    hash: str
+    at: int
+    """Market ms when it was sent, or mined."""
+    collateral: Micros = 0
+    """What its calls paid out, in all; negative: what they took."""
+    error: str = ""
+
+
+class TransactionReply(Struct, frozen=True):
+    request_id: int
+    transaction: Transaction | None
+
+
+class AutoRedeemed(Struct, frozen=True):
+    """The venue's operator redeemed a wallet's winning shares."""
+
+    account: str
+    condition_id: str
+    payout: Micros
+    hash: str
+
+
 class Done(Struct, frozen=True):
-    """Answer to a merge or redeem."""
+    """Answer to a split, a merge, a redemption or a refreshed balance."""
 
     request_id: int
     ok: bool
@@ -311,6 +382,6 @@ class CandleTick(Struct, frozen=True):
 Output: TypeAlias = (
     Posted | Canceled | OrderReply | OrdersReply | TradesReply | BalanceReply | Done | Refused | UserOrder | UserTrade
     | BookChanged | BookSnapshot | Printed | TickChanged | MarketOpened | MarketEnded | MarketDecided | PriceTick
-    | CandleTick
+    | CandleTick | TransactionReply | AutoRedeemed
 )
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from polyhost.exchange import api
-from polyhost.exchange.accounts import Account, Bank
+from polyhost.exchange.accounts import Bank
 from polyhost.exchange.agenda import Task
+from polyhost.exchange.chain import Chain, payout_of
 from polyhost.exchange.desk import Desk
 from polyhost.exchange.market import MarketState
 from polyhost.exchange.mirror import Mirror
@@ -21,6 +22,7 @@ from polyhost.exchange.refusals import CANCELED_RESOLVED
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.shown import last_print, snapshot_of
 from polyhost.exchange.state import broken_invariants, restore, rules_of, state_of
+from polyhost.exchange.trades import transaction_hash_of
 from polyhost.model.book import UNKNOWN_SIZE, Book
 from polyhost.model.market import Market
 from polyhost.model.money import ONE, Micros, Ticks
@@ -43,6 +45,7 @@ class Exchange:
         self._states: dict[str, MarketState] = {}
         self._by_token: dict[str, MarketState] = {}
         self._request_ids = 0
+        self._chain = Chain(self._bank, self._states, self._agenda, rules)
 
     @property
     def now(self) -> int:
@@ -83,10 +86,16 @@ class Exchange:
                 self._say(api.TradesReply(request.request_id, tuple(self._desk.trades.find(request))))
             case api.GetBalance():
                 self._balance(request)
-            case api.Merge():
-                self._merge(request)
-            case api.Redeem():
-                self._redeem(request)
+            case api.Split() | api.Merge() | api.Redeem():
+                self._act(request)
+            case api.Transact():
+                self._say(api.TransactionReply(request.request_id, self._chain.send(request, self.now)))
+            case api.GetTransaction():
+                sent = self._chain.transactions.get(request.transaction_id)
+                self._say(api.TransactionReply(request.request_id, sent))
+            case api.RefreshBalance():
+                self._desk.refresh(request.account)
+                self._say(api.Done(request.request_id, True))
             case _:
                 assert_never(request)
         return self._flush(now)
@@ -134,12 +143,20 @@ class Exchange:
         account = self._bank.accounts.get(address)
         return {} if account is None else dict(account.shares)
 
+    def nonce(self, address: str, *, pending: bool = False) -> int:
+        """How many transactions of a wallet were mined; with ``pending`` those on their way too."""
+        return self._chain.nonce(address, pending=pending)
+
+    def transactions(self, address: str) -> list[api.Transaction]:
+        """A wallet's mined transactions in markets that were not forgotten, oldest first."""
+        return self._chain.mined(address)
+
     def redeemable(self, address: str) -> dict[str, Micros]:
         """What ``Redeem`` would pay in each decided market: condition id to collateral, losing positions left out."""
         account = self._bank.accounts.get(address)
         if account is None:
             return {}
-        payouts = {key: _payout(account, state) for key, state in self._states.items() if state.decision is not None}
+        payouts = {key: payout_of(account, state) for key, state in self._states.items() if state.decision is not None}
         return {key: payout for key, payout in payouts.items() if payout}
 
     # --- markets ------------------------------------------------------------------------------------------------------
@@ -199,7 +216,9 @@ class Exchange:
         state.decision = api.MarketDecided(condition_id, winner, strike, final)
         for account in self._bank.accounts.values():
             if account.house:
-                self._bank.redeem(account, state, _payout(account, state))
+                self._bank.redeem(account, state, payout_of(account, state))
+            elif self.rules.auto_redeem_ms and payout_of(account, state):
+                self._agenda.add(self.now + self.rules.auto_redeem_ms, "redeem", f"{account.address}:{condition_id}")
         self._say(state.decision)
         return self._flush(now)
 
@@ -223,12 +242,13 @@ class Exchange:
         if state is None or state.decision is None:
             raise ValueError(f"market {condition_id} is {'unknown' if state is None else 'not decided'}")
         for account in self._bank.accounts.values():
-            if _payout(account, state):
+            if payout_of(account, state):
                 raise ValueError(f"account {account.address} has not redeemed market {condition_id}")
         for account in self._bank.accounts.values():
             self._bank.redeem(account, state, 0)
         self._bank.dust += self._bank.pots.pop(condition_id)
         self._desk.forget(condition_id)
+        self._chain.forget(condition_id)
         del self._states[condition_id], self._by_token[state.market.up], self._by_token[state.market.down]
 
     # --- books --------------------------------------------------------------------------------------------------------
@@ -382,6 +402,12 @@ class Exchange:
                 self._desk.move_trade(task.ref, TradeStatus.CONFIRMED)
             case "end":
                 self._end(task.ref)
+            case "chain_mined":
+                self._mine(task.ref)
+            case "chain_confirmed":
+                self._chain.confirm(task.ref)
+            case "redeem":
+                self._auto_redeem(task.ref)
             case "retrying":
                 self._desk.retry(task.ref)
             case "failed":
@@ -457,25 +483,30 @@ class Exchange:
             approved = account.approved
         self._say(api.BalanceReply(request.request_id, balance, UNLIMITED if approved else 0))
 
-    def _merge(self, request: api.Merge) -> None:
-        account, state = self._bank.accounts.get(request.account), self._states.get(request.condition_id)
-        problem = _merge_problem(account, state, request.size)
-        if problem or account is None or state is None:
-            self._say(api.Done(request.request_id, False, problem))
-            return
-        self._bank.merge(account, state, request.size)
-        self._say(api.Done(request.request_id, True, collateral=request.size))
-        self._desk.revalidate(account)
+    def _act(self, request: api.Split | api.Merge | api.Redeem) -> None:
+        """A split, merge or redemption at once."""
+        size = 0 if isinstance(request, api.Redeem) else request.size
+        call = api.ChainCall(type(request).__name__.lower(), request.condition_id, size)
+        problem, paid = self._chain.act(request.account, call)
+        self._say(api.Done(request.request_id, not problem, problem, abs(paid)))
+        self._revalidate(request.account)
 
-    def _redeem(self, request: api.Redeem) -> None:
-        account, state = self._bank.accounts.get(request.account), self._states.get(request.condition_id)
-        if account is None or state is None or state.decision is None:
-            problem = "the market is not resolved" if account is not None and state is not None else "not found"
-            self._say(api.Done(request.request_id, False, problem))
+    def _revalidate(self, address: str) -> None:
+        account = self._bank.accounts.get(address)
+        if account is not None:
+            self._desk.revalidate(account)
+
+    def _mine(self, transaction_id: str) -> None:
+        """A transaction is mined: all its calls happen, or none."""
+        self._revalidate(self._chain.mine(transaction_id, self.now).account)
+
+    def _auto_redeem(self, ref: str) -> None:
+        """The operator redeems a wallet's winning shares, unless somebody has done it."""
+        address, _, condition_id = ref.rpartition(":")
+        if not self.redeemable(address).get(condition_id):
             return
-        payout = _payout(account, state)
-        self._bank.redeem(account, state, payout)
-        self._say(api.Done(request.request_id, True, collateral=payout))
+        _, paid = self._chain.act(address, api.ChainCall("redeem", condition_id))
+        self._say(api.AutoRedeemed(address, condition_id, paid, transaction_hash_of(ref)))
 
     def _touch(self, mirror: Mirror, order: Order) -> None:
         """Fill a resting order by what the mirrored book shows across its price, best level first."""
@@ -506,26 +537,3 @@ def _best_first(state: MarketState, bids: bool) -> list[Order]:
     """Resting orders of one side in price-time priority."""
     queues = state.bids if bids else state.asks
     return [order for price in sorted(queues, reverse=bids) for order in queues[price].values()]
-
-
-def _payout(account: Account, state: MarketState) -> Micros:
-    """What an account's shares of a decided market are worth; 50-50 pays half of all, rounded down."""
-    up, down = account.shares.get(state.market.up, 0), account.shares.get(state.market.down, 0)
-    assert state.decision is not None
-    match state.decision.winner:
-        case Side.UP:
-            return up
-        case Side.DOWN:
-            return down
-        case None:
-            return (up + down) // 2
-
-
-def _merge_problem(account: Account | None, state: MarketState | None, size: Micros) -> str:
-    """Why a merge cannot be; empty when it can."""
-    if account is None or state is None:
-        return "not found"
-    if state.decision is not None:
-        return "the market is resolved"
-    pairs = min(account.visible(state.market.up), account.visible(state.market.down))
-    return "" if 0 < size <= pairs else f"not enough balance: {pairs} pairs, {size} asked"

@@ -34,6 +34,7 @@ from polyhost.model.words import Action, OrderType, TradeStatus
 
 VENUE = "venue"
 """The house account behind a mirrored book's orders."""
+ON_CHAIN: Final = (TradeStatus.MINED, TradeStatus.CONFIRMED)
 UNSETTLED: Final = (TradeStatus.MATCHED, TradeStatus.RETRYING)
 
 
@@ -53,6 +54,8 @@ class Desk:
         self.now = 0
         self.seq = 0
         self.house_ids = 0
+        self.refreshed: set[tuple[str, str]] = set()
+        """Trade and wallet whose balance was read anew before the cache would have caught up."""
         self.mood: Mood | None = None
         """How the venue misbehaves; None: it does not."""
 
@@ -436,12 +439,29 @@ class Desk:
         trade = self.trades.trades.get(trade_id)
         if trade is None:
             return
-        row, accounts = trade.row, self.bank.accounts
-        if row.action is Action.BUY:
-            self.bank.settled(accounts[trade.taker_account], row.token_id, row.size)
-        for address, maker in zip(trade.maker_accounts, row.makers, strict=True):
-            if maker.action is Action.BUY:
-                self.bank.settled(accounts[address], maker.token_id, maker.size)
+        for address in dict.fromkeys((trade.taker_account, *trade.maker_accounts)):
+            if (trade_id, address) not in self.refreshed:
+                self._show_bought(trade, address)
+            self.refreshed.discard((trade_id, address))
+
+    def _show_bought(self, trade: api.StoredTrade, address: str) -> None:
+        """One wallet's balance shows what it bought in a trade."""
+        row, account = trade.row, self.bank.accounts[address]
+        if row.action is Action.BUY and trade.taker_account == address:
+            self.bank.settled(account, row.token_id, row.size)
+        for maker_address, maker in zip(trade.maker_accounts, row.makers, strict=True):
+            if maker.action is Action.BUY and maker_address == address:
+                self.bank.settled(account, maker.token_id, maker.size)
+
+    def refresh(self, address: str) -> None:
+        """The balance cache reads a wallet anew: what the chain has taken shows at once."""
+        for task in sorted(self.agenda.tasks):
+            trade = self.trades.trades.get(task.ref) if task.kind == "visible" else None
+            if trade is None or trade.row.status not in ON_CHAIN or (task.ref, address) in self.refreshed:
+                continue
+            if address in (trade.taker_account, *trade.maker_accounts):
+                self._show_bought(trade, address)
+                self.refreshed.add((task.ref, address))
 
     def forget(self, condition_id: str) -> None:
         """Drop a decided market's orders and trades (one that waits for its taker delay is over)."""

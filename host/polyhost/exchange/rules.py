@@ -20,6 +20,8 @@ class ExchangeRules(Struct, frozen=True):
     """How long bought shares are missing from the balance that the venue shows and checks sells against."""
     gtd_early_ms: int = 60_000
     """A GTD order expires this long before its ``expiration``."""
+    auto_redeem_ms: int = 0
+    """How long after a market's result the venue's operator redeems winning shares; 0: it never does."""
     tick_low: Ticks = 400
     """Below this price, or above ``tick_high``, the tick becomes ``tick_fine``."""
     tick_high: Ticks = 9_600

@@ -44,6 +44,8 @@ def state_of(exchange: Exchange) -> dict[str, Any]:
             "orders": [_order_of(order) for order in (*desk.orders.values(), *desk.house.values())],
             "trade_count": desk.trades.count,
             "trades": list(desk.trades.trades.values()),
+            "refreshed": sorted(desk.refreshed),
+            "chain": exchange._chain.save(),
             "task_number": desk.agenda.number,
             "tasks": sorted(desk.agenda.tasks),
         }
@@ -105,6 +107,8 @@ def restore(exchange: Exchange, state: dict[str, Any]) -> None:
     desk.trades.count = state["trade_count"]
     for trade in msgspec.convert(state["trades"], list[StoredTrade]):
         desk.trades.restore(trade)
+    desk.refreshed = {(trade_id, address) for trade_id, address in state.get("refreshed", [])}
+    exchange._chain.restore(state.get("chain", {}))
     desk.agenda.number = state["task_number"]
     desk.agenda.tasks = [Task(*row) for row in state["tasks"]]
     heapify(desk.agenda.tasks)

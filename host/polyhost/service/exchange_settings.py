@@ -38,7 +38,7 @@ def server_settings(settings: Configuration, symbols: tuple[str, ...]) -> Server
     table = settings.exchange
     rules = ExchangeRules(
         taker_delay_ms=table.taker_delay_ms, mined_ms=table.mined_ms, confirmed_ms=table.confirmed_ms,
-        settle_visible_ms=table.mined_ms,
+        settle_visible_ms=table.mined_ms, auto_redeem_ms=table.auto_redeem_ms,
     )
     world = WorldSettings(
         symbols=symbols,

@@ -134,6 +134,23 @@ class ExchangeMachine(RuleBasedStateMachine):
     def merge(self, who: str, market: tuple[str, str, str], shares: int) -> None:
         self.exchange.handle(api.Merge(0, f"0x{who}", market[0], shares * 1_000_000), MarketMs(self.now))
 
+    @rule(
+        who=st.sampled_from("abc"), market=st.sampled_from(MARKETS), shares=st.integers(1, 2_000),
+        kinds=st.lists(st.sampled_from(["split", "merge", "redeem", "approve"]), min_size=1, max_size=3),
+    )
+    def transact(self, who: str, market: tuple[str, str, str], shares: int, kinds: list[str]) -> None:
+        self.numbers += 1
+        calls = tuple(api.ChainCall(kind, market[0], shares * 1_000_000) for kind in kinds)
+        self.exchange.handle(api.Transact(0, f"t{self.numbers}", f"0x{who}", calls), MarketMs(self.now))
+
+    @rule(who=st.sampled_from("abc"), market=st.sampled_from(MARKETS), shares=st.integers(1, 20))
+    def split(self, who: str, market: tuple[str, str, str], shares: int) -> None:
+        self.exchange.handle(api.Split(0, f"0x{who}", market[0], shares * 1_000_000), MarketMs(self.now))
+
+    @rule(who=st.sampled_from("abc"))
+    def refresh(self, who: str) -> None:
+        self._heard(self.exchange.handle(api.RefreshBalance(0, f"0x{who}"), MarketMs(self.now)))
+
     @rule(market=st.sampled_from(MARKETS), winner=st.sampled_from([Side.UP, Side.DOWN, None]))
     def decide(self, market: tuple[str, str, str], winner: Side | None) -> None:
         if self.now > END and self.exchange.decision(market[0]) is None:
@@ -153,6 +170,12 @@ class ExchangeMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_created_or_lost(self) -> None:
         assert self.exchange.audit() == []
+
+    @invariant()
+    def a_balance_shows_no_more_than_is_owned_and_never_less_than_nothing(self) -> None:
+        for account in self.exchange._bank.accounts.values():
+            for token, size in account.pending.items():
+                assert 0 <= size <= account.shares.get(token, 0), (account.address, token)
 
     @invariant()
     def books_never_cross_and_reservations_hold(self) -> None:

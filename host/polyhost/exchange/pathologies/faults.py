@@ -57,6 +57,8 @@ class Faults:
         match request:
             case api.GetBalance():
                 self._balances[request.request_id] = (request.account, request.token_id)
+            case api.RefreshBalance():
+                self._zero = {asked: until for asked, until in self._zero.items() if asked[0] != request.account}
             case api.GetTrades() if self.skew_s:
                 # The caller names seconds of the venue's clock; 0 is no limit.
                 after_s, before_s = (

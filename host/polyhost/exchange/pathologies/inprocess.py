@@ -143,5 +143,5 @@ def _is_private(output: api.Output) -> bool:
     return isinstance(
         output,
         api.UserOrder | api.UserTrade | api.Posted | api.Canceled | api.OrderReply | api.OrdersReply | api.TradesReply
-        | api.BalanceReply | api.Refused | api.Done,
+        | api.BalanceReply | api.Refused | api.Done | api.TransactionReply | api.AutoRedeemed,
     )

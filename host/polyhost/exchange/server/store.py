@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 import msgspec
 
@@ -61,9 +61,10 @@ class KeyGone(msgspec.Struct, frozen=True, tag="key_gone"):
 
 Entry: TypeAlias = Began | Asked | Reached | KeyMade | KeyGone
 _DECODER: Final = msgspec.json.Decoder(Entry)
-_LOGGED: Final[dict[str, type[api.PostOrder | api.CancelOrders | api.Merge | api.Redeem]]] = {
-    kind.__name__: kind for kind in (api.PostOrder, api.CancelOrders, api.Merge, api.Redeem)
-}
+_Changing: TypeAlias = (
+    api.PostOrder | api.CancelOrders | api.Split | api.Merge | api.Redeem | api.Transact | api.RefreshBalance
+)
+_LOGGED: Final[dict[str, type[_Changing]]] = {kind.__name__: kind for kind in get_args(_Changing)}
 """Requests that change anything."""
 
 
