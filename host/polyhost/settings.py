@@ -36,8 +36,8 @@ class HostTable(Table):
 class MarketsTable(Table):
     symbols: tuple[str, ...] = ("BTC", "ETH")
     """Symbols whose Up or Down windows are traded."""
-    durations: tuple[Literal["5m", "15m", "4h"], ...] = ("5m", "15m")
-    """Window lengths."""
+    durations: tuple[Literal["5m", "15m", "1h", "4h", "1d"], ...] = ("5m", "15m")
+    """Window lengths; 1d: from noon to noon, Eastern time."""
     slugs: tuple[str, ...] = ()
     """Other binary markets, named by slug."""
 

@@ -14,7 +14,7 @@ from polyhost.model.messages import Message
 from polyhost.model.words import Side
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.catalogue import Catalogue
-from polyhost.venue.polymarket.discovery import Discovery, wanted_slugs
+from polyhost.venue.polymarket.discovery import Discovery, wanted_windows
 from polyhost.venue.polymarket.gamma import market_of
 
 START = 1_795_225_800
@@ -77,14 +77,14 @@ def _run(venue: Any, job: Callable[[Town], Awaitable[None]], **options: Any) -> 
 
 
 def test_con_08_the_running_and_the_next_windows_of_every_series_are_wanted() -> None:
-    found = wanted_slugs(["BTC", "ETH"], ["5m", "15m"], T0 + 299_999, 1)
-    assert found == [
+    found = wanted_windows(["BTC", "ETH"], ["5m", "15m"], T0 + 299_999, 1)
+    assert [wanted.slugs[0] for wanted in found] == [
         f"btc-updown-5m-{START}", f"btc-updown-5m-{START + 300}",
         f"btc-updown-15m-{START - 300}", f"btc-updown-15m-{START + 600}",
         f"eth-updown-5m-{START}", f"eth-updown-5m-{START + 300}",
         f"eth-updown-15m-{START - 300}", f"eth-updown-15m-{START + 600}",
     ]  # fmt: skip
-    assert wanted_slugs(["BTC"], ["5m"], T0 + 300_000, 2)[0] == f"btc-updown-5m-{START + 300}"
+    assert wanted_windows(["BTC"], ["5m"], T0 + 300_000, 2)[0].name == f"btc-updown-5m-{START + 300}"
 
 
 def test_con_08_windows_are_found_before_they_open_and_roll_without_a_gap(
@@ -256,15 +256,6 @@ def test_a_catalogue_that_does_not_answer_is_one_trouble_however_many_windows_ar
 
     (told,) = _run(venue, job, symbols=["BTC", "ETH"])
     assert "503" in told
-
-
-def test_ticks_kept_are_bounded(venue: Any) -> None:
-    async def job(town: Town) -> None:
-        for second in range(2_000):
-            town.discovery.on_price("twap_60", "BTC", 1, T0 + second * 1_000)
-        assert len(town.discovery._ticks["twap_60", "BTC"]) <= 241
-
-    _run(venue, job)
 
 
 # --- results ----------------------------------------------------------------------------------------------------------

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from polyhost.exchange.api import MarketDecided, MarketEnded, MarketOpened
 from polyhost.exchange.rules import ExchangeRules
-from polyhost.exchange.windows import PLAIN_SLUG, plain_market, window_market, winner_of
+from polyhost.exchange.settlement import winner_of
+from polyhost.exchange.windows import PLAIN_SLUG, plain_market, window_market
 from polyhost.exchange.world import World, WorldSettings
-from polyhost.model.market import window_of
+from polyhost.model.series import window_of
 from polyhost.model.times import MarketMs
 from polyhost.model.words import SettlementRule, Side
 

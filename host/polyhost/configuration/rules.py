@@ -17,7 +17,7 @@ from polyhost.configuration.problems import label_of
 from polyhost.configuration.shipped import shipped_class
 from polyhost.configuration.sources import Layer
 from polyhost.errors import ConfigError, nearest_name
-from polyhost.model.market import DURATIONS
+from polyhost.model.series import DURATIONS
 from polyhost.settings import Configuration
 
 FULL_WINDOW_S: Final = 900

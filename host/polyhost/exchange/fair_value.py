@@ -1,4 +1,4 @@
-"""What UP of a window is worth to a trader: the chance that the final TWAP is at or above the strike's.
+"""What UP of a window is worth to a trader: the chance that the final price is at or above the strike, by its rule.
 
 Plain arithmetic on reference prices: normal moves of the measured volatility, and the part of a 60 s mean that is known
 already. It knows nothing of books or orders.
@@ -9,7 +9,16 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from polyhost.exchange.prices import SECOND, TWAP_TICKS, SymbolPrices
+from polyhost.exchange.prices import (
+    COARSE_VARIANCE,
+    HOME_MEMORY_S,
+    SECOND,
+    TWAP_TICKS,
+    VOLATILITY_MEMORY_S,
+    SymbolPrices,
+)
+from polyhost.exchange.settlement import read_after_ms
+from polyhost.model.words import SettlementRule
 
 LEAST_SD: float = 2e-7
 """The outcome is never more certain than a tick of the feed allows (deviation of the log price)."""
@@ -20,7 +29,7 @@ MINUTES_PART: float = 0.1
 
 
 class Outlook(NamedTuple):
-    """A TWAP as it is expected: ``mean`` in 1e-8, ``variance`` in seconds of the walk's variance."""
+    """A deciding price as it is expected: ``mean`` in 1e-8, ``variance`` in seconds of the walk's variance."""
 
     mean: float
     variance: float
@@ -31,8 +40,10 @@ def phi(z: float) -> float:
     return 0.5 * math.erfc(-z * math.sqrt(0.5))
 
 
-def outlook(prices: SymbolPrices, at_ms: int) -> Outlook:
-    """The TWAP stamped ``at_ms``, as expected now: its known seconds, and the present level for the others."""
+def outlook(prices: SymbolPrices, at_ms: int, rule: SettlementRule = SettlementRule.TWAP_60) -> Outlook:
+    """The price that counts at ``at_ms`` by the rule, as expected now."""
+    if rule is not SettlementRule.TWAP_60:
+        return _point(prices, at_ms + read_after_ms(rule), rule)
     level = prices.expected()
     second = at_ms // SECOND
     left = second - prices.second
@@ -45,12 +56,40 @@ def outlook(prices: SymbolPrices, at_ms: int) -> Outlook:
     return Outlook((known + left * level) / TWAP_TICKS, left**3 / (3 * TWAP_TICKS**2))
 
 
-def up_chance(prices: SymbolPrices, strike: int | None, start_ms: int, end_ms: int) -> float:
+def _point(prices: SymbolPrices, at_ms: int, rule: SettlementRule) -> Outlook:
+    """One price of a feed: Chainlink's, a second behind the walk, or Binance's, above it by the basis."""
+    mark = prices.marks.get(at_ms // SECOND)
+    spot = rule is SettlementRule.SPOT
+    if mark is not None:
+        return Outlook(float(mark.chainlink if spot else mark.binance), 0.0)
+    left = max(at_ms // SECOND - prices.second, 0)
+    level = prices.expected() * (1.0 if spot else math.exp(prices.basis * 1e-4))
+    return Outlook(level, _lasting(prices, left))
+
+
+def _lasting(prices: SymbolPrices, left_s: int) -> float:
+    """Variance of the walk in so many seconds, in seconds of the variance measured now.
+
+    Over hours volatility returns to its mean and the price is pulled home (fitted to the walk itself).
+    """
+    usual = (prices.model.sd_bps * 1e-4) ** 2 * COARSE_VARIANCE / prices.volatility**2
+    near = VOLATILITY_MEMORY_S / 2 * (1 - math.exp(-2 * left_s / VOLATILITY_MEMORY_S))
+    pulled = HOME_MEMORY_S / 2 * (1 - math.exp(-2 * left_s / HOME_MEMORY_S))
+    return near + max(pulled - near, 0.0) * usual
+
+
+def up_chance(
+    prices: SymbolPrices,
+    strike: int | None,
+    start_ms: int,
+    end_ms: int,
+    rule: SettlementRule = SettlementRule.TWAP_60,
+) -> float:
     """Chance of UP: of a window whose strike is known, or (None) still to come."""
-    final = outlook(prices, end_ms)
+    final = outlook(prices, end_ms, rule)
     variance, base = final.variance, float(strike or 0)
     if strike is None:
-        opening = outlook(prices, start_ms)
+        opening = outlook(prices, start_ms, rule)
         base = opening.mean
         # The walk up to the opening moves strike and final together.
         variance = max(final.variance - opening.variance, final.variance / 3)

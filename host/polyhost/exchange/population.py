@@ -216,7 +216,7 @@ class Population:
         if market.start is None:
             return ONE / (1 + math.exp(-self.plain_logit))
         strike = self.windows.strike(market.condition_id)
-        return ONE * up_chance(self.prices[market.symbol], strike, market.start, market.end)
+        return ONE * up_chance(self.prices[market.symbol], strike, market.start, market.end, market.rule)
 
     def _follow(self, quoted: Quoted, fair: float, now: int) -> None:
         """The makers' consensus moves towards the fair value, with its lag and its mood."""

@@ -29,7 +29,7 @@ TWAP_LATE_MS: Final = 1_800
 TICKS_KEPT: Final = 900
 """Seconds of each feed that stay at hand."""
 CANDLES_KEPT: Final = 1_000
-"""Candles that stay at hand: the most a klines request can ask for."""
+"""Candles that stay at hand at least: the most a klines request can ask for."""
 BINANCE_TICKS: Final = (3, 5)
 """Binance ticks a second, least and most."""
 
@@ -90,8 +90,12 @@ NOISE_PART: Final = 0.40
 """Noise of a Binance tick in deviations of a one-second move."""
 STICKY_PART: Final = 0.55
 """A Binance price stands still while it would move less than this (a quarter of the seconds on a recording do)."""
-OPENINGS_KEPT_S: Final = 21_600
-"""TWAPs at whole minutes stay this long: a 4 h window and more."""
+MARKS_KEPT_S: Final = 21_600
+"""Prices at whole minutes stay this long at least: a 4 h window and more."""
+FINE_HISTORY_S: Final = 7_200
+"""History before the world's begin that is drawn second by second; what lies further back, minute by minute."""
+COARSE_VARIANCE: Final = 1.8
+"""Variance that moves gather a second over a minute, in that of a one-second move (it persists, and trends add)."""
 REALISED_STEP_S: Final = 15
 REALISED_KEEP: Final = math.exp(-REALISED_STEP_S / 300.0)
 
@@ -100,6 +104,15 @@ _SHORT: Final = math.sqrt(SHORT_PART)
 _SHORT_NEW: Final = math.sqrt(1 - SHORT_KEEP**2)
 _VOLATILITY_NEW: Final = VOLATILITY_SPREAD * math.sqrt(2 / VOLATILITY_MEMORY_S)
 _BASIS_NEW: Final = BASIS_SPREAD_BPS * math.sqrt(2 / BASIS_MEMORY_S)
+
+
+class Mark(NamedTuple):
+    """The prices of one whole minute, by which windows settle."""
+
+    twap: int
+    chainlink: int
+    binance: int
+    """The last one before the minute: the open of the candle that begins, the close of the one that ends."""
 
 
 class SymbolPrices:
@@ -118,25 +131,29 @@ class SymbolPrices:
         self.short = 0.0
         self.log_volatility = self.rng.gauss(0.0, VOLATILITY_SPREAD)
         self.trend = 0
-        self.second = now // SECOND - history_s
+        self.kept_s = max(MARKS_KEPT_S, history_s + 3_600)
+        """How long marks and candles stay at hand."""
+        self.second = now // SECOND - min(history_s, FINE_HISTORY_S)
         self.trend_end = self.second
         self.basis = BASIS_BPS
         self.noise = 0.0
         self.realised = (self.model.sd_bps * 1e-4) ** 2 * 1.8
         """Variance a second of recent moves over 15 s: what a trader can measure."""
         self.realised_from = self.walk
+        self.marks: dict[int, Mark] = {}
+        """By unix second: strikes and finals are read here."""
+        self.candles: deque[CandleTick] = deque(maxlen=self._candles_max())
+        if history_s > FINE_HISTORY_S:
+            self._past(now // SECOND - history_s)
         first = _e8(self.walk)
         self.chainlink: deque[int] = deque([first] * (TWAP_TICKS + 1), maxlen=TICKS_KEPT)
         self.twap: deque[int] = deque([first], maxlen=TICKS_KEPT)
         self.twap_sum = first * TWAP_TICKS
-        self.openings: dict[int, int] = {}
-        """TWAPs at whole minutes, by unix second: strikes and finals are read here."""
         self.binance: deque[tuple[int, int]] = deque(maxlen=TICKS_KEPT)
-        self.last = _e8(self.walk)
+        self.last = self.candles[-1].close if self.candles else _e8(self.walk)
         """The Binance price drawn last …"""
         self.last_price = self.last
         """… and the one published last."""
-        self.candles: deque[CandleTick] = deque(maxlen=CANDLES_KEPT)
         self.candle = self._new_candle(self.second * SECOND - self.second * SECOND % MINUTE)
         self.pending: list[tuple[int, PriceTick | CandleTick]] = []
         """What is still to be published of the second begun, latest first."""
@@ -146,6 +163,32 @@ class SymbolPrices:
             self.advance((self.second + 1) * SECOND - 1)
         self._begin_second()
         self.advance(now)
+
+    def _candles_max(self) -> int:
+        return max(CANDLES_KEPT, self.kept_s // 60 + 2)
+
+    def _past(self, since: int) -> None:
+        """What lies further back than the fine history, from unix second ``since``, minute by minute."""
+        gauss = self.rng.gauss
+        price = _e8(self.walk + self.basis * 1e-4)
+        last = self.second - self.second % 60
+        for second in range(-(-since // 60) * 60, last, 60):
+            self.log_volatility += _VOLATILITY_NEW * math.sqrt(60) * gauss(0.0, 1.0)
+            self.log_volatility -= self.log_volatility * 60 / VOLATILITY_MEMORY_S
+            self.basis += _BASIS_NEW * math.sqrt(60) * gauss(0.0, 1.0) - (self.basis - BASIS_BPS) * 60 / BASIS_MEMORY_S
+            reference = _e8(self.walk)
+            self.marks[second] = Mark(reference, reference, price)
+            sd = self.sd_now() * math.sqrt(60 * COARSE_VARIANCE)
+            self.walk += sd * gauss(0.0, 1.0) - (self.walk - self.home) * 60 / HOME_MEMORY_S
+            opened, step = price, self.model.step
+            price = (_e8(self.walk + self.basis * 1e-4) + step // 2) // step * step
+            wick = int(abs(gauss(0.0, sd)) * price / 4) // step * step
+            self.candles.append(CandleTick(
+                self.symbol, second * SECOND, opened, max(opened, price) + wick, min(opened, price) - wick, price,
+                int(self.model.volume * 60 * PRICE_E8), True,
+            ))
+        self.marks[last] = Mark(_e8(self.walk), _e8(self.walk), price)
+        self.behind = self.ahead = self.seen = self.realised_from = self.walk
 
     # --- what others read ---------------------------------------------------------------------------------------------
 
@@ -167,9 +210,9 @@ class SymbolPrices:
         size = len(values) - back
         return sum(values[index] for index in range(size - TWAP_TICKS, size))
 
-    def twap_at(self, second: int) -> int:
-        """The TWAP-60 stamped at a whole minute. Raises KeyError when it is not known."""
-        return self.openings[second]
+    def mark(self, second: int) -> Mark:
+        """The prices of a whole minute. Raises KeyError when they are not known (yet, or any more)."""
+        return self.marks[second]
 
     def recent(self, feed: str, now: int, seconds: int) -> list[PriceTick]:
         """What a feed published in the last ``seconds``, oldest first. Raises KeyError for an unknown feed."""
@@ -259,8 +302,8 @@ class SymbolPrices:
         twap = self.twap_sum // TWAP_TICKS
         self.twap.append(twap)
         if self.second % 60 == 0:
-            self.openings[self.second] = twap
-            self.openings.pop(self.second - OPENINGS_KEPT_S, None)
+            self.marks[self.second] = Mark(twap, price, self.last_price)
+            self.marks.pop(self.second - self.kept_s, None)
         if self.second % REALISED_STEP_S == 0:
             move = self.walk - self.realised_from
             self.realised_from = self.walk
@@ -314,7 +357,7 @@ class SymbolPrices:
         data: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
         data["rng"] = rng_data(self.rng)
         data["chainlink"], data["twap"] = list(self.chainlink), list(self.twap)
-        data["openings"] = [list(item) for item in self.openings.items()]
+        data["marks"] = [[second, *mark] for second, mark in self.marks.items()]
         data["binance"] = [list(item) for item in self.binance]
         data["candles"] = [list(structs.astuple(candle)) for candle in self.candles]
         data["candle"] = list(structs.astuple(self.candle))
@@ -331,9 +374,9 @@ class SymbolPrices:
         self.rng = rng_from(data["rng"])
         self.chainlink = deque(data["chainlink"], maxlen=TICKS_KEPT)
         self.twap = deque(data["twap"], maxlen=TICKS_KEPT)
-        self.openings = dict(data["openings"])
+        self.marks = {second: Mark(*mark) for second, *mark in data["marks"]}
         self.binance = deque(((at, price) for at, price in data["binance"]), maxlen=TICKS_KEPT)
-        self.candles = deque((CandleTick(*fields) for fields in data["candles"]), maxlen=CANDLES_KEPT)
+        self.candles = deque((CandleTick(*fields) for fields in data["candles"]), maxlen=self._candles_max())
         self.candle = CandleTick(*data["candle"])
         self.pending = [
             (at, PriceTick(*fields) if kind == "PriceTick" else CandleTick(*fields))
@@ -344,7 +387,7 @@ class SymbolPrices:
 
 _PLAIN: Final = (
     "symbol", "home", "behind", "walk", "ahead", "seen", "short", "log_volatility", "trend", "second", "trend_end",
-    "basis", "noise", "realised", "realised_from", "twap_sum", "last", "last_price", "next_due",
+    "basis", "noise", "realised", "realised_from", "twap_sum", "last", "last_price", "next_due", "kept_s",
 )
 
 

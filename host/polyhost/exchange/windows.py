@@ -1,6 +1,6 @@
-"""The life of the markets: created ahead, opened, ended, resolved by the 60 s TWAP (ties to Up), forgotten at last.
+"""The life of the markets: created ahead, opened, ended, resolved by their series' own rule, forgotten at last.
 
-It knows when things happen and by which rule a window is decided; matching and payouts are the exchange's.
+It knows when things happen; which price decides and who wins is settlement.py's, matching and payouts the exchange's.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from polyhost.exchange.api import MarketDecided, Output
 from polyhost.exchange.core import Exchange
 from polyhost.exchange.prices import SymbolPrices
 from polyhost.exchange.seeds import digest
-from polyhost.model.market import Fees, Market, window_slug
+from polyhost.exchange.settlement import RULES, price_of, read_after_ms, winner_of
+from polyhost.model.market import Fees, Market
+from polyhost.model.series import DAY, eastern, repeats, window_at, window_slug, windows_from
 from polyhost.model.times import NEVER, MarketMs
-from polyhost.model.words import SettlementRule, Side
+from polyhost.model.words import Side
 
 PLAIN_SLUG: Final = "will-the-simulated-coin-flip-land-heads"
 PLAIN_LIFE_MS: Final = 30 * 86_400_000
@@ -47,28 +49,25 @@ class Listed(Struct):
     decided_at: int | None = None
 
 
-def winner_of(strike: int, final: int) -> Side:
-    """Up when the final price is at least the strike: a tie goes to Up (polymarket.md 8.2)."""
-    return Side.UP if final >= strike else Side.DOWN
-
-
 def window_market(symbol: str, duration_s: int, start: int, seed: int) -> Market:
-    """The market of one window; its ids follow from the slug and the seed."""
-    slug = window_slug(symbol, duration_s, MarketMs(start))
-    end = start + duration_s * 1_000
+    """The market of one window; its ids follow from the slug and the seed. Raises KeyError for no series' length."""
+    slug = window_slug(symbol, duration_s, start)
+    if repeats(duration_s, start):
+        slug += "-2"  # two hours of this day have one name
+    start, end = window_at(duration_s, start)
     return Market(
         slug=slug,
         condition_id=f"0x{digest(seed, slug, 'condition'):064x}",
         up=str(digest(seed, slug, "up")),
         down=str(digest(seed, slug, "down")),
-        start=MarketMs(start),
-        end=MarketMs(end),
+        start=start,
+        end=end,
         symbol=symbol,
         duration_s=duration_s,
-        rule=SettlementRule.TWAP_60,
+        rule=RULES[duration_s],
         reward_min_size=REWARD_MIN_SIZE,
         reward_max_spread=REWARD_MAX_SPREAD,
-        question=f"{NAMES.get(symbol, symbol)} Up or Down - {_span(start, end)}",
+        question=f"{NAMES.get(symbol, symbol)} Up or Down {_span(duration_s, start, end)}",
     )
 
 
@@ -86,9 +85,13 @@ def plain_market(seed: int, now: int) -> Market:
     )
 
 
-def _span(start: int, end: int) -> str:
+def _span(duration_s: int, start: int, end: int) -> str:
+    """The window's time as its title tells it: in UTC; of a day the Eastern date on which it ends."""
+    if duration_s == DAY:
+        day = eastern(end)
+        return f"on {day:%B} {day.day}?"
     first, last = (datetime.fromtimestamp(at / 1_000, UTC) for at in (start, end))
-    return f"{first:%B} {first.day}, {first:%H:%M}-{last:%H:%M} UTC"
+    return f"- {first:%B} {first.day}, {first:%H:%M}-{last:%H:%M} UTC"
 
 
 class Windows:
@@ -120,11 +123,10 @@ class Windows:
         out: list[Output] = []
         for symbol in self.prices:
             for duration_s in durations_s:
-                step = duration_s * 1_000
-                running = now - now % step
-                for count in range(self.ahead + 1):
-                    out += self._create(symbol, duration_s, running + count * step, now)
-                self._at(running + step, "roll", f"{symbol} {duration_s}")
+                spans = windows_from(duration_s, now, self.ahead + 1)
+                for start, _ in spans:
+                    out += self._create(symbol, duration_s, start, now)
+                self._at(spans[0][1], "roll", f"{symbol} {duration_s}")
         if plain:
             out += self._add(plain_market(self.seed, now), now)
         return out
@@ -139,6 +141,10 @@ class Windows:
                     out += self._roll(argument, at)
                 case "start":
                     self._start(argument)
+                case "strike":
+                    self._read_strike(self.listed[argument])
+                case "final":
+                    self._read_final(self.listed[argument], at)
                 case "late":
                     self.changes += 1
                 case "end":
@@ -162,7 +168,7 @@ class Windows:
         return None if condition_id is None else self.market(condition_id)
 
     def strike(self, condition_id: str) -> int | None:
-        """The TWAP at the opening second; None before it, and for markets without a window."""
+        """The price at the opening second by the market's rule; None until it is known, and without a window."""
         return self.listed[condition_id].strike
 
     # --- life ---------------------------------------------------------------------------------------------------------
@@ -174,9 +180,9 @@ class Windows:
     def _roll(self, series: str, at: int) -> list[Output]:
         """A window of the series begins: the one that is ``ahead`` of it is created."""
         symbol, duration = series.split()
-        step = int(duration) * 1_000
-        self._at(at + step, "roll", series)
-        return self._create(symbol, int(duration), at + self.ahead * step, at)
+        spans = windows_from(int(duration), at, self.ahead + 1)
+        self._at(spans[0][1], "roll", series)
+        return self._create(symbol, int(duration), spans[-1][0], at)
 
     def _create(self, symbol: str, duration_s: int, start: int, now: int) -> list[Output]:
         market = window_market(symbol, duration_s, start, self.seed)
@@ -197,25 +203,45 @@ class Windows:
         return self.exchange.add_market(market, MarketMs(now))
 
     def _start(self, condition_id: str) -> None:
+        """The window is open; its strike is read now, or when the candle that gives it is closed."""
         listed = self.listed[condition_id]
-        assert listed.market.start is not None
-        listed.strike = self.prices[listed.market.symbol].twap_at(listed.market.start // 1_000)
+        market = listed.market
+        assert market.start is not None
         self.changes += 1
+        wait_ms = read_after_ms(market.rule)
+        if wait_ms:
+            self._at(market.start + wait_ms, "strike", condition_id)
+        else:
+            self._read_strike(listed)
+
+    def _read_strike(self, listed: Listed) -> None:
+        market = listed.market
+        assert market.start is not None
+        listed.strike = price_of(self.prices[market.symbol], market.rule, market.start)
 
     def _end(self, condition_id: str, at: int) -> None:
-        """The final price is read; the exchange itself takes no more orders from now on."""
+        """The exchange itself takes no more orders from now on; the final price is read as the strike was."""
         listed = self.listed[condition_id]
-        if listed.strike is not None:
-            listed.final = self.prices[listed.market.symbol].twap_at(listed.market.end // 1_000)
         self.changes += 1
-        self._at(at + self.resolve_delay_ms, "decide", condition_id)
+        wait_ms = read_after_ms(listed.market.rule)
+        if wait_ms:
+            self._at(at + wait_ms, "final", condition_id)
+        else:
+            self._read_final(listed, at)
+
+    def _read_final(self, listed: Listed, at: int) -> None:
+        market = listed.market
+        if listed.strike is not None:
+            listed.final = price_of(self.prices[market.symbol], market.rule, market.end)
+        self._at(at + self.resolve_delay_ms, "decide", market.condition_id)
 
     def _decide(self, condition_id: str, at: int) -> list[Output]:
         listed = self.listed[condition_id]
+        winner: Side | None
         if listed.strike is None or listed.final is None:
             winner = Side.UP if digest(self.seed, listed.market.slug, "coin") % 2 else Side.DOWN
         else:
-            winner = winner_of(listed.strike, listed.final)
+            winner = winner_of(listed.strike, listed.final, listed.market.rule)
         listed.decided = MarketDecided(condition_id, winner, listed.strike, listed.final)
         listed.decided_at = at
         self._at(at + KEPT_MS, "forget", condition_id)

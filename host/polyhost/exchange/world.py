@@ -18,12 +18,14 @@ from polyhost.exchange.core import Exchange
 from polyhost.exchange.population import MAKERS, TAKERS, Population
 from polyhost.exchange.prices import MINUTE, SymbolPrices
 from polyhost.exchange.rules import ExchangeRules
+from polyhost.exchange.settlement import RULES
 from polyhost.exchange.windows import Windows
 from polyhost.model.market import Market
 from polyhost.model.money import ONE, Ticks
+from polyhost.model.series import window_at
 from polyhost.model.times import MarketMs
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the saved state."""
 HISTORY_S: Final = 7_200
 """Price history that exists before the world begins."""
@@ -39,7 +41,7 @@ class WorldSettings(Struct, frozen=True):
     symbols: tuple[str, ...] = ("BTC", "ETH")
     """Symbols with windows and reference prices: of BTC, ETH, SOL, XRP."""
     durations_s: tuple[int, ...] = (300, 900)
-    """Window lengths: 300, 900 or 14,400."""
+    """Window lengths: 300, 900, 3,600, 14,400 or 86,400."""
     windows_ahead: int = 2
     """Windows of each series that exist before they open, at least 1."""
     resolve_delay_ms: int = 8_000
@@ -64,7 +66,7 @@ class World:
         without a model, ValueError for durations without slugs.
         """
         _check(settings)
-        history_s = max([HISTORY_S, *(duration_s + 120 for duration_s in settings.durations_s)])
+        history_s = max([HISTORY_S, *(_history_s(duration_s, now) for duration_s in settings.durations_s)])
         self.settings = settings
         self.seed = seed
         self.exchange = Exchange(settings.rules, now)
@@ -281,10 +283,16 @@ class World:
         return self
 
 
+def _history_s(duration_s: int, now: int) -> int:
+    """Seconds of history that a running window of this length needs for its strike."""
+    start, end = window_at(duration_s, now)
+    return (end - start) // 1_000 + 120
+
+
 def _check(settings: WorldSettings) -> None:
     for duration_s in settings.durations_s:
-        if duration_s not in (300, 900, 14_400):
-            raise ValueError(f"durations_s has {duration_s}; allowed: 300, 900, 14400")
+        if duration_s not in RULES:
+            raise ValueError(f"durations_s has {duration_s}; allowed: {', '.join(str(each) for each in RULES)}")
     if settings.windows_ahead < 1:
         raise ValueError(f"windows_ahead is {settings.windows_ahead}; allowed: 1 or more")
     if not 0 <= settings.density <= 1_000:

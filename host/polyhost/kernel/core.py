@@ -7,9 +7,11 @@ from typing import Final
 
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
 from polyhost.kernel.views import SIDES
-from polyhost.kernel.volatile import Freshness, MarketData, Spot
+from polyhost.kernel.volatile import BASIS_AGE_MS, Basis, Freshness, MarketData, Spot
 from polyhost.model.commands import Command, Deliver, Tell
+from polyhost.model.market import PRICE_E8, Market
 from polyhost.model.money import Micros
+from polyhost.model.openings import CANDLE_OF, FEED_OF
 from polyhost.model.records import NoticeRaised, Record
 from polyhost.model.step import Step
 from polyhost.model.times import NEVER, MarketMs
@@ -34,6 +36,7 @@ class Core:
         self.spots: dict[str, Spot] = {}
         self.references: dict[tuple[str, str], tuple[int, int]] = {}
         """(feed, symbol) → (price in 1e-8, stamp)."""
+        self.bases: dict[str, Basis] = {}
         self.fresh = Freshness()
         self.now = 0
         self.wall = 0
@@ -101,6 +104,36 @@ class Core:
         if spot is None:
             spot = self.spots[symbol] = Spot()
         return spot
+
+    def reference(self, market: Market) -> int | None:
+        """Latest value of the feed that settles a market, in 1e-8; None: it has none, or nothing was heard of it."""
+        feed = FEED_OF.get(market.rule)
+        if feed is not None:
+            known = self.references.get((feed, market.symbol))
+            return None if known is None else known[0]
+        spot = self.spots.get(market.symbol)
+        return spot.price if market.rule in CANDLE_OF and spot is not None and spot.stamp >= 0 else None
+
+    def basis(self, market: Market) -> float | None:
+        """How far spot stands above the settlement feed, in the quote currency; None: not known."""
+        if market.rule in CANDLE_OF:
+            return 0.0
+        basis = self.bases.get(market.symbol)
+        return None if basis is None or market.rule not in FEED_OF else basis.value / PRICE_E8
+
+    def reference_tick(self, feed: str, symbol: str, price: int, stamp: int) -> None:
+        """A tick of a reference feed; older ones than the last are ignored."""
+        known = self.references.get((feed, symbol))
+        if known is not None and stamp < known[1]:
+            return
+        self.references[(feed, symbol)] = (price, stamp)
+        spot = self.spots.get(symbol)
+        if feed != "chainlink" or spot is None or spot.stamp < 0 or abs(spot.stamp - stamp) > BASIS_AGE_MS:
+            return
+        basis = self.bases.get(symbol)
+        if basis is None:
+            basis = self.bases[symbol] = Basis()
+        basis.tick(spot.price, price)
 
     def sellable(self, position: PositionEntry) -> Micros:
         """Settled shares visible in the venue's balance, gross: what rests in our sells is subtracted by T3 alone."""

@@ -184,9 +184,7 @@ class Kernel:
         """A reference price in 1e-8. ``feed``: binance (spot), chainlink or twap_60; ``stamp`` the ms it is for."""
         core = self._core
         if feed != "binance":
-            known = core.references.get((feed, symbol))
-            if known is None or stamp >= known[1]:
-                core.references[(feed, symbol)] = (price, stamp)
+            core.reference_tick(feed, symbol, price, stamp)
             return
         core.spot(symbol).tick(price, stamp)
         waiting = self._opening.get(symbol)
@@ -441,10 +439,9 @@ class Kernel:
     def _view(self, entry: MarketState, data: MarketData) -> View:
         core = self._core
         market = entry.market
-        reference = core.references.get(("twap_60", market.symbol)) or core.references.get(("chainlink", market.symbol))
         return build_view(
             view_seq=self._view_seq, now=core.now, entry=entry, data=data, state=core.state,
-            spot=core.spots.get(market.symbol), reference=None if reference is None else reference[0],
+            spot=core.spots.get(market.symbol), reference=core.reference(market), basis=core.basis(market),
             sellable=core.sellable, in_positions=core.in_positions(),
         )
 

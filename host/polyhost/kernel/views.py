@@ -73,6 +73,7 @@ def build_view(
     state: State,
     spot: Spot | None,
     reference: int | None,
+    basis: float | None,
     sellable: Callable[[PositionEntry], Micros],
     in_positions: Micros,
 ) -> View:
@@ -117,6 +118,7 @@ def build_view(
         estimate=data.estimate,
         taken=tuple(taken),
         book_source=book.source,
+        basis=basis,
     )
 
 

@@ -17,6 +17,10 @@ CANDLES_KEPT: Final = 30
 MINUTE_MS: Final = 60_000
 OPENING_MS: Final = 5_000
 """A spot price at most this long after the window's start still counts as its opening price."""
+BASIS_TICKS: Final = 60
+"""Ticks of the reference feed (one a second) over which the basis is smoothed."""
+BASIS_AGE_MS: Final = 10_000
+"""A spot price older than this against the reference tick's second says nothing of the basis."""
 NO_HIGH: Final = ONE + 1
 NO_LOW: Final = -1
 
@@ -76,6 +80,21 @@ class Spot:
             current = () if self._current is None else (_candle(self._current),)
             self._tuple = (*self._done, *current)
         return self._tuple
+
+
+class Basis:
+    """How far a symbol's spot price stands above its reference feed, in 1e-8 of the quote currency."""
+
+    __slots__ = ("seen", "value")
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self.seen = 0
+
+    def tick(self, spot: int, reference: int) -> None:
+        """Both prices as of now: a mean of the first ``BASIS_TICKS`` ticks, from then on a moving one."""
+        self.seen = min(self.seen + 1, BASIS_TICKS)
+        self.value += (spot - reference - self.value) / self.seen
 
 
 def _candle(values: list[float]) -> Candle:

@@ -44,13 +44,15 @@ from polyhost.model.events import (
     StreamChanged,
     StrikeSeen,
 )
-from polyhost.model.market import DURATIONS, Market, normal_token
+from polyhost.model.market import Market, normal_token
 from polyhost.model.messages import Message
 from polyhost.model.money import ONE, Ticks, fast_micros, price_text, ticks
+from polyhost.model.openings import Openings, Strike
 from polyhost.model.rounding import TICK_RULES
+from polyhost.model.series import DURATIONS
 from polyhost.model.step import Step
 from polyhost.model.times import NEVER, MarketMs
-from polyhost.model.words import SettlementRule, Side
+from polyhost.model.words import Side
 from polyhost.settings import Configuration
 
 DRAIN_MS: Final = 10_000
@@ -63,7 +65,6 @@ FINER_TICKS: Final = (10, 1)
 """What the venue's tick becomes near 0 and 1, and the finest it has; no tick is finer than a price can be."""
 API_KEY: Final = "backtest"
 ADDRESS: Final = "0x" + "0b" * 20
-STRIKE_FEEDS: Final = {SettlementRule.TWAP_60: "twap_60", SettlementRule.SPOT: "chainlink"}
 
 
 class Answerer(Protocol):
@@ -121,12 +122,9 @@ class Backtest:
         """Token id → tick, of markets whose tick the tape does not tell."""
         self._resting: dict[str, tuple[int, int]] = {}
         """Markets in which orders of ours rest → the exchange's watch (bid high, ask low)."""
-        self._openings: dict[tuple[str, str, int], int] = {}
-        """Reference prices at full minutes: (feed, symbol, stamp) → price. Windows open at full minutes."""
+        self._openings = Openings()
         self._stirred = False
         """Records or calls of the exchange since the watches were last compared."""
-        self._unstruck: dict[tuple[str, str, int], list[str]] = {}
-        """Opening prices that markets wait for."""
 
     def run(self, tapes: Sequence[Tape]) -> dict[str, Any]:
         """Every line of the tapes; the summary. Raises TapeError."""
@@ -205,14 +203,9 @@ class Backtest:
             self.counts["not_configured"] += 1
             return
         self._handle(MarketFound(market))
-        feed = STRIKE_FEEDS.get(market.rule)
-        if feed is None or market.start is None:
-            return
-        key = (feed, market.symbol, market.start)
-        if key in self._openings:
-            self._handle(StrikeSeen(market.condition_id, self._openings[key], feed))
-        else:
-            self._unstruck.setdefault(key, []).append(market.condition_id)
+        strike = self._openings.ask(market)
+        if strike is not None:
+            self._handle(StrikeSeen(market.condition_id, strike.price, strike.source))
 
     def _wanted(self, market: Market) -> bool:
         """Of a configured series, or named by the configuration."""
@@ -296,20 +289,20 @@ class Backtest:
             return self._due
         if isinstance(found, Price):
             self.kernel.price(found.feed, found.symbol, found.price, found.stamp, now)
-            if found.stamp % 60_000 == 0 and found.feed != "binance":
-                self._opening(found, now)
+            if found.stamp % 60_000 == 0:
+                self._struck(self._openings.price(found.feed, found.symbol, found.price, found.stamp), now)
         elif isinstance(found, Candle):
-            self.kernel.candle(found.symbol, _shown(found), found.closed)
+            candle = _shown(found)
+            self.kernel.candle(found.symbol, candle, found.closed)
+            self._struck(self._openings.candle(found.symbol, candle, found.closed), now)
         else:
             self.counts["unknown_kinds"] += 1
         return self._due
 
-    def _opening(self, price: Price, now: int) -> None:
-        key = (price.feed, price.symbol, price.stamp)
-        self._openings[key] = price.price
-        for condition_id in self._unstruck.pop(key, ()):
+    def _struck(self, strikes: list[Strike], now: int) -> None:
+        for strike in strikes:
             self._now = now
-            self._handle(StrikeSeen(condition_id, price.price, price.feed))
+            self._handle(StrikeSeen(strike.condition_id, strike.price, strike.source))
             self._plan()
 
     # --- time ---------------------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ class Host:
         for price in turn.prices:
             kernel.price(price.feed, price.symbol, price.price, price.stamp, now)
         for candle in turn.candles:
-            kernel.candle(candle.symbol, _shown_candle(candle), candle.closed)
+            kernel.candle(candle.symbol, shown_candle(candle), candle.closed)
         for message in turn.books:
             kernel.feed(message, now)
         self._inbox.extend(turn.events)
@@ -211,7 +211,7 @@ class Host:
         self._show()
 
 
-def _shown_candle(candle: CandleTick) -> view.Candle:
+def shown_candle(candle: CandleTick) -> view.Candle:
     """A candle as plugins see it: floats, being opinions."""
     return view.Candle(
         candle.start, candle.open / 1e8, candle.high / 1e8, candle.low / 1e8, candle.close / 1e8, candle.volume / 1e8

@@ -37,10 +37,9 @@ from polyhost.journal import read_journal
 from polyhost.journal.files import write_atomically
 from polyhost.kernel.invariants import broken
 from polyhost.kernel.state import State, fold
-from polyhost.lab.backtest import STRIKE_FEEDS
 from polyhost.lab.crash_checks import Seen, final_problems, kill_problems, look_problems
 from polyhost.lab.crash_frames import Done, End, Ended, Line, Look, Sent, Shown, Turn, command_of
-from polyhost.lab.crash_host import Host, Life
+from polyhost.lab.crash_host import Host, Life, shown_candle
 from polyhost.lab.crash_points import Target
 from polyhost.lab.crash_stage import Stage
 from polyhost.model.book import Book
@@ -60,6 +59,7 @@ from polyhost.model.events import (
 from polyhost.model.market import Market
 from polyhost.model.messages import Level, Message
 from polyhost.model.money import price_text, size_text
+from polyhost.model.openings import Openings, Strike
 from polyhost.model.times import NEVER, MarketMs
 
 API_KEY: Final = "crash"
@@ -157,6 +157,9 @@ class CrashRun:
         self._ticks: list[Message] = []
         self._words = list(venue.words)
         self._listed: list[Market] = list(venue.markets)
+        self._openings = Openings()
+        for market in self._listed:
+            self._openings.ask(market)
         self._next_look = venue.began + LOOK_MS
         self._next_books = int(venue.began)
         self._seen = Seen()
@@ -251,21 +254,20 @@ class CrashRun:
                     self._later(STREAM_MS, [MarketResolved(output.condition_id, output.winner, "stream", output.final)])
                 case MarketOpened():
                     self._listed.append(output.market)
+                    self._openings.ask(output.market)
                     self._later(STREAM_MS, [MarketFound(output.market)])
                 case PriceTick():
                     self._prices.append(output)
-                    self._strike(output)
+                    self._struck(self._openings.price(output.feed, output.symbol, output.price, output.stamp))
                 case CandleTick():
                     self._candles.append(output)
+                    self._struck(self._openings.candle(output.symbol, shown_candle(output), output.closed))
                 case _:
                     pass
 
-    def _strike(self, tick: PriceTick) -> None:
-        """The settlement feed's price at a window's opening second is its strike."""
-        for market in self._listed:
-            opens = market.start == tick.stamp and market.symbol == tick.symbol
-            if opens and STRIKE_FEEDS.get(market.rule) == tick.feed:
-                self._later(STREAM_MS, [StrikeSeen(market.condition_id, tick.price, tick.feed)])
+    def _struck(self, strikes: list[Strike]) -> None:
+        for strike in strikes:
+            self._later(STREAM_MS, [StrikeSeen(strike.condition_id, strike.price, strike.source)])
 
     def _books(self, outputs: list[Output]) -> None:
         for output in outputs:

@@ -18,7 +18,8 @@ from polyhost.lab.backtest import Answerer
 from polyhost.lab.crash import posts_of
 from polyhost.lab.crash_stage import Stage
 from polyhost.lab.plugins import running
-from polyhost.model.market import DURATIONS, Market
+from polyhost.model.market import Market
+from polyhost.model.series import DURATIONS
 from polyhost.model.times import MarketMs
 
 RUNS_MAX: Final = 180

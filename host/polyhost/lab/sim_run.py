@@ -45,19 +45,20 @@ from polyhost.model.events import (
     StrikeSeen,
     TradeSeen,
 )
-from polyhost.model.market import DURATIONS, Market
+from polyhost.model.market import Market
 from polyhost.model.messages import Change, Level, Message
 from polyhost.model.money import price_text, size_text
+from polyhost.model.openings import Openings, Strike
+from polyhost.model.series import DURATIONS
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
 from polyhost.model.view import Candle
-from polyhost.model.words import SettlementRule, Side
+from polyhost.model.words import Side
 
 BEGIN: Final = 1_800_000_000_000
 """Where runs begin, market ms: a full quarter of an hour; each seed begins somewhere within it."""
 ADDRESS: Final = "0x" + "51" * 20
 API_KEY: Final = "simulated"
-STRIKE_FEEDS: Final = {SettlementRule.TWAP_60: "twap_60", SettlementRule.SPOT: "chainlink"}
 QUIET_MS: Final = 120_000
 """Without faults and new entries for so long, host and venue must agree."""
 AFTER_END_MS: Final = 150_000
@@ -192,9 +193,7 @@ class Simulation:
         self._markets: dict[str, Market] = {}
         """What the venue lists, as it was found."""
         self._strikes: dict[str, tuple[int, str]] = {}
-        self._unstruck: dict[tuple[str, str, int], list[str]] = {}
-        self._openings: dict[tuple[str, str, int], int] = {}
-        """Reference prices at full minutes: (feed, symbol, stamp) → price."""
+        self._openings = Openings()
         self._results: dict[str, api.MarketDecided] = {}
         self._passes = 0
         self._quiet = False
@@ -372,8 +371,7 @@ class Simulation:
             elif kind is api.PriceTick:
                 self._price(output)  # type: ignore[arg-type]
             elif kind is api.CandleTick:
-                if host is not None:
-                    host.kernel.candle(output.symbol, shown(output), output.closed)  # type: ignore[union-attr,arg-type]
+                self._candle(output)  # type: ignore[arg-type]
             elif kind is not api.Printed:
                 if kind is api.MarketDecided:
                     self._results[output.condition_id] = output  # type: ignore[union-attr,assignment]
@@ -410,13 +408,9 @@ class Simulation:
 
     def _listed(self, market: Market) -> None:
         self._markets[market.condition_id] = market
-        feed = STRIKE_FEEDS.get(market.rule)
-        if feed is not None and market.start is not None:
-            key = (feed, market.symbol, int(market.start))
-            if key in self._openings:
-                self._strikes[market.condition_id] = (self._openings[key], feed)
-            else:
-                self._unstruck.setdefault(key, []).append(market.condition_id)
+        strike = self._openings.ask(market)
+        if strike is not None:
+            self._strikes[market.condition_id] = (strike.price, strike.source)
         if self._host is not None:
             self._later(self.weather.stream_ms(), self._find, self._host, market)
 
@@ -424,12 +418,19 @@ class Simulation:
         host = self._host
         if host is not None:
             host.kernel.price(tick.feed, tick.symbol, tick.price, tick.stamp, self.now)
-        if tick.stamp % 60_000 == 0 and tick.feed != "binance":
-            key = (tick.feed, tick.symbol, tick.stamp)
-            self._openings[key] = tick.price
-            for condition_id in self._unstruck.pop(key, ()):
-                self._strikes[condition_id] = (tick.price, tick.feed)
-                self._event(StrikeSeen(condition_id, tick.price, tick.feed))
+        if tick.stamp % 60_000 == 0:
+            self._struck(self._openings.price(tick.feed, tick.symbol, tick.price, tick.stamp))
+
+    def _candle(self, tick: api.CandleTick) -> None:
+        candle = shown(tick)
+        if self._host is not None:
+            self._host.kernel.candle(tick.symbol, candle, tick.closed)
+        self._struck(self._openings.candle(tick.symbol, candle, tick.closed))
+
+    def _struck(self, strikes: list[Strike]) -> None:
+        for strike in strikes:
+            self._strikes[strike.condition_id] = (strike.price, strike.source)
+            self._event(StrikeSeen(strike.condition_id, strike.price, strike.source))
 
     def _result(self, condition_id: str) -> None:
         decided = self._results.get(condition_id)

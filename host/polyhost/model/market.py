@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from msgspec import Struct
@@ -13,9 +12,6 @@ from polyhost.model.words import SettlementRule, Side
 
 PRICE_E8: Final = 100_000_000
 """Reference prices (spot, strike, final) are integers in 1e-8 of the quote currency."""
-DURATIONS: Final[dict[str, int]] = {"5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400, "1d": 86_400}
-"""Window lengths by the name used in configuration, in seconds of market time."""
-_SLUG = re.compile(r"^([a-z0-9]+)-updown-(5m|15m|4h)-(\d+)$")
 
 
 class Fees(Struct, frozen=True):
@@ -39,6 +35,7 @@ class Market(Struct, frozen=True):
     symbol: str = ""
     """``BTC``; empty for a market that follows no symbol."""
     duration_s: int = 0
+    """The series' length; of a daily window nominal (it is an hour more or less when the Eastern clock changes)."""
     tick: Ticks = 100
     min_size: Micros = 5_000_000
     min_value: Micros = 1_000_000
@@ -61,29 +58,6 @@ class Market(Struct, frozen=True):
         if token_id == self.up:
             return Side.UP
         return Side.DOWN if token_id == self.down else None
-
-
-class WindowName(Struct, frozen=True):
-    """What a window's slug says."""
-
-    symbol: str
-    duration_s: int
-    start: MarketMs
-
-
-def window_of(slug: str) -> WindowName | None:
-    """The window a slug such as ``btc-updown-5m-1776323400`` names, or None."""
-    found = _SLUG.match(slug)
-    if found is None:
-        return None
-    symbol, duration, start = found.groups()
-    return WindowName(symbol.upper(), DURATIONS[duration], MarketMs(int(start) * 1_000))
-
-
-def window_slug(symbol: str, duration_s: int, start: MarketMs) -> str:
-    """The slug of a 5 m, 15 m or 4 h window. Raises KeyError for a duration whose slugs are not made this way."""
-    name = {300: "5m", 900: "15m", 14_400: "4h"}[duration_s]
-    return f"{symbol.lower()}-updown-{name}-{start // 1_000}"
 
 
 def normal_token(text: str) -> str:

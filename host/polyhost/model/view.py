@@ -125,7 +125,7 @@ class View(Struct, frozen=True):
     strike: float | None
     """The settlement feed's price at the opening second; None: unknown."""
     reference: float | None
-    """Latest value of the settlement feed (60 s TWAP for 5 m and 15 m windows); None: no feed."""
+    """Latest value of the market's settlement feed (60 s TWAP, Chainlink, or spot where candles settle); None: none."""
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
     funds: Funds
@@ -136,6 +136,9 @@ class View(Struct, frozen=True):
     book_source: str = "stream"
     """Where the prices come from: the stream, or what was asked for while the stream is lost and a position is open
     (``books``, ``midpoints``, ``midpoint``, ``book``): good for exits, no entry is taken on it."""
+    basis: float | None = None
+    """How far spot stands above the settlement feed, smoothed over a minute; 0 where spot candles settle; None: not
+    known yet. Take it off the spot price before you compare that with the strike."""
 
     def side(self, side: Side) -> Quote:
         return self.up if side is Side.UP else self.down

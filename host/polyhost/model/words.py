@@ -98,7 +98,12 @@ class SettlementRule(StrEnum):
     """How a market's result is found."""
 
     TWAP_60 = "twap_60"
+    """The 60 s mean of the reference feed at the opening and at the closing second."""
     SPOT = "spot"
+    """The reference feed itself at these two seconds."""
     CANDLE = "candle"
+    """Open and close of the spot exchange's candle that is the window."""
+    CANDLE_CLOSES = "candle_closes"
+    """Closes of the spot exchange's one-minute candles that begin at the window's start and at its end."""
     ORACLE = "oracle"
     """Decided outside any price feed (a plain binary market), or not recognised."""

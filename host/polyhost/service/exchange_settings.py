@@ -14,7 +14,7 @@ from polyhost.exchange.prices import MODELS
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.server.settings import ServerSettings
 from polyhost.exchange.world import WorldSettings
-from polyhost.model.market import DURATIONS
+from polyhost.model.series import DURATIONS
 from polyhost.settings import Configuration
 
 USABLE: Final = tuple(each.name for each in BY_NAME.values() if WIRE in each.layers)

@@ -32,6 +32,7 @@ from polyhost.model.commands import Follow, Sweep, Unfollow
 from polyhost.model.events import BalanceSeen, QueryFailed, RunBegan, RunEnding, SweepDone
 from polyhost.model.market import Market
 from polyhost.model.money import money_text
+from polyhost.model.view import Candle
 from polyhost.model.wallets import WalletKind
 from polyhost.model.words import Action, OrderState
 from polyhost.service import live_file
@@ -275,9 +276,13 @@ class Session:
             endpoints.price_ws, self.gateway.credentials, markets.symbols, on_price=self._price, on_event=engine.event,
             clock=self.clock,
         )
+        spot = BinanceFeed(
+            binance, endpoints.binance_ws, markets.symbols, on_price=engine.price, on_candle=self._candle,
+            on_event=engine.event, clock=self.clock,
+        )
         self.discovery = Discovery(
             Catalogue(gamma, http), self.clock, symbols=markets.symbols, durations=markets.durations,
-            slugs=markets.slugs, on_event=engine.event, ask_backlog=prices.refresh,
+            slugs=markets.slugs, on_event=engine.event, ask_backlog=prices.refresh, ask_candle=spot.candle_at,
         )
         self.market_stream = MarketStream(
             endpoints.market_ws, on_frame=engine.frame, on_event=engine.event, on_resolved=self.discovery.on_message,
@@ -291,15 +296,15 @@ class Session:
             endpoints.user_ws, self.gateway.credentials, on_event=engine.event, clock=self.clock, turnover=turnover,
             jitter=jitter,
         )
-        spot = BinanceFeed(
-            binance, endpoints.binance_ws, markets.symbols, on_price=engine.price, on_candle=engine.candle,
-            on_event=engine.event, clock=self.clock,
-        )
         self._feeds = Feeds(self.market_stream, user, prices, spot, self.discovery, self.witness)
 
     def _price(self, feed: str, symbol: str, price: int, stamp: int) -> None:
         self.engine.price(feed, symbol, price, stamp)
         self.discovery.on_price(feed, symbol, price, stamp)
+
+    def _candle(self, symbol: str, candle: Candle, closed: bool) -> None:
+        self.engine.candle(symbol, candle, closed)
+        self.discovery.on_candle(symbol, candle, closed)
 
     def _follow(self, command: Follow | Unfollow) -> None:
         market = command.market

@@ -92,6 +92,18 @@ class BinanceFeed:
     def close(self) -> None:
         self.link.close()
 
+    async def candle_at(self, symbol: str, start_ms: int) -> Candle | None:
+        """The one-minute candle that begins at a market ms; None (and told) when it cannot be had now."""
+        query: dict[str, str | int] = {"symbol": f"{symbol}USDT", "interval": "1m", "startTime": start_ms, "limit": 1}
+        try:
+            response = await self._http.get("/api/v3/klines", params=query)
+            response.raise_for_status()
+            rows = [_row_candle(row) for row in msgspec.json.decode(response.content)]
+        except (httpx.HTTPError, msgspec.DecodeError, ValueError, TypeError, IndexError) as error:
+            logger.warning("the candle of {} at {} not read: {}", symbol, start_ms, error)
+            return None
+        return rows[0] if rows and rows[0].start == start_ms else None
+
     async def _end_backfill(self) -> None:
         task, self._backfill = self._backfill, None
         if task is not None:

@@ -6,7 +6,7 @@ creation, so they stay the same across restarts.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from polyhost.exchange.api import MarketDecided
 from polyhost.exchange.server.books import WireBook
@@ -19,10 +19,12 @@ STRIKE_TOLD_MS: Final = 60_000
 """Gamma shows the strike about a minute after the end (observed by others, 2026-09)."""
 SERIES: Final = {
     ("BTC", 300): "10684", ("ETH", 300): "10683", ("BTC", 900): "10192", ("ETH", 900): "10191",
+    ("BTC", 86_400): "41", ("ETH", 86_400): "40", ("SOL", 86_400): "10086", ("XRP", 86_400): "10100",
 }
 """Gamma's own series ids, where they are known."""
 _NAMES: Final = {"BTC": "Bitcoin", "ETH": "Ethereum", "SOL": "Solana", "XRP": "XRP"}
-_LENGTHS: Final = {300: "5m", 900: "15m", 3_600: "1h", 14_400: "4h", 86_400: "1d"}
+_LENGTHS: Final = {300: "5m", 900: "15m", 3_600: "hourly", 14_400: "4h", 86_400: "daily"}
+"""How series and configurations of the catalogue call a length."""
 
 Resolution = tuple[MarketDecided, int] | None
 """The result of a market and the market ms of its decision; None while there is none."""
@@ -46,18 +48,49 @@ def question(market: Market) -> str:
 
 
 def description(market: Market) -> str:
-    if market.rule is SettlementRule.TWAP_60:
-        return (
-            f'This market resolves to "Up" if the 60-second time-weighted average of {market.symbol}/USD at its end is '
-            f'greater than or equal to the one at its start, otherwise to "Down".'
-        )
-    return question(market)
+    """The rule in words, as a person (and a careful client) reads it."""
+    symbol = market.symbol
+    pair = f"{symbol}/USDT"
+    match market.rule:
+        case SettlementRule.TWAP_60:
+            return (
+                f'This market resolves to "Up" if the 60-second time-weighted average (TWAP) of {symbol}/USD at its '
+                f'end is greater than or equal to the one at its start, otherwise to "Down".'
+            )
+        case SettlementRule.SPOT:
+            return (
+                f'This market resolves to "Up" if the Chainlink price of {symbol}/USD at its end is greater than or '
+                f'equal to the one at its start, otherwise to "Down".'
+            )
+        case SettlementRule.CANDLE:
+            return (
+                f'This market resolves to "Up" if the close of the Binance 1 hour candle of {pair} that begins at '
+                f'{iso(market.start or 0)} is greater than or equal to its open, otherwise to "Down".'
+            )
+        case SettlementRule.CANDLE_CLOSES:
+            return (
+                f'This market resolves to "Up" if the close of the Binance 1 minute candle of {pair} that begins at '
+                f'{iso(market.end)} is above the close of the one that begins at {iso(market.start or 0)}, to "Down" '
+                f"if it is below, and 50-50 if both are equal."
+            )
+        case SettlementRule.ORACLE:
+            return question(market)
+        case _:
+            assert_never(market.rule)
 
 
 def resolution_source(market: Market) -> str:
-    if market.rule is SettlementRule.TWAP_60:
-        return f"https://data.chain.link/streams/{market.symbol.lower()}-usd-twap-60s-streams"
-    return ""
+    match market.rule:
+        case SettlementRule.TWAP_60:
+            return f"https://data.chain.link/streams/{market.symbol.lower()}-usd-twap-60s-streams"
+        case SettlementRule.SPOT:
+            return f"https://data.chain.link/streams/{market.symbol.lower()}-usd"
+        case SettlementRule.CANDLE | SettlementRule.CANDLE_CLOSES:
+            return f"https://www.binance.com/en/trade/{market.symbol}_USDT"
+        case SettlementRule.ORACLE:
+            return ""
+        case _:
+            assert_never(market.rule)
 
 
 def rate_number(market: Market) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from polyhost.model.events import MarketResolved
 from polyhost.model.market import Market, normal_token
 from polyhost.model.words import Side
 from polyhost.venue.polymarket.account import error_text, parsed
-from polyhost.venue.polymarket.gamma import market_of, resolution_of
+from polyhost.venue.polymarket.gamma import GammaError, market_of, resolution_of
 
 
 class Catalogue:
@@ -34,6 +35,25 @@ class Catalogue:
     async def market(self, slug: str) -> Market | None:
         data = await self.object(slug)
         return None if data is None else market_of(data)
+
+    async def ending_at(self, symbol: str, end_ms: int) -> list[Market]:
+        """Up or Down windows of a symbol that end at this market ms, by the catalogue's lists.
+
+        For windows whose slug names two of them. A listed object that cannot be understood is left out.
+        """
+        moment = datetime.fromtimestamp(end_ms / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        query = f"tag_slug=up-or-down&end_date_min={moment}&end_date_max={moment}&limit=100"
+        data = await _get(self._gamma, f"/markets/keyset?{query}")
+        rows = data.get("markets") if data is not None else None
+        found = []
+        for row in rows if isinstance(rows, list) else ():
+            try:
+                market = market_of(row)
+            except GammaError:
+                continue
+            if market.symbol == symbol and market.end == end_ms:
+                found.append(market)
+        return found
 
     async def result(self, condition_id: str, slug: str) -> MarketResolved | None:
         """The venue's own result: Gamma's, else the winner that the CLOB names; None while there is none."""

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from polyhost.model.market import Fees, Market, normal_token, window_of
+from polyhost.model.market import Fees, Market, normal_token
 from polyhost.model.money import ONE, Micros, Ppm, Ticks, parse_fixed
 from polyhost.model.rounding import TICK_RULES
+from polyhost.model.series import DAY, HOUR, WindowName, window_at, window_of
 from polyhost.model.times import MarketMs
 from polyhost.model.words import SettlementRule, Side
 
@@ -25,6 +26,13 @@ FEE_DEFAULT: Final[Ppm] = 70_000
 """Tick 0.01, minimum 5 shares, crypto taker rate 0.07: requirements.md, Defaults."""
 TWAP_SINCE: Final = 1_786_060_800_000
 """2026-08-07: crypto Up or Down windows settle on a TWAP from here on (docs.polymarket.com changelog)."""
+MINUTE_CANDLE: Final = ("1 minute candle", "1-minute candle", "1m candle", "one-minute candle")
+"""How a description says that closes of single minutes decide, not the open and close of the window's own candle."""
+NAMED_RULES: Final = {
+    HOUR: SettlementRule.CANDLE, DAY: SettlementRule.CANDLE_CLOSES, 14_400: SettlementRule.SPOT,
+}
+"""What settles windows of these lengths when the object does not say (polymarket.md 8.2; 4 h: the TWAP came to 5 m and
+15 m only)."""
 UP_NAMES: Final = ("up", "yes")
 DOWN_NAMES: Final = ("down", "no")
 PRICE_E8_PLACES: Final = 18
@@ -56,8 +64,10 @@ def market_of(data: Mapping[str, Any]) -> Market:
     window = window_of(slug)
     up, down = _tokens(data, slug)
     assumed: list[str] = []
-    start = _start(data, slug, assumed)
-    end = _end(data, slug, assumed)
+    untold: list[str] = []
+    end = _end(data, slug, untold)
+    start = _start(data, slug, end, assumed)
+    assumed += untold
     if start is not None and end <= start:
         raise GammaError(slug, "endDate", data.get("endDate"), "is not after the window's start")
     return Market(
@@ -68,14 +78,14 @@ def market_of(data: Mapping[str, Any]) -> Market:
         end=end,
         start=start,
         symbol=window.symbol if window else "",
-        duration_s=(end - start) // 1_000 if start is not None else 0,
+        duration_s=_duration_s(window, start, end),
         tick=_tick(data, slug, assumed),
         min_size=_size(data, slug, "orderMinSize", MIN_SIZE_DEFAULT, assumed, "min_size"),
         fees=_fees(data, slug, assumed),
         neg_risk=_flag(data, "negRisk", False),
         # Crypto windows hold marketable orders for a moment; others name their delay in seconds.
         taker_delay=window is not None or bool(data.get("secondsDelay")),
-        rule=_rule(data, start, window is not None, assumed),
+        rule=_rule(data, start, window, assumed),
         reward_min_size=_size(data, slug, "rewardsMinSize", 0, [], ""),
         reward_max_spread=_reward_spread(data, slug),
         accepting=_flag(data, "acceptingOrders", not _flag(data, "closed", False)),
@@ -181,24 +191,32 @@ def _moment(slug: str, field: str, value: object) -> MarketMs:
     return MarketMs(round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000))
 
 
-def _start(data: Mapping[str, Any], slug: str, assumed: list[str]) -> MarketMs | None:
+def _start(data: Mapping[str, Any], slug: str, end: MarketMs, assumed: list[str]) -> MarketMs | None:
     if data.get("eventStartTime"):
         return _moment(slug, "eventStartTime", data["eventStartTime"])
     window = window_of(slug)
     if window is None:
         return None
     assumed.append("start")
-    return window.start
+    # Of two hours with one name, and of names without a year, the end tells which is meant.
+    return window_at(window.duration_s, end - 1)[0] if window.duration_s in (HOUR, DAY) else window.start
 
 
 def _end(data: Mapping[str, Any], slug: str, assumed: list[str]) -> MarketMs:
     if data.get("endDate"):
         return _moment(slug, "endDate", data["endDate"])
     window = window_of(slug)
-    if window is None:
+    if window is None or window.start is None:
         raise GammaError(slug, "endDate", data.get("endDate"), "is missing")
     assumed.append("end")
-    return MarketMs(window.start + window.duration_s * 1_000)
+    return window_at(window.duration_s, window.start)[1]
+
+
+def _duration_s(window: WindowName | None, start: int | None, end: int) -> int:
+    """A series' own length (of a day: nominal); of a market without a series the time between its start and end."""
+    if window is not None:
+        return window.duration_s
+    return 0 if start is None else (end - start) // 1_000
 
 
 def _fixed(slug: str, field: str, value: object, places: int) -> int:
@@ -262,19 +280,26 @@ def _flag(data: Mapping[str, Any], field: str, default: bool) -> bool:
     return value if isinstance(value, bool) else default
 
 
-def _rule(data: Mapping[str, Any], start: int | None, is_window: bool, assumed: list[str]) -> SettlementRule:
-    """The settlement rule as the object states it; for a window that states none, the venue's rule of its date."""
+def _rule(data: Mapping[str, Any], start: int | None, window: WindowName | None, assumed: list[str]) -> SettlementRule:
+    """The settlement rule as the object states it; for a window that states none, the venue's rule of its date.
+
+    The words are read before ``twapEnabled: false``, which says what the rule is not: an hourly window's is a candle.
+    """
     config = data.get("cryptoMarketConfig")
-    if isinstance(config, dict) and isinstance(config.get("twapEnabled"), bool):
-        return SettlementRule.TWAP_60 if config["twapEnabled"] else SettlementRule.SPOT
+    twap = config.get("twapEnabled") if isinstance(config, dict) else None
     words = f"{data.get('resolutionSource') or ''} {data.get('description') or ''}".lower()
-    if "twap" in words:
+    if twap is True or (twap is None and "twap" in words):
         return SettlementRule.TWAP_60
     if "binance" in words and "candle" in words:
-        return SettlementRule.CANDLE
+        minute = any(name in words for name in MINUTE_CANDLE)
+        return SettlementRule.CANDLE_CLOSES if minute else SettlementRule.CANDLE
+    if twap is False and (window is None or window.duration_s not in NAMED_RULES):
+        return SettlementRule.SPOT
     if "data.chain.link" in words or "chainlink" in words:
         return SettlementRule.SPOT
-    if not is_window or start is None:
+    if window is None or start is None:
         return SettlementRule.ORACLE
     assumed.append("rule")
-    return SettlementRule.TWAP_60 if start >= TWAP_SINCE else SettlementRule.SPOT
+    return NAMED_RULES.get(
+        window.duration_s, SettlementRule.TWAP_60 if start >= TWAP_SINCE else SettlementRule.SPOT
+    )
