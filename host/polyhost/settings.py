@@ -117,6 +117,9 @@ class SafetyTable(Table):
     """A post without an answer for this long is UNKNOWN (U1), transport ms."""
     slippage_ticks: int = Field(default=1, ge=0)
     """Of the market's own tick: how far through the best price the first forced sell may go."""
+    dead_man: bool = False
+    """Heartbeats arm the venue's dead-man's switch: 10 to 15 s after the last one it cancels all orders of the key, a
+    person's too. Exits then rest no more while the host is away, and are placed again first when it is back."""
     balance_age_ms_max: int = Field(default=5_000, gt=0)
     """Balances older than this are fetched before they are used for a decision, transport ms."""
 

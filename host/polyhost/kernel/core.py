@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
@@ -51,6 +52,8 @@ class Core:
         self.market_up = False
         self.reconciling = False
         self.ending = ""
+        self.exits_first: Callable[[], str] = lambda: ""
+        """Which exits must rest again before anything is entered (the dead-man's switch); empty: none."""
         self.loops_down: dict[str, str] = {}
         """Safety loops of the host that are not alive (ORD-15), and why; volatile, they clear themselves."""
 

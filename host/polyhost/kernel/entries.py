@@ -90,6 +90,8 @@ class Entries:
             yield f"blocked_{name}", reason
         for name, reason in core.loops_down.items():
             yield f"loop:{name}", reason
+        if waiting := core.exits_first():
+            yield "exits_first", waiting
         if not core.user_up:
             yield "user_stream", "orders and fills are not streamed right now"
         elif core.reconciling:

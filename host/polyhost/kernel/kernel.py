@@ -136,7 +136,7 @@ class Kernel:
         self.pairs = Pairs(core, self.flow, self.entries, self.exits)
         self.quotes = Quotes(core, self.flow, self.exits, lambda _purpose: self.entries.blocks())
         self.repricing = Repricing(core, self.flow, lambda _purpose: self.entries.blocks())
-        self.supervised = Supervised(core, self.exits)
+        self.supervised = Supervised(core, self.exits, self._sweep_all)
         self._tripped: set[str] = set()
         self._opening: dict[str, list[str]] = {}
         self._view_seq = 0
@@ -688,6 +688,7 @@ class Kernel:
         for entry in list(core.state.markets.values()):
             if not entry.settled:
                 self._follow(entry)
+        self.supervised.began()
         self.flow.recover()
         self.pairs.drive_all()
         self.quotes.recover()

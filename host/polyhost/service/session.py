@@ -49,6 +49,7 @@ from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.discovery import Discovery
 from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway, budget_scale, http_client
+from polyhost.venue.polymarket.heartbeats import Heartbeats
 from polyhost.venue.polymarket.reach import first_time, require_exchange
 from polyhost.venue.polymarket.rest_books import RestBooks
 from polyhost.venue.polymarket.selftest import signing_selftest
@@ -77,6 +78,8 @@ STREAM_SILENT_S: Final = 60.0
 """A stream's loop (not its data: that has limits of its own), wall seconds: the longest pause between tries is 30 s."""
 DISCOVERY_SILENT_S: Final = 60.0
 """Between two questions for a market, wall seconds; one takes 10 s at most."""
+HEARTBEAT_SILENT_S: Final = 8.0
+"""No heartbeat was taken for this long, wall seconds: two seconds later at the earliest the venue cancels all orders."""
 EXITS_LATE_S: Final = 2.0
 """An obligation that should have been enforced this long ago (wall seconds) is neglected."""
 JOURNAL_SILENT_S: Final = 5.0
@@ -349,6 +352,9 @@ class Session:
         watched.task("discovery", feeds.discovery.run, DISCOVERY_SILENT_S)
         watched.task("sign of life", self._alive, ALIVE_EVERY_S + OPERATOR_SILENT_S)
         watched.task("status file", self._publish, STATUS_EVERY_S + OPERATOR_SILENT_S)
+        if self.settings.safety.dead_man:
+            heartbeats = Heartbeats(self.gateway.heartbeat)
+            watched.task("heartbeat", heartbeats.run, HEARTBEAT_SILENT_S, safety=True)
         watched.watch("exits", self._exits_late_s, EXITS_LATE_S, lambda: None, safety=True)
         watched.watch("journal", journal.behind_s, JOURNAL_SILENT_S, journal.revive, safety=True)
         watched.watch("gateway", self._gateway_silent_s, GATEWAY_SILENT_S, self._reconnect_soon, safety=True)

@@ -21,6 +21,7 @@ from msgspec import Struct
 from polyhost.model.money import Micros
 from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
 from polyhost.venue.budget import OverBudget
+from polyhost.venue.polymarket.heartbeats import Beaten
 from polyhost.venue.polymarket.outcomes import ABSENT, FOUND, Answer, classify
 
 END_CURSOR: Final = "LTE="
@@ -106,6 +107,22 @@ class AccountReader:
     async def token(self, token_id: str) -> Micros:
         data = await self._balance({"asset_type": "CONDITIONAL", "token_id": token_id})
         return _micros(data, "balance")
+
+    async def heartbeat(self, shown: str) -> Beaten:
+        """Say one heartbeat that shows this id. Raises ReadError for an answer that is none of the two."""
+        path, body = "/v1/heartbeats", msgspec.json.encode({"heartbeat_id": shown})
+        headers = l2_headers(self._address, self._credentials, "POST", path, body.decode(), now_s=int(self._wall_s()))
+        headers["Content-Type"] = "application/json"
+        try:
+            response = await self._http.post(path, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise ReadError(f"transport: {error or type(error).__name__}") from error
+        said = parsed(response)
+        following = said.get("heartbeat_id") if isinstance(said, dict) else None
+        if response.status_code not in (200, 400) or not isinstance(following, str):
+            raise ReadError(f"HTTP {response.status_code}: {error_text(response, said)}")
+        accepted = response.status_code == 200
+        return Beaten(accepted, following, "" if accepted else str(said.get("error_msg")))
 
     async def _balance(self, query: dict[str, str]) -> Mapping[str, Any]:
         data = await self._get("/balance-allowance", query | {"signature_type": str(self._signature_type)})

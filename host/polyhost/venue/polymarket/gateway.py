@@ -39,6 +39,7 @@ from polyhost.venue.polymarket.account import AccountReader, Credentials, Pages,
 from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.client import environment_at, require_surface, require_version
 from polyhost.venue.polymarket.endpoints import Endpoints
+from polyhost.venue.polymarket.heartbeats import Beaten
 from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer, Row, classify
 from polyhost.venue.polymarket.pacing import Paced
 from polyhost.venue.polymarket.rows import order_row, trade_row
@@ -360,6 +361,10 @@ class PolymarketGateway:
         trade_rows, trade_problem = _rows(trades, trade_row)
         problem = "; ".join(part for part in (order_problem, trade_problem) if part)
         return events.SweepDone(condition_id, order_rows, trade_rows, not problem, problem, begun)
+
+    async def heartbeat(self, shown: str) -> Beaten:
+        """Feed the key's dead-man's switch, showing this id. Raises ReadError when the answer is none."""
+        return await self._read.heartbeat(shown)
 
     async def balance(self) -> Event:
         try:
