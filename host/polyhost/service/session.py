@@ -79,7 +79,7 @@ STREAM_SILENT_S: Final = 60.0
 DISCOVERY_SILENT_S: Final = 60.0
 """Between two questions for a market, wall seconds; one takes 10 s at most."""
 HEARTBEAT_SILENT_S: Final = 8.0
-"""No heartbeat was taken for this long, wall seconds: two seconds later at the earliest the venue cancels all orders."""
+"""None was taken for this long, wall seconds; two seconds later at the earliest the venue cancels all orders."""
 EXITS_LATE_S: Final = 2.0
 """An obligation that should have been enforced this long ago (wall seconds) is neglected."""
 JOURNAL_SILENT_S: Final = 5.0
