@@ -80,6 +80,7 @@ class Builder:
                 self.posted("reserve", "o1", ("free", "cash", -5_300_000), ("reserved", "cash", 5_300_000)),
             ],
             [self.prepared("o1")],
+            [r.OrderReposted(self.now(), "o1", 2)],
             [self.moved("o1", OrderState.WORKING, present=True)],
             [
                 self.fill("t1", "o1", Action.BUY, 10_000_000, release=5_000_070),
@@ -108,7 +109,7 @@ class Builder:
                 r.PairMoved(self.now(), "p00001", PairState.FIRST, "first", "o3", 2_050_000),
                 r.PairMoved(self.now(), "p00001", PairState.DONE, "nothing", release=2_550_000),
             ],
-            [r.DayBegan(self.now(), 20_000, 1_000_000_000)],
+            [r.DayBegan(self.now(), 20_000, 1_000_000_000), r.SlotReleased(self.now(), self.slot())],
             [
                 r.MarketSettled(self.now(), self.condition, up, 78 * 10**8, "gamma"),
                 self.shares(-6_000_000, self.condition, "payout"),

@@ -212,6 +212,21 @@ class Rig:
         caused = self.do(CancelAnswered(order.order_id, "canceled"))
         return caused + self.see(order, "CANCELED", matched, "CANCELLATION")
 
+    def asks(self) -> int:
+        """The kernel asks for its market's open orders and trades now; when that left."""
+        self.wait(0)
+        core = self.kernel.flow.core
+        core.sweep(CONDITION, 0)
+        self._keep(core.take())
+        return self.now
+
+    def swept(
+        self, *rows: OrderRow, trades: tuple[TradeRow, ...] = (), complete: bool = True, begun: int | None = None
+    ) -> list[Command]:
+        """The answer to such a question: the one that left at ``begun``, or one that leaves now."""
+        left = self.asks() if begun is None else begun
+        return self.do(SweepDone(CONDITION, rows, trades, complete, begun=left))
+
     def resolve(self, winner: Side | None) -> list[Command]:
         return self.do(MarketResolved(self.market.condition_id, winner, "test"))
 

@@ -131,7 +131,7 @@ def test_u7_a_fill_of_an_absent_order_trips_a_breaker() -> None:
     rig = opened()
     order = rig.order(rig.posted(rig.answer(Enter(Side.UP, ticks("0.42"), "test"))))
     rig.to(rig.market.end + 61_000)
-    rig.do(SweepDone(CONDITION, (), (), True))
+    rig.swept()
     rig.trade(order, "57", "0.42")
     assert blocked(rig) == ["late_fill"]
     assert rig.kernel.state.position(CONDITION, Side.UP).size == micros("57")  # type: ignore[union-attr]

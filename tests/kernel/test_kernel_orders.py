@@ -113,12 +113,17 @@ def test_u6_an_unknown_entry_ends_as_absent_only_after_the_market_and_a_complete
     rig = opened()
     order = rig.order(rig.posted(rig.answer(BUY_UP)))
     rig.to(rig.market.end + 59_999)
-    rig.do(SweepDone(CONDITION, (), (), True))
+    early = rig.asks()
+    rig.swept(begun=early)
     assert order.state is OrderState.UNKNOWN
     rig.to(rig.market.end + 60_000)
-    rig.do(SweepDone(CONDITION, (), (), False))
+    rig.swept(complete=False)
     assert order.state is OrderState.UNKNOWN, "an incomplete sweep proves nothing"
+    rig.swept(begun=early)
+    assert order.state is OrderState.UNKNOWN, "it began too early"
     rig.do(SweepDone(CONDITION, (), (), True))
+    assert order.state is OrderState.UNKNOWN, "nobody knows when it began"
+    rig.swept()
     assert order.state is OrderState.CLOSED
     assert rig.cash("reserved") == 0
 
@@ -127,7 +132,7 @@ def test_u7_a_fill_of_an_absent_order_is_booked_and_told() -> None:
     rig = opened()
     order = rig.order(rig.posted(rig.answer(BUY_UP)))
     rig.to(rig.market.end + 61_000)
-    rig.do(SweepDone(CONDITION, (), (), True))
+    rig.swept()
     rig.trade(order, "57", "0.42")
     position = rig.kernel.state.position(CONDITION, Side.UP)
     assert position is not None

@@ -109,3 +109,19 @@ def test_t3_a_sell_whose_shares_went_while_it_was_signed_is_never_sent() -> None
     rig.book("0.40/0.42")
     left = [c.draft for c in rig.wait(500) if isinstance(c, Prepare)]
     assert [draft.size for draft in left[:1]] == [first.draft.size - micros("20")]
+
+
+def test_t3_a_sell_is_judged_again_when_it_leaves_by_what_others_sold_meanwhile() -> None:
+    """Seed 19: beside an unknown sell another was signed (U8); the first one's match was told before that had left."""
+    rig = opened()
+    rig.enter()
+    rig.to(rig.market.end - 125_000)
+    rig.book("0.40/0.42")
+    first = rig.order(rig.posted(rig.answer(ExitNow(Side.UP, "stop"))))
+    rig.wait(1_999)
+    assert first.state is OrderState.UNKNOWN
+    draft = only(rig.wait(1), Prepare).draft
+    assert draft.size == first.draft.size, "so near to the obligation the unknown one does not count"
+    rig.see(first, "LIVE", "20")
+    none(rig.sign(draft), Post)
+    assert rig.kernel.state.orders[draft.ref].cause == "never_sent"

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from msgspec import structs
 
 from polyhost.exchange.core import Exchange
 from polyhost.exchange.rules import ExchangeRules
@@ -17,9 +18,9 @@ from polyhost.lab.sim_trace import SHOWN, Trace
 from polyhost.model.commands import Cancel, Post
 from polyhost.model.money import ticks
 from polyhost.model.proposals import Enter, ExitTarget
-from polyhost.model.records import HeldDeclared, LedgerPosted
+from polyhost.model.records import HeldDeclared, LedgerPosted, OrderMoved, OrderReposted
 from polyhost.model.times import MarketMs
-from polyhost.model.words import Side
+from polyhost.model.words import Action, OrderState, Side
 
 
 def _rig_module() -> ModuleType:
@@ -51,8 +52,14 @@ def posted(order_type: str = "GTC") -> tuple[Checks, object, Post]:
     return checks, rig, post
 
 
+def recorded(rig: object, post: Post, times: int) -> None:
+    """So many posts of it are recorded."""
+    rig.order(post).posts = times  # type: ignore[attr-defined]
+
+
 def test_a_second_post_of_the_same_bytes_needs_two_seconds_and_no_cancel() -> None:
     checks, rig, post = posted()
+    recorded(rig, post, 9)
     state = rig.kernel.state  # type: ignore[attr-defined]
     checks.command(post, state, 10_000)
     with pytest.raises(Broken, match="order_posted_twice"):
@@ -65,14 +72,58 @@ def test_a_second_post_of_the_same_bytes_needs_two_seconds_and_no_cancel() -> No
 
 def test_the_same_bytes_leave_four_times_at_most() -> None:
     checks, rig, post = posted()
+    recorded(rig, post, 9)
     for at in (0, 2_000, 4_000, 6_000):
         checks.command(post, rig.kernel.state, at)  # type: ignore[attr-defined]
     with pytest.raises(Broken, match="order_posted_twice"):
         checks.command(post, rig.kernel.state, 8_000)  # type: ignore[attr-defined]
 
 
+def test_a_post_that_no_record_counts_is_found() -> None:
+    checks, rig, post = posted()
+    recorded(rig, post, 1)
+    checks.command(post, rig.kernel.state, 0)  # type: ignore[attr-defined]
+    with pytest.raises(Broken, match=r"order_posted_twice: .* 1 recorded"):
+        checks.command(post, rig.kernel.state, 60_000)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("what", ["nothing", "known", "seen", "sell", "fak", "cancelled", "closed", "over"])
+def test_the_decision_for_a_second_post_is_judged_too(what: str) -> None:
+    checks, rig, post = posted("FAK" if what == "fak" else "GTC")
+    order = rig.order(post)  # type: ignore[attr-defined]
+    order.state = OrderState.WORKING if what == "known" else OrderState.UNKNOWN
+    order.present = what == "seen"
+    order.posts = 2
+    if what == "sell":
+        order.draft = structs.replace(order.draft, action=Action.SELL)
+    if what == "cancelled":
+        checks.command(Cancel(order.order_id), rig.kernel.state, 0)  # type: ignore[attr-defined]
+    market = rig.kernel.state.markets[rigs.CONDITION]  # type: ignore[attr-defined]
+    market.accepting = what != "closed"
+    checks.shadow.orders[order.ref] = order
+    record = OrderReposted(0, order.ref, 2)
+    now = market.market.end if what == "over" else rig.now  # type: ignore[attr-defined]
+    if what == "nothing":
+        checks.after_records([record], [], rig.kernel, now)  # type: ignore[attr-defined]
+        return
+    with pytest.raises(Broken, match="cancelled_order_posted" if what == "cancelled" else "order_posted_twice"):
+        checks.after_records([record], [], rig.kernel, now)  # type: ignore[attr-defined]
+
+
+def test_an_absence_that_the_venue_contradicts_is_found() -> None:
+    checks, rig, post = posted()
+    order = rig.order(post)  # type: ignore[attr-defined]
+    checks.shadow.orders[order.ref] = order
+    record = OrderMoved(0, order.ref, OrderState.CLOSED, "absent", 0, 0, False)
+    checks.after_records([record], [], rig.kernel, rig.now)  # type: ignore[attr-defined]
+    checks.exchange.order = lambda order_id: rig.row(order, "LIVE", "0")  # type: ignore[attr-defined,method-assign]
+    with pytest.raises(Broken, match="absent_is_absent"):
+        checks.after_records([record], [], rig.kernel, rig.now)  # type: ignore[attr-defined]
+
+
 def test_what_never_rests_is_never_posted_again() -> None:
     checks, rig, post = posted("FAK")
+    recorded(rig, post, 9)
     checks.command(post, rig.kernel.state, 0)  # type: ignore[attr-defined]
     with pytest.raises(Broken, match="order_posted_twice"):
         checks.command(post, rig.kernel.state, 60_000)  # type: ignore[attr-defined]

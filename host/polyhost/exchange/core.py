@@ -24,6 +24,7 @@ from polyhost.exchange.shown import last_print, snapshot_of
 from polyhost.exchange.state import broken_invariants, restore, rules_of, state_of
 from polyhost.exchange.trades import transaction_hash_of
 from polyhost.model.book import UNKNOWN_SIZE, Book
+from polyhost.model.gateway import OrderRow
 from polyhost.model.market import Market
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.times import MarketMs
@@ -150,6 +151,11 @@ class Exchange:
     def transactions(self, address: str) -> list[api.Transaction]:
         """A wallet's mined transactions in markets that were not forgotten, oldest first."""
         return self._chain.mined(address)
+
+    def order(self, order_id: str) -> OrderRow | None:
+        """An order as the API would show it to its owner; None when it never came."""
+        order = self._desk.orders.get(order_id)
+        return None if order is None else order.stored().row
 
     def redeemable(self, address: str) -> dict[str, Micros]:
         """What ``Redeem`` would pay in each decided market: condition id to collateral, losing positions left out."""

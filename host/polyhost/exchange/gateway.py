@@ -150,7 +150,7 @@ class InProcessGateway:
             case api.Canceled(http=404):
                 return [events.CancelAnswered(order_id, "not_found", text) for order_id, text in output.not_canceled]
             case api.Canceled(http=http) if http != 200:
-                return [events.CancelAnswered(about, "unknown", output.error)] if about else []
+                return [events.CancelAnswered(about, "unknown", output.error, http)] if about else []
             case api.Canceled():
                 done = [events.CancelAnswered(order_id, "canceled") for order_id in output.canceled]
                 return [*done, *(_not_canceled(order_id, text) for order_id, text in output.not_canceled)]
@@ -277,10 +277,12 @@ def posted_event(answer: api.Posted) -> events.PostAnswered:
     """The answer to a post by the outcome table; what the table does not know, and 5xx, is unknown."""
     if answer.http == 200:
         outcome = "accepted" if answer.status in ("live", "matched", "delayed") else "unknown"
-        return events.PostAnswered(answer.order_id, outcome, answer.status, code=answer.status)
+        return events.PostAnswered(answer.order_id, outcome, answer.status, code=answer.status, http=answer.http)
     code, outcome = _meaning(answer)
     blocks = "entries" if code in BLOCKING else ""
-    return events.PostAnswered(answer.order_id, outcome, code=code, text=answer.error, blocks=blocks)
+    return events.PostAnswered(
+        answer.order_id, outcome, code=code, text=answer.error, blocks=blocks, http=answer.http
+    )
 
 
 def _meaning(answer: api.Posted) -> tuple[str, str]:

@@ -211,6 +211,15 @@ class Projector:
         row["present"] = bool(row["present"]) or record.present
         return str(row["market"])
 
+    def order_reposted(self, seq: int, record: r.OrderReposted) -> str:
+        """In the journal alone; it belongs to its order's market."""
+        row = self._known(Orders, (record.ref,), record)
+        return "" if row is None else str(row["market"])
+
+    def slot_released(self, seq: int, record: r.SlotReleased) -> str:
+        """In the journal alone."""
+        return record.slot.condition_id
+
     def fill_booked(self, seq: int, record: r.FillBooked) -> str:
         market, side = record.slot.condition_id, record.slot.side.value
         self._new(
@@ -333,6 +342,8 @@ _FOLDS: Final[dict[type, Callable[[Projector, int, Any], str]]] = {
     r.NoticeRaised: Projector.notice_raised,
     r.OperatorSaid: Projector.unprojected,
     r.EntriesBlocked: Projector.unprojected,
+    r.OrderReposted: Projector.order_reposted,
+    r.SlotReleased: Projector.slot_released,
     r.DayBegan: Projector.unprojected,
     r.PairOpened: Projector.pair_opened,
     r.PairMoved: Projector.unprojected,

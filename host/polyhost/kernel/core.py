@@ -9,7 +9,7 @@ from typing import Final
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
 from polyhost.kernel.views import SIDES
 from polyhost.kernel.volatile import BASIS_AGE_MS, Basis, Freshness, MarketData, Spot
-from polyhost.model.commands import Command, Deliver, Tell
+from polyhost.model.commands import Command, Deliver, Sweep, Tell
 from polyhost.model.market import PRICE_E8, Market
 from polyhost.model.money import Micros
 from polyhost.model.openings import CANDLE_OF, FEED_OF
@@ -21,6 +21,8 @@ from polyhost.settings import Configuration
 
 NOTICE_QUIET_MS: Final = 60_000
 """The same condition is told once in this time (NOT-04)."""
+SWEEPS_KEPT: Final = 512
+"""Sweeps whose beginning is remembered; an answer that comes later than so many others proves nothing any more."""
 NOTICE_KEYS_MAX: Final = 4_096
 """Conditions remembered for that; the oldest is forgotten beyond it."""
 
@@ -56,6 +58,8 @@ class Core:
         """Which exits must rest again before anything is entered (the dead-man's switch); empty: none."""
         self.loops_down: dict[str, str] = {}
         """Safety loops of the host that are not alive (ORD-15), and why; volatile, they clear themselves."""
+        self._begun: dict[int, int] = {}
+        """When sweeps left: wall ms → market ms."""
 
     # --- the turn -----------------------------------------------------------------------------------------------------
 
@@ -66,6 +70,17 @@ class Core:
 
     def command(self, command: Command) -> None:
         self.step.commands.append(command)
+
+    def sweep(self, condition_id: str, since_s: int) -> None:
+        """Ask for open orders, and trades since a unix second, of a market or (empty) of the key."""
+        if len(self._begun) >= SWEEPS_KEPT:
+            del self._begun[next(iter(self._begun))]
+        self._begun[self.wall] = self.now
+        self.command(Sweep(condition_id, since_s, self.wall))
+
+    def begun_at(self, wall: int) -> int | None:
+        """The market ms of a sweep that left at a wall ms; None for one this run did not ask for, or long ago."""
+        return self._begun.get(wall)
 
     def take(self) -> Step:
         step, self.step = self.step, Step()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from polyhost.kernel.core import Core
 from polyhost.kernel.depth import fit
 from polyhost.kernel.orders_flow import OrderFlow
-from polyhost.kernel.state import MarketState, State
+from polyhost.kernel.state import MarketState, State, lock_key
 from polyhost.kernel.views import entry_slot_refusal
 from polyhost.kernel.volatile import MarketData
 from polyhost.model.commands import QueryBalance
@@ -141,9 +141,9 @@ class Entries:
 
     def _slot_refusal(self, condition_id: str, wish: Enter) -> str:
         state = self.core.state
-        locked = state.slots_locked.get(f"{condition_id}:{wish.side.value}:{wish.purpose.value}")
+        locked = state.slots_locked.get(lock_key(Slot(condition_id, wish.side, wish.purpose, wish.key)))
         if locked is not None:
-            return locked
+            return locked.why
         for order in state.open_orders(condition_id):
             if order.slot.side is wish.side and order.slot.purpose is wish.purpose and order.slot.key == wish.key:
                 return "an order of it is in flight"

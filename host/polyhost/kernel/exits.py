@@ -322,7 +322,8 @@ class Exits:
         urgent = plan.urgent
         assert urgent is not None
         purpose = Purpose.EMERGENCY if plan.forced else Purpose.EXIT
-        self._send(entry, position, price, size, OrderType.FAK, purpose, urgent.urgency, urgent.reason)
+        beside = frozenset(o.ref for o in sells if near or o.state is not OrderState.UNKNOWN)
+        self._send(entry, position, price, size, OrderType.FAK, purpose, urgent.urgency, urgent.reason, beside)
         self._again(plan, position, RETRY_MS)
 
     def _too_small(self, entry: MarketState, data: MarketData, position: PositionEntry, plan: Exit) -> None:
@@ -377,7 +378,7 @@ class Exits:
 
     def _send(
         self, entry: MarketState, position: PositionEntry, price: Ticks, size: Micros, order_type: OrderType,
-        purpose: Purpose, owner: str, reason: str,
+        purpose: Purpose, owner: str, reason: str, beside: frozenset[str] = frozenset(),
     ) -> None:
         market = entry.market
         slot = Slot(market.condition_id, position.side, purpose)
@@ -391,7 +392,7 @@ class Exits:
             "book_age_ms": str(self.core.now - book.changed_at), "price_source": book.source,
             "bid": price_text(book.best(position.side)[0]),
         }
-        illegal = self.flow.place(slot, draft, 0, why)
+        illegal = self.flow.place(slot, draft, 0, why, beside)
         if illegal is not None:
             self.core.data[market.condition_id].exit(position.side).waiting = illegal.text
 

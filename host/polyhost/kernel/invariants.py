@@ -54,12 +54,12 @@ def _positions_are_fills(state: State) -> bool:
 
 
 def _one_live_buy_a_slot(state: State) -> bool:
-    """ORD-02: at most one live buy a slot."""
+    """ORD-02: at most one live buy a slot; one that was proved absent and lives again is cancelled, and apart (U7)."""
     seen = set()
     for refs in state.open_refs.values():
         for ref in refs:
             order = state.orders[ref]
-            if order.draft.action is Action.BUY:
+            if order.draft.action is Action.BUY and not order.was_absent:
                 if order.slot in seen:
                     return False
                 seen.add(order.slot)

@@ -21,6 +21,7 @@ from polyhost.kernel.state import MarketState, OrderEntry, State, apply
 from polyhost.kernel.supervised import Supervised
 from polyhost.kernel.views import SIDES, build_view
 from polyhost.kernel.volatile import MINUTE_MS, OPENING_MS, MarketData, Spot
+from polyhost.kernel.wanted import Wanted
 from polyhost.model.book import Book
 from polyhost.model.commands import (
     Analyse,
@@ -48,6 +49,7 @@ from polyhost.model.events import (
     PluginStruck,
     PluginTold,
     PostAnswered,
+    PostLeft,
     Prepared,
     PrepareFailed,
     Proposed,
@@ -137,6 +139,7 @@ class Kernel:
         self.quotes = Quotes(core, self.flow, self.exits, lambda _purpose: self.entries.blocks())
         self.repricing = Repricing(core, self.flow, lambda _purpose: self.entries.blocks())
         self.supervised = Supervised(core, self.exits, self._sweep_all)
+        self.flow.unknown.wanted = Wanted(core, self.flow, self.entries)
         self._tripped: set[str] = set()
         self._opening: dict[str, list[str]] = {}
         self._view_seq = 0
@@ -339,7 +342,9 @@ class Kernel:
             case "order_check":
                 self.flow.order_check(key)
             case "ladder":
-                self.flow.ladder(key)
+                self.flow.unknown.ladder(key)
+            case "absent_watch":
+                self.flow.unknown.watch(key)
             case "settle_check":
                 self.flow.settle_check(key)
             case "balance":
@@ -615,6 +620,8 @@ class Kernel:
                 self.flow.prepare_failed(event)
             case PostAnswered():
                 self._post_answered(event)
+            case PostLeft():
+                self.flow.post_left(event)
             case CancelAnswered():
                 self.flow.cancel_answered(event)
             case OrderSeen():
@@ -778,7 +785,7 @@ class Kernel:
         core = self._core
         core.reconciling = True
         self._unseen_since = min(self._unseen_since, core.state.last_match_s or core.now // 1_000)
-        core.command(Sweep("", max(self._unseen_since - LOOK_BACK_S, 0), core.wall))
+        core.sweep("", max(self._unseen_since - LOOK_BACK_S, 0))
         if core.wall >= self._resweep_wall:
             self._resweep_wall = core.wall + RESWEEP_MS
             core.at_wall(self._resweep_wall, "resweep", "")
@@ -849,6 +856,8 @@ class Kernel:
                 for name in [event.target] if event.target else list(core.state.blocked):
                     if name in core.state.blocked:
                         core.record(EntriesBlocked(core.now, name, False, f"cleared by {event.who or 'the operator'}"))
+                if not event.target:
+                    self.flow.unknown.release_slots()
             case "kill":
                 core.record(EntriesBlocked(core.now, "killed", True, f"killed by {event.who or 'the operator'}"))
                 for condition_id in list(core.state.open_refs):

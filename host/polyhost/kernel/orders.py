@@ -51,8 +51,11 @@ TRANSITIONS: Final[Mapping[S, Mapping[str, S]]] = {
         "filled": S.CLOSED,
         "market_resolved": S.CLOSED,
     },
-    # For ever: a fill that comes late is booked and told, the order does not live again (U7).
-    S.CLOSED: {},
+    # For ever, but for one mistake of ours: what was proved absent and is at the venue all the same lives again (U7).
+    # A fill that comes late to any other closed order is booked and told, and moves nothing.
+    S.CLOSED: {
+        "reappeared": S.WORKING,
+    },
 }
 """State → cause → state. A cause that is not listed for a state is a fact that changes nothing."""
 

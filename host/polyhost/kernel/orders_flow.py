@@ -13,12 +13,14 @@ from polyhost.kernel.core import Core
 from polyhost.kernel.legality import Illegal, illegal
 from polyhost.kernel.orders import is_terminal, moved
 from polyhost.kernel.state import OrderEntry
+from polyhost.kernel.unknown import LADDER_EVERY_MS, Unknown
 from polyhost.model.commands import Cancel, Post, Prepare, QueryOrder, QueryTokenBalance, Sweep
 from polyhost.model.events import (
     CancelAnswered,
     OrderNotFound,
     OrderSeen,
     PostAnswered,
+    PostLeft,
     Prepared,
     PrepareFailed,
     SweepDone,
@@ -39,9 +41,6 @@ from polyhost.model.records import (
 from polyhost.model.times import NEVER
 from polyhost.model.words import Action, OrderState, Side, TradeStatus
 
-LADDER_MS: Final = (0, 250, 500, 1_000, 2_000, 4_000)
-"""U4: when an unknown order is asked for, wall ms after it became unknown; then every LADDER_EVERY_MS."""
-LADDER_EVERY_MS: Final = 5_000
 CANCEL_EVERY_MS: Final = 250
 """A cancel that the venue did not take is not sent again before this, wall ms (ORD-07)."""
 SIGN_WAIT_MS: Final = 5_000
@@ -56,8 +55,8 @@ SETTLE_CHECK_MS: Final = 5_000
 """Unsettled trades are looked up this often, wall ms."""
 LOOK_BACK_S: Final = 60
 """Sweeps ask for trades since this long before the post (U4) or the last match seen."""
-ABSENT_AFTER_MS: Final = 60_000
-"""U6, second way: a market that takes no orders, and one complete sweep this long (market ms) after its end."""
+FOREIGN_MAX: Final = 4_096
+"""Orders of others that are remembered, so that each is told once; the oldest is forgotten beyond it."""
 
 
 class OrderFlow:
@@ -76,16 +75,18 @@ class OrderFlow:
         """Called when a fill arrives for a market that is settled already: its shares are paid at once."""
         self.on_change = on_change
         """Called with the market and side whose orders or position changed: exits are looked at again."""
-        self._ladders: dict[str, int] = {}
-        """Condition id → step of its ladder."""
+        self.unknown = Unknown(core, self, late_fill)
+        """What is done while nobody knows (U4 to U7)."""
         self._settle_watch: set[str] = set()
-        self._foreign: set[str] = set()
-        self._posts: dict[str, int] = {}
-        """Order ref → posts made of its bytes, in this run or perhaps before it."""
+        self._foreign: dict[str, None] = {}
         self._unwanted: set[str] = set()
         """Orders that were to be cancelled while they were on their way to the venue."""
         self._cancelled: dict[str, int] = {}
+        """Order ref → when its first cancel left, wall ms."""
+        self._cancel_sent: dict[str, int] = {}
         """Order ref → when its last cancel left, wall ms."""
+        self._beside: dict[str, frozenset[str]] = {}
+        """Order ref of a sell → sells that do not count against it (U8, T8)."""
         self._over: set[str] = set()
         """Orders whose end is proved with its size, and some of whose fills are not here yet."""
         self._checks: dict[str, int] = {}
@@ -95,11 +96,15 @@ class OrderFlow:
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
-    def place(self, slot: Slot, draft: OrderDraft, reserve: Micros, why: dict[str, str]) -> Illegal | None:
+    def place(
+        self, slot: Slot, draft: OrderDraft, reserve: Micros, why: dict[str, str],
+        beside: frozenset[str] = frozenset(),
+    ) -> Illegal | None:
         """Take the slot, reserve the funds and have the order signed.
 
-        The caller has checked that it is wanted and can be paid for. An order that breaks a rule of ORD-06 leaves no
-        trace but a notice; the answer is the rule.
+        The caller has checked that it is wanted and can be paid for; ``beside`` names the sells that do not count
+        against this one (the exceptions of T3: U8 and T8). An order that breaks a rule of ORD-06 leaves no trace but a
+        notice; the answer is the rule.
         """
         core = self.core
         refused = self._illegal(slot, draft)
@@ -108,6 +113,8 @@ class OrderFlow:
         core.record(OrderIntended(core.now, slot, draft, reserve, why))
         if reserve:
             core.record(ledger.reserve(core.now, draft.ref, reserve))
+        if beside:
+            self._beside[draft.ref] = beside
         core.command(Prepare(draft))
         core.at_wall(core.wall + SIGN_WAIT_MS, "sign_wait", draft.ref)
         if draft.action is Action.BUY and draft.order_type.rests:
@@ -145,9 +152,13 @@ class OrderFlow:
             return False
         if order.state not in (OrderState.WORKING, OrderState.UNKNOWN):
             return False
-        if self.cancel_age(order) < CANCEL_EVERY_MS:
+        if self.unknown.leaving(order):
+            self._unwanted.add(order.ref)  # cancelled as soon as the post has left: it would overtake the cancel
             return False
-        self._cancelled[order.ref] = core.wall
+        if core.wall - self._cancel_sent.get(order.ref, -CANCEL_EVERY_MS) < CANCEL_EVERY_MS:
+            return False
+        self._cancel_sent[order.ref] = core.wall
+        self._cancelled.setdefault(order.ref, core.wall)
         if order.state is OrderState.WORKING:
             self._move(order, "cancel_sent")
         self.core.command(Cancel(order.order_id))
@@ -158,8 +169,12 @@ class OrderFlow:
         """Has a cancel of it left in this run?"""
         return order.ref in self._cancelled
 
+    def unwanted(self, order: OrderEntry) -> bool:
+        """Was it to be cancelled for good?"""
+        return order.ref in self._unwanted
+
     def cancel_age(self, order: OrderEntry) -> int:
-        """Wall ms since its last cancel left; very long ago when none did in this run."""
+        """Wall ms since its first cancel left; very long ago when none did in this run."""
         return self.core.wall - self._cancelled.get(order.ref, -(1 << 40))
 
     # --- answers ------------------------------------------------------------------------------------------------------
@@ -180,17 +195,23 @@ class OrderFlow:
             return
         core.record(OrderPrepared(core.now, event.ref, event.request))
         core.command(Post(event.request))
-        self._posts[event.ref] = self._posts.get(event.ref, 0) + 1
+        self.unknown.posting(order)
         core.at_wall(core.wall + core.settings.safety.unknown_after_ms, "post_wait", event.ref)
 
     def _still_held(self, order: OrderEntry) -> bool:
-        """A sell is for what is held when it leaves: a fill, or one that failed, may have come while it was signed."""
-        if order.draft.action is Action.BUY:
-            return True
-        position = self.core.state.position(order.slot.condition_id, order.slot.side)
-        return position is not None and order.draft.size <= (
-            min(position.size, position.settled - position.sold) - position.paired
-        )
+        """T3 when it leaves: a fill, or one that failed, may have come while it was signed."""
+        slot = order.slot
+        position = self.core.state.position(slot.condition_id, slot.side)
+        if order.draft.action is Action.BUY or position is None:
+            return order.draft.action is Action.BUY
+        beside = self._beside.get(order.ref, frozenset())
+        others = [
+            other for other in self.core.open_sells(slot.condition_id, slot.side)
+            if other.ref != order.ref and other.state is not OrderState.INTENDED
+        ]
+        taken = sum(other.done - other.traded for other in others)
+        taken += sum(other.open_upper for other in others if other.ref not in beside)
+        return order.draft.size <= min(position.size, position.settled - position.sold) - position.paired - taken
 
     def prepare_failed(self, event: PrepareFailed) -> None:
         order = self.core.state.orders.get(event.ref)
@@ -218,7 +239,9 @@ class OrderFlow:
         if event.blocks:
             core.record(EntriesBlocked(core.now, event.blocks, True, event.text))
             core.notice(f"block:{event.blocks}", "critical", "orders", f"New entries are off: {event.text}")
+        self.unknown.answered(order, event)
         if event.outcome == "accepted":
+            self.unknown.shows_up(order)
             if order.state in (OrderState.PREPARED, OrderState.UNKNOWN, OrderState.WORKING):
                 self._move(order, "accepted", present=True)
                 self._cancel_unwanted(order)
@@ -237,7 +260,7 @@ class OrderFlow:
 
     def _refused(self, order: OrderEntry, event: PostAnswered) -> None:
         """U3: a refusal proves absence only if it answers the only post ever made of these bytes."""
-        if moved(order.state, "refused") is not None and not order.present and self._posts.get(order.ref, 1) == 1:
+        if moved(order.state, "refused") is not None and not order.present and self.unknown.only_post(order):
             self._close(order, "refused")
             core = self.core
             if order.draft.action is Action.SELL:
@@ -246,6 +269,14 @@ class OrderFlow:
                 f"refused:{event.code}:{order.slot.condition_id}", "info", "orders",
                 f"The venue refused {describe(order)}: {event.text}", order.slot.condition_id,
             )
+
+    def post_left(self, event: PostLeft) -> None:
+        """Its records were durable: it is on its way."""
+        order = self.core.state.by_order_id(event.order_id)
+        if order is not None:
+            self.unknown.left(order)
+            if order.ref in self._unwanted and order.state is OrderState.UNKNOWN:
+                self.cancel(order)
 
     def post_wait(self, ref: str) -> None:
         """U1: no answer for so long; a late one still counts."""
@@ -265,17 +296,15 @@ class OrderFlow:
             f"The outcome of {describe(order)} is unknown ({reason}); its slot and reservation stay", condition_id,
         )
         if order.draft.action is Action.SELL or order.ref in self._unwanted:
-            self._cancelled[order.ref] = core.wall
-            core.command(Cancel(order.order_id))  # U8: an unknown sell is cancelled by id
-        if condition_id not in self._ladders:
-            self._ladders[condition_id] = 0
-            self.ladder(condition_id)
-        else:
-            core.command(QueryOrder(order.order_id))  # the ladder under way may be at its long steps
+            self.cancel(order)  # U8: an unknown sell is cancelled by id
+        self.unknown.ask(order)
 
     def cancel_answered(self, event: CancelAnswered) -> None:
         """A bare ``canceled`` is not the final matched size (T4), "not found" is no end (ORD-07): both re-read it."""
         order = self.core.state.by_order_id(event.order_id)
+        self.unknown.heard(event)
+        if order is not None and event.outcome in ("canceled", "gone"):
+            self.unknown.shows_up(order)
         if order is None or not order.open:
             return
         if event.outcome in ("canceled", "gone"):
@@ -305,7 +334,7 @@ class OrderFlow:
         if order.open and order.order_id:
             self._checks[ref] = self._checks.get(ref, 0) + 1
             self.core.command(QueryOrder(order.order_id))
-            self.core.command(Sweep(order.slot.condition_id, self._since(order), self.core.wall))
+            self._sweep(order)
             self._recheck(order, LADDER_EVERY_MS)
 
     def _recheck(self, order: OrderEntry, after_ms: int) -> None:
@@ -326,12 +355,15 @@ class OrderFlow:
     def order_not_found(self, event: OrderNotFound) -> None:
         """404 or empty: proves nothing (U4). Trades and the open list are asked for beside it."""
         order = self.core.state.by_order_id(event.order_id)
-        if order is not None and order.open and order.slot.condition_id not in self._ladders:
-            self.core.command(Sweep(order.slot.condition_id, self._since(order), self.core.wall))
+        if order is not None and order.open:
+            self.unknown.not_found(order)
+            if not self.unknown.asking(order.slot.condition_id):
+                self._sweep(order)
 
     def _row(self, order: OrderEntry, row: OrderRow) -> None:
         """The venue showed the order: presence for ever (U2), perhaps its end."""
         told = order.told if row.size_matched is None else max(row.size_matched, order.told)
+        self.unknown.shows_up(order, told)
         if not order.open:
             if told > order.told and order.done < told:
                 self._late(order, told)
@@ -359,7 +391,7 @@ class OrderFlow:
             f"{describe(order)} was closed ({order.cause}) and now shows {size_text(told)} matched",
             order.slot.condition_id,
         )
-        core.command(Sweep(order.slot.condition_id, self._since(order), self.core.wall))
+        self._sweep(order)
 
     def trade_seen(self, event: TradeSeen) -> None:
         self._trade(event.row)
@@ -378,6 +410,7 @@ class OrderFlow:
     def _slice(self, order: OrderEntry, row: TradeRow, price: Ticks, size: Micros, *, maker: bool) -> None:
         key = f"{row.trade_id}/{order.ref}"
         core = self.core
+        self.unknown.shows_up(order)
         known = core.state.fills.get(key)
         status = _status(row.status)
         if status is None:
@@ -500,7 +533,9 @@ class OrderFlow:
     def _foreign_order(self, row: OrderRow) -> None:
         """An order of this key that we never signed: told once, never touched (OPS-06)."""
         if row.order_id not in self._foreign:
-            self._foreign.add(row.order_id)
+            if len(self._foreign) >= FOREIGN_MAX:
+                del self._foreign[next(iter(self._foreign))]
+            self._foreign[row.order_id] = None
             self.core.notice(
                 f"foreign:{row.order_id}", "warning", "orders",
                 f"Order {row.order_id[:12]}… ({row.action.value} {size_text(row.original_size)} at "
@@ -508,22 +543,6 @@ class OrderFlow:
             )
 
     # --- asking -------------------------------------------------------------------------------------------------------
-
-    def ladder(self, condition_id: str) -> None:
-        """U4: one ladder a market, shared by its unknown orders."""
-        unknown = [o for o in self.core.state.open_orders(condition_id) if o.state is OrderState.UNKNOWN]
-        if not unknown:
-            self._ladders.pop(condition_id, None)
-            return
-        core = self.core
-        step = self._ladders.get(condition_id, 0)
-        for order in unknown:
-            core.command(QueryOrder(order.order_id))
-        core.command(Sweep(condition_id, min(self._since(order) for order in unknown), core.wall))
-        self._ladders[condition_id] = step + 1
-        following = step + 1
-        wait = LADDER_MS[following] - LADDER_MS[step] if following < len(LADDER_MS) else LADDER_EVERY_MS
-        core.at_wall(core.wall + wait, "ladder", condition_id)
 
     def sweep_done(self, event: SweepDone) -> None:
         for trade in event.trades:
@@ -539,18 +558,20 @@ class OrderFlow:
                 self._changed(order)
         if not event.complete:
             return
+        youngest = self.unknown.youngest(event)
         for condition_id in [event.condition_id] if event.condition_id else list(self.core.state.open_refs):
             for order in self.core.state.open_orders(condition_id):
                 if order.order_id and order.order_id not in listed:
-                    self._not_listed(order, from_start=not event.condition_id)
+                    self._not_listed(order, event, youngest)
 
-    def _not_listed(self, order: OrderEntry, *, from_start: bool) -> None:
-        """Not among the open orders: that is no proof of its end. It is asked by id, or, after the market, given up."""
+    def _not_listed(self, order: OrderEntry, swept: SweepDone, youngest: int) -> None:
+        """Not among the open orders: alone no proof of its end. It is asked by id, or is absent (U6)."""
         core = self.core
-        entry = core.state.markets[order.slot.condition_id]
+        from_start = not swept.condition_id
         if order.state is OrderState.UNKNOWN:
-            if not order.present and core.now >= entry.market.end + ABSENT_AFTER_MS:
+            if self.unknown.not_listed(order, swept, youngest):
                 self._close(order, "absent")
+                self.unknown.absent(order)
                 self._changed(order)
         elif (
             order.state in (OrderState.WORKING, OrderState.CANCELLING) and not order.draft.order_type.rests
@@ -569,10 +590,10 @@ class OrderFlow:
             core = self.core
             # Since its order was placed: the venue's match time is earlier than our booking, perhaps by a downtime.
             since = min(
-                self._since(core.state.orders[key.rpartition("/")[2]])
+                self.since(core.state.orders[key.rpartition("/")[2]])
                 for key, where in core.state.unsettled.items() if where == condition_id
             )
-            core.command(Sweep(condition_id, since, core.wall))
+            core.sweep(condition_id, since)
             core.at_wall(core.wall + SETTLE_CHECK_MS, "settle_check", condition_id)
         else:
             self._settle_watch.discard(condition_id)
@@ -588,17 +609,17 @@ class OrderFlow:
             if order.state is OrderState.INTENDED:
                 self._close(order, "never_sent")
             elif order.state is OrderState.PREPARED:
-                self._posts[order.ref] = 2  # it may have been posted before: no refusal proves absence any more (U3)
+                self.unknown.found(order)
                 self._unknown(order, "the host restarted before its answer")
             elif order.state is OrderState.UNKNOWN:
-                self._posts[order.ref] = 2
-                if order.slot.condition_id not in self._ladders:
-                    self._ladders[order.slot.condition_id] = 0
-                    self.ladder(order.slot.condition_id)
+                self.unknown.found(order)
+                if not self.unknown.asking(order.slot.condition_id):
+                    self.unknown.ask(order)
             elif order.state is OrderState.CANCELLING:
                 self._move(order, "cancel_lost")
             if order.open and not order.draft.order_type.rests and order.order_id:
                 self._recheck(order, FAK_CHECK_MS)  # its end should be known: asked until it is
+        self.unknown.resume_watching()
         for condition_id in dict.fromkeys(self.core.state.unsettled.values()):
             self._watch_settlement(condition_id)
 
@@ -631,10 +652,12 @@ class OrderFlow:
         record = OrderMoved(core.now, order.ref, OrderState.CLOSED, cause, order.told, left, False)
         core.record(record)
         self._unwanted.discard(order.ref)
+        self._beside.pop(order.ref, None)
         self._over.discard(order.ref)
         self._checks.pop(order.ref, None)
         self._cancelled.pop(order.ref, None)
-        self._posts.pop(order.ref, None)
+        self._cancel_sent.pop(order.ref, None)
+        self.unknown.forget(order)
         if left:
             core.record(ledger.release(core.now, order.ref, left))
         core.tell("on_order", order.slot.condition_id, record)
@@ -642,7 +665,12 @@ class OrderFlow:
     def _changed(self, order: OrderEntry) -> None:
         self.on_change(order.slot.condition_id, order.slot.side)
 
-    def _since(self, order: OrderEntry) -> int:
+    def _sweep(self, order: OrderEntry) -> None:
+        """Ask for its market's open orders, and the trades since it was wanted."""
+        self.core.sweep(order.slot.condition_id, self.since(order))
+
+    def since(self, order: OrderEntry) -> int:
+        """Unix seconds from which its trades are asked for (U4)."""
         return max(order.placed_at // 1_000 - LOOK_BACK_S, 0)
 
 

@@ -34,6 +34,7 @@ from polyhost.model.records import (
     OrderIntended,
     OrderMoved,
     OrderPrepared,
+    OrderReposted,
     PairMoved,
     PairOpened,
     PluginStateSet,
@@ -41,8 +42,9 @@ from polyhost.model.records import (
     RunEnded,
     RunStarted,
     Slot,
+    SlotReleased,
 )
-from polyhost.model.words import Action, OrderState, PairState, Side, TradeStatus
+from polyhost.model.words import Action, OrderState, PairState, Purpose, Side, TradeStatus
 
 PAIR_KIND: Final = "pair"
 """Of ``HeldDeclared``: so many shares of a side pair off with the other side."""
@@ -55,6 +57,8 @@ class MarketState(Struct):
     from_open: bool
     strike: int | None = None
     accepting: bool = True
+    closed_at: int | None = None
+    """When it was first known to take no more orders, market ms."""
     settled: bool = False
     winner: Side | None = None
     final: int | None = None
@@ -84,6 +88,10 @@ class OrderEntry(Struct):
     """Sum of own trades FAILED: the venue's cumulative size may count them for ever."""
     present: bool = False
     was_unknown: bool = False
+    was_absent: bool = False
+    """It was proved absent once (U6)."""
+    posts: int = 0
+    """Times its bytes were given out to be sent (U5); 1 from its signature on."""
     cause: str = ""
 
     @property
@@ -108,6 +116,15 @@ class OrderEntry(Struct):
     def open_upper(self) -> Micros:
         """The most that may still match."""
         return max(self.draft.size - self.done, 0) if self.open else 0
+
+
+class SlotLock(Struct):
+    """A slot whose order was unknown."""
+
+    slot: Slot
+    at: int
+    """Market ms."""
+    why: str
 
 
 class FillEntry(Struct):
@@ -220,8 +237,8 @@ class State(Struct):
     """``condition_id:SIDE`` → due, market ms."""
     slots_used: dict[str, int] = field(default_factory=dict)
     """``condition_id:SIDE:purpose`` → orders ever intended there."""
-    slots_locked: dict[str, str] = field(default_factory=dict)
-    """``condition_id:SIDE:purpose`` → why no further entry is allowed in that window."""
+    slots_locked: dict[str, SlotLock] = field(default_factory=dict)
+    """``lock_key`` of a slot → why it takes no further entry in that window (U7)."""
     blocked: dict[str, str] = field(default_factory=dict)
     """What blocks new exposure → why."""
     pairs: dict[str, PairEntry] = field(default_factory=dict)
@@ -262,6 +279,11 @@ def slot_key(slot: Slot) -> str:
     return f"{slot.condition_id}:{slot.side.value}:{slot.purpose.value}"
 
 
+def lock_key(slot: Slot) -> str:
+    """A window and side has one entry, whatever its key; a grid has as many slots as levels."""
+    return slot_key(slot) if slot.purpose is Purpose.ENTRY or not slot.key else f"{slot_key(slot)}:{slot.key}"
+
+
 def fold(records: Iterable[Record]) -> State:
     """The state after these records, in order."""
     state = State()
@@ -286,10 +308,16 @@ def apply(state: State, record: Record) -> None:
             assert order.state is OrderState.INTENDED, (record.ref, order.state)
             order.state = OrderState.PREPARED
             order.request = record.request
+            order.posts = 1
             state.by_id[record.request.order_id] = record.ref
             _touch(state, order.slot.condition_id)
         case OrderMoved():
             _move_order(state, record)
+        case OrderReposted():
+            _repost(state, record)
+        case SlotReleased():
+            state.slots_locked.pop(lock_key(record.slot), None)
+            _touch(state, record.slot.condition_id)
         case MarketAdded():
             market = record.market
             state.markets[market.condition_id] = MarketState(market, record.from_open, accepting=market.accepting)
@@ -422,6 +450,8 @@ def _move_pair(state: State, record: PairMoved) -> None:
 def _move_order(state: State, record: OrderMoved) -> None:
     order = state.orders[record.ref]
     assert TRANSITIONS[order.state].get(record.cause) is record.state, (record, order.state)
+    reopened = not order.open
+    assert not reopened or order.cause == "absent", (record, order.cause)
     order.state, order.cause = record.state, record.cause
     order.told = max(order.told, record.matched)
     order.present = order.present or record.present
@@ -431,10 +461,24 @@ def _move_order(state: State, record: OrderMoved) -> None:
     if record.cause == "unknown":
         order.was_unknown = True
         if order.draft.action is Action.BUY:
-            state.slots_locked.setdefault(slot_key(order.slot), "an order of it was unknown")
-    if not order.open:
+            lock = SlotLock(order.slot, record.at, "an order of it was unknown")
+            state.slots_locked.setdefault(lock_key(order.slot), lock)
+    elif record.cause == "absent":
+        order.was_absent = True
+    if reopened:
+        state.open_refs.setdefault(condition_id, []).append(record.ref)
+    elif not order.open:
         state.open_refs[condition_id].remove(record.ref)
     _touch(state, condition_id)
+
+
+def _repost(state: State, record: OrderReposted) -> None:
+    order = state.orders[record.ref]
+    assert order.state is OrderState.UNKNOWN, record
+    assert order.draft.order_type.rests, record
+    assert record.posts == order.posts + 1, record
+    order.posts = record.posts
+    _touch(state, order.slot.condition_id)
 
 
 def _book_fill(state: State, record: FillBooked) -> None:
@@ -519,6 +563,8 @@ def _change_market(state: State, record: MarketChanged) -> None:
         entry.market = structs.replace(entry.market, tick=record.tick)
     if record.accepting is not None:
         entry.accepting = record.accepting
+        if not record.accepting and entry.closed_at is None:
+            entry.closed_at = record.at
     if record.strike is not None:
         entry.strike = record.strike
     _touch(state, record.condition_id)

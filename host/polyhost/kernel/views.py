@@ -135,7 +135,7 @@ def entry_slot_refusal(state: State, condition_id: str, side: Side) -> str:
     key = f"{condition_id}:{side.value}:{Purpose.ENTRY.value}"
     locked = state.slots_locked.get(key)
     if locked is not None:
-        return locked
+        return locked.why
     used = state.slots_used.get(key, 0)
     if not used:
         return ""

@@ -23,8 +23,8 @@ from polyhost.lab.backtest import Answerer
 from polyhost.lab.crash_frames import Done, End, Ended, Line, Look, Shown, Turn, leaves
 from polyhost.lab.crash_points import Points, Target, event_name, record_name, send_name
 from polyhost.model import view
-from polyhost.model.commands import GATED, Ask, Command, Tell
-from polyhost.model.events import Event
+from polyhost.model.commands import GATED, Ask, Command, Post, Tell
+from polyhost.model.events import Event, PostLeft
 from polyhost.model.records import Record
 from polyhost.model.step import Step
 from polyhost.settings import Configuration
@@ -178,6 +178,8 @@ class Host:
             self._points.passed(f"{record_name(record)}.committed")
         for command in gated:
             self._send(command)
+            if isinstance(command, Post):
+                self._inbox.append(PostLeft(command.request.order_id))
 
     def _send(self, command: Command) -> None:
         name = send_name(command)

@@ -26,6 +26,7 @@ from polyhost.model.records import (
     OrderIntended,
     OrderMoved,
     OrderPrepared,
+    OrderReposted,
     PairMoved,
     PairOpened,
     Record,
@@ -49,7 +50,8 @@ COVER_MS: Final = 120_000
 """A sellable position with a target is covered within this time, whatever the venue does."""
 HELD_KINDS: Final = frozenset({"plugin", "ahead", "minimum", "pair"})
 CHECKS: Final = (
-    *INVARIANTS, "state_equals_fold", "order_posted_twice", "cancelled_order_posted", "sell_beyond_t3", "held_kind",
+    *INVARIANTS, "state_equals_fold", "order_posted_twice", "cancelled_order_posted", "absent_is_absent",
+    "sell_beyond_t3", "held_kind",
     "one_live_buy_a_slot_at_the_venue", "deadline_kept", "covered", "venue_orders_equal_ours",
     "venue_collateral_equals_ledger", "venue_shares_equal_positions", "venue_redeemable_equals_ledger",
     "nothing_open_at_the_end", "exchange_audit", "kernel_never_fails", "quotes_never_take",
@@ -84,6 +86,8 @@ class Checks:
         self.checked = 0
         self.exceptions: Counter[str] = Counter()
         """How often the two named exceptions of T3 were used."""
+        self.rules: Counter[str] = Counter()
+        """How often bytes were posted again (U5), and absences proved (U6)."""
         self.shadow = State(account=account)
         """The fold of the records' bytes, one record at a time."""
         self._posts: dict[str, list[int]] = {}
@@ -132,6 +136,11 @@ class Checks:
                         self._sell(state, order, now)
                 case OrderMoved():
                     refs.add(record.ref)
+                    if record.cause == "absent":
+                        self._absent(state.orders[record.ref])
+                case OrderReposted():
+                    refs.add(record.ref)
+                    self._reposted(state, state.orders[record.ref], now)
                 case FillBooked():
                     refs.add(record.ref)
                     took = record.slot.purpose is Purpose.QUOTE and not record.maker
@@ -258,16 +267,41 @@ class Checks:
                 pass
 
     def _post(self, post: Post, state: State, now: int) -> None:
-        """U5: the same bytes again only for what rests, was never cancelled by us, 2 s apart, at most three times."""
+        """U5: the same bytes again only for what rests, was never cancelled by us, 2 s apart, at most three times.
+
+        Each time is counted by a record before it leaves: a restart cannot forget one.
+        """
         order_id = post.request.order_id
         posts = self._posts.setdefault(order_id, [])
         must(order_id in state.by_id, "order_posted_twice", "a post of an order that no record knows", order_id)
+        counted = state.orders[state.by_id[order_id]].posts
+        text = f"{order_id} at {posts} and {now}: {counted} recorded"
+        must(len(posts) < counted, "order_posted_twice", text, order_id)
         if posts:
             again = post.request.order_type.rests and now - posts[-1] >= REPOST_MS and len(posts) < POSTS_MAX
             must(again, "order_posted_twice", f"{order_id} at {posts} and {now}", order_id)
             must(order_id not in self._cancels, "cancelled_order_posted", order_id, order_id)
+            self.rules["u5_same_bytes_again"] += 1
         posts.append(now)
         self.checked += 1
+
+    def _reposted(self, state: State, order: OrderEntry, now: int) -> None:
+        """U5, when it is decided: a buy that is nowhere to be found, never cancelled, in a market that is open."""
+        market = state.markets[order.slot.condition_id]
+        right = (
+            order.state is OrderState.UNKNOWN and not order.present and order.draft.action is Action.BUY
+            and order.draft.order_type.rests and order.posts <= POSTS_MAX
+            and market.accepting and not market.settled and now < market.market.end
+        )
+        must(right, "order_posted_twice", f"{order} is not for a second post", order.ref)
+        must(order.order_id not in self._cancels, "cancelled_order_posted", order.order_id, order.order_id)
+
+    def _absent(self, order: OrderEntry) -> None:
+        """U6: what is proved absent is not at the venue, and never was filled there."""
+        row = self.exchange.order(order.order_id)
+        there = row is not None and (bool(row.size_matched) or row.status == "LIVE")
+        must(not there, "absent_is_absent", f"{order} is absent here, the venue has {row}", order.ref, order.order_id)
+        self.rules["u6_absent"] += 1
 
     def venue(self, rows: Iterable[OrderRow]) -> None:
         """The venue's open orders right after a post: at most one live buy a slot there too."""

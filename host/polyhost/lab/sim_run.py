@@ -40,6 +40,7 @@ from polyhost.model.events import (
     MarketResolved,
     Operator,
     OrderSeen,
+    PostLeft,
     RunBegan,
     StreamChanged,
     StrikeSeen,
@@ -107,6 +108,7 @@ class Outcome(Struct):
     happened: dict[str, int] = {}
     """How often each pathology struck."""
     exceptions: dict[str, int] = {}
+    rules: dict[str, int] = {}
     broken: str = ""
     """Name of the invariant that does not hold; empty: all do."""
     text: str = ""
@@ -216,6 +218,7 @@ class Simulation:
         outcome.checked += self.checks.checked
         outcome.happened = dict(sorted(self.pathologies.happened.items()))
         outcome.exceptions = dict(sorted(self.checks.exceptions.items()))
+        outcome.rules = dict(sorted(self.checks.rules.items()))
         self._count()
         if self._host is not None:
             self._host.plugins.stop()
@@ -723,6 +726,8 @@ class Simulation:
             self.trace.add((self.now, "command", command))
             self.checks.command(command, host.kernel.state, self.now)
             self._later(self.weather.request_ms(), self._execute, command)
+            if isinstance(command, Post):
+                self._later(0, self._hear, host, PostLeft(command.request.order_id))
             if self._kill_wish == "sent":
                 self._kill("after a post left")
                 return

@@ -16,6 +16,8 @@ SHOWN: Final = 40
 NOISE: Final = (Evaluated, BalanceSeen, TokenBalanceSeen, QueryBalance, QueryTokenBalance)
 """Not shown when the finding concerns nothing in particular."""
 LONG: Final = re.compile(r"0x[0-9a-f]{40,}|[0-9]{40,}|[0-9a-f]{8}-[0-9a-f-]{27}")
+STAMP: Final = re.compile(r'"begun":[1-9][0-9]*')
+"""When a sweep began: the same question again is the same line."""
 WIDTH: Final = 420
 """Characters of a line that are shown."""
 
@@ -39,7 +41,8 @@ class Trace:
                 continue
             text = what if isinstance(what, str) else f"{type(what).__name__} {msgspec.json.encode(what).decode()}"
             if kind == "host" or not needles or any(needle in text for needle in needles):
-                line = f"{kind:7} {LONG.sub(_short, text)[:WIDTH]}"
+                text = STAMP.sub('"begun":…', LONG.sub(_short, text))
+                line = f"{kind:7} {text[:WIDTH]}"
                 first, times = found.get(line, (at, 0))
                 found[line] = (first, times + 1)
         return [

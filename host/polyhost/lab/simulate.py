@@ -144,6 +144,7 @@ class Simulations:
                 name: sum(outcome.happened.get(name, 0) for outcome in outcomes) for name in self.plan.pathologies
             },
             "t3_exceptions": dict(sorted(_summed(outcome.exceptions for outcome in outcomes).items())),
+            "unknown_outcomes": dict(sorted(_summed(outcome.rules for outcome in outcomes).items())),
             "invariants": {
                 "checked": sum(outcome.checked for outcome in outcomes),
                 "broken": len(failed),

@@ -105,6 +105,14 @@ class PostAnswered(_Event, tag="post_answered", frozen=True):
     text: str = ""
     blocks: str = ""
     """What this answer blocks besides the order: entries, or empty."""
+    http: int = 0
+    """HTTP status of the answer; 0 when there was none."""
+
+
+class PostLeft(_Event, tag="post_left", frozen=True):
+    """The records before a post are durable and it is on its way: what counts from the post counts from here."""
+
+    order_id: str
 
 
 class CancelAnswered(_Event, tag="cancel_answered", frozen=True):
@@ -113,6 +121,8 @@ class CancelAnswered(_Event, tag="cancel_answered", frozen=True):
     order_id: str
     outcome: str
     text: str = ""
+    http: int = 0
+    """HTTP status of the answer; 0 when there was none."""
 
 
 class OrderSeen(_Event, tag="order_seen", frozen=True):
@@ -255,7 +265,7 @@ class LoopChanged(_Event, tag="loop_changed", frozen=True):
 Event: TypeAlias = (
     RunBegan | RunEnding | MarketFound | MarketClosed | MarketResolved | StrikeSeen | StreamChanged | Prepared
     | PrepareFailed | PostAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen | SweepDone | BalanceSeen
-    | TokenBalanceSeen | QueryFailed | Evaluated | PluginTold | PluginStruck | Operator
+    | TokenBalanceSeen | QueryFailed | Evaluated | PluginTold | PluginStruck | Operator | PostLeft
     | LoopChanged
 )
 

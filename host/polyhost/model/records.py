@@ -88,7 +88,8 @@ class OrderPrepared(_Record, tag="order_prepared", frozen=True):
 class OrderMoved(_Record, tag="order_moved", frozen=True):
     """The order changed state, or more of it is known to be matched.
 
-    ``release`` is the reservation given back by this record.
+    ``release`` is the reservation given back by this record; negative when an order that was proved absent shows up and
+    what is left of it is reserved again (U7).
     """
 
     ref: str
@@ -99,6 +100,19 @@ class OrderMoved(_Record, tag="order_moved", frozen=True):
     release: Micros = 0
     present: bool = False
     """Presence at the venue is proved (U2); for ever."""
+
+
+class OrderReposted(_Record, tag="order_reposted", frozen=True):
+    """The same bytes of an unknown order leave again (U5): ``posts`` of them now, the first one counted."""
+
+    ref: str
+    posts: int
+
+
+class SlotReleased(_Record, tag="slot_released", frozen=True):
+    """A slot that was locked because its order was unknown takes orders again (U7: markets without a window)."""
+
+    slot: Slot
 
 
 class FillBooked(_Record, tag="fill_booked", frozen=True):
@@ -267,4 +281,5 @@ Record: TypeAlias = (
     RunStarted | RunEnded | MarketAdded | MarketChanged | MarketSettled | OrderIntended | OrderPrepared | OrderMoved
     | FillBooked | FillMoved | LedgerPosted | ObligationSet | ObligationMet | HeldDeclared | CloseRecorded
     | PluginStateSet | NoticeRaised | OperatorSaid | EntriesBlocked | DayBegan | PairOpened | PairMoved
+    | OrderReposted | SlotReleased
 )

@@ -20,8 +20,8 @@ from polyhost.extension.runner import Runner, facts_of
 from polyhost.journal import JournalPort, Recorder
 from polyhost.journal.analysis import AnalysisWriter
 from polyhost.kernel.kernel import Kernel
-from polyhost.model.commands import GATED, Analyse, Ask, Command, Deliver, Follow, Tell, Unfollow
-from polyhost.model.events import Event, LoopChanged, PluginTold, QueryFailed
+from polyhost.model.commands import GATED, Analyse, Ask, Command, Deliver, Follow, Post, Tell, Unfollow
+from polyhost.model.events import Event, LoopChanged, PluginTold, PostLeft, QueryFailed
 from polyhost.model.messages import Message
 from polyhost.model.records import NoticeRaised
 from polyhost.model.step import Step
@@ -216,10 +216,17 @@ class Engine:
 
     def durable(self, seq: int) -> None:
         """Records up to here are on the disk: what waited for them leaves, in its order, and then they are told."""
+        left = False
         while self._gated and self._gated[0][0] <= seq and self.sealed is None:
-            self._request(self._gated.popleft()[1])
+            command = self._gated.popleft()[1]
+            self._request(command)
+            if isinstance(command, Post):
+                self._inbox.append(PostLeft(command.request.order_id))
+                left = True
         # Once the journal is sealed only the emergency file takes records; people must hear all the same.
         self._say(seq if self.sealed is None else self.journal.last_seq)
+        if left:
+            self._pump()
 
     def _say(self, seq: int) -> None:
         while self._after and self._after[0][0] <= seq:

@@ -17,11 +17,13 @@ from polyhost.model.records import (
     OperatorSaid,
     OrderIntended,
     OrderMoved,
+    OrderReposted,
     PairMoved,
     PairOpened,
     Record,
     RunEnded,
     RunStarted,
+    SlotReleased,
 )
 from polyhost.model.words import OrderState, TradeStatus
 
@@ -56,6 +58,11 @@ def line_of(record: Record, state: State) -> tuple[str, str] | None:
                 f"{record.cause.replace('_', ' ')}, "
                 f"{size_text(order.done)} of {size_text(order.draft.size)} matched"
             )
+        case OrderReposted():
+            return "INFO", f"order {record.ref} is posted again, the same bytes: {record.posts} posts"
+        case SlotReleased():
+            what = f"{record.slot.side.value} {record.slot.purpose.value}"
+            return "INFO", f"{_slug(state, record.slot.condition_id)} the {what} slot is free again"
         case FillBooked():
             return "INFO", (
                 f"{_slug(state, record.slot.condition_id)} {record.slot.purpose.value} {record.ref}: "

@@ -351,7 +351,10 @@ class PolymarketGateway:
     async def sweep(
         self, condition_id: str, since_s: int, begun: int = 0
     ) -> events.SweepDone | events.QueryFailed:
-        """All open orders and trades of a market (or, with an empty id, of the key) since a time in unix seconds."""
+        """All open orders and trades of a market (or, with an empty id, of the key) since a time in unix seconds.
+
+        ``begun`` comes back with the answer: what a sweep does not show says nothing of what came after its beginning.
+        """
         orders, trades = await asyncio.gather(
             self._read.open_orders(condition_id), self._read.trades(condition_id, since_s)
         )
@@ -530,11 +533,13 @@ def _with_pause(error: Exception, retry_after_s: float | None) -> str:
 
 def _post_answered(order_id: str, answer: Answer) -> events.PostAnswered:
     row: Row = classify("post", answer)
-    return events.PostAnswered(order_id, row.meaning, answer.status, row.code, answer.text, row.blocks)
+    return events.PostAnswered(
+        order_id, row.meaning, answer.status, row.code, answer.text, row.blocks, http=answer.http
+    )
 
 
 def _cancel_answered(order_id: str, answer: Answer) -> events.CancelAnswered:
-    return events.CancelAnswered(order_id, classify("cancel", answer).meaning, answer.text)
+    return events.CancelAnswered(order_id, classify("cancel", answer).meaning, answer.text, answer.http)
 
 
 def _rows(pages: Pages, parse: Callable[[Mapping[str, Any]], _RowT]) -> tuple[tuple[_RowT, ...], str]:
