@@ -31,7 +31,6 @@ from polyhost.model.commands import (
     QueryBalance,
     QueryResult,
     QueryTokenBalance,
-    Sweep,
     Unfollow,
 )
 from polyhost.model.events import (

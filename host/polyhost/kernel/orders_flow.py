@@ -14,7 +14,7 @@ from polyhost.kernel.legality import Illegal, illegal
 from polyhost.kernel.orders import is_terminal, moved
 from polyhost.kernel.state import OrderEntry
 from polyhost.kernel.unknown import LADDER_EVERY_MS, Unknown
-from polyhost.model.commands import Cancel, Post, Prepare, QueryOrder, QueryTokenBalance, Sweep
+from polyhost.model.commands import Cancel, Post, Prepare, QueryOrder, QueryTokenBalance
 from polyhost.model.events import (
     CancelAnswered,
     OrderNotFound,

@@ -81,7 +81,7 @@ class Pairs:
         for side in Side:
             locked = state.slots_locked.get(f"{condition_id}:{side.value}:{Purpose.LEG.value}")
             if locked is not None:
-                raise EntryRefused("slot", locked)
+                raise EntryRefused("slot", locked.why)
             position = state.position(condition_id, side)
             if position is not None and position.loose > 0:
                 raise EntryRefused("slot", f"{side.value} is held already, and does not pair off")

@@ -16,7 +16,7 @@ from polyhost.kernel.entries import affordable, exposure_rooms, worst_cost
 from polyhost.kernel.exits import LAST_ORDER_MS, REFUSAL_WAITS_MS, REPLACE_EVERY_MS, RESTING_MAX, Exits
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.standing import Blocks, refusal
-from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, slot_key
+from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, lock_key
 from polyhost.kernel.views import SIDES
 from polyhost.kernel.volatile import MarketData
 from polyhost.model.commands import QueryBalance
@@ -330,9 +330,9 @@ class Quotes:
         """Why this quote is not placed at this moment; empty when it is."""
         core, target = self.core, plan.target
         assert target is not None
-        locked = core.state.slots_locked.get(slot_key(slot))
+        locked = core.state.slots_locked.get(lock_key(slot))
         if locked is not None and target.action is Action.BUY:
-            return locked
+            return locked.why
         if core.now > market.end - LAST_ORDER_MS:
             return "too close to the end"  # T9
         if plan.epoch != data.book.epoch:

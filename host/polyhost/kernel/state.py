@@ -46,6 +46,8 @@ from polyhost.model.records import (
 )
 from polyhost.model.words import Action, OrderState, PairState, Purpose, Side, TradeStatus
 
+KEYED: Final = (Purpose.GRID_LEVEL, Purpose.QUOTE)
+"""Purposes whose slots of one side differ by key."""
 PAIR_KIND: Final = "pair"
 """Of ``HeldDeclared``: so many shares of a side pair off with the other side."""
 
@@ -280,8 +282,8 @@ def slot_key(slot: Slot) -> str:
 
 
 def lock_key(slot: Slot) -> str:
-    """A window and side has one entry, whatever its key; a grid has as many slots as levels."""
-    return slot_key(slot) if slot.purpose is Purpose.ENTRY or not slot.key else f"{slot_key(slot)}:{slot.key}"
+    """Which slots a lock holds: a window and side has one entry or leg whatever its key, a grid as many as levels."""
+    return f"{slot_key(slot)}:{slot.key}" if slot.key and slot.purpose in KEYED else slot_key(slot)
 
 
 def fold(records: Iterable[Record]) -> State:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
-from polyhost.kernel.state import OrderEntry, slot_key
+from polyhost.kernel.state import OrderEntry, lock_key
 from polyhost.model.commands import Cancel, Post, QueryOrder
 from polyhost.model.events import CancelAnswered, PostAnswered, SweepDone
 from polyhost.model.money import Micros, notional, size_text, taker_fee
@@ -320,7 +320,7 @@ class Unknown:
         state = core.state
         for key, lock in list(state.slots_locked.items()):
             market = state.markets[lock.slot.condition_id].market
-            live = any(slot_key(order.slot) == key for order in state.open_orders(lock.slot.condition_id))
+            live = any(lock_key(order.slot) == key for order in state.open_orders(lock.slot.condition_id))
             if market.start is None and core.now - lock.at >= SLOT_KEPT_MS and not live:
                 core.record(SlotReleased(core.now, lock.slot))
 
