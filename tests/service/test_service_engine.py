@@ -11,7 +11,7 @@ from loguru import logger
 from polyhost.journal import JournalError, MemoryJournal
 from polyhost.kernel.kernel import Kernel
 from polyhost.model.commands import Cancel, Command, Deliver, Follow, Post, QueryBalance, Unfollow
-from polyhost.model.events import BalanceSeen, Event, LoopChanged, PostAnswered, RunBegan
+from polyhost.model.events import BalanceSeen, Event, LoopChanged, PostAnswered, PostLeft, RunBegan
 from polyhost.model.gateway import OrderRequest, SignedFields
 from polyhost.model.market import Fees, Market
 from polyhost.model.order_hash import ZERO_BYTES32
@@ -327,7 +327,7 @@ def test_ord_15_a_gateway_that_raises_proves_nothing_about_the_order() -> None:
         bench.engine.carry_out(Step([], [post(7)]))
         await soon()
         assert bench.recorder.events == [
-            PostAnswered("0x7", "unknown", text="RuntimeError: a bug of the gateway")
+            PostLeft("0x7"), PostAnswered("0x7", "unknown", text="RuntimeError: a bug of the gateway")
         ]
         assert bench.engine.broken is None
 

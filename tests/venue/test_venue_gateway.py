@@ -160,7 +160,7 @@ def test_a_post_sends_the_prepared_bytes_and_the_same_bytes_again(venue: Any) ->
         request = await _prepared(gateway, post_only=True)
         first = await gateway.post(request)
         again = await gateway.post(request)
-        assert first == again == events.PostAnswered(request.order_id, "accepted", "live", "live")
+        assert first == again == events.PostAnswered(request.order_id, "accepted", "live", "live", http=200)
         (_, one), (_, two) = fake.asked("POST /order")
         assert one == two
         assert one["postOnly"] is True
