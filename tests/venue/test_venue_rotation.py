@@ -301,7 +301,9 @@ def test_con_01_the_user_stream_is_replaced_without_a_moment_unheard_and_the_acc
             for ws in (old, new):
                 await ws.send_str(order)
             await fake.until(lambda: len(heard.events) == 3)
-            assert not old.closed, "nothing proves yet that the new one is heard"
+            await fake.until(lambda: fake.said["/ws/user"].count("PING") >= 6)
+            assert heard.changes == [(True, 1, "")], "nothing proves yet that the new one is heard"
+            assert not old.closed
             deaf.set()
             await fake.until(lambda: old.closed)
             assert heard.changes == [(True, 1, ""), (True, 2, PLANNED)]
