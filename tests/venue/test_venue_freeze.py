@@ -63,7 +63,7 @@ def test_con_02_a_stream_that_the_exchange_freezes_is_found_and_its_books_come_b
             )  # fmt: skip
             reads = RestBooks(http)
             witness = BookWitness(
-                stream, reads, clock, book_of=lambda _: book, lost=lambda: [], on_frame=frame, pace=QUICK
+                stream, reads, clock, book_of=lambda _: book, lost=list, on_frame=frame, pace=QUICK
             )
             stream.follow(market)
             tasks = [asyncio.create_task(stream.run()), asyncio.create_task(witness.run())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 
 from polyhost.model.events import StreamChanged
@@ -45,7 +46,7 @@ def test_con_02_what_stays_silent_is_named_ever_more_rarely_and_anew_after_it_sp
         if watch.problem():
             named.append(second)
     assert named[:5] == [61, 182, 423, 904, 1_805]
-    assert [b - a for a, b in zip(named[4:], named[5:], strict=False)] == [901] * (len(named) - 5)
+    assert [b - a for a, b in pairwise(named[4:])] == [901] * (len(named) - 5)
     watch.heard("ETH", 2)
     clock.now += 61
     assert watch.problem() == "ETH is silent for 60 s"

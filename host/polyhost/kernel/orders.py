@@ -59,18 +59,6 @@ TRANSITIONS: Final[Mapping[S, Mapping[str, S]]] = {
 }
 """State → cause → state. A cause that is not listed for a state is a fact that changes nothing."""
 
-TERMINAL_WORDS: Final = ("CANCELED", "CANCELLED", "MATCHED", "FILLED", "INVALID", "EXPIRED", "UNMATCHED")
-"""Venue statuses that say an order is finished; ``CANCELED_<reason>`` counts by its beginning."""
-
-
 def moved(state: S, cause: str) -> S | None:
     """The state after the cause, or None when the cause changes nothing in this state."""
     return TRANSITIONS[state].get(cause)
-
-
-def is_terminal(status: str, size_matched: int | None, size: int, rests: bool) -> bool:
-    """True when the venue's word ends the order. MATCHED ends a resting order only when all of it matched."""
-    word = status.upper()
-    if word in ("MATCHED", "FILLED"):
-        return not rests or (size_matched is not None and size_matched >= size)
-    return word.startswith(TERMINAL_WORDS)

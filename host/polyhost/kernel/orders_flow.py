@@ -11,8 +11,9 @@ from typing import Final
 from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
 from polyhost.kernel.legality import Illegal, illegal
-from polyhost.kernel.orders import is_terminal, moved
+from polyhost.kernel.orders import moved
 from polyhost.kernel.state import OrderEntry
+from polyhost.kernel.status_words import ends, order_word, trade_status, unclear
 from polyhost.kernel.unknown import LADDER_EVERY_MS, Unknown
 from polyhost.model.commands import Cancel, Post, Prepare, QueryOrder, QueryTokenBalance
 from polyhost.model.events import (
@@ -93,6 +94,10 @@ class OrderFlow:
         """Order ref → how often its end was asked for."""
         self._checking: set[str] = set()
         """Orders with a check of their end under way."""
+        self._unclear: set[str] = set()
+        """Orders whose last word left open whether they live."""
+        self._explained: set[str] = set()
+        """Of these, the ones whose next word was clear: their check ends."""
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -331,6 +336,9 @@ class OrderFlow:
         """Its end should be known by now: ask by id and for its trades, and again until it is closed."""
         self._checking.discard(ref)
         order = self.core.state.orders[ref]
+        if ref in self._explained:
+            self._explained.discard(ref)
+            return
         if order.open and order.order_id:
             self._checks[ref] = self._checks.get(ref, 0) + 1
             self.core.command(QueryOrder(order.order_id))
@@ -338,6 +346,7 @@ class OrderFlow:
             self._recheck(order, LADDER_EVERY_MS)
 
     def _recheck(self, order: OrderEntry, after_ms: int) -> None:
+        self._explained.discard(order.ref)
         if order.ref not in self._checking:
             self._checking.add(order.ref)
             self.core.at_wall(self.core.wall + after_ms, "order_check", order.ref)
@@ -370,8 +379,14 @@ class OrderFlow:
             return
         if moved(order.state, "seen") is not None and (not order.present or told > order.told):
             self._move(order, "seen", matched=told, present=True)
-        ended = is_terminal(row.status, row.size_matched, order.draft.size, order.draft.order_type.rests)
+        rests = order.draft.order_type.rests
+        ended = ends(row.status, row.size_matched, order.draft.size, rests)
         if not ended and row.kind != "CANCELLATION":
+            if unclear(row.status, rests):
+                self._not_clear(order, row)
+            elif order.ref in self._unclear:
+                self._unclear.discard(order.ref)
+                self._explained.add(order.ref)
             self._cancel_unwanted(order)
             return
         if row.size_matched is None or order.missing:
@@ -381,6 +396,17 @@ class OrderFlow:
             self._recheck(order, FAK_CHECK_MS)
             return
         self._close(order, "filled" if order.done >= order.draft.size else "ended")
+
+    def _not_clear(self, order: OrderEntry, row: OrderRow) -> None:
+        """A word that leaves open whether it lives (CON-12): nothing is guessed, it is asked for."""
+        if order_word(row.status) is None:
+            self.core.notice(
+                f"status:{row.status}", "warning", "orders",
+                f"Order {describe(order)} has the unknown status {row.status!r}; it stays open and is asked for",
+                order.slot.condition_id,
+            )
+        self._unclear.add(order.ref)
+        self._recheck(order, LADDER_EVERY_MS)
 
     def _late(self, order: OrderEntry, told: Micros) -> None:
         core = self.core
@@ -412,7 +438,7 @@ class OrderFlow:
         core = self.core
         self.unknown.shows_up(order)
         known = core.state.fills.get(key)
-        status = _status(row.status)
+        status = trade_status(row.status)
         if status is None:
             core.notice(
                 f"status:{row.status}", "warning", "orders",
@@ -654,6 +680,8 @@ class OrderFlow:
         self._unwanted.discard(order.ref)
         self._beside.pop(order.ref, None)
         self._over.discard(order.ref)
+        self._unclear.discard(order.ref)
+        self._explained.discard(order.ref)
         self._checks.pop(order.ref, None)
         self._cancelled.pop(order.ref, None)
         self._cancel_sent.pop(order.ref, None)
@@ -685,17 +713,6 @@ def describe(order: OrderEntry) -> str:
 
 
 _RANK: Final = {TradeStatus.MATCHED: 0, TradeStatus.RETRYING: 1, TradeStatus.MINED: 1, TradeStatus.CONFIRMED: 2}
-
-
-def _status(text: str) -> TradeStatus | None:
-    """The trade status the venue's word stands for; None for a word we do not know."""
-    word = text.upper().removeprefix("TRADE_STATUS_")
-    if word == "MATCHED_NOT_BROADCASTED":
-        return TradeStatus.MATCHED
-    try:
-        return TradeStatus(word)
-    except ValueError:
-        return None
 
 
 def _later(known: TradeStatus, seen: TradeStatus) -> bool:
