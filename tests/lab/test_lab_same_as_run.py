@@ -20,6 +20,7 @@ from polyhost.journal import JournalWriter
 from polyhost.kernel.kernel import Kernel
 from polyhost.lab.backtest import Backtest
 from polyhost.lab.tape import Tape
+from polyhost.model.batching import single
 from polyhost.model.commands import Command, Follow, Post, Tell, Unfollow
 from polyhost.model.events import (
     Candidate,
@@ -295,11 +296,16 @@ def test_ops_05_the_same_inputs_through_run_give_the_backtests_journal_byte_for_
 
 
 def test_the_run_asks_its_venue_for_the_same_orders_in_the_same_order(tmp_path: Path) -> None:
+    """Sells and buys each in their order: of what becomes durable together, sells leave first (CON-10)."""
     expected, inputs = backtest(tmp_path / "story.jsonl")
     shell = asyncio.run(_push_all(inputs, tmp_path / "journal.db"))
-    prepared = [msgspec.json.decode(body) for body in expected if b'"order_prepared"' in body]
-    posted = [command.request.order_id for command in shell.silent.asked if isinstance(command, Post)]
-    assert posted == [record["request"]["order_id"] for record in prepared]
+    prepared = [msgspec.json.decode(body)["request"] for body in expected if b'"order_prepared"' in body]
+    asked = [one for command in shell.silent.asked for one in single(command)]
+    posted = [command.request for command in asked if isinstance(command, Post)]
+    for action in ("BUY", "SELL"):
+        wanted = [request["order_id"] for request in prepared if request["fields"]["action"] == action]
+        assert [request.order_id for request in posted if request.fields.action == action] == wanted
+    assert len(posted) == len(prepared)
     assert [type(command) for command in shell.followed].count(Follow) == 2
 
 

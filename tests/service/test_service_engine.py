@@ -10,7 +10,17 @@ from loguru import logger
 
 from polyhost.journal import JournalError, MemoryJournal
 from polyhost.kernel.kernel import Kernel
-from polyhost.model.commands import Cancel, Command, Deliver, Follow, Post, QueryBalance, Unfollow
+from polyhost.model.commands import (
+    Cancel,
+    CancelMany,
+    Command,
+    Deliver,
+    Follow,
+    Post,
+    PostMany,
+    QueryBalance,
+    Unfollow,
+)
 from polyhost.model.events import BalanceSeen, Event, LoopChanged, PostAnswered, PostLeft, RunBegan
 from polyhost.model.gateway import OrderRequest, SignedFields
 from polyhost.model.market import Fees, Market
@@ -20,6 +30,7 @@ from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
 from polyhost.model.words import Action, OrderType
 from polyhost.service.engine import Engine
+from polyhost.service.unanswered import unanswered
 from polyhost.settings import Configuration
 
 BEGAN = RunBegan("run-1", "0.1.0", "sim", "hash", "main")
@@ -155,6 +166,34 @@ def test_ord_01_posts_leave_in_their_order_each_after_its_own_records() -> None:
         bench.engine.durable(2)
         await soon()
         assert bench.gateway.done == [post(1), post(2)]
+
+    run(body)
+
+
+def test_con_10_posts_that_are_durable_together_leave_as_one_request_and_so_do_cancels() -> None:
+    bench = Bench(hold=True)
+
+    async def body() -> None:
+        bench.engine.carry_out(Step([ended(1)], [post(1), QueryBalance(), Cancel("0x7"), Cancel("0x8")]))
+        bench.engine.carry_out(Step([ended(2)], [post(2)]))
+        await soon()
+        assert bench.gateway.done == [CancelMany(("0x7", "0x8")), QueryBalance()], "cancels first"
+        bench.commit()
+        await soon()
+        assert bench.gateway.done[2:] == [PostMany((post(1).request, post(2).request))]
+
+    run(body)
+
+
+def test_ord_01_a_batch_holds_no_post_whose_records_are_not_durable() -> None:
+    bench = Bench(hold=True)
+
+    async def body() -> None:
+        for number in (1, 2, 3):
+            bench.engine.carry_out(Step([ended(number)], [post(number)]))
+        bench.engine.durable(2)
+        await soon()
+        assert bench.gateway.done == [PostMany((post(1).request, post(2).request))]
 
     run(body)
 
@@ -375,3 +414,9 @@ def test_what_is_under_way_is_cancelled_at_the_end_and_what_is_durable_is_said()
         assert bench.engine.broken is None
 
     assert run(body) == ["run run-1 ended: test"]
+
+
+def test_u9_a_batch_whose_answer_was_lost_is_lost_order_by_order() -> None:
+    lost = unanswered(PostMany((post(1).request, post(2).request)), "gone")
+    assert lost == [PostAnswered("0x1", "unknown", text="gone"), PostAnswered("0x2", "unknown", text="gone")]
+    assert [event.order_id for event in unanswered(CancelMany(("0x1", "0x2")), "gone")] == ["0x1", "0x2"]

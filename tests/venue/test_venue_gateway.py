@@ -317,7 +317,7 @@ def test_con_06_after_a_429_no_order_leaves_before_the_time_the_venue_named(venu
         assert (await gateway.post(await _prepared(gateway))).code == "rate_limit"
         event = await gateway.post(await _prepared(gateway, action=action))
         assert (event.outcome, event.code) == ("refused", "budget")
-        (batched,) = await gateway.post_batch([await _prepared(gateway)])
+        (batched,) = await gateway.post_many([await _prepared(gateway)])
         assert (batched.outcome, batched.code) == ("refused", "budget")
         assert len(fake.asked("POST /order")) == 1
         assert fake.asked("POST /orders") == []
@@ -382,7 +382,7 @@ def test_con_10_a_batch_is_split_at_fifteen_and_each_answer_read_by_itself(venue
 
     async def job(gateway: PolymarketGateway, fake: Any) -> None:
         requests = [await _prepared(gateway) for _ in range(17)]
-        answered = await gateway.post_batch(requests)
+        answered = await gateway.post_many(requests)
         assert [event.order_id for event in answered] == [request.order_id for request in requests]
         assert [len(body) for _, body in fake.asked("POST /orders")] == [15, 2]
         assert [n for n, event in enumerate(answered) if event.outcome != "accepted"] == [1, 16]
@@ -393,7 +393,7 @@ def test_con_10_a_batch_is_split_at_fifteen_and_each_answer_read_by_itself(venue
 
 def test_u9_one_error_makes_a_whole_batch_unknown(venue: Any) -> None:
     async def job(gateway: PolymarketGateway, fake: Any) -> None:
-        answered = await gateway.post_batch([await _prepared(gateway) for _ in range(3)])
+        answered = await gateway.post_many([await _prepared(gateway) for _ in range(3)])
         assert [event.outcome for event in answered] == ["unknown"] * 3
 
     _with_gateway(venue, job, **{"POST /orders": [(500, {"error": "Internal server error"})]})

@@ -7,6 +7,7 @@ counter, timestamp the virtual now, id the order's hash. It keeps no order state
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 from eth_keys.datatypes import PrivateKey
@@ -96,9 +97,15 @@ class InProcessGateway:
             case commands.Post():
                 number = self._ask("post", command.request.order_id)
                 return self._send(api.PostOrder(number, self._order(command.request)), now)
+            case commands.PostMany():
+                return self.post_many(command.requests, now)
             case commands.Cancel():
-                number = self._ask("cancel", command.order_id)
-                return self._send(api.CancelOrders(number, self.api_key, (command.order_id,)), now)
+                return self.cancel_many((command.order_id,), now)
+            case commands.CancelMany():
+                return self.cancel_many(command.order_ids, now)
+            case commands.CancelMarket():
+                number = self._ask("cancel", "")
+                return self._send(api.CancelOrders(number, self.api_key, None, command.condition_id), now)
             case commands.CancelEverything():
                 return self._send(api.CancelOrders(self._ask("cancel", ""), self.api_key), now)
             case commands.QueryOrder():
@@ -150,7 +157,7 @@ class InProcessGateway:
             case api.Canceled(http=404):
                 return [events.CancelAnswered(order_id, "not_found", text) for order_id, text in output.not_canceled]
             case api.Canceled(http=http) if http != 200:
-                return [events.CancelAnswered(about, "unknown", output.error, http)] if about else []
+                return [events.CancelAnswered(one, "unknown", output.error, http) for one in about.split()]
             case api.Canceled():
                 done = [events.CancelAnswered(order_id, "canceled") for order_id in output.canceled]
                 return [*done, *(_not_canceled(order_id, text) for order_id, text in output.not_canceled)]
@@ -189,6 +196,18 @@ class InProcessGateway:
         return [events.QueryFailed(what, about, problem)]
 
     # --- requests -----------------------------------------------------------------------------------------------------
+
+    def post_many(self, requests: Sequence[OrderRequest], now: MarketMs) -> list[Event]:
+        """Several orders at one instant, each with an answer of its own (of a marketable one when it is matched)."""
+        found: list[Event] = []
+        for request in requests:
+            found += self._send(api.PostOrder(self._ask("post", request.order_id), self._order(request)), now)
+        return found
+
+    def cancel_many(self, order_ids: Sequence[str], now: MarketMs) -> list[Event]:
+        """One request, an answer for each id."""
+        number = self._ask("cancel", " ".join(order_ids))
+        return self._send(api.CancelOrders(number, self.api_key, tuple(dict.fromkeys(order_ids))), now)
 
     def _ask(self, what: str, about: str) -> int:
         number = self.exchange.request_id()

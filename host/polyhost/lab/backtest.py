@@ -31,6 +31,7 @@ from polyhost.lab.prices import Candle, Price, reference
 from polyhost.lab.summary import Extras, gather, summary
 from polyhost.lab.tape import Aside, Line, Tape, merged
 from polyhost.model import view
+from polyhost.model.batching import batched
 from polyhost.model.book import TICKS_OF, UNKNOWN_SIZE, Book
 from polyhost.model.commands import Analyse, Ask, Command, Deliver, Follow, QueryResult, Tell, Unfollow
 from polyhost.model.events import (
@@ -423,7 +424,7 @@ class Backtest:
         if step.records:
             self._stirred = True
             self.journal.append(step.records)
-        for command in step.commands:
+        for command in batched(step.commands):
             self._do(command)
 
     def _do(self, command: Command) -> None:

@@ -23,6 +23,7 @@ from polyhost.lab.backtest import Answerer
 from polyhost.lab.crash_frames import Done, End, Ended, Line, Look, Shown, Turn, leaves
 from polyhost.lab.crash_points import Points, Target, event_name, record_name, send_name
 from polyhost.model import view
+from polyhost.model.batching import batched, single
 from polyhost.model.commands import GATED, Ask, Command, Post, Tell
 from polyhost.model.events import Event, PostLeft
 from polyhost.model.records import Record
@@ -141,11 +142,9 @@ class Host:
         self._undurable += step.records
         for record in step.records:
             self._points.passed(f"{record_name(record)}.appended")
-        for command in step.commands:
-            if isinstance(command, GATED):
-                self._gated.append(command)
-            else:
-                self._free(command)
+        for command in batched([command for command in step.commands if not isinstance(command, GATED)]):
+            self._free(command)
+        self._gated += [command for command in step.commands if isinstance(command, GATED)]
         if self._gated:
             self._commit()
 
@@ -176,10 +175,11 @@ class Host:
             return
         for record in records:
             self._points.passed(f"{record_name(record)}.committed")
-        for command in gated:
+        for command in batched(gated):
             self._send(command)
-            if isinstance(command, Post):
-                self._inbox.append(PostLeft(command.request.order_id))
+            for one in single(command):
+                if isinstance(one, Post):
+                    self._inbox.append(PostLeft(one.request.order_id))
 
     def _send(self, command: Command) -> None:
         name = send_name(command)

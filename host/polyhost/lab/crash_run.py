@@ -42,8 +42,9 @@ from polyhost.lab.crash_frames import Done, End, Ended, Line, Look, Sent, Shown,
 from polyhost.lab.crash_host import Host, Life, shown_candle
 from polyhost.lab.crash_points import Target
 from polyhost.lab.crash_stage import Stage
+from polyhost.model.batching import single
 from polyhost.model.book import Book
-from polyhost.model.commands import Command, Follow, Post, Prepare, QueryResult, Unfollow
+from polyhost.model.commands import Command, Follow, Post, PostMany, Prepare, QueryResult, Unfollow
 from polyhost.model.events import (
     Event,
     MarketFound,
@@ -234,8 +235,9 @@ class CrashRun:
             if life == self._life and command.market.condition_id in self._followed:
                 self._fresh[command.market.condition_id] = command.market
             return
-        if isinstance(command, Post):
-            self._seen.posted(self._now, command.request)
+        for one in single(command):
+            if isinstance(one, Post):
+                self._seen.posted(self._now, one.request)
         found = self._gateway.execute(command, MarketMs(self._now))
         for event in found:
             streamed = isinstance(event, OrderSeen | TradeSeen) and event.source == "stream"
@@ -372,7 +374,7 @@ class CrashRun:
                     self._outcome.problems.append("the host did not wait for a locked database")
                     return
                 self._left(command_of(said))
-                if said.kind == Post.__name__:
+                if said.kind in (Post.__name__, PostMany.__name__):
                     self._outcome.problems.append("a post left before its record was on the disk")
             other.execute("ROLLBACK")
 

@@ -15,6 +15,7 @@ from polyhost.journal.codec import decode_record
 from polyhost.kernel.invariants import INVARIANTS
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import OrderEntry, State, apply
+from polyhost.model.batching import single
 from polyhost.model.commands import Cancel, CancelEverything, Command, Post
 from polyhost.model.gateway import OrderRow
 from polyhost.model.money import Micros
@@ -253,7 +254,11 @@ class Checks:
     # --- commands and the venue ---------------------------------------------------------------------------------------
 
     def command(self, command: Command, state: State, now: int) -> None:
-        """A command leaves the host."""
+        """A command leaves the host; a batch is judged order by order."""
+        for one in single(command):
+            self._command(one, state, now)
+
+    def _command(self, command: Command, state: State, now: int) -> None:
         match command:
             case Post():
                 self._post(command, state, now)

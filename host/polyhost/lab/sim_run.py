@@ -32,8 +32,21 @@ from polyhost.lab.plugins import InlinePlugins
 from polyhost.lab.sim_checks import Broken, Checks
 from polyhost.lab.sim_trace import Trace
 from polyhost.lab.sim_weather import Weather
+from polyhost.model.batching import batched, single
 from polyhost.model.book import Book
-from polyhost.model.commands import GATED, Analyse, Ask, Command, Deliver, Follow, Post, QueryResult, Tell, Unfollow
+from polyhost.model.commands import (
+    GATED,
+    Analyse,
+    Ask,
+    Command,
+    Deliver,
+    Follow,
+    Post,
+    PostMany,
+    QueryResult,
+    Tell,
+    Unfollow,
+)
 from polyhost.model.events import (
     Event,
     MarketFound,
@@ -655,11 +668,9 @@ class Simulation:
             self._later(self.weather.commit_ms(), self._commit, host)
 
     def _do_all(self, host: Host, commands: list[Command], seq: int, now: int) -> None:
-        for command in commands:
-            if isinstance(command, GATED):
-                host.gated.append((seq, command))
-            else:
-                self._do(host, command, now)
+        for command in batched([command for command in commands if not isinstance(command, GATED)]):
+            self._do(host, command, now)
+        host.gated.extend((seq, command) for command in commands if isinstance(command, GATED))
 
     def _do(self, host: Host, command: Command, now: int) -> None:
         match command:
@@ -691,7 +702,7 @@ class Simulation:
         """A request reaches the venue, whether or not the host that sent it still lives."""
         found = self.gateway.execute(command, MarketMs(self.now))
         self._route(found)
-        if isinstance(command, Post):
+        if isinstance(command, Post | PostMany):
             self.checks.venue(self._venue_orders())
 
     # --- durability and death -----------------------------------------------------------------------------------------
@@ -721,13 +732,16 @@ class Simulation:
 
     def _release(self, host: Host) -> None:
         """What waited for durable records leaves, in its order."""
+        ready: list[Command] = []
         while host.gated and host.gated[0][0] <= self.journal.durable_seq:
-            command = host.gated.popleft()[1]
+            ready.append(host.gated.popleft()[1])
+        for command in batched(ready):
             self.trace.add((self.now, "command", command))
             self.checks.command(command, host.kernel.state, self.now)
             self._later(self.weather.request_ms(), self._execute, command)
-            if isinstance(command, Post):
-                self._later(0, self._hear, host, PostLeft(command.request.order_id))
+            for one in single(command):
+                if isinstance(one, Post):
+                    self._later(0, self._hear, host, PostLeft(one.request.order_id))
             if self._kill_wish == "sent":
                 self._kill("after a post left")
                 return

@@ -31,6 +31,24 @@ class Cancel(Struct, frozen=True):
     order_id: str
 
 
+class PostMany(Struct, frozen=True):
+    """Send these orders as one request, each with an answer of its own; made by the shell of posts. Gated."""
+
+    requests: tuple[OrderRequest, ...]
+
+
+class CancelMany(Struct, frozen=True):
+    """Cancel these orders as one request; made by the shell of cancels."""
+
+    order_ids: tuple[str, ...]
+
+
+class CancelMarket(Struct, frozen=True):
+    """Cancel every order of the key in one market, a person's too."""
+
+    condition_id: str
+
+
 class CancelEverything(Struct, frozen=True):
     """Cancel all orders of the key (kill switch)."""
 
@@ -107,7 +125,7 @@ class Analyse(Struct, frozen=True):
 
 
 Command: TypeAlias = (
-    Post | Prepare | Cancel | CancelEverything | QueryOrder | Sweep | QueryBalance | QueryTokenBalance | Follow
-    | Unfollow | QueryResult | Ask | Tell | Deliver | Analyse
+    Post | PostMany | Prepare | Cancel | CancelMany | CancelMarket | CancelEverything | QueryOrder | Sweep
+    | QueryBalance | QueryTokenBalance | Follow | Unfollow | QueryResult | Ask | Tell | Deliver | Analyse
 )
-GATED: tuple[type, ...] = (Post,)
+GATED: tuple[type, ...] = (Post, PostMany)

@@ -20,6 +20,7 @@ from polyhost.extension.runner import Runner, facts_of
 from polyhost.journal import JournalPort, Recorder
 from polyhost.journal.analysis import AnalysisWriter
 from polyhost.kernel.kernel import Kernel
+from polyhost.model.batching import batched
 from polyhost.model.commands import GATED, Analyse, Ask, Command, Deliver, Follow, Post, Tell, Unfollow
 from polyhost.model.events import Event, LoopChanged, PluginTold, PostLeft, QueryFailed
 from polyhost.model.messages import Message
@@ -205,24 +206,24 @@ class Engine:
             self.changed.set()
         else:
             seq = self.journal.last_seq
-        for command in step.commands:
-            if isinstance(command, GATED):
-                self._gated.append((seq, command))
-            elif isinstance(command, Deliver):
+        for command in batched([command for command in step.commands if not isinstance(command, GATED)]):
+            if isinstance(command, Deliver):
                 self._after.append((seq, partial(self._notify, command)))
             else:
                 self._try(command)
+        self._gated.extend((seq, command) for command in step.commands if isinstance(command, GATED))
         self.durable(self.journal.durable_seq)
 
     def durable(self, seq: int) -> None:
-        """Records up to here are on the disk: what waited for them leaves, in its order, and then they are told."""
-        left = False
+        """Records up to here are on the disk: what waited for them leaves, together (CON-10), and then they are told.
+        """
+        ready: list[Command] = []
         while self._gated and self._gated[0][0] <= seq and self.sealed is None:
-            command = self._gated.popleft()[1]
+            ready.append(self._gated.popleft()[1])
+        for command in batched(ready):
             self._request(command)
-            if isinstance(command, Post):
-                self._inbox.append(PostLeft(command.request.order_id))
-                left = True
+        left = [PostLeft(command.request.order_id) for command in ready if isinstance(command, Post)]
+        self._inbox.extend(left)
         # Once the journal is sealed only the emergency file takes records; people must hear all the same.
         self._say(seq if self.sealed is None else self.journal.last_seq)
         if left:

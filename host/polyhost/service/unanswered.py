@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from polyhost.model.batching import single
 from polyhost.model.commands import (
     Cancel,
     CancelEverything,
+    CancelMarket,
     Command,
     Post,
     Prepare,
@@ -17,7 +19,14 @@ from polyhost.model.events import CancelAnswered, Event, PostAnswered, PrepareFa
 
 
 def unanswered(command: Command, reason: str) -> list[Event]:
-    """The events of a command whose answer was lost for ``reason``; commands that nobody waits for give none."""
+    """The events of a command whose answer was lost for ``reason``; commands that nobody waits for give none.
+
+    A batch whose answer was lost is lost order by order (U9).
+    """
+    return [event for one in single(command) for event in _unanswered(one, reason)]
+
+
+def _unanswered(command: Command, reason: str) -> list[Event]:
     match command:
         case Post(request=request):
             return [PostAnswered(request.order_id, "unknown", text=reason)]
@@ -25,7 +34,7 @@ def unanswered(command: Command, reason: str) -> list[Event]:
             return [PrepareFailed(draft.ref, reason)]
         case Cancel(order_id=order_id):
             return [CancelAnswered(order_id, "unknown", reason)]
-        case CancelEverything():
+        case CancelEverything() | CancelMarket():
             return [CancelAnswered("", "unknown", reason)]
         case QueryOrder(order_id=order_id):
             return [QueryFailed("order", order_id, reason)]

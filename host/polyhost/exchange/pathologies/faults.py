@@ -87,6 +87,29 @@ class Faults:
                     told.append(said)
         return told
 
+    def after_batch(self, outputs: list[api.Output], now: int) -> list[api.Output]:
+        """``after`` for the outputs of a batch: the first answer that is lost or broken is that of every leg."""
+        told: list[api.Output] = []
+        broken: tuple[int, api.Posted] | None = None
+        legs = []
+        for output in outputs:
+            if not isinstance(output, api.Posted):
+                told += self.after([output], now)
+                continue
+            late_ms, said = self._posted(output)
+            legs.append((late_ms, said))
+            if broken is None and isinstance(said, api.Posted) and said.http != output.http:
+                broken = late_ms, said
+        for late_ms, said in legs:
+            if broken is not None and isinstance(said, api.Posted):
+                late_ms = broken[0]
+                said = structs.replace(broken[1], request_id=said.request_id, order_id=said.order_id)
+            if late_ms:
+                self._hold(now + late_ms, said)
+            else:
+                told.append(said)
+        return told
+
     def due(self, now: int) -> list[api.Output]:
         """What was held back until now, in order of time; stream events into a dead stream are lost."""
         told = []

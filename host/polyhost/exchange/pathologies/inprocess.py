@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+
+from msgspec import structs
 
 from polyhost.exchange import api
 from polyhost.exchange.core import Exchange
@@ -12,6 +15,7 @@ from polyhost.exchange.pathologies.chance import Episode, Pathologies
 from polyhost.exchange.pathologies.faults import Faults
 from polyhost.exchange.pathologies.venue import VenueMood
 from polyhost.model.events import Event, StreamChanged
+from polyhost.model.gateway import OrderRequest
 from polyhost.model.times import NEVER, MarketMs
 
 EPISODIC: Final = ("ws_gap", "heartbeat_lost")
@@ -88,6 +92,19 @@ class FaultyGateway(InProcessGateway):
         outputs = self.exchange.handle(request, now) if refusal is None else [refusal]
         self.outputs += outputs
         return self.events_of(outputs)
+
+    def post_many(self, requests: Sequence[OrderRequest], now: MarketMs) -> list[Event]:
+        """One request: what refuses it, or loses its answer, does so for every order in it."""
+        posts = [api.PostOrder(self._ask("post", request.order_id), self._order(request)) for request in requests]
+        _, refusal = self.faults.before(posts[0])
+        outputs: list[api.Output] = []
+        for post in posts:
+            if isinstance(refusal, api.Posted):
+                outputs.append(structs.replace(refusal, request_id=post.request_id, order_id=post.order.order_id))
+            else:
+                outputs += self.exchange.handle(post, now)
+        self.outputs += outputs
+        return self._told(self.faults.after_batch([output for output in outputs if self._concerns(output)], self._at))
 
     @property
     def _at(self) -> int:

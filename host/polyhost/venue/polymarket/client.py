@@ -30,6 +30,7 @@ SURFACE: Final[Mapping[str, tuple[str, ...]]] = {
     "post_orders": ("signed_orders",),
     "cancel_order": ("order_id",),
     "cancel_orders": ("order_ids",),
+    "cancel_market_orders": ("market",),
     "cancel_all": (),
     "close": (),
 }

@@ -7,7 +7,7 @@ client's ``place_…`` methods, which approve and re-post by themselves, are nev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar
 
 import httpx
@@ -25,6 +25,7 @@ from polymarket.errors import (
 
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model import commands, events
+from polyhost.model.batching import BATCH_MAX, CANCELS_MAX, chunks
 from polyhost.model.events import Event
 from polyhost.model.gateway import OrderDraft, OrderRequest, OrderRow, SignedFields, TradeRow
 from polyhost.model.market import Market
@@ -45,13 +46,8 @@ from polyhost.venue.polymarket.pacing import Paced
 from polyhost.venue.polymarket.rows import order_row, trade_row
 from polyhost.venue.polymarket.selftest import fields_of, proves, signing_selftest
 
-BATCH_MAX: Final = 15
-"""Orders in one post (venue rule)."""
-CANCELS_MAX: Final = 1_000
-"""Ids in one cancel (venue rule)."""
 TIMEOUT: Final = httpx.Timeout(connect=5.0, read=10.0, write=10.0, pool=2.0)
 _RowT = TypeVar("_RowT", OrderRow, TradeRow)
-_ItemT = TypeVar("_ItemT")
 
 
 PATIENCE_S: Final[Mapping[Urgency, float]] = {
@@ -257,10 +253,10 @@ class PolymarketGateway:
             return _post_answered(request.order_id, self._heard("post", error))
         return _post_answered(request.order_id, _answer_to_post(request.order_id, answer))
 
-    async def post_batch(self, requests: Sequence[OrderRequest]) -> list[events.PostAnswered]:
+    async def post_many(self, requests: Sequence[OrderRequest]) -> list[events.PostAnswered]:
         """Send several orders, at most 15 a request; each answer is read by itself."""
         answered: list[events.PostAnswered] = []
-        for group in _chunks(requests, BATCH_MAX):
+        for group in chunks(requests, BATCH_MAX):
             answered += await self._post_group(group)
         return answered
 
@@ -288,7 +284,7 @@ class PolymarketGateway:
     async def cancel_many(self, order_ids: Sequence[str]) -> list[events.CancelAnswered]:
         """Cancel several; one answer for each id."""
         answered: list[events.CancelAnswered] = []
-        for group in _chunks(order_ids, CANCELS_MAX):
+        for group in chunks(order_ids, CANCELS_MAX):
             answered += await self._cancel_group(group)
         return answered
 
@@ -307,11 +303,19 @@ class PolymarketGateway:
             return [_cancel_answered(order_id, said) for order_id in group]
         return [_cancel_answered(order_id, _answer_to_cancel(order_id, answer)) for order_id in group]
 
+    async def cancel_market(self, condition_id: str) -> list[events.CancelAnswered]:
+        """Cancel every order of the key in one market, a person's too; one answer for each order the venue names."""
+        self.budget.take("cancel", "cancel market")
+        return await self._cancel_named(self._connected.cancel_market_orders(market=condition_id))
+
     async def cancel_all(self) -> list[events.CancelAnswered]:
         """Cancel every order of the key, a person's too; one answer for each order the venue names."""
         self.budget.take("cancel", "cancel all")  # a person wants it now
+        return await self._cancel_named(self._connected.cancel_all())
+
+    async def _cancel_named(self, asking: Awaitable[Any]) -> list[events.CancelAnswered]:
         try:
-            answer = await self._connected.cancel_all()
+            answer = await asking
         except Exception as error:  # the operator must hear that nothing is proved, whatever went wrong
             return [_cancel_answered("", self._heard("cancel", error))]
         named = [*answer.canceled, *answer.not_canceled]
@@ -403,8 +407,14 @@ class PolymarketGateway:
                 return [await self.post(request)]
             case commands.Prepare(draft):
                 return [await self.prepare(draft)]
+            case commands.PostMany(requests):
+                return [*await self.post_many(requests)]
             case commands.Cancel(order_id):
                 return [await self.cancel(order_id)]
+            case commands.CancelMany(order_ids):
+                return [*await self.cancel_many(order_ids)]
+            case commands.CancelMarket(condition_id):
+                return [*await self.cancel_market(condition_id)]
             case commands.CancelEverything():
                 return [*await self.cancel_all()]
             case commands.QueryOrder(order_id):
@@ -457,10 +467,6 @@ def _illegal(draft: OrderDraft) -> str:
     if (draft.order_type is OrderType.GTD) != (draft.expiration_s > 0):
         return f"{draft.order_type} with expiration {draft.expiration_s}"
     return ""
-
-
-def _chunks(items: Sequence[_ItemT], most: int) -> Iterator[Sequence[_ItemT]]:
-    return (items[start : start + most] for start in range(0, len(items), most))
 
 
 def _side(action: Action) -> Literal["BUY", "SELL"]:
