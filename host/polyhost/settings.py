@@ -39,7 +39,7 @@ class MarketsTable(Table):
     durations: tuple[Literal["5m", "15m", "1h", "4h", "1d"], ...] = ("5m", "15m")
     """Window lengths; 1d: from noon to noon, Eastern time."""
     slugs: tuple[str, ...] = ()
-    """Other binary markets, named by slug."""
+    """Other binary markets, named by slug or by condition id (``0x…``)."""
 
 
 class VenueTable(Table):

@@ -168,3 +168,26 @@ def test_following_goes_on_when_an_answer_fails(venue: Any) -> None:
             await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(go())
+
+
+def test_con_07_a_jump_of_the_machines_clock_is_corrected_by_the_next_answer_and_told() -> None:
+    """A laptop wakes up, or somebody sets the clock: windows and GTD go by the venue's time all the same."""
+    told: list[str] = []
+    hands = Hands()
+    clock = hands.clock()
+    for second in range(20):
+        hands.wall = 1_000.0 + second
+        clock.prove(1_000 + second, hands.wall, hands.wall + 0.01)
+    assert clock.skew_ms == 0.0
+    sink = logger.add(told.append, format="{message}", level="WARNING")
+    hands.wall = 1_020.0 - 3_600.0  # set back by an hour
+    before = clock.now()
+    clock.prove(1_020, hands.wall, hands.wall + 0.01)
+    assert clock.now() == pytest.approx(1_020_000, abs=1_100)
+    assert clock.now() >= before, "and never backwards"
+    hands.wall = 1_021.0  # and set right again
+    clock.prove(1_021, hands.wall, hands.wall + 0.01)
+    assert clock.skew_ms == 0.0
+    logger.remove(sink)
+    assert len(told) == 1
+    assert "behind the venue's" in told[0]

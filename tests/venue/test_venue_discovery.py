@@ -158,6 +158,47 @@ def test_con_15_markets_named_by_slug_are_found_too(venue: Any, gamma_object: di
     assert _run(venue, job, symbols=[], slugs=["will-it-rain"]) == []
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_con_15_a_market_named_by_its_condition_id_is_found_once(
+    venue: Any, gamma_object: dict[str, Any], closed: bool
+) -> None:
+    plain = gamma_object | {"slug": "will-it-rain", "outcomes": '["Yes", "No"]', "endDate": "2026-12-01T00:00:00Z"}
+    del plain["eventStartTime"]
+    name = plain["conditionId"].upper().replace("0X", "0x")
+
+    async def job(town: Town) -> None:
+        shown = lambda request: (200, {"markets": [plain] if (request[1]["closed"] == "true") is closed else []})  # noqa: E731
+        town.fake.answers["GET /markets/keyset"] = shown
+        for _ in range(3):
+            await town.discovery.round()
+        (found,) = town.kinds(MarketFound)
+        assert (found.market.slug, found.market.condition_id) == ("will-it-rain", plain["conditionId"])
+        assert {query["condition_ids"] for query, _ in town.fake.asked("GET /markets/keyset")} == {name}
+
+    assert _run(venue, job, symbols=[], slugs=[name]) == []
+
+
+def test_con_08_the_roll_has_no_gap_at_any_ms_around_a_boundary_however_late_the_catalogue_is(
+    venue: Any, gamma_object: dict[str, Any]
+) -> None:
+    """The next window is listed a minute late and the order book of it later still: it is found in the first look
+    after it was listed, and the running one is followed until its result."""
+
+    async def job(town: Town) -> None:
+        town.lists(gamma_object, START)
+        for offset in (-1_000, -1, 0, 1, 1_000, 59_000):
+            town.at(T0 + 300_000 + offset)
+            await town.discovery.round()
+            assert [event.market.start for event in town.kinds(MarketFound)] == [T0]
+        town.lists(gamma_object, START + 300)
+        town.at(T0 + 360_000)
+        await town.discovery.round()
+        assert [event.market.start for event in town.kinds(MarketFound)] == [T0, T0 + 300_000]
+        assert town.discovery.windows.keys() >= {f"btc-updown-5m-{START}", f"btc-updown-5m-{START + 300}"}
+
+    _run(venue, job)
+
+
 # --- strikes ----------------------------------------------------------------------------------------------------------
 
 

@@ -48,6 +48,7 @@ from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.discovery import Discovery
 from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
+from polyhost.venue.polymarket.faults import retried
 from polyhost.venue.polymarket.gateway import PolymarketGateway, budget_scale, http_client
 from polyhost.venue.polymarket.heartbeats import Heartbeats
 from polyhost.venue.polymarket.reach import first_time, require_exchange
@@ -202,7 +203,7 @@ class Session:
         stack.callback(self.runner.stop)
         http = http_client(endpoints.clob, self.clock, live=endpoints.live, budget=self.budget)
         stack.push_async_callback(http.aclose)
-        await first_time(self.clock, http)
+        await retried(lambda: first_time(self.clock, http), "the venue's time")
         self._streams(stack, endpoints, http)
         stack.push_async_callback(self._end_tasks)
         stack.push_async_callback(self._end_loops)

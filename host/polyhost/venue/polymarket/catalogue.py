@@ -36,6 +36,18 @@ class Catalogue:
         data = await self.object(slug)
         return None if data is None else market_of(data)
 
+    async def by_condition(self, condition_id: str) -> Market | None:
+        """The market of a condition, by the catalogue's lists: of the open ones, then of the closed ones."""
+        for closed in ("false", "true"):
+            query = f"condition_ids={quote(condition_id, safe='')}&closed={closed}&limit=2"
+            data = await _get(self._gamma, f"/markets/keyset?{query}")
+            rows = data.get("markets") if data is not None else None
+            for row in rows if isinstance(rows, list) else ():
+                market = market_of(row)
+                if market.condition_id.lower() == condition_id.lower():
+                    return market
+        return None
+
     async def ending_at(self, symbol: str, end_ms: int) -> list[Market]:
         """Up or Down windows of a symbol that end at this market ms, by the catalogue's lists.
 

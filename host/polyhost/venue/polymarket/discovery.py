@@ -231,6 +231,8 @@ class Discovery:
     async def _find(self, wanted: Wanted) -> Market | None:
         """The market under one of its slugs; one whose slug names two is known by its end."""
         for slug in wanted.slugs:
+            if slug.startswith("0x"):  # named by its condition id (CON-15)
+                return await self._catalogue.by_condition(slug)
             market = await self._catalogue.market(slug)
             if market is not None and (not wanted.named_in_eastern_time or market.end == wanted.end):
                 return market
