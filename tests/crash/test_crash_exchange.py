@@ -73,8 +73,21 @@ async def _trade(engine: Engine, prefix: str, tell: Callable[[str], object]) -> 
                 lambda ident, order=order: api.CancelOrders(ident, "key", (order.order_id,)),  # type: ignore[misc]
             )
             tell(f"canceled {order.order_id}")
+        await _split(engine, f"{prefix}{number}", tell)
         if number in SAVE_AFTER:
             engine.save()
+
+
+async def _split(engine: Engine, name: str, tell: Callable[[str], object]) -> None:
+    """Have the key's Safe split a share: what was told to be on its way is there after a kill."""
+    market = engine.world.listing(False)[-1]
+    safe = engine.wallets.of(OWNER, WalletKind.SAFE)
+    calls = (api.ChainCall("split", market.condition_id, micros("1")),)
+    reply = await engine.ask(
+        api.TransactionReply, lambda ident: api.Transact(ident, f"0x{name}", safe, calls)
+    )
+    assert reply.transaction is not None
+    tell(f"sent {name}")
 
 
 def _life(state: Path, prefix: str, what: str = "", number: int = 0) -> tuple[list[str], int]:
@@ -113,7 +126,16 @@ def _statuses(engine: Engine) -> dict[str, str]:
 
 def _expected(told: list[str]) -> dict[str, str]:
     status = {"live": "LIVE", "canceled": "CANCELED"}
-    return {words[1]: status[words[0]] for line in told if len(words := line.split()) == 2}
+    said = [words for line in told if len(words := line.split()) == 2 and words[0] in status]
+    return {name: status[word] for word, name in said}
+
+
+def _lost(engine: Engine, told: list[str]) -> list[str]:
+    """Transactions that somebody was told of and that the exchange does not know."""
+    ids = ["0x" + line.split()[1] for line in told if line.startswith("sent ")]
+    assert engine.wallets.known() == engine.wallets.all_of(OWNER)
+    chain = engine.world.exchange._chain.transactions
+    return [name for name in ids if name not in chain]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +165,7 @@ def test_sim_06_killed_at_a_write_the_exchange_keeps_what_it_told(tmp_path: Path
         }
         assert expected.keys() <= found.keys() <= expected.keys() | unsure
         assert engine.world.exchange.audit() == []
+        assert _lost(engine, told + more) == []
         live = sum(status == "LIVE" for status in found.values())
         account = engine.world.exchange._bank.accounts[OWNER]
         assert sum(account.buying.values()) == live * micros("1"), "what rests is reserved, once"
@@ -160,3 +183,4 @@ def test_an_exchange_that_forgets_its_log_is_caught(tmp_path: Path, monkeypatch:
     engine = Engine(SETTINGS, 1, 1.0, state)
     engine.store.close()
     assert not (_expected(told).keys() <= _statuses(engine).keys())
+    assert _lost(engine, told) != []

@@ -35,7 +35,7 @@ def environment(up: Running) -> Any:
         clob_url=b, gamma_url=b, data_url=b, relayer_url=b, rpc_url=b, rfq_url=b, perps_url=b, builder_gateway_url=b,
         collateral_return_url=b, clob_market_ws_url=w + "/ws/market", clob_user_ws_url=w + "/ws/user",
         rtds_ws_url=w + "/rtds", sports_ws_url=w + "/sports", realtime_ws_url=w + "/ws/live", perps_ws_url=w + "/perps",
-        rfq_quoter_ws_url=w + "/rfq",
+        rfq_quoter_ws_url=w + "/rfq", relayer_poll_frequency_ms=20,
     )
     assert "polymarket.com" not in str(config)
     return create_environment(name="sim", config=config)

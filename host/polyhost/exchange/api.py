@@ -243,8 +243,8 @@ class Transaction(Struct, frozen=True):
     hash: str
     at: int
     """Market ms when it was sent, or mined."""
-    collateral: Micros = 0
-    """What its calls paid out, in all; negative: what they took."""
+    paid: tuple[Micros, ...] = ()
+    """What each call paid out in collateral; negative: what it took."""
     error: str = ""
 
 

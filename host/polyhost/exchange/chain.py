@@ -63,7 +63,8 @@ class Chain:
         known = self.transactions.get(request.transaction_id)
         if known is not None:
             return known
-        made = transaction_hash_of(request.transaction_id)
+        plain = request.transaction_id.startswith("0x")
+        made = request.transaction_id if plain else transaction_hash_of(request.transaction_id)
         sent = Transaction(request.transaction_id, request.account, request.calls, NEW, made, now)
         self.transactions[sent.transaction_id] = sent
         self._agenda.add(now + self._rules.mined_ms, "chain_mined", sent.transaction_id)
@@ -75,11 +76,18 @@ class Chain:
         self._mined[sent.account] = self._mined.get(sent.account, 0) + 1
         problem, paid = self._all_or_none(sent)
         state = FAILED if problem else MINED
-        done = structs.replace(sent, state=state, error=problem, collateral=paid, at=now)
+        done = structs.replace(sent, state=state, error=problem, paid=paid, at=now)
         self.transactions[transaction_id] = done
         if not problem:
             later = max(self._rules.confirmed_ms - self._rules.mined_ms, 0)
             self._agenda.add(now + later, "chain_confirmed", transaction_id)
+        return done
+
+    def record(self, transaction_id: str, account: str, call: ChainCall, paid: Micros, now: int) -> Transaction:
+        """Keep what somebody else's transaction did to a wallet."""
+        made = transaction_hash_of(transaction_id)
+        done = Transaction(transaction_id, account, (call,), CONFIRMED, made, now, (paid,))
+        self.transactions[transaction_id] = done
         return done
 
     def confirm(self, transaction_id: str) -> None:
@@ -105,21 +113,21 @@ class Chain:
             if each.state == NEW or condition_id not in {call.condition_id for call in each.calls}
         }
 
-    def _all_or_none(self, sent: Transaction) -> tuple[str, Micros]:
+    def _all_or_none(self, sent: Transaction) -> tuple[str, tuple[Micros, ...]]:
         account = self._bank.accounts.get(sent.account)
         if account is None:
-            return NOT_FOUND, 0
+            return NOT_FOUND, ()
         before = (account.collateral, account.approved, dict(account.shares), dict(account.pending))
         pots = dict(self._bank.pots)
-        total = 0
+        amounts = []
         for call in sent.calls:
             problem, paid = self.act(sent.account, call)
             if problem:
                 account.collateral, account.approved, account.shares, account.pending = before
                 self._bank.pots = pots
-                return problem, 0
-            total += paid
-        return "", total
+                return problem, ()
+            amounts.append(paid)
+        return "", tuple(amounts)
 
     # --- calls --------------------------------------------------------------------------------------------------------
 

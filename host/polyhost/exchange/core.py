@@ -22,7 +22,6 @@ from polyhost.exchange.refusals import CANCELED_RESOLVED
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.shown import last_print, snapshot_of
 from polyhost.exchange.state import broken_invariants, restore, rules_of, state_of
-from polyhost.exchange.trades import transaction_hash_of
 from polyhost.model.book import UNKNOWN_SIZE, Book
 from polyhost.model.gateway import OrderRow
 from polyhost.model.market import Market
@@ -143,6 +142,11 @@ class Exchange:
         """Every token an account owns: token id to micro-shares, none of them 0."""
         account = self._bank.accounts.get(address)
         return {} if account is None else dict(account.shares)
+
+    def order(self, order_id: str) -> api.StoredOrder | None:
+        """An order with a key as it stands; None when it is unknown or forgotten."""
+        found = self._desk.orders.get(order_id)
+        return None if found is None else found.stored()
 
     def nonce(self, address: str, *, pending: bool = False) -> int:
         """How many transactions of a wallet were mined; with ``pending`` those on their way too."""
@@ -511,8 +515,10 @@ class Exchange:
         address, _, condition_id = ref.rpartition(":")
         if not self.redeemable(address).get(condition_id):
             return
-        _, paid = self._chain.act(address, api.ChainCall("redeem", condition_id))
-        self._say(api.AutoRedeemed(address, condition_id, paid, transaction_hash_of(ref)))
+        call = api.ChainCall("redeem", condition_id)
+        _, paid = self._chain.act(address, call)
+        done = self._chain.record(f"auto-redeem {ref}", address, call, paid, self.now)
+        self._say(api.AutoRedeemed(address, condition_id, paid, done.hash))
 
     def _touch(self, mirror: Mirror, order: Order) -> None:
         """Fill a resting order by what the mirrored book shows across its price, best level first."""

@@ -42,7 +42,7 @@ def test_set_03_a_split_is_mined_and_confirmed_and_conserves_cash(bench: Any) ->
     venue.wait(MINED - 1)
     assert _seen(venue).state == "NEW"
     venue.wait(1)
-    assert (_seen(venue).state, _seen(venue).collateral) == ("MINED", -micros("30"))
+    assert (_seen(venue).state, _seen(venue).paid) == ("MINED", (-micros("30"),))
     assert (venue.balance(), venue.balance("101"), venue.balance("202")) == (micros("970"), 30_000_000, 30_000_000)
     venue.wait(CONFIRMED - MINED)
     assert (_seen(venue).state, venue.exchange.nonce("0xa")) == ("CONFIRMED", 1)

@@ -20,10 +20,12 @@ from polyhost.exchange.server.accounts import (
     refused_leg,
     trade_row,
 )
+from polyhost.exchange.server.catalogue import clob_market
 from polyhost.exchange.server.engine import Engine, wall_ms
 from polyhost.exchange.server.http import ENGINE, HttpError, NoAnswer, answer, credentials, json_body, query_int
 from polyhost.exchange.server.jsons import page
 from polyhost.exchange.server.keys import Credentials, prove_wallet
+from polyhost.exchange.server.notices import notice_row
 from polyhost.exchange.server.orders import OrderRefused, judge, read_post
 from polyhost.model.market import normal_token
 from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
@@ -277,8 +279,10 @@ async def balance_allowance(request: web.Request) -> web.Response:
 
 @routes.get("/balance-allowance/update")
 async def update_balance_allowance(request: web.Request) -> web.Response:
-    """Accepted and without effect: the balance cache follows settlement by itself (docs/exchange-server.md)."""
-    await credentials(request)
+    """Read the wallet's balances from the chain anew: bought shares that are mined show from now on."""
+    who = await credentials(request)
+    wallet = _asked_wallet(request, who)
+    await request.app[ENGINE].ask(api.Done, lambda ident: api.RefreshBalance(ident, wallet))
     return answer("")
 
 
@@ -305,14 +309,25 @@ async def heartbeat(request: web.Request) -> web.Response:
 
 @routes.get("/notifications")
 async def notifications(request: web.Request) -> web.Response:
-    """This exchange raises none."""
-    await credentials(request)
-    return answer([])
+    """Of the wallet that ``signature_type`` names, newest first."""
+    who = await credentials(request)
+    engine, wallet = request.app[ENGINE], _asked_wallet(request, who)
+    rows = []
+    for notice in reversed(engine.notices.of(wallet)):
+        market = engine.world.market_by_condition(notice.condition_id)
+        if market is not None:
+            shown = clob_market(market, engine.books[market.up], engine.resolution(market), engine.clock.now)
+            rows.append(notice_row(notice, who.api_key, wallet, shown))
+    return answer(rows)
 
 
 @routes.delete("/notifications")
 async def drop_notifications(request: web.Request) -> web.Response:
-    await credentials(request)
+    who = await credentials(request)
+    ids = request.query.get("ids", "").split(",")
+    if not all(part.isascii() and part.isdigit() for part in ids):
+        raise HttpError(400, "Invalid payload")
+    request.app[ENGINE].drop_notices(_asked_wallet(request, who), tuple(int(part) for part in ids))
     return answer("OK")
 
 

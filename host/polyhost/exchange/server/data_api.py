@@ -14,12 +14,14 @@ from eth_utils.address import is_address, to_checksum_address
 from polyhost.exchange import api
 from polyhost.exchange.server.accounts import data_trade
 from polyhost.exchange.server.catalogue import outcomes, question
+from polyhost.exchange.server.contracts import COLLATERAL, CONDITIONAL, POSITION_MANAGER, SPENDERS
 from polyhost.exchange.server.engine import Engine
 from polyhost.exchange.server.http import ENGINE, HttpError, answer, market_of_token, query_int
 from polyhost.exchange.server.jsons import cursor_at, iso, number, offset_of, price_number, size_number
-from polyhost.exchange.server.portfolio import Holding, Part, holdings_of, parts_of
+from polyhost.exchange.server.portfolio import Holding, Move, Part, holdings_of, parts_of
 from polyhost.model.market import Market
 from polyhost.model.money import MICRO, ONE, Micros, Ticks, notional, show_fixed, size_text
+from polyhost.model.order_hash import CHAIN_ID
 from polyhost.model.words import Side
 
 LIMIT_MAX: Final = 1_000
@@ -71,6 +73,18 @@ async def _parts(engine: Engine, request: web.Request) -> list[Part]:
     return parts_of(wallet, trades)
 
 
+def _moves(engine: Engine, wallet: str) -> list[Move]:
+    """The wallet's splits and merges, oldest first."""
+    moves = []
+    for done in engine.world.exchange.transactions(wallet):
+        for call in done.calls:
+            market = engine.world.market_by_condition(call.condition_id)
+            if market is not None and call.kind in ("split", "merge"):
+                tokens = (market.up, market.down)
+                moves.append(Move(call.kind, call.condition_id, tokens, call.size, done.at // 1_000))
+    return moves
+
+
 # --- positions --------------------------------------------------------------------------------------------------------
 
 
@@ -83,7 +97,7 @@ async def positions(request: web.Request) -> web.Response:
     wallet = _wallet(request)
     held = engine.world.exchange.holdings(wallet)
     rows = []
-    for holding in holdings_of(await _parts(engine, request)).values():
+    for holding in holdings_of(await _parts(engine, request), _moves(engine, wallet)).values():
         market = engine.world.market_by_token(holding.token_id)
         if market is None:
             continue
@@ -208,7 +222,7 @@ async def trades(request: web.Request) -> web.Response:
 
 @routes.get("/v2/activity")
 async def activity(request: web.Request) -> web.Response:
-    """Trades only, newest first: merges and redemptions have no client call on this exchange yet."""
+    """Trades, splits, merges and redemptions, newest first."""
     engine = request.app[ENGINE]
     kinds = {part for part in request.query.get("type", "").split(",") if part}
     wallet = _wallet(request)
@@ -217,7 +231,40 @@ async def activity(request: web.Request) -> web.Response:
         for part in reversed(await _parts(engine, request)):
             value = number(size_text(notional(part.size, part.price)))
             rows.append({**_trade(engine, wallet, part), "type": "TRADE", "is_combo": False, "usdc_size": value})
+    rows += [row for row in _chain_rows(engine, wallet, _conditions(request)) if not kinds or row["type"] in kinds]
+    rows.sort(key=lambda row: -row["timestamp"])  # stable: within a second trades come first
     return _envelope(request, rows)
+
+
+def _chain_rows(engine: Engine, wallet: str, wanted: set[str]) -> list[dict[str, Any]]:
+    """What the wallet's transactions did in markets, newest first."""
+    rows = []
+    for done in reversed(engine.world.exchange.transactions(wallet)):
+        for call, paid in zip(done.calls, done.paid, strict=True):
+            market = engine.world.market_by_condition(call.condition_id)
+            if market is None or (wanted and call.condition_id.lower() not in wanted):
+                continue
+            rows.append({
+                "proxy_wallet": wallet, "type": call.kind.upper(), "is_combo": False, "timestamp": done.at // 1_000,
+                "transaction_hash": done.hash, "condition_id": call.condition_id, "usdc_size": size_number(abs(paid)),
+                "title": question(market), "slug": market.slug, "event_slug": market.slug,
+            })
+    return rows
+
+
+@routes.get("/v2/approvals")
+async def approvals(request: web.Request) -> web.Response:
+    """Who may move the wallet's collateral and shares: every contract or none, as the account is approved."""
+    engine = request.app[ENGINE]
+    wallet = _wallet(request)
+    reply = await engine.ask(api.BalanceReply, lambda ident: api.GetBalance(ident, wallet))
+    approved = reply.allowance > 0
+    rows: list[dict[str, Any]] = []
+    for token, standard in ((COLLATERAL, "ERC20"), (CONDITIONAL, "ERC1155"), (POSITION_MANAGER, "ERC1155")):
+        for spender in SPENDERS:
+            row = {"token": token, "spender": spender, "standard": standard, "approved": approved}
+            rows.append({**row, "amount": "max"} if standard == "ERC20" else row)
+    return answer({"data": {"address": wallet, "chain_id": CHAIN_ID, "contracts": rows}})
 
 
 @routes.get("/v2/value")

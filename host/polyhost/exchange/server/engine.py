@@ -26,6 +26,7 @@ from polyhost.exchange.server.clock import MarketClock
 from polyhost.exchange.server.heartbeats import Heartbeats
 from polyhost.exchange.server.keys import Credentials, Keyring
 from polyhost.exchange.server.market_hub import MarketHub
+from polyhost.exchange.server.notices import Notices
 from polyhost.exchange.server.price_hub import LiveHub, TopicHub
 from polyhost.exchange.server.settings import ServerSettings
 from polyhost.exchange.server.sockets import Crowd
@@ -35,6 +36,7 @@ from polyhost.exchange.server.store import (
     Entry,
     KeyGone,
     KeyMade,
+    NoticesDropped,
     Reached,
     StateError,
     Store,
@@ -85,6 +87,7 @@ class Engine:
         self.pathologies = Pathologies(seed, settings.pathologies)
         self.faults = Faults(self.pathologies) if self.pathologies else None
         """What goes wrong on the way to the clients; None: nothing."""
+        self.notices = Notices(lambda order_id: self.world.exchange.order(order_id), self._holders)
         self.store = Store(state)
         self.crowd = Crowd()
         self.heartbeats = Heartbeats()
@@ -135,6 +138,7 @@ class Engine:
             "now": self.clock.now,
             "next_id": self._next_id,
             "keys": self.ring.save(),
+            "notices": self.notices.save(),
             "markets": self._by_ident,
             "world": self.world.save(),
         })
@@ -144,6 +148,7 @@ class Engine:
         if data["seed"] != self.seed:
             raise StateError(f"{self.store.path} belongs to seed {data['seed']}, not {self.seed}")
         self.ring.restore(data["keys"])
+        self.notices.restore(data.get("notices", {}))
         self._next_id = data["next_id"]
         self._by_ident = data["markets"]
         self._idents = {condition: number for number, condition in enumerate(self._by_ident, 1)}
@@ -167,7 +172,7 @@ class Engine:
             return now
         density = self.settings.world.density
         self.world.thin(0.0)
-        self.world.advance(wall)
+        self._reach(wall)
         self.world.thin(density)
         return wall
 
@@ -176,14 +181,17 @@ class Engine:
             case Asked():
                 request = request_of(entry)
                 self._next_id = max(self._next_id, request.request_id + 1)
-                self.world.advance(MarketMs(entry.at))
-                self.world.handle(request, MarketMs(entry.at))
+                self._reach(MarketMs(entry.at))
+                self._note(self.world.handle(request, MarketMs(entry.at)), entry.at)
                 return MarketMs(entry.at)
             case Reached():
-                self.world.advance(MarketMs(entry.at))
+                self._reach(MarketMs(entry.at))
                 return MarketMs(entry.at)
+            case NoticesDropped():
+                self.notices.drop(entry.wallet, entry.ids)
+                return now
             case KeyMade():
-                self.world.advance(MarketMs(entry.at))
+                self._reach(MarketMs(entry.at))
                 self._admit(entry.address, entry.nonce)
                 return MarketMs(entry.at)
             case KeyGone():
@@ -193,6 +201,28 @@ class Engine:
                 return now
             case _:
                 raise StateError(f"{self.store.log_path}: unexpected entry {entry!r}")
+
+    def _reach(self, limit: MarketMs) -> None:
+        """Let the world go on to ``limit`` while nobody listens; what it says is still worth notifications."""
+        for at, outputs in self.world.instants(limit):
+            self._note(outputs, at)
+
+    # --- notifications ------------------------------------------------------------------------------------------------
+
+    def _note(self, outputs: list[api.Output], at: int) -> None:
+        for output in outputs:
+            self.notices.take(output, at)
+
+    def _holders(self, condition_id: str) -> list[str]:
+        """The clients' wallets with shares of a market."""
+        market = self.world.market_by_condition(condition_id)
+        assert market is not None, condition_id
+        tokens = {market.up, market.down}
+        return [wallet for wallet in self.wallets.known() if tokens & self.world.exchange.holdings(wallet).keys()]
+
+    def drop_notices(self, wallet: str, ids: tuple[int, ...]) -> None:
+        self.store.append(NoticesDropped(wallet, ids))
+        self.notices.drop(wallet, ids)
 
     # --- keys and accounts --------------------------------------------------------------------------------------------
 
@@ -217,6 +247,11 @@ class Engine:
         self.ring.delete(credentials)
 
     # --- requests -----------------------------------------------------------------------------------------------------
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next request gets."""
+        return self._next_id
 
     async def ask(self, kind: type[Reply], build: Callable[[int], api.Request]) -> Reply:
         """Hand a request to the core and wait for its answer of this kind (through the taker delay, if there is one).
@@ -284,6 +319,7 @@ class Engine:
 
     def _give_out(self, outputs: list[api.Output], now: MarketMs) -> None:
         """Take what happened into what REST shows, and tell whoever listens or waits."""
+        self._note(outputs, now)
         for output in outputs:
             self._take_in(output, now)
             if self.faults is None:

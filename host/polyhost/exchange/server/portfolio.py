@@ -1,6 +1,7 @@
-"""What a wallet holds and what it paid, folded from its trades: the data API's positions.
+"""What a wallet holds and what it paid, folded from its trades, splits and merges: the data API's positions.
 
-Costs are average costs without fees; exact micro-units inside, shown as decimals.
+A split buys both tokens at 0.50, a merge sells both at 0.50. Costs are average costs without fees; exact micro-units
+inside, shown as decimals.
 """
 
 from __future__ import annotations
@@ -77,6 +78,34 @@ class Holding(Struct):
             self.realized += value - part.fee - cost
 
 
+    def split(self, size: Micros, at_s: int) -> None:
+        """One half of a split."""
+        self.last_s, self.first_s = at_s, self.first_s or at_s
+        self.bought += size
+        self.size += size
+        self.cost += size // 2
+        self.entry_cost += size // 2
+
+    def merge(self, size: Micros, at_s: int) -> None:
+        """One half of a merge."""
+        self.last_s = at_s
+        given = min(size, self.size)
+        cost = self.cost * given // self.size if self.size else 0
+        self.size -= given
+        self.cost -= cost
+        self.realized += size // 2 - cost
+
+
+class Move(Struct, frozen=True):
+    """A split or merge of a wallet: ``size`` of both tokens."""
+
+    kind: str
+    condition_id: str
+    tokens: tuple[str, str]
+    size: Micros
+    at_s: int
+
+
 def parts_of(wallet: str, trades: Iterable[StoredTrade]) -> list[Part]:
     """The wallet's parts of these trades, which are oldest first, in their order; failed trades are no trades."""
     parts = []
@@ -91,12 +120,22 @@ def parts_of(wallet: str, trades: Iterable[StoredTrade]) -> list[Part]:
     return parts
 
 
-def holdings_of(parts: Iterable[Part]) -> dict[str, Holding]:
-    """Holdings by token."""
+def holdings_of(parts: Iterable[Part], moves: Iterable[Move] = ()) -> dict[str, Holding]:
+    """Holdings by token; within a second trades come first."""
     found: dict[str, Holding] = {}
-    for part in parts:
-        token = part.token_id
-        if token not in found:
-            found[token] = Holding(token, part.trade.row.condition_id)
-        found[token].take(part)
+    steps: list[tuple[int, Part | Move]] = [(part.trade.row.matched_s, part) for part in parts]
+    steps += [(move.at_s, move) for move in moves]
+    for _, step in sorted(steps, key=lambda step: step[0]):
+        if isinstance(step, Part):
+            _of(found, step.token_id, step.trade.row.condition_id).take(step)
+            continue
+        for token in step.tokens:
+            held = _of(found, token, step.condition_id)
+            (held.split if step.kind == "split" else held.merge)(step.size, step.at_s)
     return found
+
+
+def _of(found: dict[str, Holding], token_id: str, condition_id: str) -> Holding:
+    if token_id not in found:
+        found[token_id] = Holding(token_id, condition_id)
+    return found[token_id]

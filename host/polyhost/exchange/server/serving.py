@@ -14,7 +14,16 @@ from typing import Final
 from aiohttp import web
 from loguru import logger
 
-from polyhost.exchange.server import clob_private, clob_public, data_api, gamma, others, streams
+from polyhost.exchange.server import (
+    clob_private,
+    clob_public,
+    data_api,
+    gamma,
+    others,
+    relayer,
+    rpc,
+    streams,
+)
 from polyhost.exchange.server.engine import Engine
 from polyhost.exchange.server.http import ENGINE, busy, errors, stamp
 from polyhost.exchange.server.jsons import encode
@@ -49,7 +58,7 @@ def application(engine: Engine) -> web.Application:
     """Every path of the exchange."""
     app = web.Application(middlewares=[errors, busy], client_max_size=BODY_BYTES_MAX)
     app[ENGINE] = engine
-    for part in (streams, clob_public, clob_private, gamma, data_api, others):
+    for part in (streams, clob_public, clob_private, gamma, data_api, relayer, rpc, others):
         app.add_routes(part.routes)
     app.on_response_prepare.append(stamp)
     return app

@@ -59,7 +59,14 @@ class KeyGone(msgspec.Struct, frozen=True, tag="key_gone"):
     api_key: str
 
 
-Entry: TypeAlias = Began | Asked | Reached | KeyMade | KeyGone
+class NoticesDropped(msgspec.Struct, frozen=True, tag="notices_dropped"):
+    """A wallet's notifications were dropped."""
+
+    wallet: str
+    ids: tuple[int, ...]
+
+
+Entry: TypeAlias = Began | Asked | Reached | KeyMade | KeyGone | NoticesDropped
 _DECODER: Final = msgspec.json.Decoder(Entry)
 _Changing: TypeAlias = (
     api.PostOrder | api.CancelOrders | api.Split | api.Merge | api.Redeem | api.Transact | api.RefreshBalance

@@ -33,6 +33,10 @@ class Wallets:
             self._owners[wallet] = owner
         return wallets
 
+    def known(self) -> tuple[str, ...]:
+        """Every wallet whose key has shown itself."""
+        return tuple(self._owners)
+
     def owner_of(self, wallet: str) -> str | None:
         """Whose wallet this is (checksummed); None while nobody has shown the key to it."""
         return self._owners.get(wallet)

@@ -1,0 +1,26 @@
+"""Addresses of the chain's contracts that clients name (polymarket.md 1, read 2026-11), and who must be approved."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
+
+COLLATERAL: Final = "0xC011a7E12a19f7B1f670d46F03B03f3342E82DFB"
+CONDITIONAL: Final = "0x4D97DCd97eC945f40cF65F87097ACe5EA0476045"
+NEG_RISK_ADAPTER: Final = "0xd91E80cF2E7be2e162c6513ceD06f1dD0dA35296"
+ADAPTER: Final = "0xAdA100Db00Ca00073811820692005400218FcE1f"
+NEG_RISK_COLLATERAL_ADAPTER: Final = "0xadA2005600Dec949baf300f4C6120000bDB6eAab"
+POSITION_MANAGER: Final = "0x006F54F7f9A22e0000CC2AB60031000000ae9fEF"
+RELAY_HUB: Final = "0xD216153c06E857cD7f72665E0aF1d7D82172F494"
+RELAY: Final = "0x0000000000000000000000000000000000000137"
+"""Who sends proxy wallets' transactions here; at the venue an address of the relayer's own."""
+MULTISEND: Final = "0xA238CBeb142c10Ef7Ad8442C6D1f9E89e07e7761"
+ADAPTERS: Final = (ADAPTER.lower(), NEG_RISK_COLLATERAL_ADAPTER.lower())
+SPENDERS: Final = (
+    STANDARD_EXCHANGE, NEG_RISK_EXCHANGE, ADAPTER, NEG_RISK_COLLATERAL_ADAPTER,
+    "0x12121212006e4CD160D18e3f00711DA5c3372600", "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa",
+    "0xDCa4af75705dbB50f62437045afF9921947917d2", "0xa1200000d0002264C9a1698e001292D00E1b00af",
+    "0x1000008dD9001B968442c1000017eaE6E0dA00Ba", "0x200000900045e3B6259600682756002200028933",
+)  # fmt: skip
+"""Exchanges, adapters, router, perpetuals, the operator that redeems, and modules: each may be asked about."""
