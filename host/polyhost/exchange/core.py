@@ -143,7 +143,7 @@ class Exchange:
         account = self._bank.accounts.get(address)
         return {} if account is None else dict(account.shares)
 
-    def order(self, order_id: str) -> api.StoredOrder | None:
+    def stored_order(self, order_id: str) -> api.StoredOrder | None:
         """An order with a key as it stands; None when it is unknown or forgotten."""
         found = self._desk.orders.get(order_id)
         return None if found is None else found.stored()

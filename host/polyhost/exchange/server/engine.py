@@ -87,7 +87,7 @@ class Engine:
         self.pathologies = Pathologies(seed, settings.pathologies)
         self.faults = Faults(self.pathologies) if self.pathologies else None
         """What goes wrong on the way to the clients; None: nothing."""
-        self.notices = Notices(lambda order_id: self.world.exchange.order(order_id), self._holders)
+        self.notices = Notices(lambda order_id: self.world.exchange.stored_order(order_id), self._holders)
         self.store = Store(state)
         self.crowd = Crowd()
         self.heartbeats = Heartbeats()
