@@ -107,6 +107,10 @@ class BreakersTable(Table):
 class SafetyTable(Table):
     close_before_expiry_s: float = Field(default=120.0, gt=2)
     """By this many seconds before the end (15-minute windows; scaled) a position is closed or declared held."""
+    hedge_when_blocked: bool = False
+    """A hedge is bought although a breaker, a pause or a low balance stops new entries; false: then the stop sells."""
+    balance_min: Money = Money("1")
+    """New exposure stops while less collateral than this is free."""
     hold_above: Price = Price("0.90")
     """At that time a position whose midpoint is at or above this price is held to settlement."""
     book_age_ms_max: int = Field(default=10_000, gt=0)

@@ -122,7 +122,7 @@ def test_ord_16_a_trip_survives_a_restart_and_only_the_operator_clears_it() -> N
     again.do(RunBegan("run-2", "0.1.0", "sim", "hash", "main"))
     again.do(StreamChanged("user", True, 1))
     again.do(SweepDone("", (), (), True, begun=again.now))
-    assert again.kernel.blocks() == [("blocked_late_fill", "test")]
+    assert again.kernel.blocks() == [("late_fill", "test")]
     again.do(Operator("resume", "late_fill", "me"))
     assert again.kernel.blocks() == []
 

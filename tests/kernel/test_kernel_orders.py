@@ -435,7 +435,7 @@ def test_an_unsigned_order_frees_its_reservation_and_a_configuration_fault_stops
     rig.do(PrepareFailed(draft.ref, "wrong key", configuration=True))
     assert rig.cash("reserved") == 0
     none(rig.answer(BUY_UP), Prepare)
-    assert rig.kernel.blocks() == [("blocked_signing", "wrong key")]
+    assert rig.kernel.blocks() == [("signing", "wrong key")]
 
 
 def test_not_04_the_same_condition_is_told_once_a_minute() -> None:

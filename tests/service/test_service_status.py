@@ -17,6 +17,7 @@ from polyhost.model.proposals import Enter, ExitTarget
 from polyhost.model.records import EntriesBlocked, ObligationMet, Record, RunEnded
 from polyhost.model.times import MarketMs
 from polyhost.model.words import Side
+from polyhost.service import live_file, status
 from polyhost.service.folder import DataFolder
 from polyhost.service.status import described, lines, look
 
@@ -130,8 +131,26 @@ def test_blocked_entries_are_told_with_the_reason(tmp_path: Path, capsys: pytest
     rig = story()
     rig.records.append(EntriesBlocked(MarketMs(rig.now), "pause", True, "paused by ana"))
     data = written(tmp_path / "data", rig.records)
-    assert report(data, capsys)["blocked"] == {"pause": "paused by ana"}
-    assert "entries blocked (pause): paused by ana" in asked(data, capsys)[1]
+    told = report(data, capsys)
+    assert told["blocked"] == {"pause": "paused by ana"}
+    (block,) = told["blocks"]
+    assert (block["lasting"], block["by_setting"]) == (True, ["hedge"])
+    assert "entry" in block["stops"]
+    assert not {"exit", "emergency"} & set(block["stops"])
+    assert "entries blocked (pause): paused by ana; clears: the operator" in asked(data, capsys)[1]
+
+
+def test_ord_23_a_running_host_tells_what_no_journal_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = story()
+    data = written(tmp_path / "data", rig.records)
+    monkeypatch.setattr(status, "running_pid", lambda path: 4711)
+    live_file.write(data, "run-1", {}, [("user_stream", "lost"), ("loop:journal", "stuck")])
+    assert list(report(data, capsys)["blocked"]) == ["user_stream", "loop:journal"]
+    assert "entries blocked (loop:journal): stuck; clears: by itself with the loop" in asked(data, capsys)[1]
+    live_file.write(data, "run-0", {}, [("user_stream", "lost")])
+    assert report(data, capsys)["blocked"] == {}, "an earlier run's"
 
 
 def test_an_unmanaged_position_is_the_answer_no(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -268,24 +268,24 @@ _OK = {"success": True, "errorMsg": "", "orderID": "", "status": "live", "making
     [
         ((400, {"error": "not enough balance / allowance: the balance is not enough -> balance: 1, order amount: 2"}),
          "refused", "balance", ""),
-        ((400, {"error": "the allowance is not enough"}), "refused", "allowance", "entries"),
+        ((400, {"error": "the allowance is not enough"}), "refused", "allowance", "approval"),
         ((400, {"error": "order 0x1 is invalid. Duplicated."}), "accepted", "duplicated", ""),
         ((400, {"error": "nobody has seen this"}), "unknown", "unlisted", ""),
-        ((401, {"error": "Unauthorized/Invalid api key"}), "refused", "unauthorized", "entries"),
-        ((403, "error code: 1010"), "unknown", "forbidden", "entries"),
-        ((425, {"error": "restarting"}, {"Retry-After": "1"}), "unknown", "restarting", "entries"),
-        ((429, {"error": "Too Many Requests"}, {"Retry-After": "2"}), "refused", "rate_limit", "entries"),
+        ((401, {"error": "Unauthorized/Invalid api key"}), "refused", "unauthorized", "credentials"),
+        ((403, "error code: 1010"), "unknown", "forbidden", "geoblock"),
+        ((425, {"error": "restarting"}, {"Retry-After": "1"}), "unknown", "restarting", "restarting"),
+        ((429, {"error": "Too Many Requests"}, {"Retry-After": "2"}), "refused", "rate_limit", "rate_limit"),
         ((500, {"error": "there are no matching orders"}), "unknown", "no_match_500", ""),
         ((502, "<html>"), "unknown", "unlisted", ""),
         ((503, {"error": "post-only mode: only post-only orders and cancels are allowed", "code": "post_only_mode"}),
-         "unknown", "post_only_mode", "entries"),
+         "unknown", "post_only_mode", "post_only_mode"),
         ((503, {"error": "Trading is currently cancel-only. New orders are not accepted"}), "unknown", "cancel_only",
-         "entries"),
+         "cancel_only"),
         ((200, {**_OK, "status": "unmatched", "orderID": "0x1"}), "unknown", "unmatched", ""),
         ((200, {**_OK, "errorMsg": None}), "unknown", "malformed", ""),
         ((200, "not json"), "unknown", "malformed", ""),
         ((200, {}), "unknown", "malformed", ""),
-        ((200, {**_OK, "orderID": "0xdead"}), "unknown", "other_id", "entries"),
+        ((200, {**_OK, "orderID": "0xdead"}), "unknown", "other_id", "signing"),
         ((200, {**_OK, "success": False, "errorMsg": "invalid post-only order: order crosses book"}), "refused",
          "post_only_cross", ""),
     ],
@@ -304,6 +304,7 @@ def test_con_06_the_pause_that_the_venue_names_is_told(venue: Any) -> None:
     async def job(gateway: PolymarketGateway, fake: Any) -> None:
         event = await gateway.post(await _prepared(gateway))
         assert (event.code, event.text) == ("restarting", "matching engine restarting (again after 7 s)")
+        assert (event.http, event.retry_after_ms) == (425, 7_000)
 
     answer = (425, {"error": "matching engine restarting"}, {"Retry-After": "7"})
     _with_gateway(venue, job, **{"POST /order": answer})

@@ -7,7 +7,6 @@ import pytest
 from polyhost.venue.polymarket.outcomes import (
     ACCEPTED,
     CANCEL_ROWS,
-    ENTRIES,
     NO_ANSWER,
     POST_ROWS,
     QUERY_ROWS,
@@ -81,7 +80,7 @@ def test_duplicated_proves_presence() -> None:
 
 
 def test_a_missing_approval_blocks_entries() -> None:
-    assert classify("post", Answer(400, "the allowance is not enough")).blocks == ENTRIES
+    assert classify("post", Answer(400, "the allowance is not enough")).blocks == "approval"
 
 
 def test_ord_07_a_cancel_of_an_unknown_order_is_no_proof() -> None:

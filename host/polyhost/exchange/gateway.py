@@ -57,7 +57,10 @@ HTTP_OUTCOMES: Final[tuple[tuple[int, str, str, str], ...]] = (
     (0, "transport", "transport", "unknown"),
 )
 """(HTTP status, part of the text, code, outcome): how a venue that misbehaves answers, whatever the order."""
-BLOCKING: Final = frozenset({"allowance", "rate_limit", "restarting", "post_only_mode", "cancel_only"})
+BLOCKING: Final = {
+    "allowance": "approval", **{code: code for code in ("rate_limit", "restarting", "post_only_mode", "cancel_only")}
+}
+"""Code of an answer → the cause that stops new exposure besides the order."""
 CANCEL_OUTCOMES: Final = {
     refusals.NOT_FOUND: "not_found",
     refusals.GONE: "gone",
@@ -298,9 +301,10 @@ def posted_event(answer: api.Posted) -> events.PostAnswered:
         outcome = "accepted" if answer.status in ("live", "matched", "delayed") else "unknown"
         return events.PostAnswered(answer.order_id, outcome, answer.status, code=answer.status, http=answer.http)
     code, outcome = _meaning(answer)
-    blocks = "entries" if code in BLOCKING else ""
+    blocks = BLOCKING.get(code, "")
     return events.PostAnswered(
-        answer.order_id, outcome, code=code, text=answer.error, blocks=blocks, http=answer.http
+        answer.order_id, outcome, code=code, text=answer.error, blocks=blocks, http=answer.http,
+        retry_after_ms=answer.retry_after_s * 1_000,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.core import Core
 from polyhost.kernel.depth import fit
 from polyhost.kernel.orders_flow import OrderFlow
@@ -59,9 +60,10 @@ def affordable(stake: Micros, price: Ticks, step: Micros, market: Market) -> Mic
 class Entries:
     """Decides on candidates."""
 
-    def __init__(self, core: Core, flow: OrderFlow) -> None:
+    def __init__(self, core: Core, flow: OrderFlow, blocks: Blocks) -> None:
         self.core = core
         self.flow = flow
+        self.blocks = blocks
 
     def consider(self, event: Evaluated, candidate: Candidate) -> str:
         """Place the candidate's order, or return the gate that refused it (empty when placed)."""
@@ -81,41 +83,18 @@ class Entries:
 
     # --- gates --------------------------------------------------------------------------------------------------------
 
-    def blocks(self) -> Iterator[tuple[str, str]]:
-        """What stops all new exposure now: (name, reason). Exits are never stopped by it (ORD-23)."""
-        core = self.core
-        if core.ending:
-            yield "ending", core.ending
-        for name, reason in core.state.blocked.items():
-            yield f"blocked_{name}", reason
-        for name, reason in core.loops_down.items():
-            yield f"loop:{name}", reason
-        if waiting := core.exits_first():
-            yield "exits_first", waiting
-        if not core.user_up:
-            yield "user_stream", "orders and fills are not streamed right now"
-        elif core.reconciling:
-            yield "reconciling", "orders and trades are being compared with the venue"
-        if not core.fresh.approved:
-            yield "approval", "the exchange may not spend the collateral (approval missing)"
-
     def may_trade(self, entry: MarketState, data: MarketData, purpose: Purpose) -> None:
         """New exposure is allowed, in this market and on this book, now. Raises EntryRefused with the first gate."""
         core = self.core
-        for name, reason in self.blocks():
+        for name, reason in self.blocks.against(purpose):
             raise EntryRefused(name, reason)
         market = entry.market
         if not entry.accepting or core.now > market.end - LAST_ORDER_MS:
             raise EntryRefused("market_closed", "the market takes no more orders")
         if market.start is not None and core.now < market.start:
             raise EntryRefused("not_open", "the window has not begun")
-        book = data.book
-        if not book.ready:
-            raise EntryRefused("book_lost", "the book's continuity was lost")
-        if book.crossed:
-            raise EntryRefused("book_crossed", "the book is crossed")
-        if core.now - book.changed_at > core.settings.safety.book_age_ms_max:
-            raise EntryRefused("book_old", f"the book is {core.now - book.changed_at} ms old")
+        if (wrong := self.blocks.book(data, purpose)) is not None:
+            raise EntryRefused(*wrong)
 
     def same_view(self, entry: MarketState, data: MarketData, event: Evaluated) -> None:
         """What the plugin saw still holds: orders, positions and the book's continuity."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final, assert_never
 
 from polyhost.kernel import ledger
+from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.breakers import CHECK_EVERY_MS, Breakers
 from polyhost.kernel.core import Core
 from polyhost.kernel.entries import Entries, at_risk
@@ -133,12 +134,13 @@ class Kernel:
         )
         self.exits.flow = self.flow
         self.settlement = Settlement(core, self.flow)
-        self.entries = Entries(core, self.flow)
+        self.blocking = Blocks(core)
+        self.entries = Entries(core, self.flow, self.blocking)
         self.pairs = Pairs(core, self.flow, self.entries, self.exits)
-        self.quotes = Quotes(core, self.flow, self.exits, lambda _purpose: self.entries.blocks())
-        self.repricing = Repricing(core, self.flow, lambda _purpose: self.entries.blocks())
+        self.quotes = Quotes(core, self.flow, self.exits, self.blocking.against)
+        self.repricing = Repricing(core, self.flow, self.blocking.against)
         self.supervised = Supervised(core, self.exits, self._sweep_all)
-        self.flow.unknown.wanted = Wanted(core, self.flow, self.entries)
+        self.flow.unknown.wanted = Wanted(core, self.flow, self.blocking)
         self._tripped: set[str] = set()
         self._opening: dict[str, list[str]] = {}
         self._view_seq = 0
@@ -267,7 +269,7 @@ class Kernel:
 
     def blocks(self) -> list[tuple[str, str]]:
         """What stops new exposure now."""
-        return list(self.entries.blocks())
+        return list(self.blocking.now())
 
     @property
     def counters(self) -> dict[str, int]:
@@ -342,6 +344,8 @@ class Kernel:
                 self.flow.order_check(key)
             case "ladder":
                 self.flow.unknown.ladder(key)
+            case "shut":
+                self.blocking.due(key)
             case "absent_watch":
                 self.flow.unknown.watch(key)
             case "settle_check":
@@ -622,6 +626,7 @@ class Kernel:
             case PostLeft():
                 self.flow.post_left(event)
             case CancelAnswered():
+                self.blocking.cancel_answered(event)
                 self.flow.cancel_answered(event)
             case OrderSeen():
                 self.flow.order_seen(event)
@@ -675,6 +680,7 @@ class Kernel:
         sell = order is not None and order.draft.action is Action.SELL and order.slot.purpose is not Purpose.QUOTE
         if sell and event.outcome == "accepted":
             self.breakers.exit_worked()
+        self.blocking.answered(order, event)
         self.flow.post_answered(event)
 
     def _began(self, event: RunBegan) -> None:
@@ -804,6 +810,8 @@ class Kernel:
             core.record(ledger.deposit(core.now, core.account, event.collateral))
         if fresh.approved and not event.approved:
             core.notice("approval", "warning", "funds", "The exchange may not spend the collateral: approval missing")
+        if event.approved and not fresh.approved:
+            self.blocking.approved()
         fresh.collateral, fresh.collateral_wall, fresh.approved = event.collateral, core.wall, event.approved
 
     def _token_balance(self, event: TokenBalanceSeen) -> None:

@@ -240,10 +240,6 @@ class OrderFlow:
         order = self.core.state.by_order_id(event.order_id)
         if order is None:
             return
-        core = self.core
-        if event.blocks:
-            core.record(EntriesBlocked(core.now, event.blocks, True, event.text))
-            core.notice(f"block:{event.blocks}", "critical", "orders", f"New entries are off: {event.text}")
         self.unknown.answered(order, event)
         if event.outcome == "accepted":
             self.unknown.shows_up(order)

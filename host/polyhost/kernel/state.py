@@ -242,7 +242,9 @@ class State(Struct):
     slots_locked: dict[str, SlotLock] = field(default_factory=dict)
     """``lock_key`` of a slot → why it takes no further entry in that window (U7)."""
     blocked: dict[str, str] = field(default_factory=dict)
-    """What blocks new exposure → why."""
+    """What blocks new exposure until an operator clears it → why."""
+    shut: dict[str, str] = field(default_factory=dict)
+    """What the venue said that blocks new exposure, and clears by itself → why; nothing of it outlives a run."""
     pairs: dict[str, PairEntry] = field(default_factory=dict)
     open_pairs: dict[str, str] = field(default_factory=dict)
     """Condition id → ref of the pair that is under way there; at most one."""
@@ -358,13 +360,15 @@ def apply(state: State, record: Record) -> None:
                 else:
                     stored[key] = value
         case EntriesBlocked():
+            known = state.blocked if record.lasting else state.shut
             if record.on:
-                state.blocked[record.name] = record.reason
+                known[record.name] = record.reason
             else:
-                state.blocked.pop(record.name, None)
+                known.pop(record.name, None)
         case RunStarted():
             state.runs += 1
             state.account, state.run_id = record.account, record.run_id
+            state.shut.clear()
         case NoticeRaised():
             state.notice_count += 1
         case RunEnded() | OperatorSaid():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from polyhost.kernel.blocks import Blocks, cause_of
 from polyhost.kernel.core import Core
-from polyhost.kernel.entries import LAST_ORDER_MS, Entries, exposure
+from polyhost.kernel.entries import LAST_ORDER_MS, exposure
 from polyhost.kernel.legality import illegal
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.state import MarketState, OrderEntry
@@ -14,20 +15,21 @@ from polyhost.model.words import Purpose
 class Wanted:
     """Answers for buys; an unknown sell is never wanted: it is cancelled by its id (U8)."""
 
-    def __init__(self, core: Core, flow: OrderFlow, entries: Entries) -> None:
+    def __init__(self, core: Core, flow: OrderFlow, blocks: Blocks) -> None:
         self.core = core
         self.flow = flow
-        self.entries = entries
+        self.blocks = blocks
 
     def __call__(self, order: OrderEntry) -> Wish:
         """NO is for good: it is cancelled. WAIT: nothing may be posted now, and nothing is cancelled for it."""
         core = self.core
         entry = core.state.markets[order.slot.condition_id]
-        if core.ending or core.state.blocked or self.flow.unwanted(order) or self._too_late(entry, order):
+        against = [name for name, _ in self.blocks.against(order.slot.purpose)]
+        if any(name == "ending" or cause_of(name).lasting for name in against):
             return Wish.NO
-        if not self._within_limits(entry):
+        if self.flow.unwanted(order) or self._too_late(entry, order) or not self._within_limits(entry):
             return Wish.NO
-        if any(True for _ in self.entries.blocks()) or not core.balance_fresh() or not self._fits(entry, order):
+        if against or not core.balance_fresh() or not self._fits(entry, order):
             return Wish.WAIT
         return Wish.YES
 
@@ -49,8 +51,7 @@ class Wanted:
         """The book is known and fresh, the order legal in it, and what is reserved is there."""
         core = self.core
         data = core.data.get(order.slot.condition_id)
-        oldest = core.now - core.settings.safety.book_age_ms_max
-        if data is None or not data.book.ready or data.book.changed_at < oldest:
+        if data is None or self.blocks.book(data, order.slot.purpose) is not None:
             return False
         bid, ask = data.book.best(order.slot.side)
         collateral = core.fresh.collateral

@@ -104,9 +104,11 @@ class PostAnswered(_Event, tag="post_answered", frozen=True):
     """Row of the outcome table."""
     text: str = ""
     blocks: str = ""
-    """What this answer blocks besides the order: entries, or empty."""
+    """Name of what this answer blocks besides the order (a cause of ORD-23's table), or empty."""
     http: int = 0
     """HTTP status of the answer; 0 when there was none."""
+    retry_after_ms: int = 0
+    """When the venue says that it may be asked again, ms from now; 0: it did not say."""
 
 
 class PostLeft(_Event, tag="post_left", frozen=True):

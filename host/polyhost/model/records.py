@@ -270,11 +270,13 @@ class OperatorSaid(_Record, tag="operator_said", frozen=True):
 
 
 class EntriesBlocked(_Record, tag="entries_blocked", frozen=True):
-    """New exposure is off (or on again) for a named reason, until an operator or the named condition clears it."""
+    """New exposure is off (or on again) for a named reason: what it blocks and how it clears is one table (ORD-23)."""
 
     name: str
     on: bool
     reason: str
+    lasting: bool = True
+    """It stays over restarts until an operator clears it; else it clears by itself, at the latest with the run."""
 
 
 Record: TypeAlias = (

@@ -1,21 +1,23 @@
-"""Figures of a running host that no journal holds: which loops are alive. ``polyhost status`` reads them."""
+"""What of a running host no journal holds: which loops are alive, what blocks entries. ``polyhost status`` reads it."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from polyhost.journal import write_atomically
 
 LIVE_FILE: Final = "live.json"
+Named: TypeAlias = list[tuple[str, str]]
+"""(cause, reason)."""
 
 
-def write(data_dir: Path, run_id: str, loops: dict[str, dict[str, Any]]) -> None:
+def write(data_dir: Path, run_id: str, loops: dict[str, dict[str, Any]], blocks: Named) -> None:
     """Put them into the data folder, whole. Raises OSError."""
-    figures = {"run": run_id, "wall": time.time_ns() // 1_000_000, "loops": loops}
+    figures = {"run": run_id, "wall": time.time_ns() // 1_000_000, "loops": loops, "blocks": blocks}
     write_atomically(data_dir / LIVE_FILE, msgspec.json.encode(figures))
 
 

@@ -397,7 +397,9 @@ class Session:
         while True:
             beat()
             try:
-                await asyncio.to_thread(live_file.write, self.folder.path, self.run_id, self.supervisor.figures())
+                await asyncio.to_thread(
+                    live_file.write, self.folder.path, self.run_id, self.supervisor.figures(), self.kernel.blocks()
+                )
             except OSError as error:
                 logger.warning("the figures for `polyhost status` could not be written: {}", error)
             await asyncio.sleep(STATUS_EVERY_S)

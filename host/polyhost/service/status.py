@@ -14,6 +14,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from polyhost.journal import JOURNAL_FILE, read_journal
+from polyhost.kernel.blocks import Cell, cause_of
 from polyhost.kernel.entries import at_risk
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, fold
 from polyhost.lab.summary import market_pnl
@@ -41,6 +42,8 @@ class Found(Struct):
     loops: dict[str, dict[str, Any]] | None = None
     """Liveness figures of the running host's loops, seconds of wall time; None: no host runs, or it has said nothing
     yet."""
+    blocks: list[tuple[str, str]] = field(default_factory=list)
+    """What blocks new entries in the running host now, what no journal holds included: (cause, reason)."""
     loops_age_s: float | None = None
     """How old they are, wall seconds; a host that is stuck writes none."""
     ended: RunEnded | None = None
@@ -54,6 +57,8 @@ def look(path: Path) -> Found:
     if found.pid is not None and (live := live_file.read(path)) is not None and found.started is not None:
         found.loops = live["loops"] if live.get("run") == found.started.run_id else None
         found.loops_age_s = live["age_s"]
+        if found.loops is not None:
+            found.blocks = [(str(name), str(reason)) for name, reason in live.get("blocks", ())]
     return found
 
 
@@ -90,7 +95,8 @@ def described(found: Found) -> dict[str, Any]:
         "at_risk": money_text(sum(amount for _, amount in at_risk(state))),
         "pnl": money_text(sum(pnl for entry in _settled(state) if (pnl := market_pnl(state, entry)) is not None)),
         "windows_settled": sum(1 for _ in _settled(state)),
-        "blocked": dict(state.blocked),
+        "blocked": (blocked := {**state.blocked, **state.shut, **dict(found.blocks)}),
+        "blocks": [_block(name, reason) for name, reason in blocked.items()],
         "windows": [_window(state, entry) for entry in state.markets.values() if not entry.settled],
         "positions": [_position(state, position) for position in open_positions(state)],
         "orders": [_order(state, order) for order in open_orders(state)],
@@ -167,6 +173,16 @@ def _order(state: State, order: OrderEntry) -> dict[str, Any]:
     }
 
 
+def _block(name: str, reason: str) -> dict[str, Any]:
+    """A cause of docs/blocks.md, what it stops and how it clears."""
+    cause = cause_of(name)
+    return {
+        "name": name, "reason": reason, "lasting": cause.lasting, "clears": cause.clears.replace("NAME", name),
+        "stops": [purpose.value for purpose, cell in cause.cells.items() if cell is not Cell.FREE],
+        "by_setting": [purpose.value for purpose, cell in cause.cells.items() if cell is Cell.SETTING],
+    }
+
+
 def _close(state: State, close: CloseRecorded) -> dict[str, Any]:
     return {
         "slug": _slug(state, close.condition_id), "side": close.side.value, "at": close.at,
@@ -194,7 +210,9 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         f"cash {funds}; at risk {report['at_risk']}; {settled}",
     ]
     told += _loop_lines(report)
-    told += [f"entries blocked ({name}): {reason}" for name, reason in report["blocked"].items()]
+    told += [
+        f"entries blocked ({block['name']}): {block['reason']}; clears: {block['clears']}" for block in report["blocks"]
+    ]
     told += [_window_line(window) for window in report["windows"]]
     told += [_position_line(position) for position in report["positions"]] or ["no open position"]
     told += [_order_line(order) for order in report["orders"]] or ["no open order"]

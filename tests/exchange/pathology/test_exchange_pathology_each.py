@@ -297,7 +297,7 @@ def post_only_restart(venue: Any) -> bool:
     blocks = venue.answer(plain).blocks
     venue.run(left)
     assert venue.code(venue.post("BUY", "0.40", "10")) == "live"
-    return (restarting, venue.code(plain), blocks) == ("restarting", "post_only_mode", "entries")
+    return (restarting, venue.code(plain), blocks) == ("restarting", "post_only_mode", "post_only_mode")
 
 
 @story

@@ -517,9 +517,10 @@ def _answer_of(error: Exception) -> Answer:
     """What an exception of the client says about the request."""
     match error:
         case RateLimitError():
-            return Answer(429, _with_pause(error, error.retry_after))
+            return Answer(429, _with_pause(error, error.retry_after), retry_after_s=error.retry_after or 0.0)
         case RequestRejectedError():
-            return Answer(error.status, _with_pause(error, error.retry_after))
+            text = _with_pause(error, error.retry_after)
+            return Answer(error.status, text, retry_after_s=error.retry_after or 0.0)
         case OverBudget():
             return Answer(NO_ANSWER, f"rate budget: {error}")
         case UserInputError() | SigningError():
@@ -540,7 +541,8 @@ def _with_pause(error: Exception, retry_after_s: float | None) -> str:
 def _post_answered(order_id: str, answer: Answer) -> events.PostAnswered:
     row: Row = classify("post", answer)
     return events.PostAnswered(
-        order_id, row.meaning, answer.status, row.code, answer.text, row.blocks, http=answer.http
+        order_id, row.meaning, answer.status, row.code, answer.text, row.blocks, http=answer.http,
+        retry_after_ms=round(answer.retry_after_s * 1_000),
     )
 
 

@@ -14,7 +14,6 @@ from msgspec import Struct
 ACCEPTED: Final = "accepted"
 REFUSED: Final = "refused"
 UNKNOWN: Final = "unknown"
-ENTRIES: Final = "entries"
 NO_ANSWER: Final = 0
 """Stands for the HTTP status when there was no HTTP answer."""
 
@@ -29,6 +28,8 @@ class Answer(Struct, frozen=True):
     http: int
     text: str = ""
     status: str = ""
+    retry_after_s: float = 0.0
+    """When the venue says that it may be asked again, seconds from now; 0: it did not say."""
 
 
 class Row(Struct, frozen=True):
@@ -44,6 +45,7 @@ class Row(Struct, frozen=True):
     remedy: str
     status: str = ""
     blocks: str = ""
+    """What it stops besides the order: a cause of the table in docs/blocks.md."""
     example: str = ""
     """A text as the venue writes it; empty: ``text`` is one already."""
 
@@ -85,7 +87,7 @@ POST_ROWS: Final[tuple[Row, ...]] = (
              example="not enough balance / allowance: the balance is not enough -> balance: 5000000, "
                      "sum of active orders: 5000000"),
     _refused("allowance", "the allowance is not enough", "approve the exchange once: polyhost setup approvals",
-             example="not enough balance / allowance: the allowance is not enough -> allowance: 0", blocks=ENTRIES),
+             example="not enough balance / allowance: the allowance is not enough -> allowance: 0", blocks="approval"),
     _refused("balance", "the balance is not enough", "sells: the balance lags, again after 1, 2, 3 s; buys: add funds",
              example="not enough balance / allowance: the balance is not enough -> balance: 4893500, "
                      "order amount: 5000000"),
@@ -109,9 +111,9 @@ POST_ROWS: Final[tuple[Row, ...]] = (
                      "is found."),
     _refused("expiration", "invalid expiration", "GTD must end at least 61 s ahead of venue time"),
     _refused("nonce", "invalid nonce"),
-    _refused("signature", "invalid signature", "wrong key or client: run polyhost doctor", blocks=ENTRIES),
+    _refused("signature", "invalid signature", "wrong key or client: run polyhost doctor", blocks="signing"),
     _refused("version", "order_version_mismatch", "signed for a dead protocol version: install the pinned client",
-             blocks=ENTRIES),
+             blocks="signing"),
     _refused("not_ready", "the market is not yet ready", _WAIT,
              example="the market is not yet ready to process new orders"),
     _refused("onchain_cancelled", "order canceled in the ctf exchange contract"),
@@ -126,26 +128,26 @@ POST_ROWS: Final[tuple[Row, ...]] = (
     _refused("invalid_payload", "invalid payload", example="Invalid payload"),
     # --- the account
     _refused("owner", "the order owner has to be the owner of the api key", "credentials of another key",
-             example="the order owner has to be the owner of the API KEY", blocks=ENTRIES),
+             example="the order owner has to be the owner of the API KEY", blocks="credentials"),
     _refused("signer", "the order signer address has to be the address of the api key", "credentials of another key",
-             example="the order signer address has to be the address of the API KEY", blocks=ENTRIES),
+             example="the order signer address has to be the address of the API KEY", blocks="credentials"),
     _refused("closed_only", "address in closed only mode", "the account may only close positions",
-             example="'0xab' address in closed only mode", blocks=ENTRIES),
+             example="'0xab' address in closed only mode", blocks="closed_only"),
     _refused("banned", "address banned", "the account is banned: ask the venue's support",
-             example="'0xab' address banned", blocks=ENTRIES),
+             example="'0xab' address banned", blocks="banned"),
     _refused("unauthorized", "invalid api key", "credentials are made anew at the next start",
-             example="Unauthorized/Invalid api key", blocks=ENTRIES, http=401),
+             example="Unauthorized/Invalid api key", blocks="credentials", http=401),
     _refused("no_market", "market not found", "not at the order book yet: tried at the next decision", http=404),
     _refused("no_book", "no orderbook exists", "not at the order book yet: tried at the next decision",
              example="No orderbook exists for the requested token id", http=404),
-    _refused("rate_limit", "", "posts pause for the time the venue names; cancels go first", http=429, blocks=ENTRIES,
-             example="Too Many Requests"),
+    _refused("rate_limit", "", "posts pause for the time the venue names; cancels go first", http=429,
+             blocks="rate_limit", example="Too Many Requests"),
     # --- the outcome is not known
     Row("match_delayed", 400, "order match delayed", UNKNOWN, _ASK,
         example="order match delayed due to market conditions"),
     Row("forbidden", 403, "", UNKNOWN, "blocked before the venue (place or network): run polyhost doctor",
-        example="Request was blocked by Cloudflare with status 403", blocks=ENTRIES),
-    Row("restarting", 425, "", UNKNOWN, "the matching engine restarts: " + _ASK, blocks=ENTRIES,
+        example="Request was blocked by Cloudflare with status 403", blocks="geoblock"),
+    Row("restarting", 425, "", UNKNOWN, "the matching engine restarts: " + _ASK, blocks="restarting",
         example="matching engine restarting"),
     Row("no_match_500", 500, "there are no matching orders", UNKNOWN, _ASK),
     Row("fok_500", 500, "fok orders are filled or killed", UNKNOWN, _ASK, example="FOK orders are filled or killed"),
@@ -153,17 +155,17 @@ POST_ROWS: Final[tuple[Row, ...]] = (
     Row("discrepancy_500", 500, "discrepancy greater than allowed", UNKNOWN, _ASK,
         example="the price of the taker's order has a discrepancy greater than allowed with the worst maker order"),
     Row("server_error", 500, "", UNKNOWN, _ASK, example="Internal server error"),
-    Row("post_only_mode", 503, "post-only mode", UNKNOWN, "after a restart: " + _ASK, blocks=ENTRIES,
+    Row("post_only_mode", 503, "post-only mode", UNKNOWN, "after a restart: " + _ASK, blocks="post_only_mode",
         example="post-only mode: only post-only orders and cancels are allowed"),
-    Row("cancel_only", 503, "cancel-only", UNKNOWN, "no new orders for now: " + _ASK, blocks=ENTRIES,
+    Row("cancel_only", 503, "cancel-only", UNKNOWN, "no new orders for now: " + _ASK, blocks="cancel_only",
         example="Trading is currently cancel-only. New orders are not accepted, but cancels are allowed."),
     Row("disabled", 503, "trading is currently disabled", UNKNOWN, "no orders and no cancels for now: " + _ASK,
-        blocks=ENTRIES, example="Trading is currently disabled. Check polymarket.com for updates"),
-    Row("unavailable", 503, "", UNKNOWN, _ASK, blocks=ENTRIES, example="Service Unavailable"),
+        blocks="disabled", example="Trading is currently disabled. Check polymarket.com for updates"),
+    Row("unavailable", 503, "", UNKNOWN, _ASK, blocks="unavailable", example="Service Unavailable"),
     Row("transport", NO_ANSWER, "transport", UNKNOWN, _ASK, example="transport: connection reset"),
     Row("malformed", NO_ANSWER, "malformed", UNKNOWN, _ASK, example="malformed: not JSON"),
     Row("other_id", NO_ANSWER, "other id", UNKNOWN, "the venue names another id than our hash: " + _ASK,
-        example="other id: 0xcd", blocks=ENTRIES),
+        example="other id: 0xcd", blocks="signing"),
     Row("silence", NO_ANSWER, "silence", UNKNOWN, _ASK),
     # --- refused by ourselves before anything was sent
     Row("budget", NO_ANSWER, "rate budget", REFUSED, "its turn within the rate limits did not come: nothing left this "
@@ -209,7 +211,7 @@ QUERY_ROWS: Final[tuple[Row, ...]] = (
     Row("empty", 200, "", ABSENT, "proves nothing (U4)", status="empty"),
     Row("absent", 404, "", ABSENT, "expected for what does not exist (CON-05); proves nothing of an order",
         example="order not found"),
-    Row("unauthorized", 401, "", FAILED, "credentials are made anew at the next start", blocks=ENTRIES,
+    Row("unauthorized", 401, "", FAILED, "credentials are made anew at the next start", blocks="credentials",
         example="Unauthorized/Invalid api key"),
     Row("rate_limit", 429, "", FAILED, "again after the time the venue names", example="Too Many Requests"),
     Row("restarting", 425, "", FAILED, "again after the restart", example="matching engine restarting"),
