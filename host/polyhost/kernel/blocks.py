@@ -9,7 +9,6 @@ takes no orders just now clear by themselves; what an operator has to look at la
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Final
@@ -283,4 +282,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    print(page(), end="")
