@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from polyhost.model.commands import Ask, Prepare
-from polyhost.model.events import StreamChanged
+from polyhost.model.commands import Ask, Prepare, QueryBalance, Sweep
+from polyhost.model.events import BalanceSeen, StreamChanged, SweepDone
 from polyhost.model.messages import FETCHED, WITNESSED, Level, Message
 from polyhost.model.money import ticks
 from polyhost.model.proposals import Enter, ExitNow
@@ -141,3 +141,38 @@ def test_con_06_an_exit_that_the_pace_held_back_is_no_failed_exit_and_is_tried_a
         none(rig.wait(900), Prepare)
         post = rig.posted(rig.wait(200))
     assert rig.kernel.state.blocked == {}
+
+
+def test_con_14_a_balance_past_its_age_is_fetched_and_the_decision_made_after() -> None:
+    rig = Rig()
+    rig.to(START + 60_000)
+    asks: list[Ask] = []
+    for _ in range(7):
+        rig.book("0.40/0.42")
+        asks += [command for command in rig.wait(1_000, balances=False) if isinstance(command, Ask)]
+    caused = rig.reply(asks[-1], ENTER)
+    none(caused, Prepare)
+    assert only(caused, QueryBalance)
+    assert rig.kernel.gates("0xc0")["balance_age"] == 1
+    rig.do(BalanceSeen(rig.balance, True))
+    rig.book("0.40/0.42")
+    ask = [command for command in rig.wait(1_000, balances=False) if isinstance(command, Ask)][-1]
+    draft = only(rig.reply(ask, ENTER), Prepare).draft
+    assert rig.kernel.state.orders[draft.ref].why["balance_age_ms"] == "1000"
+
+
+def test_ord_10_what_comes_during_the_comparison_is_applied_at_once_and_entries_wait_for_its_end() -> None:
+    rig = holding()
+    sell = rig.posted(rig.answer(ExitNow(Side.UP, "stop loss", "stop")))
+    rig.accept(sell, "matched")
+    assert only(rig.do(StreamChanged("user", True, 2, "planned rotation")), Sweep)
+    order = rig.order(sell)
+    rig.trade(order, str(order.draft.size / 1_000_000), "0.40", "CONFIRMED")
+    position = rig.kernel.state.position("0xc0", Side.UP)
+    assert position is not None
+    assert position.size == 0, "a close is not kept for later"
+    rig.book("0.40/0.42")
+    assert "reconciling" in dict(rig.kernel.blocks())
+    rig.do(SweepDone("", (), (), True, begun=rig.now))
+    assert "reconciling" not in dict(rig.kernel.blocks())
+    assert rig.kernel.state.blocked == {}, "a planned rotation trips no breaker"
