@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polyhost import (
+    Action,
     Bias,
     CancelOrders,
     Defer,
@@ -14,6 +15,8 @@ from polyhost import (
     ExitTarget,
     Notice,
     Purpose,
+    QuoteTarget,
+    Reprice,
     Side,
     Signal,
     Stake,
@@ -40,6 +43,11 @@ FINE = [
     ("size", Stake(1)),
     ("review", Veto("no")),
     ("quote", ExitTarget(Side.UP, 9_999)),
+    ("quote", QuoteTarget(Side.UP, Action.BUY, 1, 1)),
+    ("propose", QuoteTarget(Side.UP, Action.BUY, 9_999, stake=1, valid_until=1, tolerance=1, size_tolerance=1)),
+    ("propose", QuoteTarget(Side.UP, Action.SELL, 5_000)),
+    ("propose", Reprice("o000001", 9_999)),
+    ("exit", ExitTarget(Side.UP, 5_000, least=1, valid_until=1)),
     ("on_fill", Notice("x", "critical")),
 ]
 WRONG = [
@@ -69,6 +77,19 @@ WRONG = [
     ("size", Stake(0)),
     ("review", "no"),
     ("quote", ExitTarget(Side.UP, 10_000)),
+    ("quote", QuoteTarget(Side.UP, Action.BUY, 10_000, 1)),
+    ("propose", QuoteTarget(Side.UP, Action.BUY, 5_000)),
+    ("propose", QuoteTarget(Side.UP, Action.BUY, 5_000, 1, 1)),
+    ("propose", QuoteTarget(Side.UP, Action.BUY, 5_000, 0)),
+    ("propose", QuoteTarget(Side.UP, Action.BUY, 5_000, stake=0)),
+    ("propose", QuoteTarget(Side.UP, Action.SELL, 5_000, stake=1)),
+    ("propose", QuoteTarget(Side.UP, Action.BUY, 5_000, 1, valid_until=-1)),
+    ("propose", QuoteTarget(Side.UP, Action.BUY, 5_000, 1, tolerance=-1)),
+    ("propose", QuoteTarget(Side.UP, Action.BUY, 5_000, 1, size_tolerance=-1)),
+    ("propose", Reprice("o000001", 0)),
+    ("exit", QuoteTarget(Side.UP, Action.BUY, 5_000, 1)),
+    ("exit", ExitTarget(Side.UP, 5_000, least=0)),
+    ("exit", ExitTarget(Side.UP, 5_000, valid_until=-1)),
     ("quote", ExitTarget(Side.UP, 5_000, tolerance=-1)),
     ("on_fill", Notice("x", "loud")),
     ("on_fill", Signal(0.5, 0.5)),

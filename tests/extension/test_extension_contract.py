@@ -11,7 +11,7 @@ import extension_builders as make
 import msgspec
 import pytest
 
-from polyhost import ExitTarget, Side
+from polyhost import Action, ExitTarget, OrderView, Purpose, QuoteTarget, Reprice, Side, Skip
 from polyhost.extension import Runner
 from polyhost.model.events import Evaluated, PluginUse
 from polyhost.model.proposals import Enter, Stake
@@ -306,3 +306,29 @@ def test_stakes_are_integers_whatever_the_plugin_wrote(bench: Bench) -> None:
     candidate, = bench.ask(bench({"policy": wants}), make.view()).candidates
     assert isinstance(candidate.proposed.answer, Enter)
     assert (type(candidate.proposed.answer.price_max), type(candidate.stake)) == (int, int)
+
+
+def test_a_quote_is_asked_about_and_adjusted_like_an_exit(bench: Bench) -> None:
+    quotes = (
+        "@hookimpl\ndef propose(self): return [QuoteTarget(Side.UP, Action.BUY, 4_900, 10_000_000)]"
+    )
+    lower = (
+        "@hookimpl\ndef quote(self, target): "
+        "return QuoteTarget(target.side, target.action, target.price - 100, 5_000_000)"
+    )
+    bad = "@hookimpl\ndef quote(self, target): raise KeyError('x')"
+    evaluated = bench.ask(bench({"quotes": quotes, "lower": lower, "bad": bad}), make.view())
+    assert evaluated.proposals[0].answer == QuoteTarget(Side.UP, Action.BUY, 4_800, 5_000_000)
+    assert evaluated.used[2].failed == "quote"
+
+
+@pytest.mark.parametrize(("price", "vetoed"), [(4_000, False), (4_100, True)])
+def test_a_re_price_that_pays_more_is_reviewed_like_an_entry(bench: Bench, price: int, vetoed: bool) -> None:
+    """The order rests at 0.40 and 10 shares of it are left."""
+    order = OrderView("o1", Side.UP, Action.BUY, Purpose.ENTRY, 4_000, 12_000_000, 2_000_000, "working", 1, "mover")
+    moves = f"@hookimpl\ndef propose(self): return [Reprice('o1', {price}), Reprice('o2', 9_000)]"
+    guard = "@hookimpl\ndef review(self, entry): return Veto(f'{entry.stake} at {entry.price_max}')"
+    evaluated = bench.ask(bench({"mover": moves, "guard": guard}), make.view(orders=(order,)))
+    said = [proposed.answer for proposed in evaluated.proposals]
+    assert said[0] == (Skip("re-price vetoed by guard: 4100000 at 4100") if vetoed else Reprice("o1", price))
+    assert said[1] == Reprice("o2", 9_000), "the kernel refuses what does not exist"

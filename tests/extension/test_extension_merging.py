@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyhost import Enter, ExitTarget, Purpose, Side, Stake
+from polyhost import Action, Enter, ExitTarget, Purpose, QuoteTarget, Side, Stake
 from polyhost.extension.merging import Bid, Chosen, arbitrated, careful, merged, smallest_stake
 
 ENTRIES = st.builds(
@@ -100,3 +100,35 @@ def test_arbitration_never_pays_more_nor_stakes_more_than_anybody_asked(bids: li
         assert entry.price_max == min(rival.price_max for rival in rivals)
         stakes = [rival.stake for rival in rivals if rival.stake is not None]
         assert entry.stake == min(stakes, default=None)
+
+
+@pytest.mark.parametrize(
+    ("least", "adjusted", "price"),
+    [(None, [8_000], 9_000), (8_500, [8_000], 8_500), (8_500, [8_600], 8_600), (8_500, [8_600, 8_700], 8_700),
+     (8_500, [], 9_000), (9_500, [8_000], 9_000)],
+)
+def test_rew_02_an_exit_moves_nearer_only_as_far_as_its_owner_allows(
+    least: int | None, adjusted: list[int], price: int
+) -> None:
+    """Of several who move it the more careful, the higher, wins."""
+    target = ExitTarget(Side.UP, 9_000, "plan", least=least)
+    assert careful(target, [ExitTarget(Side.UP, one) for one in adjusted]) == ExitTarget(
+        Side.UP, price, "plan", least=least
+    )
+
+
+def test_quotes_are_adjusted_towards_the_more_careful() -> None:
+    """Lower for a buy, higher for a sell, smaller and shorter for both; what speaks of another slot is none."""
+    buy = QuoteTarget(Side.UP, Action.BUY, 5_000, 20, key="a", valid_until=900, reason="mine")
+    adjusted = [
+        QuoteTarget(Side.UP, Action.BUY, 4_900, 30, key="a"), QuoteTarget(Side.UP, Action.BUY, 5_100, 10, key="a"),
+        QuoteTarget(Side.UP, Action.BUY, 5_000, 20, key="a", valid_until=800),
+        QuoteTarget(Side.UP, Action.BUY, 1, 1, key="b"), QuoteTarget(Side.DOWN, Action.BUY, 1, 1, key="a"),
+        ExitTarget(Side.UP, 1),
+    ]
+    assert careful(buy, adjusted) == QuoteTarget(
+        Side.UP, Action.BUY, 4_900, 10, key="a", valid_until=800, reason="mine"
+    )
+    sell = QuoteTarget(Side.UP, Action.SELL, 5_000)
+    raised = [QuoteTarget(Side.UP, Action.SELL, 5_100, 7), QuoteTarget(Side.UP, Action.SELL, 4_000)]
+    assert careful(sell, raised) == QuoteTarget(Side.UP, Action.SELL, 5_100, 7)

@@ -462,3 +462,22 @@ def test_the_records_of_a_quoting_minute_fold_to_the_same_state() -> None:
     filled(rig, order, "20")
     assert fold(rig.records) == rig.kernel.state
     assert structs.asdict(order.slot)["purpose"] is Purpose.QUOTE
+
+
+def test_u5_a_quote_whose_target_moved_while_it_was_unknown_is_not_wanted_any_more() -> None:
+    rig = quoting()
+    order = rig.order(rig.posted(rig.answer(bid("0.40"))))
+    assert rig.kernel.quotes.wanted(order)
+    rig.answer(bid("0.40"))
+    assert rig.kernel.quotes.wanted(order)
+    rig.answer(bid("0.38"))
+    assert not rig.kernel.quotes.wanted(order)
+
+
+def test_u7_an_unknown_quote_locks_its_own_key_and_no_other() -> None:
+    rig = quoting()
+    rig.posted(rig.answer(bid("0.40", key="near")))
+    rig.wait(1_500)
+    rig.book("0.40/0.44")
+    caused = rig.answer(bid("0.40", key="near"), bid("0.38", key="far"))
+    assert [price for _, price, _ in drafts(caused)] == [ticks("0.38")]

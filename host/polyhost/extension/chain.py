@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from polyhost.extension.merging import Bid, Chosen, arbitrated, careful, smallest_stake
 from polyhost.extension.table import Failed, Given, Inputs, Outcome, Question, Table
 from polyhost.model.events import Candidate, Evaluated, PluginUse, Proposed
-from polyhost.model.money import Micros
+from polyhost.model.money import Micros, notional
 from polyhost.model.proposals import (
     Answer,
     Enter,
@@ -23,13 +23,15 @@ from polyhost.model.proposals import (
     ExitTarget,
     Pair,
     QuoteTarget,
+    Reprice,
     Signal,
+    Skip,
     Stake,
     StandingTarget,
     Veto,
 )
 from polyhost.model.view import View
-from polyhost.model.words import Side
+from polyhost.model.words import Action, Side
 
 Chain: TypeAlias = Generator[Question, Outcome, Evaluated]
 NOTHING = Inputs()
@@ -78,7 +80,7 @@ def chain(view: View, names: Sequence[str], asked: Sequence[int], combiner: str,
     bids: list[Bid] = []
     pairs: list[tuple[int, Pair]] = []
     wishes: list[tuple[int, Answer]] = []
-    targets = False
+    targets = reprices = False
     for index, _, answer in given:
         if isinstance(answer, Enter):
             bids.append((index, answer))
@@ -87,9 +89,12 @@ def chain(view: View, names: Sequence[str], asked: Sequence[int], combiner: str,
         else:
             wishes.append((index, answer))
             targets = targets or isinstance(answer, ExitTarget | QuoteTarget)
+            reprices = reprices or isinstance(answer, Reprice)
     candidates = (yield from _candidates(names, bids, tally)) if bids else ()
     if pairs:
         candidates += yield from _pairs(names, pairs, tally)
+    if reprices:
+        wishes = yield from _repriced(view, names, wishes, tally)
     if targets:
         wishes = yield from _quoted(wishes, tally)
     return Evaluated(
@@ -176,6 +181,35 @@ def _candidate(
         tuple((names[index], reason) for index, reason in sorted(vetoes, key=BY_PLUGIN)),
         tuple(names[index] for index in choice.outbid),
     )
+
+
+def _repriced(
+    view: View, names: Sequence[str], wishes: list[tuple[int, Answer]], tally: Tally
+) -> Generator[Question, Outcome, list[tuple[int, Answer]]]:
+    """A re-price that pays more than the order did is an entry at that price: guards are asked, any refusal wins."""
+    dearer = {
+        place: entry for place, (_, answer) in enumerate(wishes)
+        if isinstance(answer, Reprice) and (entry := _dearer(view, answer)) is not None
+    }
+    if not dearer:
+        return wishes
+    places = list(dearer)
+    outcome = yield Question("review", Inputs(entries=tuple(dearer.values())))
+    refused = [(subject, index, cast(Veto, answer).reason) for index, subject, answer in _ordered(outcome, tally)]
+    refused += [(failure.subject, failure.plugin, f"review failed: {failure.problem}") for failure in outcome.failed]
+    for subject, index, reason in refused:
+        place = places[subject]
+        wishes[place] = (wishes[place][0], Skip(f"re-price vetoed by {names[index]}: {reason}"))
+    return wishes
+
+
+def _dearer(view: View, wish: Reprice) -> Enter | None:
+    """The entry that a re-price amounts to; None when it pays no more, or there is no such order."""
+    for order in view.orders:
+        if order.ref == wish.ref and order.action is Action.BUY and wish.price > order.price:
+            stake = notional(order.size - order.matched, wish.price)
+            return Enter(order.side, wish.price, wish.reason, order.purpose, "GTC", stake, key=order.key)
+    return None
 
 
 def _quoted(

@@ -140,7 +140,7 @@ class Kernel:
         self.quotes = Quotes(core, self.flow, self.exits, self.blocking.against)
         self.repricing = Repricing(core, self.flow, self.blocking.against)
         self.supervised = Supervised(core, self.exits, self._sweep_all)
-        self.flow.unknown.wanted = Wanted(core, self.flow, self.blocking)
+        self.flow.unknown.wanted = Wanted(core, self.flow, self.blocking, self.quotes)
         self._tripped: set[str] = set()
         self._opening: dict[str, list[str]] = {}
         self._view_seq = 0

@@ -156,11 +156,16 @@ class Quotes:
 
     def wanted(self, order: OrderEntry) -> bool:
         """Does a target that still stands want this quote, at the price it has? (U5)"""
-        slot = order.slot
+        core, slot = self.core, order.slot
         plan = self._plans.get(slot.condition_id, {}).get((slot.side, order.draft.action, slot.key))
-        if plan is None or plan.target is None or plan.ref != order.ref or plan.cancelled:
+        if plan is None or plan.target is None or plan.ref != order.ref or plan.cancelled or core.now >= plan.until:
             return False
-        return not self._stop(slot.condition_id) and self.core.now < plan.until
+        data = core.data.get(slot.condition_id)
+        if data is None or not data.book.ready:
+            return True  # nobody changed his mind; whether it may be posted now is asked elsewhere
+        market = core.state.markets[slot.condition_id].market
+        price = careful_price(plan.target, market, *data.book.best(slot.side))
+        return price is not None and abs(price - order.draft.price) < max(market.tick, plan.target.tolerance)
 
     # --- when to look -------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from polyhost.kernel.core import Core
 from polyhost.kernel.entries import LAST_ORDER_MS, exposure
 from polyhost.kernel.legality import illegal
 from polyhost.kernel.orders_flow import OrderFlow
+from polyhost.kernel.quotes import Quotes
 from polyhost.kernel.state import MarketState, OrderEntry
 from polyhost.kernel.unknown import Wish
 from polyhost.model.words import Purpose
@@ -15,10 +16,11 @@ from polyhost.model.words import Purpose
 class Wanted:
     """Answers for buys; an unknown sell is never wanted: it is cancelled by its id (U8)."""
 
-    def __init__(self, core: Core, flow: OrderFlow, blocks: Blocks) -> None:
+    def __init__(self, core: Core, flow: OrderFlow, blocks: Blocks, quotes: Quotes) -> None:
         self.core = core
         self.flow = flow
         self.blocks = blocks
+        self.quotes = quotes
 
     def __call__(self, order: OrderEntry) -> Wish:
         """NO is for good: it is cancelled. WAIT: nothing may be posted now, and nothing is cancelled for it."""
@@ -28,6 +30,8 @@ class Wanted:
         if any(name == "ending" or cause_of(name).lasting for name in against):
             return Wish.NO
         if self.flow.unwanted(order) or self._too_late(entry, order) or not self._within_limits(entry):
+            return Wish.NO
+        if order.slot.purpose is Purpose.QUOTE and not self.quotes.wanted(order):
             return Wish.NO
         if against or not core.balance_fresh() or not self._fits(entry, order):
             return Wish.WAIT
