@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from polyhost.kernel.state import OrderEntry
+from polyhost.kernel.state import OrderEntry, SlotLock, lock_key
 from polyhost.model.commands import Ask, Cancel, Command, Post, Prepare, QueryBalance
 from polyhost.model.events import BalanceSeen, Evaluated, Operator, PluginUse, Proposed, RunEnding, StreamChanged
 from polyhost.model.money import micros, ticks
-from polyhost.model.proposals import Answer, CancelOrders, ExitNow, ExitTarget, QuoteTarget
+from polyhost.model.proposals import Answer, CancelOrders, ExitNow, ExitTarget, HoldToSettlement, QuoteTarget
+from polyhost.model.records import Slot
 from polyhost.model.words import Action, OrderState, OrderType, Purpose, Side
 
-from .rig import CONDITION, START, Rig, cancels, none, only
+from .rig import CONDITION, START, Rig, cancels, none, only, window
 
 
 def bid(price: str = "0.40", size: str = "20", side: Side = Side.UP, **options: Any) -> QuoteTarget:
@@ -161,20 +162,24 @@ def test_t7_nothing_moves_for_less_than_the_tolerance() -> None:
 
 def test_t7_a_target_that_comes_and_goes_places_at_most_once_a_second() -> None:
     rig = quoting(settings={"evaluation": {"cadence_ms": 100}})
-    posts = 0
-    began = rig.now
-    for step in range(60):
-        caused = rig.answer(*([bid()] if step % 2 else []))
-        while signed := [c.draft for c in caused if isinstance(c, Prepare)]:
-            caused = []
-            for draft in signed:
-                post = only(rig.sign(draft), Post)
-                posts += 1
-                caused += rig.accept(post)
+    placed: list[int] = []
+    answers = 0
+
+    def carry(caused: list[Command]) -> None:
+        for draft in [c.draft for c in caused if isinstance(c, Prepare)]:
+            placed.append(rig.now)
+            carry(rig.accept(only(rig.sign(draft), Post)))
         for order in list(rig.kernel.state.open_orders(CONDITION)):
             if order.state is OrderState.CANCELLING:
-                rig.canceled(order)
-    assert 1 <= posts <= (rig.now - began) // 1_000 + 1
+                carry(rig.canceled(order))
+
+    while answers < 60:
+        rig.book("0.40/0.44")
+        for ask in [c for c in rig.wait(50) if isinstance(c, Ask)]:
+            answers += 1
+            carry(rig.reply(ask, *([bid()] if answers % 2 else [])))
+    assert len(placed) >= 4
+    assert all(later - earlier >= 1_000 for earlier, later in pairwise(placed))
 
 
 def test_t6_what_could_not_be_placed_again_is_not_cancelled_for_a_more_careful_rest() -> None:
@@ -364,14 +369,47 @@ def test_t9_quotes_go_when_what_they_buy_would_have_to_be_sold_at_once() -> None
 
 
 def test_t9_nothing_is_placed_in_the_last_two_seconds() -> None:
-    """Not even when the deadline of positions lies later than that."""
-    rig = quoting(settings={"safety": {"close_before_expiry_s": 2.01}})
-    rig.to(rig.market.end - 2_900)
-    rig.book("0.40/0.44")
+    """Not even when the deadline of positions, a third of its setting at 5 minutes, lies later than that."""
+    for left_ms, placed in ((2_000, True), (1_999, False)):
+        rig = Rig(
+            market=window(300),
+            settings={"safety": {"close_before_expiry_s": 2.01}, "evaluation": {"cadence_ms": 100}},
+        )
+        rig.to(rig.market.end - 2_500)
+        rig.book("0.40/0.44")
+        ask = next(c for c in rig.wait(400) if isinstance(c, Ask))
+        rig.to(rig.market.end - left_ms)
+        assert bool(drafts(rig.reply(ask, bid()))) is placed
+
+
+def test_a_target_that_saw_another_book_places_nothing() -> None:
+    """The stream broke and came back between the question and the answer."""
+    rig = quoting()
     ask = rig.ask()
-    assert ask.view.now <= rig.market.end - 1_900
-    rig.to(rig.market.end - 1_999)
+    rig.do(StreamChanged("market", False, 2, "lost"))
+    rig.do(StreamChanged("market", True, 3))
+    rig.book("0.60/0.64")
     none(rig.reply(ask, bid()), Prepare)
+
+
+def test_what_is_held_to_settlement_is_not_offered() -> None:
+    rig = quoting()
+    rig.enter(price="0.44")
+    rig.answer(HoldToSettlement(Side.UP, "ahead"))
+    none(rig.answer(offer("0.60")), Prepare)
+
+
+def test_an_exit_does_not_take_a_quote_for_its_own_order() -> None:
+    """The same price: the quote goes all the same, and nothing is added beside it before its end is proved."""
+    rig = quoting()
+    rig.enter(price="0.44")
+    quote = resting(rig, offer("0.60", "30"))
+    caused = rig.answer(offer("0.60", "30"), ExitTarget(Side.UP, ticks("0.60")))
+    none(caused, Prepare)
+    assert cancels(caused) == [quote.order_id]
+    placed = only(rig.canceled(quote), Prepare).draft
+    assert not placed.post_only
+    assert placed.size > quote.draft.size
 
 
 def test_quotes_of_an_earlier_life_are_cancelled_at_the_start() -> None:
@@ -481,3 +519,12 @@ def test_u7_an_unknown_quote_locks_its_own_key_and_no_other() -> None:
     rig.book("0.40/0.44")
     caused = rig.answer(bid("0.40", key="near"), bid("0.38", key="far"))
     assert [price for _, price, _ in drafts(caused)] == [ticks("0.38")]
+
+
+def test_u7_a_locked_slot_takes_no_quote() -> None:
+    """The lock that an absence leaves behind, put there by hand: its proof takes minutes."""
+    rig = quoting()
+    slot = Slot(CONDITION, Side.UP, Purpose.QUOTE, "near")
+    rig.kernel.state.slots_locked[lock_key(slot)] = SlotLock(slot, rig.now, "was unknown")
+    caused = rig.answer(bid(key="near"), bid("0.39", key="far"))
+    assert [price for _, price, _ in drafts(caused)] == [ticks("0.39")]
