@@ -63,7 +63,7 @@ def test_the_same_seed_prepares_the_same_bytes(bench: Any) -> None:
 def test_a_resting_order_is_accepted_shown_and_cancelled(desk: Desk) -> None:
     request = desk.prepare("0.40", "10")
     answered, seen = desk.do(commands.Post(request))
-    assert answered == events.PostAnswered(request.order_id, "accepted", "live", code="live")
+    assert answered == events.PostAnswered(request.order_id, "accepted", "live", code="live", http=200)
     assert (seen.row.kind, seen.row.status, seen.source) == ("PLACEMENT", "LIVE", "stream")
     canceled, shown = desk.do(commands.Cancel(request.order_id))
     assert canceled == events.CancelAnswered(request.order_id, "canceled")
