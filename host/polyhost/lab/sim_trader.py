@@ -20,6 +20,7 @@ from polyhost.model.proposals import (
     ExitNow,
     ExitTarget,
     HoldToSettlement,
+    Pair,
     QuoteTarget,
     Reprice,
     Trigger,
@@ -44,6 +45,8 @@ class RandomTraderSettings(Settings):
     """How often an evaluation wants to sell a position at once."""
     quotes_per_mille: int = Field(default=150, ge=0, le=1_000)
     """Share of a market's periods of 20 s in which a side is quoted."""
+    pairs_per_mille: int = Field(default=60, ge=0, le=1_000)
+    """How often an evaluation of an idle market wants both sides, one leg after the other."""
 
 
 class Draw:
@@ -70,6 +73,7 @@ class RandomTrader(Plugin):
     @hookimpl
     def propose(self, view: View) -> Iterator[object]:
         draw = Draw(self.settings.seed, view.market.condition_id, view.now)
+        yield from self._pair(view)
         for side in (Side.UP, Side.DOWN):
             position = view.position(side)
             if draw.below(1_000) < self.settings.entries_per_mille and view.time_left_s > LAST_ENTRY_S:
@@ -83,6 +87,19 @@ class RandomTrader(Plugin):
         if draw.below(50) == 0:
             side = (Side.UP, Side.DOWN)[draw.below(2)]
             yield Trigger(side, "ask", "below", max(view.side(side).ask - view.market.tick, 1))
+
+    def _pair(self, view: View) -> Iterator[Pair]:
+        """Two legs now and then, where nothing is that would refuse them."""
+        draw = Draw(self.settings.seed, view.market.condition_id, view.now, "pair")
+        idle = not view.orders and all(position.paired == position.size for position in view.positions)
+        if draw.below(1_000) >= self.settings.pairs_per_mille or not idle:
+            return
+        if not view.up.complete:
+            return
+        tick = view.market.tick
+        prices = [min(quote.ask + draw.below(3) * tick, ONE - tick) for quote in (view.up, view.down)]
+        first = (None, Side.UP, Side.DOWN)[draw.below(3)]
+        yield Pair(prices[0], prices[1], (5 + draw.below(16)) * MICRO, "at random", first)
 
     def _entry(self, view: View, side: Side, position: PositionView | None, draw: Draw) -> Iterator[Enter]:
         quote, tick = view.side(side), view.market.tick
