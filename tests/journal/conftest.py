@@ -11,7 +11,17 @@ from polyhost.model import records as r
 from polyhost.model.gateway import OrderDraft, OrderRequest, SignedFields
 from polyhost.model.market import Market
 from polyhost.model.times import MarketMs
-from polyhost.model.words import Action, OrderState, OrderType, PairState, Purpose, Side, TradeStatus
+from polyhost.model.words import (
+    Action,
+    ActionKind,
+    ActionState,
+    OrderState,
+    OrderType,
+    PairState,
+    Purpose,
+    Side,
+    TradeStatus,
+)
 
 AT = 1_790_000_000_000
 
@@ -108,6 +118,11 @@ class Builder:
                 self.posted("reserve", "p00001", ("free", "cash", -4_600_000), ("reserved", "cash", 4_600_000)),
                 r.PairMoved(self.now(), "p00001", PairState.FIRST, "first", "o3", 2_050_000),
                 r.PairMoved(self.now(), "p00001", PairState.DONE, "nothing", release=2_550_000),
+            ],
+            [
+                r.ActionIntended(self.now(), "a00001", ActionKind.MERGE, self.condition, 2_000_000, "pair", "", 0),
+                r.ActionMoved(self.now(), "a00001", ActionState.UNKNOWN, "no answer in time"),
+                r.ActionMoved(self.now(), "a00001", ActionState.REFUSED, "the balances show it"),
             ],
             [r.DayBegan(self.now(), 20_000, 1_000_000_000), r.SlotReleased(self.now(), self.slot())],
             [

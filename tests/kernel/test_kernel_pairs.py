@@ -182,6 +182,26 @@ def test_ord_13_a_partly_filled_second_leg_sells_only_what_has_no_partner() -> N
     sound(rig)
 
 
+def test_ord_13_what_the_second_leg_got_pairs_off_only_when_it_is_settled() -> None:
+    rig = opened()
+    second = second_leg(rig)
+    bought(rig, second, "20", "0.59", status="MATCHED")
+    assert (the_pair(rig).state, _held(rig)) == (PairState.PAIRING, [])
+    rig.trade(second, "20", "0.59", "FAILED", trade_id=f"t{rig.trades}")
+    assert the_pair(rig).state is PairState.ROLLBACK
+    assert only(fresh(rig, ROLLBACK_MS), Prepare).draft.size == micros("20")
+    sound(rig)
+
+
+def test_ord_13_the_second_legs_money_is_free_as_soon_as_there_will_be_none() -> None:
+    rig = opened()
+    bought(rig, first_leg(rig), "20")
+    assert rig.cash("reserved") > 0
+    rig.book("0.38/0.42")
+    fresh(rig, PAUSE_MS)
+    assert (the_pair(rig).state, rig.cash("reserved")) == (PairState.ROLLBACK, 0)
+
+
 def test_ord_13_what_cannot_be_sold_again_is_recorded_as_left() -> None:
     rig = opened()
     second = second_leg(rig)

@@ -46,6 +46,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "status": Entry("polyhost.cli.status", "What runs, what is open, what it made."),
     "pause": Entry("polyhost.cli.operator", "Stop new entries; exits go on.", app="pause_app"),
     "resume": Entry("polyhost.cli.operator", "Allow new entries again, clear a breaker.", app="resume_app"),
+    "merge": Entry("polyhost.cli.operator", "Turn UP and DOWN shares back into collateral.", app="merge_app"),
+    "redeem": Entry("polyhost.cli.operator", "Turn shares of decided windows into collateral.", app="redeem_app"),
     "close": Entry("polyhost.cli.operator", "Sell the positions of a window, or all.", app="close_app"),
     "kill": Entry("polyhost.cli.operator", "Cancel all our orders and end the host.", app="kill_app"),
     "backtest": Entry("polyhost.cli.backtest", "Run the host over recorded tapes, in virtual time."),

@@ -1,4 +1,4 @@
-"""What only an operator may do: pause, resume, close, kill. Each word is journaled with who said it."""
+"""What only an operator may do: pause, resume, close, merge, redeem, kill. Each word is journaled with who said it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ POLL_S = 0.05
 pause_app = command_app("Stop new entries.")
 resume_app = command_app("Allow new entries again.")
 close_app = command_app("Close positions at market.")
+merge_app = command_app("Turn UP and DOWN shares back into collateral.")
+redeem_app = command_app("Turn the shares of decided markets into what they pay.")
 kill_app = command_app("Cancel all our orders and end the host.")
 
 
@@ -48,6 +50,28 @@ def close(
     if bool(window) is everything:
         raise typer.BadParameter("name a window, or --all")
     _say(config, data_dir, as_json, "close", window)
+
+
+@merge_app.command()
+def merge(
+    window: Annotated[str, typer.Argument(metavar="[WINDOW]", help="Slug of the market; none: every market.")] = "",
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Turn pairs of UP and DOWN shares back into collateral, 1.00 a pair, before the window is decided."""
+    _say(config, data_dir, as_json, "merge", window)
+
+
+@redeem_app.command()
+def redeem(
+    window: Annotated[str, typer.Argument(metavar="[WINDOW]", help="Slug of the market; none: every market.")] = "",
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Turn the shares of decided windows into the collateral they pay."""
+    _say(config, data_dir, as_json, "redeem", window)
 
 
 @kill_app.command()

@@ -18,10 +18,11 @@ from polyhost.exchange.core import Exchange
 from polyhost.model import commands, events
 from polyhost.model.commands import Command
 from polyhost.model.events import Event
-from polyhost.model.gateway import OrderDraft, OrderRequest, OrderRow, SignedFields
+from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, OrderRow, SignedFields
 from polyhost.model.order_hash import ZERO_BYTES32, order_id
 from polyhost.model.rounding import limit_amounts
 from polyhost.model.times import MarketMs
+from polyhost.model.words import ActionKind
 
 SIGN_ONE_IN: Final = 256
 SALT_BITS: Final = 53
@@ -102,6 +103,8 @@ class InProcessGateway:
                 return self._send(api.PostOrder(number, self._order(command.request)), now)
             case commands.PostMany():
                 return self.post_many(command.requests, now)
+            case commands.Act():
+                return self._send(self._action(command.request), now)
             case commands.Cancel():
                 return self.cancel_many((command.order_id,), now)
             case commands.CancelMany():
@@ -139,7 +142,7 @@ class InProcessGateway:
                 return [events.TradeSeen(output.trade.row, "stream")]
             case (
                 api.Posted() | api.Canceled() | api.OrderReply() | api.OrdersReply() | api.TradesReply()
-                | api.BalanceReply() | api.Refused()
+                | api.BalanceReply() | api.Done() | api.Refused()
             ) if output.request_id in self._asked:  # fmt: skip
                 return self._answer(output, *self._asked.pop(output.request_id))
             case _:
@@ -149,7 +152,7 @@ class InProcessGateway:
         self,
         output: (
             api.Posted | api.Canceled | api.OrderReply | api.OrdersReply | api.TradesReply | api.BalanceReply
-            | api.Refused
+            | api.Done | api.Refused
         ),
         what: str,
         about: str,
@@ -182,6 +185,12 @@ class InProcessGateway:
                 if about:
                     return [events.TokenBalanceSeen(about, output.balance)]
                 return [events.BalanceSeen(output.balance, output.allowance > 0)]
+            case api.Done():
+                return [events.ActionAnswered(about, "done" if output.ok else "refused", output.error)]
+            case api.Refused(http=http) if what == "action":
+                # Nobody looked at it; a transport error says nothing.
+                outcome = "refused" if 400 <= http < 500 else "unknown"
+                return [events.ActionAnswered(about, outcome, f"HTTP {http}: {output.error}")]
             case api.Refused():
                 return self._refused(output, what, about)
 
@@ -221,6 +230,16 @@ class InProcessGateway:
         outputs = self.exchange.handle(request, now)
         self.outputs += outputs
         return self.events_of(outputs)
+
+    def _action(self, request: ActionRequest) -> api.Merge | api.Redeem | api.Split:
+        number = self._ask("action", request.ref)
+        match request.kind:
+            case ActionKind.MERGE:
+                return api.Merge(number, self.address, request.condition_id, request.size)
+            case ActionKind.SPLIT:
+                return api.Split(number, self.address, request.condition_id, request.size)
+            case ActionKind.REDEEM:
+                return api.Redeem(number, self.address, request.condition_id)
 
     def _sweep(self, command: commands.Sweep, now: MarketMs) -> list[Event]:
         """Open orders and then trades, under two consecutive request numbers."""

@@ -27,6 +27,7 @@ from polyhost.model.proposals import (
     ExitNow,
     ExitTarget,
     HoldToSettlement,
+    Merge,
     Notice,
     Pair,
     Proposal,
@@ -34,6 +35,7 @@ from polyhost.model.proposals import (
     Reprice,
     Signal,
     Skip,
+    Split,
     Stake,
     Trigger,
     Veto,
@@ -241,6 +243,13 @@ def _trigger(answer: Trigger) -> Trigger:
     return answer
 
 
+def _merge(answer: Merge | Split) -> Merge | Split:
+    if answer.size is not None and answer.size <= 0:
+        raise AnswerError(f"size is {answer.size} micro-shares; it must be above 0")
+    _text(answer.reason, "reason")
+    return answer
+
+
 def _notice(answer: Notice) -> Notice:
     _text(answer.text, "text")
     _text(answer.topic, "topic")
@@ -264,6 +273,8 @@ _RANGES: Final[dict[type, Callable[[Any], Any]]] = {
     QuoteTarget: _quote_target,
     Reprice: _reprice,
     CancelOrders: _reasoned,
+    Merge: _merge,
+    Split: _merge,
     Trigger: _trigger,
     Notice: _notice,
 }

@@ -306,6 +306,10 @@ class Projector:
         """In the journal alone; its legs are orders, its shares positions."""
         return record.condition_id
 
+    def action_intended(self, seq: int, record: r.ActionIntended) -> str:
+        """In the journal alone; what it moves is in the ledger's entries."""
+        return record.condition_id
+
     def unprojected(self, seq: int, record: r.Record) -> str:
         """In the journal alone: operator's words and blocks."""
         return ""
@@ -347,5 +351,7 @@ _FOLDS: Final[dict[type, Callable[[Projector, int, Any], str]]] = {
     r.DayBegan: Projector.unprojected,
     r.PairOpened: Projector.pair_opened,
     r.PairMoved: Projector.unprojected,
+    r.ActionIntended: Projector.action_intended,
+    r.ActionMoved: Projector.unprojected,
 }
 assert set(_FOLDS) == set(get_args(r.Record)), "every record has a fold"

@@ -155,7 +155,7 @@ class Core:
 
     def sellable(self, position: PositionEntry) -> Micros:
         """Settled shares visible in the venue's balance, gross: what rests in our sells is subtracted by T3 alone."""
-        settled = position.settled - position.sold
+        settled = position.inventory
         seen = self.fresh.tokens.get(position.token_id)
         if seen is None:
             return 0

@@ -224,6 +224,9 @@ def at_risk(state: State) -> Iterator[tuple[str, Micros]]:
         pair = state.open_pair(condition_id)
         if pair is not None:
             amount += pair.reserve  # of the leg that is no order yet
+        action = state.open_action(condition_id)
+        if action is not None:
+            amount += action.reserve  # of a split
         for side in (Side.UP, Side.DOWN):
             position = state.positions.get(f"{condition_id}:{side.value}")
             if position is not None and position.size > 0:

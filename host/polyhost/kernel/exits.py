@@ -216,7 +216,7 @@ class Exits:
     def _await_balance(self, position: PositionEntry, plan: Exit) -> None:
         """Settled shares that the venue's balance does not show yet: it is read again every second until it does."""
         core = self.core
-        if core.sellable(position) >= floor_lot(position.settled - position.sold):
+        if core.sellable(position) >= floor_lot(position.inventory):
             return
         if core.wall - plan.balance_wall >= REFUSAL_WAITS_MS[0]:
             plan.balance_wall = core.wall
@@ -329,7 +329,7 @@ class Exits:
     def _too_small(self, entry: MarketState, data: MarketData, position: PositionEntry, plan: Exit) -> None:
         """What can be sold now is less than the venue takes: wait for settlement, or declare the rest held."""
         core = self.core
-        settled_all = position.settled - position.sold >= position.size
+        settled_all = position.inventory >= position.size
         visible = core.sellable(position) >= floor_lot(position.size)
         if not settled_all or not visible:
             plan.waiting = "not settled, or not yet visible in the venue's balance"
@@ -473,7 +473,7 @@ def close_record(
     Of a position that was closed before (a sale failed on chain, a fill came late, it was bought again) the P&L is what
     this close adds: the closes of a position sum to what it brought.
     """
-    out = position.sold + shares
+    out = position.sold + position.merged + shares
     got = position.received + payout
     return CloseRecorded(
         now, position.condition_id, position.side, reason, forced, sell_failed, position.average,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from polyhost.kernel.state import State
-from polyhost.model.words import Action, OrderState
+from polyhost.model.words import Action, ActionKind, OrderState, Side
 
 
 def _balanced(state: State) -> bool:
@@ -23,9 +23,11 @@ def _cash_not_negative(state: State) -> bool:
 
 
 def _reserved_is_orders(state: State) -> bool:
-    """What is reserved is what open orders, and pairs for their legs to come, reserve, to the micro-unit."""
+    """What is reserved is what open orders, legs to come and splits under way reserve, to the micro-unit."""
     orders = sum(order.reserve for order in state.orders.values())
-    return state.balance("reserved") == orders + sum(pair.reserve for pair in state.pairs.values())
+    to_come = sum(pair.reserve for pair in state.pairs.values())
+    to_come += sum(action.reserve for action in state.actions.values())
+    return state.balance("reserved") == orders + to_come
 
 
 def _closed_reserve_nothing(state: State) -> bool:
@@ -50,7 +52,10 @@ def _positions_are_fills(state: State) -> bool:
             fill = entry.fill
             key = f"{fill.slot.condition_id}:{fill.slot.side.value}"
             sizes[key] = sizes.get(key, 0) + (fill.size if fill.action is Action.BUY else -fill.size)
-    return all(sizes.get(key, 0) == position.size for key, position in state.positions.items())
+    return all(
+        sizes.get(key, 0) == position.size + position.merged - position.split
+        for key, position in state.positions.items()
+    )
 
 
 def _one_live_buy_a_slot(state: State) -> bool:
@@ -124,6 +129,22 @@ def _pairs_pair_off(state: State) -> bool:
     return True
 
 
+def _unredeemed_is_markets(state: State) -> bool:
+    return state.balance("unredeemed") == sum(state.unredeemed.values())
+
+
+def _one_action_a_market(state: State) -> bool:
+    """What is merged is held as pairs meanwhile, and actions that are under way are one a market."""
+    under_way = [action for action in state.actions.values() if action.open]
+    for action in under_way:
+        if action.kind is ActionKind.MERGE:
+            for side in Side:
+                position = state.position(action.condition_id, side)
+                if position is None or position.paired < action.size:
+                    return False
+    return {action.ref for action in under_way} == set(state.open_actions.values())
+
+
 def _one_pair_a_market(state: State) -> bool:
     """ORD-13: pairs that are under way are one a market, and only they reserve."""
     under_way = {pair.ref for pair in state.pairs.values() if pair.open}
@@ -147,6 +168,8 @@ INVARIANTS: Final[dict[str, Callable[[State], bool]]] = {
     "positions_have_obligations": _positions_have_obligations,
     "pairs_pair_off": _pairs_pair_off,
     "one_pair_a_market": _one_pair_a_market,
+    "one_action_a_market": _one_action_a_market,
+    "unredeemed_by_market": _unredeemed_is_markets,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final, assert_never
 
 from polyhost.kernel import ledger
+from polyhost.kernel.actions import Actions
 from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.breakers import CHECK_EVERY_MS, Breakers
 from polyhost.kernel.core import Core
@@ -35,6 +36,7 @@ from polyhost.model.commands import (
     Unfollow,
 )
 from polyhost.model.events import (
+    ActionAnswered,
     BalanceSeen,
     CancelAnswered,
     Evaluated,
@@ -71,11 +73,13 @@ from polyhost.model.proposals import (
     ExitNow,
     ExitTarget,
     HoldToSettlement,
+    Merge,
     Notice,
     Pair,
     QuoteTarget,
     Reprice,
     Skip,
+    Split,
     Trigger,
 )
 from polyhost.model.records import (
@@ -137,6 +141,7 @@ class Kernel:
         self.blocking = Blocks(core)
         self.entries = Entries(core, self.flow, self.blocking)
         self.pairs = Pairs(core, self.flow, self.entries, self.exits)
+        self.actions = Actions(core, self.flow, self.entries, self.pairs)
         self.quotes = Quotes(core, self.flow, self.exits, self.blocking.against)
         self.repricing = Repricing(core, self.flow, self.blocking.against)
         self.supervised = Supervised(core, self.exits, self._sweep_all)
@@ -324,6 +329,8 @@ class Kernel:
             case "exit":
                 self.exits.retry(key)
                 self.pairs.drive(key.rpartition(":")[0])
+            case "action":
+                self.actions.due(key)
             case "pair":
                 self.pairs.due(key)
             case "exit_until":
@@ -534,6 +541,7 @@ class Kernel:
         condition_id = event.condition_id
         exits: dict[Side, list[Proposed]] = {}
         triggers: list[Trigger] = []
+        merges: list[tuple[str, Merge | Split]] = []
         quotes: list[Proposed] = []
         cancelled: list[CancelOrders] = []
         for proposed in event.proposals:
@@ -556,6 +564,8 @@ class Kernel:
                     self._core.notice(
                         f"plugin:{name}:{answer.text}", answer.level, answer.topic, answer.text, condition_id
                     )
+                case Merge() | Split():
+                    merges.append((name, answer))
                 case Skip():
                     pass
                 case _:
@@ -573,8 +583,22 @@ class Kernel:
             position = self._core.state.position(condition_id, side)
             if position is not None and position.size > 0 and not self.pairs.owns(condition_id):
                 self._exit(condition_id, side, exits.get(side, []), data)
+        for name, answer in merges:
+            self._merge_or_split(event, data, name, answer)
         # What someone wants cancelled is not placed in the same breath.
         self.quotes.want(event, [p for p in quotes if not any(_covers(cancel, p.answer) for cancel in cancelled)])
+
+    def _merge_or_split(self, event: Evaluated, data: MarketData, plugin: str, wish: Merge | Split) -> None:
+        """A merge only frees; a split is new exposure, and needs that what its plugin saw still holds."""
+        condition_id = event.condition_id
+        if isinstance(wish, Merge):
+            refused = self.actions.merge(condition_id, wish.size, plugin, wish.reason)
+        elif event.state_rev != self._core.state.markets[condition_id].rev:
+            refused = "stale_answer"
+        else:
+            refused = self.actions.split(condition_id, wish.size, plugin, wish.reason)
+        if refused:
+            self._gate(data, "merge" if isinstance(wish, Merge) else "split")
 
     def _exit(self, condition_id: str, side: Side, proposed: list[Proposed], data: MarketData) -> None:
         """EXI-07: the most urgent exit wins; a Defer holds back one named urgency until its deadline."""
@@ -625,6 +649,8 @@ class Kernel:
                 self._post_answered(event)
             case PostLeft():
                 self.flow.post_left(event)
+            case ActionAnswered():
+                self.actions.answered(event)
             case CancelAnswered():
                 self.blocking.cancel_answered(event)
                 self.flow.cancel_answered(event)
@@ -703,6 +729,7 @@ class Kernel:
         self.supervised.began()
         self.flow.recover()
         self.pairs.drive_all()
+        self.actions.recover()
         self.quotes.recover()
         self.repricing.recover()
         for position in core.state.positions.values():
@@ -876,6 +903,8 @@ class Kernel:
                     core.command(CancelEverything())
                 if event.flatten:
                     self._close_positions("", KILL)
+            case "merge" | "redeem":
+                self.actions.operator(event.word, event.target, event.who)
             case "close":
                 self._close_positions(event.target, "operator")
             case word:

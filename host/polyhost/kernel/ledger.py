@@ -78,6 +78,29 @@ def void(at: int, fill: FillBooked) -> LedgerPosted:
     )
 
 
+def merge(at: int, ref: str, condition: str, size: Micros) -> LedgerPosted:
+    """So many UP and DOWN are collateral again, 1.00 a pair."""
+    up, down = f"{condition}:UP", f"{condition}:DOWN"
+    return _post(
+        at, "merge", ref, ("free", CASH, size), (f"market:{condition}", CASH, -size),
+        ("settled", up, -size), ("market", up, size), ("settled", down, -size), ("market", down, size),
+    )
+
+
+def split(at: int, ref: str, condition: str, size: Micros) -> LedgerPosted:
+    """Reserved collateral became so many UP and DOWN."""
+    up, down = f"{condition}:UP", f"{condition}:DOWN"
+    return _post(
+        at, "split", ref, ("reserved", CASH, -size), (f"market:{condition}", CASH, size),
+        ("settled", up, size), ("market", up, -size), ("settled", down, size), ("market", down, -size),
+    )
+
+
+def redeem(at: int, condition: str, money: Micros) -> LedgerPosted:
+    """What a decided market pays has arrived: it can be used again."""
+    return _post(at, "redeem", condition, ("unredeemed", CASH, -money), ("free", CASH, money))
+
+
 def payout(at: int, condition: str, asset: str, settled: Micros, in_flight: Micros, money: Micros) -> LedgerPosted:
     """The market is resolved: the shares are gone, what they pay is cash not yet redeemed."""
     return _post(

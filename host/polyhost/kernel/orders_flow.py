@@ -216,7 +216,7 @@ class OrderFlow:
         ]
         taken = sum(other.done - other.traded for other in others)
         taken += sum(other.open_upper for other in others if other.ref not in beside)
-        return order.draft.size <= min(position.size, position.settled - position.sold) - position.paired - taken
+        return order.draft.size <= min(position.size, position.inventory) - position.paired - taken
 
     def prepare_failed(self, event: PrepareFailed) -> None:
         order = self.core.state.orders.get(event.ref)

@@ -28,7 +28,7 @@ from polyhost.model.money import ONE, Micros, Ticks, money_text, notional, price
 from polyhost.model.proposals import ExitNow, Pair
 from polyhost.model.records import HeldDeclared, ObligationMet, PairMoved, PairOpened, Slot
 from polyhost.model.rounding import market_step, safe_price
-from polyhost.model.words import Action, OrderType, PairState, Purpose, Side
+from polyhost.model.words import Action, ActionKind, OrderType, PairState, Purpose, Side
 
 ROLLBACK = "pair rollback"
 """Why the first leg is sold again."""
@@ -71,6 +71,8 @@ class Pairs:
         condition_id = market.condition_id
         if condition_id in state.open_pairs:
             raise EntryRefused("slot", "a pair is under way")
+        if condition_id in state.open_actions:
+            raise EntryRefused("slot", "a merge or split is under way")
         if self.core.now >= self.flow.due(condition_id):
             raise EntryRefused("too_late", "positions of this market are being closed for its end")
         if state.open_orders(condition_id):
@@ -215,12 +217,16 @@ class Pairs:
             self._finish(pair, "market_settled")
 
     def dissolve(self, condition_id: str) -> None:
-        """The operator wants everything sold: nothing is held as a pair any more."""
+        """The operator wants everything sold: nothing is held as a pair any more, but what is being merged."""
         core = self.core
+        action = core.state.open_action(condition_id)
+        merging = action.size if action is not None and action.kind is ActionKind.MERGE else 0
         for side in Side:
             position = core.state.position(condition_id, side)
-            if position is not None and position.paired:
-                core.record(HeldDeclared(core.now, condition_id, side, PAIR_KIND, "dissolved by the operator", 0))
+            if position is not None and position.paired > merging:
+                core.record(
+                    HeldDeclared(core.now, condition_id, side, PAIR_KIND, "dissolved by the operator", merging)
+                )
         self._keep_obliged(condition_id)
 
     def _step(self, pair: PairEntry) -> None:

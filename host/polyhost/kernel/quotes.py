@@ -435,5 +435,5 @@ def wanted_size(target: QuoteTarget, price: Ticks, market: Market, position: Pos
     if target.stake is not None:
         offers.append(affordable(target.stake, price, LOT, market))
     if target.action is Action.SELL:
-        offers.append(0 if position is None else position.size)
+        offers.append(0 if position is None else position.loose)
     return floor_lot(min(offers))

@@ -23,6 +23,8 @@ def refusal(core: Core, entry: MarketState, data: MarketData, due: int, blocks: 
         return reason
     if entry.settled or not entry.accepting or core.now >= entry.market.end:
         return "the market takes no more orders"
+    if entry.market.condition_id in core.state.open_pairs:
+        return "two legs are under way in this market"
     if core.now >= due:
         return "what it would buy had to be closed at once"
     return book_refusal(core, data)

@@ -17,6 +17,8 @@ from polyhost.model.gateway import OrderDraft, OrderRequest
 from polyhost.model.market import Market
 from polyhost.model.money import Micros, Ticks
 from polyhost.model.records import (
+    ActionIntended,
+    ActionMoved,
     CloseRecorded,
     DayBegan,
     EntriesBlocked,
@@ -44,7 +46,7 @@ from polyhost.model.records import (
     Slot,
     SlotReleased,
 )
-from polyhost.model.words import Action, OrderState, PairState, Purpose, Side, TradeStatus
+from polyhost.model.words import Action, ActionKind, ActionState, OrderState, PairState, Purpose, Side, TradeStatus
 
 KEYED: Final = (Purpose.GRID_LEVEL, Purpose.QUOTE)
 """Purposes whose slots of one side differ by key."""
@@ -156,13 +158,22 @@ class PositionEntry(Struct):
     exit_reason: str = ""
     pnl: Micros = 0
     """Of all its closes recorded so far; their sum is what the position brought."""
+    merged: Micros = 0
+    """Turned back into collateral together with the other side."""
+    split: Micros = 0
+    """Of what was bought: made from collateral together with the other side."""
     paired: Micros = 0
     """Of its size, held because it pairs off with the other side (a pair pays 1.00 whatever happens)."""
 
     @property
     def size(self) -> Micros:
         """Matched exposure."""
-        return self.bought - self.sold
+        return self.bought - self.sold - self.merged
+
+    @property
+    def inventory(self) -> Micros:
+        """Settled shares, as the chain should show them."""
+        return self.settled - self.sold - self.merged
 
     @property
     def loose(self) -> Micros:
@@ -214,6 +225,31 @@ class PairEntry(Struct):
         return self.up_price if side is Side.UP else self.down_price
 
 
+class ActionEntry(Struct):
+    """A merge, redeem or split, for ever."""
+
+    ref: str
+    kind: ActionKind
+    condition_id: str
+    size: Micros
+    by: str
+    reason: str
+    at: int
+    paired_before: Micros = 0
+    state: ActionState = ActionState.INTENDED
+    cause: str = ""
+    transaction: str = ""
+
+    @property
+    def open(self) -> bool:
+        return self.state in (ActionState.INTENDED, ActionState.UNKNOWN)
+
+    @property
+    def reserve(self) -> Micros:
+        """Collateral a split still reserves."""
+        return self.size if self.open and self.kind is ActionKind.SPLIT else 0
+
+
 class State(Struct):
     """Everything durable."""
 
@@ -248,6 +284,11 @@ class State(Struct):
     pairs: dict[str, PairEntry] = field(default_factory=dict)
     open_pairs: dict[str, str] = field(default_factory=dict)
     """Condition id → ref of the pair that is under way there; at most one."""
+    actions: dict[str, ActionEntry] = field(default_factory=dict)
+    open_actions: dict[str, str] = field(default_factory=dict)
+    """Condition id → ref of the merge, redeem or split that is under way there; at most one."""
+    unredeemed: dict[str, Micros] = field(default_factory=dict)
+    """Condition id → what its shares pay and nobody has redeemed yet."""
     plugin_state: dict[str, dict[str, str]] = field(default_factory=dict)
     closes: list[CloseRecorded] = field(default_factory=list)
     exposed: dict[str, None] = field(default_factory=dict)
@@ -273,6 +314,10 @@ class State(Struct):
     def open_pair(self, condition_id: str) -> PairEntry | None:
         ref = self.open_pairs.get(condition_id)
         return self.pairs[ref] if ref is not None else None
+
+    def open_action(self, condition_id: str) -> ActionEntry | None:
+        ref = self.open_actions.get(condition_id)
+        return self.actions[ref] if ref is not None else None
 
     def by_order_id(self, order_id: str) -> OrderEntry | None:
         ref = self.by_id.get(order_id)
@@ -344,6 +389,10 @@ def apply(state: State, record: Record) -> None:
             _open_pair(state, record)
         case PairMoved():
             _move_pair(state, record)
+        case ActionIntended():
+            _intend_action(state, record)
+        case ActionMoved():
+            _move_action(state, record)
         case CloseRecorded():
             position = state.positions[f"{record.condition_id}:{record.side.value}"]
             position.closed, position.exit_reason = True, record.exit_reason
@@ -390,6 +439,9 @@ def _post(state: State, record: LedgerPosted) -> None:
         sums[entry.asset] = sums.get(entry.asset, 0) + entry.delta
         key = f"{entry.account}/{entry.asset}"
         ledger[key] = ledger.get(key, 0) + entry.delta
+        if entry.account == "unredeemed":
+            condition_id = record.ref.partition(":")[0]
+            state.unredeemed[condition_id] = state.unredeemed.get(condition_id, 0) + entry.delta
     assert not any(sums.values()), f"unbalanced posting {record}"
     if record.cause == "deposit":
         state.opened = True
@@ -451,6 +503,58 @@ def _move_pair(state: State, record: PairMoved) -> None:
         pair.paired, pair.left = record.paired, record.left
         state.open_pairs.pop(pair.condition_id)
     _touch(state, pair.condition_id)
+
+
+def _intend_action(state: State, record: ActionIntended) -> None:
+    assert record.ref not in state.actions, record
+    assert record.condition_id not in state.open_actions, record
+    state.actions[record.ref] = ActionEntry(
+        record.ref, record.kind, record.condition_id, record.size, record.by, record.reason, record.at,
+        record.paired_before,
+    )
+    state.open_actions[record.condition_id] = record.ref
+    if record.kind is ActionKind.SPLIT:
+        state.exposed[record.condition_id] = None
+    _touch(state, record.condition_id)
+
+
+def _move_action(state: State, record: ActionMoved) -> None:
+    action = state.actions[record.ref]
+    assert action.open, record
+    action.state, action.cause = record.state, record.cause
+    action.transaction = record.transaction or action.transaction
+    if not action.open:
+        state.open_actions.pop(action.condition_id)
+    settled = state.markets[action.condition_id].settled
+    if record.state is ActionState.DONE and (
+        action.kind is ActionKind.SPLIT or (action.kind is ActionKind.MERGE and not settled)
+    ):  # of a market that was decided meanwhile the pairs were paid out already
+        for side, money in ((Side.UP, record.up_money), (Side.DOWN, record.down_money)):
+            _merge_or_split(state, action, side, money, record.at)
+    _touch(state, action.condition_id)
+
+
+def _merge_or_split(state: State, action: ActionEntry, side: Side, money: Micros, at: int) -> None:
+    """What a merge or split that is done means for one side."""
+    asset = f"{action.condition_id}:{side.value}"
+    position = state.positions.get(asset)
+    if action.kind is ActionKind.MERGE:
+        assert position is not None, asset
+        assert action.size <= position.paired, (action, position)
+        position.merged += action.size
+        position.paired -= action.size
+        position.received += money
+        return
+    if position is None:
+        token = state.markets[action.condition_id].market.token(side)
+        position = state.positions[asset] = PositionEntry(action.condition_id, side, token, opened_at=at)
+    if position.size <= 0:
+        position.closed, position.held, position.exit_reason = False, "", ""
+        position.opened_at = at
+    position.bought += action.size
+    position.split += action.size
+    position.settled += action.size
+    position.paid += money
 
 
 def _move_order(state: State, record: OrderMoved) -> None:

@@ -75,7 +75,7 @@ _FROM_HOST: Final = msgspec.msgpack.Decoder(FromHost)
 _KINDS: Final[dict[str, type[Command]]] = {
     kind.__name__: kind
     for kind in (
-        commands.Post, commands.PostMany, commands.Prepare, commands.Cancel, commands.CancelMany,
+        commands.Post, commands.Act, commands.PostMany, commands.Prepare, commands.Cancel, commands.CancelMany,
         commands.CancelMarket, commands.CancelEverything, commands.QueryOrder,
         commands.Sweep, commands.QueryBalance, commands.QueryTokenBalance, commands.Follow, commands.Unfollow,
         commands.QueryResult,

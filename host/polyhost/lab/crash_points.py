@@ -86,7 +86,9 @@ def record_name(record: Record) -> str:
             detail = record.how
         case records.HeldDeclared():
             detail = record.kind
-        case records.PairMoved():
+        case records.ActionIntended():
+            detail = record.kind
+        case records.PairMoved() | records.ActionMoved():
             detail = record.state
         case records.EntriesBlocked():
             detail = "on" if record.on else "off"

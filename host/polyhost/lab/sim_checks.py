@@ -15,11 +15,14 @@ from polyhost.journal.codec import decode_record
 from polyhost.kernel.invariants import INVARIANTS
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import OrderEntry, State, apply
+from polyhost.kernel.views import SIDES
 from polyhost.model.batching import single
 from polyhost.model.commands import Cancel, CancelEverything, Command, Post
 from polyhost.model.gateway import OrderRow
 from polyhost.model.money import Micros
 from polyhost.model.records import (
+    ActionIntended,
+    ActionMoved,
     FillBooked,
     FillMoved,
     HeldDeclared,
@@ -153,6 +156,10 @@ class Checks:
                     assets.add(f"{slot.condition_id}:{slot.side.value}")
                 case PairOpened() | PairMoved():
                     self._same(record.ref, state.pairs, shadow.pairs)
+                case ActionIntended() | ActionMoved():
+                    self._same(record.ref, state.actions, shadow.actions)
+                    condition_id = state.actions[record.ref].condition_id
+                    assets.update(key for side in SIDES if (key := f"{condition_id}:{side.value}") in state.positions)
                 case HeldDeclared():
                     assets.add(f"{record.condition_id}:{record.side.value}")
                     must(record.kind in HELD_KINDS, "held_kind", record, record.condition_id)
@@ -211,6 +218,7 @@ class Checks:
     def _reserved(self, state: State) -> None:
         wanted = sum(state.orders[ref].reserve for refs in state.open_refs.values() for ref in refs)
         wanted += sum(state.pairs[ref].reserve for ref in state.open_pairs.values())
+        wanted += sum(state.actions[ref].reserve for ref in state.open_actions.values())
         ours = state.balance("reserved")
         must(ours == wanted, "reserved_equals_open_orders", f"{ours} reserved, open orders and pairs reserve {wanted}")
 
@@ -230,7 +238,7 @@ class Checks:
             and other.state is not OrderState.INTENDED
         ]
         unseen = sum(max(other.done - other.traded, 0) for other in others)
-        most = min(position.size, position.settled - position.sold) - position.paired - unseen
+        most = min(position.size, position.inventory) - position.paired - unseen
         room = most - sum(other.open_upper for other in others)
         size = order.draft.size
         if size <= room:
@@ -356,7 +364,7 @@ class Checks:
             order for order in state.open_orders(position.condition_id)
             if order.slot.side is position.side and order.draft.action is Action.SELL
         ]
-        room = min(position.size, position.settled - position.sold) - position.paired
+        room = min(position.size, position.inventory) - position.paired
         room -= sum(order.open_upper for order in sells)
         idle = plan is not None and plan.target is not None and plan.urgent is None
         if not idle or market.settled or now >= market.market.end - 2_000 or room < market.market.min_size:

@@ -20,9 +20,11 @@ from polyhost.model.proposals import (
     ExitNow,
     ExitTarget,
     HoldToSettlement,
+    Merge,
     Pair,
     QuoteTarget,
     Reprice,
+    Split,
     Trigger,
 )
 from polyhost.model.view import PositionView, View
@@ -74,6 +76,7 @@ class RandomTrader(Plugin):
     def propose(self, view: View) -> Iterator[object]:
         draw = Draw(self.settings.seed, view.market.condition_id, view.now)
         yield from self._pair(view)
+        yield from self._chain(view)
         for side in (Side.UP, Side.DOWN):
             position = view.position(side)
             if draw.below(1_000) < self.settings.entries_per_mille and view.time_left_s > LAST_ENTRY_S:
@@ -100,6 +103,14 @@ class RandomTrader(Plugin):
         prices = [min(quote.ask + draw.below(3) * tick, ONE - tick) for quote in (view.up, view.down)]
         first = (None, Side.UP, Side.DOWN)[draw.below(3)]
         yield Pair(prices[0], prices[1], (5 + draw.below(16)) * MICRO, "at random", first)
+
+    def _chain(self, view: View) -> Iterator[Merge | Split]:
+        """Pairs are merged sooner or later, some are made from collateral."""
+        draw = Draw(self.settings.seed, view.market.condition_id, view.now, "chain")
+        if len(view.positions) == 2 and draw.below(60) == 0:
+            yield Merge((None, MICRO)[draw.below(2)], "at random")
+        if draw.below(600) == 0:
+            yield Split((2 + draw.below(10)) * MICRO, "at random")
 
     def _entry(self, view: View, side: Side, position: PositionView | None, draw: Draw) -> Iterator[Enter]:
         quote, tick = view.side(side), view.market.tick

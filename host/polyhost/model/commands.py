@@ -1,6 +1,6 @@
 """What the kernel tells the shell to do. Gated commands wait until every record before them is durable; free ones go.
 
-Only ``Post`` (and, later, redeem, merge and split) is gated: it is the only one that adds exposure.
+``Post`` and ``Act`` (merge, redeem, split) are gated: what they do cannot be taken back.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from polyhost.model.gateway import OrderDraft, OrderRequest
+from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest
 from polyhost.model.market import Market
 from polyhost.model.times import MarketMs
 from polyhost.model.view import View
@@ -19,6 +19,12 @@ class Post(Struct, frozen=True):
     """Send these bytes. Gated."""
 
     request: OrderRequest
+
+
+class Act(Struct, frozen=True):
+    """Merge, redeem or split on chain; the answer is ``ActionAnswered``. Gated, sent once and never again."""
+
+    request: ActionRequest
 
 
 class Prepare(Struct, frozen=True):
@@ -125,7 +131,7 @@ class Analyse(Struct, frozen=True):
 
 
 Command: TypeAlias = (
-    Post | PostMany | Prepare | Cancel | CancelMany | CancelMarket | CancelEverything | QueryOrder | Sweep
+    Post | PostMany | Act | Prepare | Cancel | CancelMany | CancelMarket | CancelEverything | QueryOrder | Sweep
     | QueryBalance | QueryTokenBalance | Follow | Unfollow | QueryResult | Ask | Tell | Deliver | Analyse
 )
-GATED: tuple[type, ...] = (Post, PostMany)
+GATED: tuple[type, ...] = (Post, PostMany, Act)

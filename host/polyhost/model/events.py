@@ -127,6 +127,16 @@ class CancelAnswered(_Event, tag="cancel_answered", frozen=True):
     """HTTP status of the answer; 0 when there was none."""
 
 
+class ActionAnswered(_Event, tag="action_answered", frozen=True):
+    """What became of a merge, redeem or split. ``outcome``: done, refused (it did not happen), unknown."""
+
+    ref: str
+    outcome: str
+    text: str = ""
+    transaction: str = ""
+    """Hash of the transaction, when one is known."""
+
+
 class OrderSeen(_Event, tag="order_seen", frozen=True):
     """The venue showed an order of this key. ``source``: stream, query or list."""
 
@@ -245,7 +255,10 @@ class PluginStruck(_Event, tag="plugin_struck", frozen=True):
 
 
 class Operator(_Event, tag="operator", frozen=True):
-    """A person's word: pause, resume, close, cancel, kill. ``target`` a window slug, an order id or empty for all."""
+    """A person's word: pause, resume, close, cancel, merge, redeem, kill.
+
+    ``target``: a window slug, an order id, or empty for all.
+    """
 
     word: str
     target: str = ""
@@ -266,8 +279,8 @@ class LoopChanged(_Event, tag="loop_changed", frozen=True):
 
 Event: TypeAlias = (
     RunBegan | RunEnding | MarketFound | MarketClosed | MarketResolved | StrikeSeen | StreamChanged | Prepared
-    | PrepareFailed | PostAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen | SweepDone | BalanceSeen
-    | TokenBalanceSeen | QueryFailed | Evaluated | PluginTold | PluginStruck | Operator | PostLeft
+    | PrepareFailed | PostAnswered | ActionAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen
+    | SweepDone | BalanceSeen | TokenBalanceSeen | QueryFailed | Evaluated | PluginTold | PluginStruck | Operator
+    | PostLeft
     | LoopChanged
 )
-

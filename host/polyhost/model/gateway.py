@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from polyhost.model.money import Micros, Ticks
-from polyhost.model.words import Action, OrderType
+from polyhost.model.words import Action, ActionKind, OrderType
 
 
 class OrderDraft(Struct, frozen=True):
@@ -29,6 +29,15 @@ class OrderDraft(Struct, frozen=True):
     post_only: bool = False
     expiration_s: int = 0
     """GTD only: unix seconds; 0 otherwise."""
+
+
+class ActionRequest(Struct, frozen=True):
+    """A chain action: merge, redeem or split. ``size`` in micro-shares (and micro-units); a redeem has none."""
+
+    ref: str
+    kind: ActionKind
+    condition_id: str
+    size: Micros = 0
 
 
 class SignedFields(Struct, frozen=True):

@@ -92,6 +92,23 @@ class Pair(Struct, frozen=True, tag="pair", tag_field="kind"):
         return Enter(side, self.price_max(side), self.reason, Purpose.LEG, stake=self.stake, values=self.values)
 
 
+class Merge(Struct, frozen=True, tag="merge", tag_field="kind"):
+    """Turn UP and DOWN of this market back into collateral, 1.00 a pair; ``size`` None: all that pairs off and is free.
+
+    Only settled shares that rest in no sell can be merged.
+    """
+
+    size: Micros | None = None
+    reason: str = ""
+
+
+class Split(Struct, frozen=True, tag="split", tag_field="kind"):
+    """Turn collateral into as many UP and DOWN, 1.00 a pair (inventory for quotes); ``size`` micro-shares of each."""
+
+    size: Micros
+    reason: str = ""
+
+
 class Skip(Struct, frozen=True, tag="skip", tag_field="kind"):
     """No entry, and the reason why: the first failed gate of a window without a trade."""
 
@@ -217,14 +234,14 @@ class Notice(Struct, frozen=True, tag="notice", tag_field="kind"):
 
 Proposal: TypeAlias = (
     Enter | Pair | Skip | ExitTarget | ExitNow | Defer | HoldToSettlement | QuoteTarget | Reprice | CancelOrders
-    | Trigger | Notice
+    | Merge | Split | Trigger | Notice
 )
 EntryAnswer: TypeAlias = Enter | Skip
 StandingTarget: TypeAlias = ExitTarget | QuoteTarget
 ExitAnswer: TypeAlias = ExitTarget | ExitNow | Enter | Defer | HoldToSettlement
 Answer: TypeAlias = (
     Signal | Estimate | Enter | Pair | Skip | Stake | Veto | ExitTarget | ExitNow | Defer | HoldToSettlement
-    | QuoteTarget | Reprice | CancelOrders | Trigger | Notice
+    | QuoteTarget | Reprice | CancelOrders | Merge | Split | Trigger | Notice
 )
 URGENCY: dict[str, int] = {
     "forced_close": 0, "floor": 1, "stop": 2, "reversal": 3, "scale_in": 4, "exit_plan": 5, "reward_requote": 6,

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from polyhost.model.gateway import OrderDraft, OrderRequest
 from polyhost.model.market import Market
 from polyhost.model.money import Micros, Ticks
-from polyhost.model.words import Action, OrderState, PairState, Purpose, Side, TradeStatus
+from polyhost.model.words import Action, ActionKind, ActionState, OrderState, PairState, Purpose, Side, TradeStatus
 
 
 class Slot(Struct, frozen=True, order=True):
@@ -175,6 +175,33 @@ class PairMoved(_Record, tag="pair_moved", frozen=True):
     """Shares of the first leg that stay without a partner, at the end; their obligation stands."""
 
 
+class ActionIntended(_Record, tag="action_intended", frozen=True):
+    """A merge, redeem or split is wanted; durable before it is sent, so that it is never done twice."""
+
+    ref: str
+    kind: ActionKind
+    condition_id: str
+    size: Micros
+    """Pairs of shares (and collateral) of a merge or split; what a redeem should pay."""
+    by: str
+    """The plugin or the operator."""
+    reason: str
+    paired_before: Micros = 0
+    """Shares of each side that were held as pairs before a merge took hold of its own."""
+
+
+class ActionMoved(_Record, tag="action_moved", frozen=True):
+    """An action's end, or that it is unknown."""
+
+    ref: str
+    state: ActionState
+    cause: str
+    transaction: str = ""
+    up_money: Micros = 0
+    """A merge or split that is done: what of the collateral counts to the UP position."""
+    down_money: Micros = 0
+
+
 class Entry(Struct, frozen=True):
     """One leg of a posting: ``delta`` of ``asset`` on ``account``.
 
@@ -284,4 +311,5 @@ Record: TypeAlias = (
     | FillBooked | FillMoved | LedgerPosted | ObligationSet | ObligationMet | HeldDeclared | CloseRecorded
     | PluginStateSet | NoticeRaised | OperatorSaid | EntriesBlocked | DayBegan | PairOpened | PairMoved
     | OrderReposted | SlotReleased
+    | ActionIntended | ActionMoved
 )

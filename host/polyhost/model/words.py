@@ -80,6 +80,29 @@ class PairState(StrEnum):
     DONE = "done"
 
 
+class ActionKind(StrEnum):
+    """What the chain can do with shares and collateral, beside trades."""
+
+    MERGE = "merge"
+    """The same number of UP and DOWN becomes as much collateral."""
+    REDEEM = "redeem"
+    """The shares of a decided market become what they pay."""
+    SPLIT = "split"
+    """Collateral becomes as many UP and DOWN."""
+
+
+class ActionState(StrEnum):
+    """Where a chain action is; only an answer or agreeing balances end it."""
+
+    INTENDED = "intended"
+    """Durable; it may have been sent."""
+    UNKNOWN = "unknown"
+    """Nobody knows whether it happened: balances are asked, and it is never done a second time meanwhile."""
+    DONE = "done"
+    REFUSED = "refused"
+    """It did not happen, by proof."""
+
+
 class TradeStatus(StrEnum):
     MATCHED = "MATCHED"
     MINED = "MINED"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from polyhost.kernel.state import State
 from polyhost.model.money import money_text, price_text, size_text
 from polyhost.model.records import (
+    ActionIntended,
+    ActionMoved,
     CloseRecorded,
     EntriesBlocked,
     FillBooked,
@@ -25,7 +27,7 @@ from polyhost.model.records import (
     RunStarted,
     SlotReleased,
 )
-from polyhost.model.words import OrderState, TradeStatus
+from polyhost.model.words import ActionState, OrderState, TradeStatus
 
 _SHOWN_MOVES = frozenset({OrderState.UNKNOWN, OrderState.CLOSED})
 """Facts of the journal; the warning about an unknown outcome is the notice beside it."""
@@ -85,6 +87,18 @@ def line_of(record: Record, state: State) -> tuple[str, str] | None:
         case PairMoved():
             pair = state.pairs[record.ref]
             return "INFO", f"{_slug(state, pair.condition_id)} pair {record.ref}: {record.state.value} ({record.cause})"
+        case ActionIntended():
+            return "INFO", (
+                f"{_slug(state, record.condition_id)} {record.kind.value} {record.ref} of {size_text(record.size)} "
+                f"wanted by {record.by}: {record.reason}"
+            )
+        case ActionMoved():
+            action = state.actions[record.ref]
+            level = "INFO" if record.state is ActionState.DONE else "WARNING"
+            return level, (
+                f"{_slug(state, action.condition_id)} {action.kind.value} {record.ref}: {record.state.value} "
+                f"({record.cause})"
+            )
         case ObligationMet() if record.how == "forced":
             return "WARNING", f"{_slug(state, record.condition_id)} {record.side.value} closed by force"
         case CloseRecorded():

@@ -32,6 +32,9 @@ SURFACE: Final[Mapping[str, tuple[str, ...]]] = {
     "cancel_orders": ("order_ids",),
     "cancel_market_orders": ("market",),
     "cancel_all": (),
+    "merge_positions": ("condition_id", "amount"),
+    "split_position": ("condition_id", "amount"),
+    "redeem_positions": ("condition_id",),
     "close": (),
 }
 """Methods of the client that we call, with the parameters we pass."""

@@ -18,6 +18,7 @@ from polymarket.errors import (
     RateLimitError,
     RequestRejectedError,
     SigningError,
+    TransactionFailedError,
     TransportError,
     UnexpectedResponseError,
     UserInputError,
@@ -27,13 +28,13 @@ from polyhost.errors import ConfigError, VenueError
 from polyhost.model import commands, events
 from polyhost.model.batching import BATCH_MAX, CANCELS_MAX, chunks
 from polyhost.model.events import Event
-from polyhost.model.gateway import OrderDraft, OrderRequest, OrderRow, SignedFields, TradeRow
+from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, OrderRow, SignedFields, TradeRow
 from polyhost.model.market import Market
 from polyhost.model.money import price_text, size_text
 from polyhost.model.order_hash import order_id
 from polyhost.model.rounding import floor_lot, legal_price, limit_amounts
 from polyhost.model.wallets import WalletKind, wallet_of
-from polyhost.model.words import Action, OrderType
+from polyhost.model.words import Action, ActionKind, OrderType
 from polyhost.venue.budget import Budget, OverBudget, Urgency
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.account import AccountReader, Credentials, Pages, ReadError
@@ -342,6 +343,39 @@ class PolymarketGateway:
                 self.budget.heard(bucket, error.status, error.retry_after)
         return _answer_of(error)
 
+    # --- the chain ----------------------------------------------------------------------------------------------------
+
+    async def act(self, request: ActionRequest) -> events.ActionAnswered:
+        """Merge, redeem or split once, and wait for the end: ``refused`` only where nothing can have happened."""
+        ref = request.ref
+        try:
+            handle = await self._begin(request)
+        except (UserInputError, RateLimitError) as error:  # not sent, or not taken
+            return events.ActionAnswered(ref, "refused", f"the client refuses: {error}")
+        except RequestRejectedError as error:
+            return events.ActionAnswered(ref, "refused" if error.status < 500 else "unknown", str(error))
+        except Exception as error:  # whatever it is, the transaction may be on its way: balances are asked
+            return events.ActionAnswered(ref, "unknown", f"{type(error).__name__}: {error}")
+        transaction = handle.transaction_hash or ""
+        try:
+            outcome = await handle.wait()
+        except TransactionFailedError as error:
+            return events.ActionAnswered(ref, "refused", f"the transaction failed: {error}", transaction)
+        except Exception as error:  # it was handed over: nothing but its own end says what became of it
+            return events.ActionAnswered(ref, "unknown", f"{type(error).__name__}: {error}", transaction)
+        return events.ActionAnswered(ref, "done", transaction=str(outcome.transaction_hash or transaction))
+
+    async def _begin(self, request: ActionRequest) -> Any:
+        """The client's handle of a transaction that was handed over. Amounts are base units, as ours are."""
+        client, condition_id = self._connected, request.condition_id
+        match request.kind:
+            case ActionKind.MERGE:
+                return await client.merge_positions(condition_id=condition_id, amount=request.size)
+            case ActionKind.SPLIT:
+                return await client.split_position(condition_id=condition_id, amount=request.size)
+            case ActionKind.REDEEM:
+                return await client.redeem_positions(condition_id=condition_id)
+
     # --- ask ----------------------------------------------------------------------------------------------------------
 
     async def query_order(self, order_id: str) -> Event:
@@ -405,6 +439,8 @@ class PolymarketGateway:
         match command:
             case commands.Post(request):
                 return [await self.post(request)]
+            case commands.Act(request):
+                return [await self.act(request)]
             case commands.Prepare(draft):
                 return [await self.prepare(draft)]
             case commands.PostMany(requests):
