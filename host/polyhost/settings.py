@@ -76,6 +76,8 @@ class ExchangeTable(Table):
     """From a window's end to its result, market ms."""
     auto_redeem_ms: int = Field(default=0, ge=0)
     """From a result to the venue's operator redeeming winning shares, market ms; 0: it never does."""
+    rewards: Money = Money("0")
+    """Liquidity rewards that each window pays a day, to all makers together; 0: no program."""
     pathologies: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """How the exchange misbehaves: names (docs/pathologies.md) and their probabilities; empty: not at all."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from polyhost.configuration import Loaded, load_configuration
+from polyhost.exchange import windows
 from polyhost.lab import sim_run
 from polyhost.lab.sim_run import Plan, Simulation
 from polyhost.lab.simulate import Simulations, chosen_pathologies, finding, with_trader
@@ -56,6 +57,36 @@ def test_sim_04_the_same_seed_gives_the_same_bytes(loaded: Loaded) -> None:
     assert first.records > 0
     assert len(first.digest) == 64
     assert Simulation(8, plan, with_trader(loaded, 8)).run().digest != first.digest
+
+
+EVERYTHING = """
+[markets]
+symbols = ["BTC"]
+durations = ["5m", "1h"]
+[exchange]
+rewards = "2000000"
+"""
+
+
+def test_sim_04_rew_01_every_rule_and_rewards_are_as_deterministic_and_balance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TWAP and candle windows side by side, over a midnight at which rewards are paid: the ledger equals the venue's
+    collateral at the end, or the run is broken."""
+    monkeypatch.setattr(windows, "REWARD_MIN_SIZE", 1_000_000)  # the random trader's quotes are small
+    (tmp_path / "polyhost.toml").write_text(EVERYTHING)
+    every = load_configuration(tmp_path / "polyhost.toml", env={})
+    plan = Plan(0.25, chosen_pathologies(["all"]), 2.0)
+    runs = [Simulation(21, plan, with_trader(every, 21)) for _ in range(2)]
+    first, second = (run.run() for run in runs)
+    assert first == second
+    assert first.broken == "", first.text
+    shadow = runs[0].checks.shadow
+    traded = {shadow.markets[order.slot.condition_id].market.duration_s for order in shadow.orders.values()}
+    assert traded == {300, 3_600}
+    paid = sum(each.amount for each in runs[0].exchange.rewards_paid(sim_run.ADDRESS))
+    assert paid > 0
+    assert -shadow.balance("rewards") == paid, "what the venue paid is in the books"
 
 
 def test_sim_04_the_digest_does_not_depend_on_how_many_processes_work(loaded: Loaded) -> None:

@@ -93,6 +93,11 @@ class Bank:
         account.collateral -= fee
         self.fees += fee
 
+    def reward(self, account: Account, amount: Micros) -> None:
+        """A payout of the venue's own money."""
+        account.collateral += amount
+        self.deposited += amount
+
     def balance_pot(self, state: MarketState, minted: Micros, paid: Micros, received: Micros) -> None:
         """Book what one slice did to the pot (positive: a mint, negative: a merge) and to the dust."""
         if minted:

@@ -262,6 +262,16 @@ class AutoRedeemed(Struct, frozen=True):
     hash: str
 
 
+class RewardPaid(Struct, frozen=True):
+    """The rewards of a day (days since 1970, UTC) were paid to a wallet. ``parts``: (condition id, amount)."""
+
+    account: str
+    day: int
+    amount: Micros
+    hash: str
+    parts: tuple[tuple[str, Micros], ...]
+
+
 class Done(Struct, frozen=True):
     """Answer to a split, a merge, a redemption or a refreshed balance."""
 
@@ -382,6 +392,6 @@ class CandleTick(Struct, frozen=True):
 Output: TypeAlias = (
     Posted | Canceled | OrderReply | OrdersReply | TradesReply | BalanceReply | Done | Refused | UserOrder | UserTrade
     | BookChanged | BookSnapshot | Printed | TickChanged | MarketOpened | MarketEnded | MarketDecided | PriceTick
-    | CandleTick | TransactionReply | AutoRedeemed
+    | CandleTick | TransactionReply | AutoRedeemed | RewardPaid
 )
 

@@ -19,6 +19,7 @@ from polyhost.exchange.mirror import Mirror
 from polyhost.exchange.mood import Closure, Mood
 from polyhost.exchange.orders import LIVE, Order
 from polyhost.exchange.refusals import CANCELED_RESOLVED
+from polyhost.exchange.rewards import DAY_MS, Rewards
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.shown import last_print, snapshot_of
 from polyhost.exchange.state import broken_invariants, restore, rules_of, state_of
@@ -46,6 +47,7 @@ class Exchange:
         self._by_token: dict[str, MarketState] = {}
         self._request_ids = 0
         self._chain = Chain(self._bank, self._states, self._agenda, rules)
+        self._rewards = Rewards(self._bank, self._states, self._agenda, rules.reward_seed)
 
     @property
     def now(self) -> int:
@@ -169,6 +171,26 @@ class Exchange:
         payouts = {key: payout_of(account, state) for key, state in self._states.items() if state.decision is not None}
         return {key: payout for key, payout in payouts.items() if payout}
 
+    # --- liquidity rewards --------------------------------------------------------------------------------------------
+
+    def scoring(self, order_id: str, owner: str, now: MarketMs) -> bool:
+        """Does this order of the key score for rewards at ``now``? False for an unknown one."""
+        order = self._desk.orders.get(order_id)
+        return order is not None and order.owner == owner and self._rewards.scoring(order, now)
+
+    def rewards_earned(self, address: str, day: int, now: MarketMs) -> dict[str, Micros]:
+        """By condition id: of today (days since 1970, UTC) what was earned so far, of another day what was paid."""
+        return self._rewards.earned_by(address, day, now // DAY_MS)
+
+    def rewards_paid(self, address: str) -> list[api.RewardPaid]:
+        """Every payout of rewards to an account, oldest first."""
+        return self._rewards.paid_to(address)
+
+    def reward_parts(self, address: str) -> dict[str, float]:
+        """An account's part of all scores at the last sample, in percent by condition id."""
+        found = {key: parts.get(address, 0) for key, parts in self._rewards.parts.items()}
+        return {key: part / 10_000 for key, part in found.items() if part}
+
     # --- markets ------------------------------------------------------------------------------------------------------
 
     def add_market(self, market: Market, now: MarketMs) -> list[api.Output]:
@@ -182,6 +204,8 @@ class Exchange:
         self._bank.pots[market.condition_id] = 0
         self._agenda.add(market.end, "end", market.condition_id)
         self._plan_ticks(market)
+        if market.reward_rate_day > 0:
+            self._rewards.begin(self.now)
         self._say(api.MarketOpened(market))
         return self._flush(now)
 
@@ -412,6 +436,11 @@ class Exchange:
                 self._desk.move_trade(task.ref, TradeStatus.CONFIRMED)
             case "end":
                 self._end(task.ref)
+            case "sample":
+                self._rewards.sample(int(task.ref), self.now)
+            case "rewards":
+                for paid in self._rewards.pay(self.now):
+                    self._say(paid)
             case "chain_mined":
                 self._mine(task.ref)
             case "chain_confirmed":

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from polyhost.exchange import api, refusals
 from polyhost.exchange.core import Exchange
+from polyhost.exchange.rewards import DAY_MS
 from polyhost.model import commands, events
 from polyhost.model.commands import Command
 from polyhost.model.events import Event
@@ -140,6 +141,8 @@ class InProcessGateway:
                 return [events.OrderSeen(output.order.row, "stream")]
             case api.UserTrade(owner=self.api_key):
                 return [events.TradeSeen(output.trade.row, "stream")]
+            case api.RewardPaid(account=self.address):
+                return [reward_event(output)]
             case (
                 api.Posted() | api.Canceled() | api.OrderReply() | api.OrdersReply() | api.TradesReply()
                 | api.BalanceReply() | api.Done() | api.Refused()
@@ -312,6 +315,11 @@ class InProcessGateway:
         signature = self._key.sign_msg_hash(digest)
         signer = signature.recover_public_key_from_msg_hash(digest).to_address()
         return signature.to_hex() if signer == self.address.lower() else None
+
+
+def reward_event(paid: api.RewardPaid) -> events.RewardPaid:
+    """Rewards of a day are paid at the midnight that ends it."""
+    return events.RewardPaid(paid.hash, paid.amount, (paid.day + 1) * DAY_MS)
 
 
 def posted_event(answer: api.Posted) -> events.PostAnswered:

@@ -22,6 +22,8 @@ class ExchangeRules(Struct, frozen=True):
     """A GTD order expires this long before its ``expiration``."""
     auto_redeem_ms: int = 0
     """How long after a market's result the venue's operator redeems winning shares; 0: it never does."""
+    reward_seed: int = 0
+    """Of the instants at which rewards are sampled."""
     tick_low: Ticks = 400
     """Below this price, or above ``tick_high``, the tick becomes ``tick_fine``."""
     tick_high: Ticks = 9_600

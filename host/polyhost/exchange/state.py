@@ -46,6 +46,7 @@ def state_of(exchange: Exchange) -> dict[str, Any]:
             "trades": list(desk.trades.trades.values()),
             "refreshed": sorted(desk.refreshed),
             "chain": exchange._chain.save(),
+            "rewards": exchange._rewards.save(),
             "task_number": desk.agenda.number,
             "tasks": sorted(desk.agenda.tasks),
         }
@@ -109,6 +110,7 @@ def restore(exchange: Exchange, state: dict[str, Any]) -> None:
         desk.trades.restore(trade)
     desk.refreshed = {(trade_id, address) for trade_id, address in state.get("refreshed", [])}
     exchange._chain.restore(state.get("chain", {}))
+    exchange._rewards.restore(state.get("rewards", {}))
     desk.agenda.number = state["task_number"]
     desk.agenda.tasks = [Task(*row) for row in state["tasks"]]
     heapify(desk.agenda.tasks)

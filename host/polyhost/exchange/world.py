@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from loguru import logger
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from polyhost.exchange.api import CandleTick, MarketDecided, Output, PriceTick, Request
 from polyhost.exchange.core import Exchange
@@ -21,7 +21,7 @@ from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.settlement import RULES
 from polyhost.exchange.windows import Windows
 from polyhost.model.market import Market
-from polyhost.model.money import ONE, Ticks
+from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.series import window_at
 from polyhost.model.times import MarketMs
 
@@ -50,6 +50,8 @@ class WorldSettings(Struct, frozen=True):
     """Population events a second of market time and symbol; 0: nobody trades but the clients."""
     plain_market: bool = True
     """Have one binary market without a window, too."""
+    reward_rate_day: Micros = 0
+    """Liquidity rewards of each window a day; 0: no program."""
     rules: ExchangeRules = ExchangeRules()
 
 
@@ -69,7 +71,7 @@ class World:
         history_s = max([HISTORY_S, *(_history_s(duration_s, now) for duration_s in settings.durations_s)])
         self.settings = settings
         self.seed = seed
-        self.exchange = Exchange(settings.rules, now)
+        self.exchange = Exchange(structs.replace(settings.rules, reward_seed=seed), now)
         self.prices = {symbol: SymbolPrices(symbol, seed, now, history_s) for symbol in settings.symbols}
         self._assemble(settings.density, now)
         self.exchange.open_house(MAKERS)
@@ -84,7 +86,8 @@ class World:
     def _assemble(self, density: float, now: int) -> None:
         settings = self.settings
         self.windows = Windows(
-            self.exchange, self.prices, self.seed, settings.windows_ahead, settings.resolve_delay_ms
+            self.exchange, self.prices, self.seed, settings.windows_ahead, settings.resolve_delay_ms,
+            settings.reward_rate_day,
         )
         self.population = Population(self.exchange, self.prices, self.windows, self.seed, density, now)
 

@@ -92,13 +92,13 @@ def _never_oversold(state: State) -> bool:
 
 
 def _pnl_is_cash(state: State) -> bool:
-    """Cash now is cash at the start plus what markets gave and fees took, when nothing is open."""
+    """Cash now is cash at the start plus what markets gave, fees took and rewards brought, when nothing is open."""
     cash = state.balance("free") + state.balance("reserved") + state.balance("unredeemed")
     outside = sum(
         amount for key, amount in state.ledger.items()
         if key.endswith("/cash") and key.startswith(("market:", "fees:"))
     )
-    return cash + outside == -state.balance("deposit")
+    return cash + outside == -state.balance("deposit") - state.balance("rewards")
 
 
 def _open_refs_are_open(state: State) -> bool:

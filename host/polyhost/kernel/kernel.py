@@ -56,6 +56,7 @@ from polyhost.model.events import (
     PrepareFailed,
     Proposed,
     QueryFailed,
+    RewardPaid,
     RunBegan,
     RunEnding,
     StreamChanged,
@@ -664,6 +665,8 @@ class Kernel:
                 self._sweep_done(event)
             case BalanceSeen():
                 self._balance(event)
+            case RewardPaid():
+                self._reward(event)
             case TokenBalanceSeen():
                 self._token_balance(event)
             case QueryFailed():
@@ -840,6 +843,16 @@ class Kernel:
         if event.approved and not fresh.approved:
             self.blocking.approved()
         fresh.collateral, fresh.collateral_wall, fresh.approved = event.collateral, core.wall, event.approved
+
+    def _reward(self, event: RewardPaid) -> None:
+        """Liquidity rewards arrived: booked once, and not at all when the books were opened with them."""
+        core = self._core
+        if event.ref in core.state.rewards or not core.state.opened or event.paid_at < core.state.opened_at:
+            return
+        core.record(ledger.reward(core.now, event.ref, event.amount))
+        core.notice(
+            f"reward:{event.ref}", "info", "funds", f"The venue paid {money_text(event.amount)} of liquidity rewards"
+        )
 
     def _token_balance(self, event: TokenBalanceSeen) -> None:
         core = self._core

@@ -1,6 +1,6 @@
 """Double-entry postings: each function builds one balanced posting with its cause. Nothing else moves money or shares.
 
-Cash accounts: free, reserved, unredeemed; outside: deposit, ``market:<condition>`` (what a market took from us net),
+Cash accounts: free, reserved, unredeemed; outside: deposit, rewards, ``market:<condition>`` (what a market took net),
 ``fees:<condition>``. Share accounts per ``condition:SIDE``: in_flight (matched, not settled), settled; outside: market.
 """
 
@@ -99,6 +99,11 @@ def split(at: int, ref: str, condition: str, size: Micros) -> LedgerPosted:
 def redeem(at: int, condition: str, money: Micros) -> LedgerPosted:
     """What a decided market pays has arrived: it can be used again."""
     return _post(at, "redeem", condition, ("unredeemed", CASH, -money), ("free", CASH, money))
+
+
+def reward(at: int, ref: str, amount: Micros) -> LedgerPosted:
+    """Liquidity rewards that the venue paid."""
+    return _post(at, "reward", ref, ("free", CASH, amount), ("rewards", CASH, -amount))
 
 
 def payout(at: int, condition: str, asset: str, settled: Micros, in_flight: Micros, money: Micros) -> LedgerPosted:

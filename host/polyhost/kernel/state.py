@@ -257,6 +257,10 @@ class State(Struct):
     runs: int = 0
     run_id: str = ""
     opened: bool = False
+    opened_at: int = 0
+    """Market ms of the books' start: what was paid before is in the first balance."""
+    rewards: dict[str, None] = field(default_factory=dict)
+    """Payouts of liquidity rewards that are booked, by their names."""
     markets: dict[str, MarketState] = field(default_factory=dict)
     orders: dict[str, OrderEntry] = field(default_factory=dict)
     by_id: dict[str, str] = field(default_factory=dict)
@@ -444,7 +448,9 @@ def _post(state: State, record: LedgerPosted) -> None:
             state.unredeemed[condition_id] = state.unredeemed.get(condition_id, 0) + entry.delta
     assert not any(sums.values()), f"unbalanced posting {record}"
     if record.cause == "deposit":
-        state.opened = True
+        state.opened, state.opened_at = True, record.at
+    elif record.cause == "reward":
+        state.rewards[record.ref] = None
 
 
 def _intend(state: State, record: OrderIntended) -> None:

@@ -19,7 +19,9 @@ from msgspec import Struct
 from polyhost import __version__
 from polyhost.configuration import Loaded
 from polyhost.exchange import api
+from polyhost.exchange.gateway import reward_event
 from polyhost.exchange.pathologies import FaultyGateway, Pathologies
+from polyhost.exchange.rewards import DAY_MS
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.world import World, WorldSettings
 from polyhost.extension.discovery import LoadedPlugin, discover
@@ -159,8 +161,12 @@ class Simulation:
         self._loaded = loaded
         self.weather = Weather(seed, rough=plan.rough)
         self.began = BEGIN + int.from_bytes(hashlib.sha256(f"{seed} begin".encode()).digest()[:4], "big") % 900_000
-        self.now = self.began
         rules = settings.exchange
+        if rules.rewards:
+            # Rewards are paid at midnight: a quarter of the run lies behind it.
+            midnight = BEGIN - BEGIN % DAY_MS + DAY_MS
+            self.began = midnight - round(plan.hours * 2_700_000) + self.began % 60_000
+        self.now = self.began
         self.world = World(
             WorldSettings(
                 symbols=settings.markets.symbols,
@@ -169,6 +175,7 @@ class Simulation:
                 resolve_delay_ms=rules.resolve_delay_ms,
                 density=plan.density,
                 plain_market=False,
+                reward_rate_day=int(rules.rewards),
                 rules=ExchangeRules(
                     taker_delay_ms=rules.taker_delay_ms,
                     mined_ms=rules.mined_ms,
@@ -567,6 +574,8 @@ class Simulation:
         self._later(self.weather.request_ms(), self._connect, host, "user")
         for market in list(self._markets.values()):
             self._later(self.weather.request_ms(), self._find, host, market)
+        for paid in self.exchange.rewards_paid(ADDRESS):
+            self._later(self.weather.request_ms(), self._hear, host, reward_event(paid))
 
     def _find(self, host: Host, market: Market) -> None:
         """Discovery finds what the venue lists, with its strike when that is known."""

@@ -36,7 +36,6 @@ class Extras(Struct):
     """Invariants checked, each time counted."""
     broken: list[str] = field(default_factory=list)
     config_hash: str = ""
-    rewards: Micros = 0
     wall: dict[str, Any] = field(default_factory=dict)
 
 
@@ -67,7 +66,7 @@ def summary(state: State, extras: Extras) -> dict[str, Any]:
         "cash_start": money_text(cash_start),
         "cash_end": money_text(cash_end),
         "fees": money_text(fees),
-        "rewards": money_text(extras.rewards),
+        "rewards": money_text(-state.balance("rewards")),
         "pnl": {"central": money_text(central)},
         "by_window": [_window(state, market, extras.gates) for market in markets],
         "by_plugin": _plugins(extras),

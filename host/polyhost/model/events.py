@@ -177,6 +177,15 @@ class BalanceSeen(_Event, tag="balance_seen", frozen=True):
     approved: bool
 
 
+class RewardPaid(_Event, tag="reward_paid", frozen=True):
+    """The venue paid liquidity rewards at a market ms. ``ref`` names the payout (its transaction): told twice, it is
+    booked once."""
+
+    ref: str
+    amount: Micros
+    paid_at: int
+
+
 class TokenBalanceSeen(_Event, tag="token_balance_seen", frozen=True):
     token_id: str
     balance: Micros
@@ -282,5 +291,5 @@ Event: TypeAlias = (
     | PrepareFailed | PostAnswered | ActionAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen
     | SweepDone | BalanceSeen | TokenBalanceSeen | QueryFailed | Evaluated | PluginTold | PluginStruck | Operator
     | PostLeft
-    | LoopChanged
+    | LoopChanged | RewardPaid
 )

@@ -46,6 +46,8 @@ class Market(Struct, frozen=True):
     rule: SettlementRule = SettlementRule.ORACLE
     reward_min_size: Micros = 0
     reward_max_spread: Ticks = 0
+    reward_rate_day: Micros = 0
+    """What the liquidity program pays a day for this market, to all makers together; 0: no program."""
     accepting: bool = True
     question: str = ""
     assumed: tuple[str, ...] = ()

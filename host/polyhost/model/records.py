@@ -215,7 +215,7 @@ class Entry(Struct, frozen=True):
 
 
 class LedgerPosted(_Record, tag="ledger_posted", frozen=True):
-    """A balanced posting with its cause: deposit, reserve, release, fill, settle, void, payout, correction."""
+    """A balanced posting with its cause: deposit, reserve, release, fill, settle, void, payout, reward, correction."""
 
     cause: str
     ref: str

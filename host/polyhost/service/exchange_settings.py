@@ -43,7 +43,8 @@ def server_settings(settings: Configuration, symbols: tuple[str, ...]) -> Server
     world = WorldSettings(
         symbols=symbols,
         durations_s=tuple(DURATIONS[name] for name in settings.markets.durations),
-        resolve_delay_ms=table.resolve_delay_ms, density=table.density, rules=rules,
+        resolve_delay_ms=table.resolve_delay_ms, density=table.density,
+        reward_rate_day=int(table.rewards), rules=rules,
     )
     return ServerSettings(world=world, cash=int(table.cash), pathologies=all_pathologies(settings))
 

@@ -160,5 +160,6 @@ def _is_private(output: api.Output) -> bool:
     return isinstance(
         output,
         api.UserOrder | api.UserTrade | api.Posted | api.Canceled | api.OrderReply | api.OrdersReply | api.TradesReply
-        | api.BalanceReply | api.Refused | api.Done | api.TransactionReply | api.AutoRedeemed,
+        | api.BalanceReply | api.Refused | api.Done | api.TransactionReply | api.AutoRedeemed
+        | api.RewardPaid,
     )

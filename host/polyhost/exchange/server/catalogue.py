@@ -22,6 +22,9 @@ SERIES: Final = {
     ("BTC", 86_400): "41", ("ETH", 86_400): "40", ("SOL", 86_400): "10086", ("XRP", 86_400): "10100",
 }
 """Gamma's own series ids, where they are known."""
+COLLATERAL: Final = "0xC011a7E12a19f7B1f670d46F03B03f3342E82DFB"
+"""The collateral token (pUSD)."""
+REWARDS_SINCE: Final = "2024-01-01"
 _NAMES: Final = {"BTC": "Bitcoin", "ETH": "Ethereum", "SOL": "Solana", "XRP": "XRP"}
 _LENGTHS: Final = {300: "5m", 900: "15m", 3_600: "hourly", 14_400: "4h", 86_400: "daily"}
 """How series and configurations of the catalogue call a length."""
@@ -166,7 +169,7 @@ def _market_body(market: Market, ident: int, book: WireBook, resolution: Resolut
         },
         "rewardsMinSize": size_number(market.reward_min_size),
         "rewardsMaxSpread": number(show_fixed(market.reward_max_spread, 2)),
-        "clobRewards": [],
+        "clobRewards": _programs(market),
         "umaResolutionStatus": "resolved" if closed else "",
         "umaResolutionStatuses": "[]",
         "secondsDelay": 0,
@@ -179,6 +182,22 @@ def _market_body(market: Market, ident: int, book: WireBook, resolution: Resolut
     if resolution is not None:
         body["closedTime"] = iso(resolution[1])
     return body
+
+
+def _programs(market: Market) -> list[dict[str, Any]]:
+    """Gamma's list of liquidity programs."""
+    if market.reward_rate_day <= 0:
+        return []
+    return [{
+        "id": market.condition_id[:10], "conditionId": market.condition_id, "assetAddress": COLLATERAL,
+        "rewardsAmount": 0, "rewardsDailyRate": rate_of_rewards(market), "startDate": REWARDS_SINCE,
+        "endDate": iso(market.end)[:10],
+    }]
+
+
+def rate_of_rewards(market: Market) -> Any:
+    """Of a day, as the number it is."""
+    return number(show_fixed(market.reward_rate_day, 6))
 
 
 def _crypto_config(market: Market) -> dict[str, Any]:
@@ -265,7 +284,9 @@ def _rewards(market: Market) -> dict[str, Any]:
     return {
         "max_spread": number(show_fixed(market.reward_max_spread, 2)),
         "min_size": size_number(market.reward_min_size),
-        "rates": None,
+        "rates": [
+            {"asset_address": COLLATERAL, "rewards_daily_rate": rate_of_rewards(market)}
+        ] if market.reward_rate_day > 0 else None,
     }
 
 

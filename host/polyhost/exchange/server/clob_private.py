@@ -1,7 +1,4 @@
-"""The CLOB's calls for one key: API keys, orders, trades, balances, heartbeats. Shapes: polymarket.md 2 and 3.2.
-
-``/order-scoring`` answers false for every order: no rewards program runs on this exchange (docs/exchange-server.md).
-"""
+"""The CLOB's calls for one key: API keys, orders, trades, balances, heartbeats. Shapes: polymarket.md 2 and 3.2."""
 
 from __future__ import annotations
 
@@ -255,7 +252,7 @@ def _wallets_in(trade: api.StoredTrade) -> set[str]:
     return {account.lower() for account in (trade.taker_account, *trade.maker_accounts)}
 
 
-def _asked_wallet(request: web.Request, who: Credentials) -> str:
+def asked_wallet(request: web.Request, who: Credentials) -> str:
     """The key's wallet that ``signature_type`` (absent: 0) names. Raises HttpError 400."""
     kind = wallet_kind(query_int(request, "signature_type", WalletKind.EOA))
     if kind is None:
@@ -271,7 +268,7 @@ async def balance_allowance(request: web.Request) -> web.Response:
     if kind not in ("COLLATERAL", "CONDITIONAL") or (kind == "CONDITIONAL" and not token):
         raise HttpError(400, "Invalid payload")
     asset = token if kind == "CONDITIONAL" else ""
-    wallet = _asked_wallet(request, who)
+    wallet = asked_wallet(request, who)
     reply = await request.app[ENGINE].ask(api.BalanceReply, lambda ident: api.GetBalance(ident, wallet, asset))
     allowances = {to_checksum_address(address): str(reply.allowance) for address in ADDRESSES}
     return answer({"balance": str(reply.balance), "allowances": allowances})
@@ -329,18 +326,3 @@ async def drop_notifications(request: web.Request) -> web.Response:
         raise HttpError(400, "Invalid payload")
     request.app[ENGINE].drop_notices(_asked_wallet(request, who), tuple(int(part) for part in ids))
     return answer("OK")
-
-
-@routes.get("/order-scoring")
-async def order_scoring(request: web.Request) -> web.Response:
-    await credentials(request)
-    return answer({"scoring": False})
-
-
-@routes.post("/orders-scoring")
-async def orders_scoring(request: web.Request) -> web.Response:
-    await credentials(request)
-    body = await json_body(request)
-    if not isinstance(body, list) or not all(isinstance(item, str) for item in body):
-        raise HttpError(400, "Invalid payload")
-    return answer(dict.fromkeys(body, False))

@@ -88,6 +88,7 @@ def market_of(data: Mapping[str, Any]) -> Market:
         rule=_rule(data, start, window, assumed),
         reward_min_size=_size(data, slug, "rewardsMinSize", 0, [], ""),
         reward_max_spread=_reward_spread(data, slug),
+        reward_rate_day=_reward_rate(data, slug),
         accepting=_flag(data, "acceptingOrders", not _flag(data, "closed", False)),
         question=str(data.get("question") or ""),
         assumed=tuple(assumed),
@@ -258,6 +259,13 @@ def _reward_spread(data: Mapping[str, Any], slug: str) -> Ticks:
     """Told in cents, down to a tenth."""
     value = data.get("rewardsMaxSpread")
     return 0 if value in (None, "") else min(_fixed(slug, "rewardsMaxSpread", value, 2), ONE)
+
+
+def _reward_rate(data: Mapping[str, Any], slug: str) -> Micros:
+    """All programs of the market together, a day."""
+    programs = data.get("clobRewards")
+    rates = [each.get("rewardsDailyRate") for each in programs or () if isinstance(each, dict)]
+    return sum(_fixed(slug, "rewardsDailyRate", rate, 6) for rate in rates if rate not in (None, ""))
 
 
 def _fees(data: Mapping[str, Any], slug: str, assumed: list[str]) -> Fees:
