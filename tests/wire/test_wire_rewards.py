@@ -8,8 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from polymarket.models.clob.notifications import Notification, RewardPayoutNotification
+from pydantic import TypeAdapter
 
+from polyhost.exchange import api
 from polyhost.exchange.server import ServerSettings
+from polyhost.exchange.server.jsons import encode
+from polyhost.exchange.server.notices import Notices, notice_row
 from polyhost.exchange.world import WorldSettings
 from polyhost.venue.polymarket.gamma import market_of
 
@@ -102,6 +107,16 @@ def test_rew_01_the_catalogue_tells_the_program_and_the_host_reads_it(wire: Any)
         assert info["r"]["rates"][0]["rewards_daily_rate"] == 144_000
 
     wire.on_exchange(body, SETTINGS)
+
+
+def test_rew_01_a_payout_is_a_notification_that_the_official_client_reads() -> None:
+    wallet, key = "0x" + "11" * 20, "00000000-0000-4000-8000-000000000000"
+    notices = Notices(lambda _: None, lambda _: ())
+    notices.take(api.RewardPaid(wallet, 20_000, 3_250_000, "0x" + "22" * 32, ()), 1_728_086_400_000)
+    (notice,) = notices.of(wallet)
+    read = TypeAdapter(Notification).validate_json(encode(notice_row(notice, key, wallet, {})))
+    assert isinstance(read, RewardPayoutNotification)
+    assert (read.payload.reward, read.payload.proxy_wallet.lower()) == (Decimal("3.25"), wallet)
 
 
 @pytest.mark.parametrize("path", ["/order-scoring?order_id=0x1", "/rewards/user", "/rewards/user/total"])

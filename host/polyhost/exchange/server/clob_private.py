@@ -22,7 +22,7 @@ from polyhost.exchange.server.engine import Engine, wall_ms
 from polyhost.exchange.server.http import ENGINE, HttpError, NoAnswer, answer, credentials, json_body, query_int
 from polyhost.exchange.server.jsons import page
 from polyhost.exchange.server.keys import Credentials, prove_wallet
-from polyhost.exchange.server.notices import notice_row
+from polyhost.exchange.server.notices import REWARD_PAID, notice_row
 from polyhost.exchange.server.orders import OrderRefused, judge, read_post
 from polyhost.model.market import normal_token
 from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
@@ -278,7 +278,7 @@ async def balance_allowance(request: web.Request) -> web.Response:
 async def update_balance_allowance(request: web.Request) -> web.Response:
     """Read the wallet's balances from the chain anew: bought shares that are mined show from now on."""
     who = await credentials(request)
-    wallet = _asked_wallet(request, who)
+    wallet = asked_wallet(request, who)
     await request.app[ENGINE].ask(api.Done, lambda ident: api.RefreshBalance(ident, wallet))
     return answer("")
 
@@ -308,11 +308,13 @@ async def heartbeat(request: web.Request) -> web.Response:
 async def notifications(request: web.Request) -> web.Response:
     """Of the wallet that ``signature_type`` names, newest first."""
     who = await credentials(request)
-    engine, wallet = request.app[ENGINE], _asked_wallet(request, who)
+    engine, wallet = request.app[ENGINE], asked_wallet(request, who)
     rows = []
     for notice in reversed(engine.notices.of(wallet)):
         market = engine.world.market_by_condition(notice.condition_id)
-        if market is not None:
+        if notice.kind == REWARD_PAID:
+            rows.append(notice_row(notice, who.api_key, wallet, {}))
+        elif market is not None:
             shown = clob_market(market, engine.books[market.up], engine.resolution(market), engine.clock.now)
             rows.append(notice_row(notice, who.api_key, wallet, shown))
     return answer(rows)
@@ -324,5 +326,5 @@ async def drop_notifications(request: web.Request) -> web.Response:
     ids = request.query.get("ids", "").split(",")
     if not all(part.isascii() and part.isdigit() for part in ids):
         raise HttpError(400, "Invalid payload")
-    request.app[ENGINE].drop_notices(_asked_wallet(request, who), tuple(int(part) for part in ids))
+    request.app[ENGINE].drop_notices(asked_wallet(request, who), tuple(int(part) for part in ids))
     return answer("OK")

@@ -1,7 +1,8 @@
 """Notifications of each wallet: what the venue tells an account until it is dropped (polymarket.md 3.2).
 
-Kinds: 1 an order was cancelled, 2 filled, 4 a market with a position was resolved, 8 a fill failed on the chain, 9 the
-operator redeemed a winning position. They are taken from everything the exchange says, whatever the streams lose.
+Kinds: 1 an order was cancelled, 2 filled, 4 a market with a position was resolved, 5 rewards were paid, 8 a fill failed
+on the chain, 9 the operator redeemed a winning position. They are taken from everything the exchange says, whatever the
+streams lose.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from polyhost.model.money import Micros, Ticks, price_text, size_text
 CANCELLED: Final = 1
 FILLED: Final = 2
 RESOLVED: Final = 4
+REWARD_PAID: Final = 5
 FILL_FAILED: Final = 8
 AUTO_REDEEMED: Final = 9
 KEPT_MAX: Final = 1_000
@@ -75,6 +77,8 @@ class Notices:
             case api.AutoRedeemed():
                 told = Notice(0, AUTO_REDEEMED, at, output.condition_id, size=output.payout, hash=output.hash)
                 self._add(output.account, told)
+            case api.RewardPaid():
+                self._add(output.account, Notice(0, REWARD_PAID, at, "", size=output.amount, hash=output.hash))
             case _:
                 pass
 
@@ -112,10 +116,13 @@ class Notices:
 
 
 def notice_row(notice: Notice, owner: str, wallet: str, market: Mapping[str, Any]) -> dict[str, Any]:
-    """A notification as the venue writes it; ``market``: the CLOB's long shape of its market."""
+    """A notification as the venue writes it; ``market``: the CLOB's long shape of its market, empty without one."""
     row = {"id": notice.id, "owner": owner, "timestamp": notice.at // 1_000, "type": notice.kind}
     if notice.order is not None:
         return {**row, "payload": _order_payload(notice, notice.order, market)}
+    if notice.kind == REWARD_PAID:
+        paid = {"proxyWallet": wallet, "reward": size_text(notice.size), "txnHash": notice.hash}
+        return {**row, "payload": paid}
     if notice.kind == AUTO_REDEEMED:
         return {**row, "payload": _redeemed_payload(notice, wallet, market)}
     return {**row, "payload": {**market, "icon": "", "image": "", "fpmm": "", "eventSlug": market["market_slug"]}}
