@@ -11,6 +11,8 @@ from typing import Final
 from polyhost.kernel.breakers import Breakers
 from polyhost.kernel.core import Core
 from polyhost.kernel.orders_flow import OrderFlow, describe
+from polyhost.kernel.shortage import CODES as SHORTAGES
+from polyhost.kernel.shortage import Known, Shortage, shortage
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry
 from polyhost.kernel.volatile import Exit, MarketData
 from polyhost.model.commands import QueryTokenBalance
@@ -30,8 +32,10 @@ RETRY_MS: Final = 250
 """T8: a market sale that matched partly or not at all is tried again after this, wall ms."""
 REFUSAL_WAITS_MS: Final = (1_000, 2_000, 3_000, 5_000, 5_000, 5_000)
 """ORD-19: waits after a refusal for balance ("not visible yet"), wall ms; then the last one for good."""
-BALANCE_CODES: Final = frozenset({"balance", "allowance", "funds", "funds_active"})
-"""Refusals that may mean "not yet": the venue's balance cache lags settlement."""
+LATER_MS: Final = 30_000
+"""ORD-19: after all those waits a sale is tried this often, wall ms, until the balance changes or it is forced."""
+NO_BID_MS: Final = 1_000
+"""A market sale that nobody took while the book shows no bid is tried again after this, wall ms."""
 NO_BID_CODES: Final = frozenset({"fak_killed", "fok_killed"})
 """Refusals that say nobody bids at the price: tried again, no failure of ours."""
 PACE_CODES: Final = frozenset({"budget", "rate_limit"})
@@ -161,7 +165,12 @@ class Exits:
         data = core.data.get(condition_id)
         if position is None or position.loose <= 0 or position.held or data is None:
             return
-        if key not in core.state.obligations or data.exit(side).urgent is not None:
+        plan = data.exit(side)
+        if plan.urgent is not None and key in core.state.obligations and plan.refusals > len(REFUSAL_WAITS_MS):
+            plan.forced = True
+            self.hopeful(condition_id, side)  # ORD-19: the attempt was given up, the obligation takes over
+            self.drive(condition_id, side)
+        if key not in core.state.obligations or plan.urgent is not None:
             return
         book = data.book
         bid, ask = book.best(side)
@@ -396,8 +405,8 @@ class Exits:
         if illegal is not None:
             self.core.data[market.condition_id].exit(position.side).waiting = illegal.text
 
-    def refused(self, order: OrderEntry, code: str) -> None:
-        """A sell was refused or not signed: for balance it is *not yet* (ORD-19), for a FAK without match simply again.
+    def refused(self, order: OrderEntry, code: str, text: str) -> None:
+        """A sell was refused or not signed: for balance by its cause (ORD-19), for a FAK without match simply again.
 
         Called before the position is driven again, so that the wait holds for the very next attempt too.
         """
@@ -406,18 +415,60 @@ class Exits:
             return
         plan = data.exit(order.slot.side)
         plan.sell_failed = True
-        if code in BALANCE_CODES:
-            wait = REFUSAL_WAITS_MS[min(plan.refusals, len(REFUSAL_WAITS_MS) - 1)]
-            plan.refusals += 1
-            self.core.command(QueryTokenBalance(order.draft.token_id))
+        if code in SHORTAGES:
+            wait = self._lacks(order, code, text, plan)
         else:
             wait = RETRY_MS if plan.urgent is not None and code not in PACE_CODES else REFUSAL_WAITS_MS[0]
+            if code in NO_BID_CODES and data.book.best(order.slot.side)[0] <= 0:
+                wait = max(wait, NO_BID_MS)
             if code not in NO_BID_CODES | PACE_CODES:
                 self.breakers.exit_failed(f"{describe(order)}: {code}")
         plan.next_wall = self.core.wall + wait
         position = self.core.state.position(order.slot.condition_id, order.slot.side)
         if position is not None:
             self._again(plan, position, wait)
+
+    def _lacks(self, order: OrderEntry, code: str, text: str, plan: Exit) -> int:
+        """ORD-19: why the shares are not enough, what is done about it, and when it is tried again (wall ms)."""
+        core = self.core
+        condition_id, side = order.slot.condition_id, order.slot.side
+        others = [each for each in core.open_sells(condition_id, side) if each.ref != order.ref]
+        patient = plan.refusals < len(REFUSAL_WAITS_MS)
+        known = Known(
+            sum(each.open_upper for each in others), self._unsettled_sales(condition_id, side),
+            self.flow.touched_lately(order.draft.token_id), patient,
+        )
+        why = shortage(code, text, known)
+        wait = REFUSAL_WAITS_MS[plan.refusals] if patient else LATER_MS
+        plan.refusals += 1
+        plan.waiting = why.value
+        core.command(QueryTokenBalance(order.draft.token_id))
+        if why in (Shortage.FOREIGN, Shortage.SHORT):
+            core.notice(
+                f"short:{why.name}:{condition_id}:{side.value}", "warning", "exits",
+                f"{describe(order)} was refused: {why.value} ({text})", condition_id,
+            )
+        if why is Shortage.SHORT:
+            self.breakers.exit_failed(f"{describe(order)}: {why.value}")
+        return wait
+
+    def _unsettled_sales(self, condition_id: str, side: Side) -> Micros:
+        state = self.core.state
+        fills = (state.fills[key].fill for key, where in state.unsettled.items() if where == condition_id)
+        return sum(fill.size for fill in fills if fill.slot.side is side and fill.action is Action.SELL)
+
+    def taken(self, order: OrderEntry) -> None:
+        """The venue took a sell: refusals are counted anew."""
+        data = self.core.data.get(order.slot.condition_id)
+        if data is not None and (plan := data.exits.get(order.slot.side)) is not None:
+            plan.refusals = 0
+
+    def hopeful(self, condition_id: str, side: Side) -> None:
+        """The venue's balance changed, or the obligation is due: what was refused before says nothing any more."""
+        data = self.core.data.get(condition_id)
+        if data is not None and (plan := data.exits.get(side)) is not None and plan.refusals:
+            plan.refusals = 0
+            plan.next_wall = min(plan.next_wall, self.core.wall)
 
     def _again(self, plan: Exit, position: PositionEntry, after_ms: int) -> None:
         """Look again later; one timer a position, the earliest wins."""

@@ -706,9 +706,9 @@ class Kernel:
 
     def _post_answered(self, event: PostAnswered) -> None:
         order = self._core.state.by_order_id(event.order_id)
-        sell = order is not None and order.draft.action is Action.SELL and order.slot.purpose is not Purpose.QUOTE
-        if sell and event.outcome == "accepted":
+        if order is not None and event.outcome == "accepted" and _leaves(order):
             self.breakers.exit_worked()
+            self.exits.taken(order)
         self.blocking.answered(order, event)
         self.flow.post_answered(event)
 
@@ -863,6 +863,7 @@ class Kernel:
             return
         for position in core.state.positions.values():
             if position.token_id == event.token_id and position.size > 0:
+                self.exits.hopeful(position.condition_id, position.side)
                 self.exits.drive(position.condition_id, position.side)
 
     def _query_failed(self, event: QueryFailed) -> None:
@@ -950,13 +951,18 @@ class Kernel:
         self.quotes.drive(condition_id)
         self.repricing.drive(condition_id)
 
-    def _sell_refused(self, order: OrderEntry, code: str) -> None:
+    def _sell_refused(self, order: OrderEntry, code: str, text: str) -> None:
         """A quote that was refused waits by itself; it is no exit that failed."""
         if order.slot.purpose is not Purpose.QUOTE:
-            self.exits.refused(order, code)
+            self.exits.refused(order, code, text)
 
     def spot_of(self, symbol: str) -> Spot | None:
         return self._core.spots.get(symbol)
+
+
+def _leaves(order: OrderEntry) -> bool:
+    """Is it a sell that leaves a position, and no quote?"""
+    return order.draft.action is Action.SELL and order.slot.purpose is not Purpose.QUOTE
 
 
 def _covers(cancel: CancelOrders, answer: object) -> bool:

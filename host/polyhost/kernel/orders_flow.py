@@ -12,10 +12,12 @@ from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
 from polyhost.kernel.legality import Illegal, illegal
 from polyhost.kernel.orders import moved
+from polyhost.kernel.shortage import CODES as SHORTAGES
+from polyhost.kernel.shortage import Known, Shortage, shortage
 from polyhost.kernel.state import OrderEntry
 from polyhost.kernel.status_words import ends, order_word, trade_status, unclear
 from polyhost.kernel.unknown import LADDER_EVERY_MS, Unknown
-from polyhost.model.commands import Cancel, Post, Prepare, QueryOrder, QueryTokenBalance
+from polyhost.model.commands import Cancel, Post, Prepare, QueryBalance, QueryOrder, QueryTokenBalance
 from polyhost.model.events import (
     CancelAnswered,
     OrderNotFound,
@@ -56,6 +58,10 @@ SETTLE_CHECK_MS: Final = 5_000
 """Unsettled trades are looked up this often, wall ms."""
 LOOK_BACK_S: Final = 60
 """Sweeps ask for trades since this long before the post (U4) or the last match seen."""
+TOUCHED_MS: Final = 5_000
+"""T8, ORD-19: a refusal for balance this soon after our own cancel or fill is *not yet*, wall ms."""
+TOUCHED_MAX: Final = 1_024
+"""Tokens of which that is remembered."""
 FOREIGN_MAX: Final = 4_096
 """Orders of others that are remembered, so that each is told once; the oldest is forgotten beyond it."""
 
@@ -65,7 +71,7 @@ class OrderFlow:
 
     def __init__(
         self, core: Core, on_change: Callable[[str, Side], None], settle_late: Callable[[str, Side], None],
-        late_fill: Callable[[str], None], sell_refused: Callable[[OrderEntry, str], None],
+        late_fill: Callable[[str], None], sell_refused: Callable[[OrderEntry, str, str], None],
     ) -> None:
         self.core = core
         self.sell_refused = sell_refused
@@ -88,6 +94,8 @@ class OrderFlow:
         """Order ref → when its last cancel left, wall ms."""
         self._beside: dict[str, frozenset[str]] = {}
         """Order ref of a sell → sells that do not count against it (U8, T8)."""
+        self._touched: dict[str, int] = {}
+        """Token id, or ``cash`` → when a cancel or fill of ours last touched it, wall ms."""
         self._over: set[str] = set()
         """Orders whose end is proved with its size, and some of whose fills are not here yet."""
         self._checks: dict[str, int] = {}
@@ -163,6 +171,7 @@ class OrderFlow:
         if core.wall - self._cancel_sent.get(order.ref, -CANCEL_EVERY_MS) < CANCEL_EVERY_MS:
             return False
         self._cancel_sent[order.ref] = core.wall
+        self._touch(order)
         self._cancelled.setdefault(order.ref, core.wall)
         if order.state is OrderState.WORKING:
             self._move(order, "cancel_sent")
@@ -225,7 +234,7 @@ class OrderFlow:
         core = self.core
         self._close(order, "not_signed")
         if order.draft.action is Action.SELL:
-            self.sell_refused(order, "not_signed")
+            self.sell_refused(order, "not_signed", event.reason)
         if event.configuration:
             core.record(EntriesBlocked(core.now, "signing", True, event.reason))
             core.notice("signing", "critical", "orders", f"Orders cannot be signed: {event.reason}")
@@ -264,12 +273,36 @@ class OrderFlow:
         if moved(order.state, "refused") is not None and not order.present and self.unknown.only_post(order):
             self._close(order, "refused")
             core = self.core
+            why = ""
             if order.draft.action is Action.SELL:
-                self.sell_refused(order, event.code)
+                self.sell_refused(order, event.code, event.text)
+            elif event.code in SHORTAGES:
+                why = f" ({self._short_of_money(event).value})"
             core.notice(
                 f"refused:{event.code}:{order.slot.condition_id}", "info", "orders",
-                f"The venue refused {describe(order)}: {event.text}", order.slot.condition_id,
+                f"The venue refused {describe(order)}: {event.text}{why}", order.slot.condition_id,
             )
+
+    def _short_of_money(self, event: PostAnswered) -> Shortage:
+        """Why a buy lacks collateral; the attempt is over, whatever it is, and the balance is read again."""
+        core = self.core
+        core.command(QueryBalance())
+        unsettled = (core.state.fills[key].fill for key in core.state.unsettled)
+        matched = sum(fill.money + fill.fee for fill in unsettled if fill.action is Action.BUY)
+        known = Known(core.state.balance("reserved"), matched, self.touched_lately("cash"), patient=False)
+        return shortage(event.code, event.text, known)
+
+    def touched_lately(self, what: str) -> bool:
+        """Did a cancel or fill of ours touch the token (or ``cash``) within the last seconds?"""
+        return self.core.wall - self._touched.get(what, -(1 << 40)) < TOUCHED_MS
+
+    def _touch(self, order: OrderEntry) -> None:
+        token_id = order.draft.token_id
+        for what in ("cash", token_id):
+            self._touched.pop(what, None)
+            self._touched[what] = self.core.wall
+        if len(self._touched) > TOUCHED_MAX:
+            del self._touched[next(iter(self._touched))]
 
     def post_left(self, event: PostLeft) -> None:
         """Its records were durable: it is on its way."""
@@ -472,6 +505,7 @@ class OrderFlow:
             self._move(order, "seen", present=True)
         core.record(fill)
         core.record(ledger.fill(fill))
+        self._touch(order)
         if buy and not entry.settled:
             self._oblige(slot)
         if status is TradeStatus.CONFIRMED:
