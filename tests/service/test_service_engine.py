@@ -129,9 +129,9 @@ async def soon() -> None:
         await asyncio.sleep(0)
 
 
-def post(number: int = 1) -> Post:
+def post(number: int = 1, action: Action = Action.BUY) -> Post:
     fields = SignedFields(
-        number, "0x01", "0x01", "1", 1, 1, Action.BUY, 0, MarketMs(1), ZERO_BYTES32, ZERO_BYTES32
+        number, "0x01", "0x01", "1", 1, 1, action, 0, MarketMs(1), ZERO_BYTES32, ZERO_BYTES32
     )
     return Post(OrderRequest(f"0x{number}", fields, "0x", OrderType.FAK, False, 0, "key", False))
 
@@ -225,12 +225,57 @@ def test_a_sealed_journal_holds_posts_back_and_lets_cancels_and_words_go() -> No
         bench.engine.durable(5)
         await soon()
         assert bench.gateway.done == [Cancel("0x3")]
-        assert [told.text for told in bench.runner.delivered] == ["a text", "b"]
+        texts = [told.text for told in bench.runner.delivered]
+        assert [texts[0], texts[2]] == ["a text", "b"]
+        assert texts[1].startswith("Nothing is entered any more, cancels and sells go on: the journal failed")
+        unsent = [event for event in bench.recorder.events if isinstance(event, PostAnswered)]
+        assert [(event.order_id, event.outcome, event.code) for event in unsent] == [
+            ("0x1", "refused", "sealed"), ("0x2", "refused", "sealed"),
+        ], "never sent: that much is known"
+        assert ("loop:sealed" in [name for name, _ in bench.engine.kernel.blocks()])
 
     told = run(body)
     assert told[0] == "run run-1 ended: test"
     assert "the disk is full" in told[1]
-    assert told[2] == "run run-2 ended: test"
+    assert "run run-2 ended: test" in told[2:]
+
+
+def test_a_sell_leaves_a_sealed_host_when_the_emergency_file_holds_its_record_and_not_before() -> None:
+    """Stops, forced closes and a flatten must not wait for a disk that never comes back."""
+    bench = Bench(hold=True)
+
+    async def body() -> None:
+        engine = bench.engine
+        engine.carry_out(Step([ended(1)], [post(1, Action.SELL)]))
+        engine.seal(JournalError("journal.db", "the disk is full", "Free space"))
+        await soon()
+        assert bench.gateway.done == []
+        engine.carry_out(Step([ended(2)], [post(2), post(3, Action.SELL)]))
+        engine.aside(1)
+        await soon()
+        assert bench.gateway.done == [post(1, Action.SELL)]
+        engine.aside(engine.journal.last_seq)
+        await soon()
+        assert bench.gateway.done == [post(1, Action.SELL), post(3, Action.SELL)]
+
+    run(body)
+
+
+def test_per_01_a_lock_that_lasts_holds_buys_back_and_no_sell() -> None:
+    bench = Bench(hold=True)
+
+    async def body() -> None:
+        engine = bench.engine
+        engine.carry_out(Step([ended(1)], [post(1)]))
+        engine.carry_out(Step([ended(2)], [post(2, Action.SELL)]))
+        engine.aside(2)
+        await soon()
+        assert bench.gateway.done == [post(2, Action.SELL)], "it overtakes the buy"
+        bench.commit()
+        await soon()
+        assert bench.gateway.done == [post(2, Action.SELL), post(1)]
+
+    run(body)
 
 
 def test_not_02_notices_of_one_moment_are_delivered_one_after_the_other() -> None:

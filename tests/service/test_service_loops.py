@@ -84,8 +84,8 @@ def _kill(session: Session, name: str) -> None:
 def _published(session: Session) -> bool:
     """The figures for ``status`` show the last loop that was killed as started again and alive."""
     live = live_file.read(session.folder.path)
-    figures = {} if live is None else live["loops"].get("journal", {})
-    return figures.get("restarts") == 1 and bool(figures["alive"])
+    figures = {} if live is None else live.loops.get("journal", {})
+    return live is not None and live.ready and figures["restarts"] == 1
 
 
 def _buys(session: Session) -> int:

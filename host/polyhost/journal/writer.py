@@ -2,7 +2,9 @@
 
 The shell appends a step's records and goes on; when they are on the disk it is told, in order, and lets the gated
 commands go. A locked database is waited for. When the disk fails the journal is *sealed*: nothing is told durable any
-more, and whatever comes goes to the emergency file, so that nothing is lost without a word.
+more, and whatever comes goes to the emergency file, so that nothing is lost without a word. What waits for a lock goes
+there too, after a second, and into the journal when it is free again: the file is read only as far as the journal lacks
+it. Sells need no more than that (``on_aside``); everything that adds exposure waits for the journal.
 """
 
 from __future__ import annotations
@@ -38,9 +40,9 @@ TELL_EVERY_S: Final = 5.0
 class JournalWriter:
     """Opens the journal at ``path`` (making, migrating, taking in an emergency file) and starts the thread.
 
-    ``on_durable(last_seq)`` and ``failed(error)`` are called in the writer's thread, ``failed`` at most once: hand them
-    on, for instance with ``loop.call_soon_threadsafe``, and do nothing else there. Raises JournalError as
-    ``JournalStore`` does.
+    ``on_durable(last_seq)``, ``on_aside(last_seq)`` and ``failed(error)`` are called in the writer's thread, ``failed``
+    at most once: hand them on, for instance with ``loop.call_soon_threadsafe``, and do nothing else there. Raises
+    JournalError as ``JournalStore`` does.
     """
 
     def __init__(
@@ -49,7 +51,11 @@ class JournalWriter:
         account: str,
         on_durable: Callable[[int], None],
         failed: Callable[[JournalError], None],
+        on_aside: Callable[[int], None] = lambda seq: None,
     ) -> None:
+        """``on_aside(last_seq)``: the emergency file (or standard error) holds everything up to here."""
+        self._on_aside = on_aside
+        self._aside_seq = 0
         self._store = JournalStore(path, account)
         self._on_durable = on_durable
         self._failed = failed
@@ -190,7 +196,8 @@ class JournalWriter:
         self._checkpointer.committed(len(records))
 
     def _may_wait(self) -> bool:
-        """Asked once a second while the database is locked."""
+        """Asked once a second while the database is locked. What waits is put aside meanwhile: sells go on."""
+        self._keep_aside()
         now = time.monotonic()
         if self._waiting_since is None:
             self._waiting_since = self._told_at = now
@@ -212,14 +219,34 @@ class JournalWriter:
             told = JournalError(self.path, f"writing failed ({type(error).__name__}: {error})", "Report this error")
         self.sealed = told
         logger.critical("journal sealed: {}. Records go to {}", told, emergency.emergency_path(self.path))
-        self._put_aside(records)
         try:
             self._failed(told)
         except Exception as deaf:
             # The host is gone already (its loop is closed); what is left to do is to write the rest aside.
             logger.critical("nobody could be told that the journal is sealed: {}", deaf)
+        self._put_aside(records)
 
     def _put_aside(self, records: list[Record]) -> None:
+        """These records, the next ones after what is written, go to the emergency file for good."""
         if records:
-            emergency.append(self.path, self._written_seq + 1, records)
+            self._append_aside(records)
             self._written_seq += len(records)
+
+    def _keep_aside(self) -> None:
+        """A lock lasts: everything that waits for it stands in the emergency file too, until the journal has it."""
+        with self._changed:
+            waiting = [*self._group, *(record for step in self._steps for record in step)]
+        self._append_aside(waiting)
+
+    def _append_aside(self, records: list[Record]) -> None:
+        """Append what of these (the next ones after what is written) the file does not hold yet, and say so."""
+        known = max(self._aside_seq - self._written_seq, 0)
+        fresh = records[known:]
+        if not fresh:
+            return
+        emergency.append(self.path, self._written_seq + known + 1, fresh)
+        self._aside_seq = self._written_seq + known + len(fresh)
+        try:
+            self._on_aside(self._aside_seq)
+        except Exception as deaf:
+            logger.critical("nobody could be told what the emergency file holds: {}", deaf)

@@ -10,6 +10,8 @@ from polyhost.kernel.exits import LAST_ORDER_MS, Exits
 from polyhost.model.events import LoopChanged
 from polyhost.model.words import Side
 
+SEALED: Final = "sealed"
+"""Not a loop: the journal failed, for as long as the process lives."""
 HEARTBEAT: Final = "heartbeat"
 """The loop that feeds the venue's dead-man's switch."""
 EXITS_FIRST_MS: Final = 10_000
@@ -84,6 +86,10 @@ class Supervised:
     # --- loops --------------------------------------------------------------------------------------------------------
 
     def _tell(self, event: LoopChanged) -> None:
+        if event.name == SEALED:
+            text = f"Nothing is entered any more, cancels and sells go on: the journal failed ({event.reason})"
+            self.core.notice(SEALED, "critical", "host", text)
+            return
         if event.alive:
             text = f"Loop {event.name} is alive again; it was not: {event.reason}"
             self.core.notice(f"loop:{event.name}:alive", "info", "host", text)

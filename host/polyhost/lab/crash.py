@@ -248,7 +248,7 @@ def many_kills(base: Outcome) -> list[Plan]:
 def full_disks(base: Outcome) -> list[Plan]:
     """The disk is full from any commit on; the host seals itself, is ended, and finds room again."""
     return [
-        Plan((), 0, PROMPT_MS, disk_full=(point, occurrence))
+        Plan((), 0, PROMPT_MS, disk_full=(point, occurrence), flatten=occurrence % 2 == 1)
         for point in FULL_AT
         for occurrence in range(1, base.counts.get(point, 0) + 1)
     ]
@@ -260,7 +260,7 @@ def emergencies(base: Outcome) -> list[Plan]:
     taken = [Target(point, 1, 1) for point in (*FULL_AT, "journal.inserted", "journal.written", "emergency.absorbed")]
     count = base.counts.get("journal.begun", 0)
     return [
-        Plan((target,), 0, PROMPT_MS, disk_full=("journal.begun", max(count * part // 6, 1)))
+        Plan((target,), 0, PROMPT_MS, disk_full=("journal.begun", max(count * part // 6, 1)), flatten=part % 2 == 1)
         for target in (*aside, *taken)
         for part in range(1, 6)
     ]
@@ -292,6 +292,7 @@ def report(outcomes: Sequence[tuple[Plan, Outcome]], base: Outcome, command: str
         "kills": sum(outcome.lives - 1 for _, outcome in outcomes),
         "posts": base.posts,
         "sealed": sum(outcome.sealed for _, outcome in outcomes),
+        "sealed_sells": sum(outcome.sealed_sells for _, outcome in outcomes),
         "locks": sum(outcome.locks for _, outcome in outcomes),
         "not_reached": missed,
         "failures": failures,
@@ -303,7 +304,7 @@ def labels(plan: Plan) -> list[str]:
     found = [target.label for target in plan.targets]
     if plan.disk_full is not None:
         found.append(f"disk_full:{plan.disk_full[0]}:{plan.disk_full[1]}")
-    return found + (["locked"] if plan.locked else [])
+    return found + (["locked"] if plan.locked else []) + (["flatten"] if plan.flatten else [])
 
 
 def options(plan: Plan) -> str:
@@ -321,13 +322,13 @@ def plan_of(
     """The plan that ``options`` wrote. Raises ValueError for a label that is none."""
     targets = []
     full = None
-    locked = "locked" in points
+    locked, flatten = "locked" in points, "flatten" in points
     for text in points:
-        if text == "locked":
+        if text in ("locked", "flatten"):
             continue
         if text.startswith("disk_full:"):
             _, point, occurrence = text.split(":")
             full = (point, int(occurrence))
         else:
             targets.append(Target.parse(text))
-    return Plan(tuple(targets), group_ms, down_ms, stuck_ms, back_ms, full, locked)
+    return Plan(tuple(targets), group_ms, down_ms, stuck_ms, back_ms, full, locked, flatten)

@@ -1,7 +1,8 @@
 """The host that is killed: kernel, journal on disk and plugins behind a pair of sockets, in a process of its own.
 
 It does what the live shell does, in the same order: free commands leave at once, gated ones when the records before
-them are on the disk. Time and venue are the other end's. A host whose journal fails is sealed: nothing gated leaves.
+them are on the disk. Time and venue are the other end's. A host whose journal fails is sealed: of what is gated only
+sells leave, when the emergency file holds their records.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from polyhost.lab.crash_frames import Done, End, Ended, Line, Look, Shown, Turn,
 from polyhost.lab.crash_points import Points, Target, event_name, record_name, send_name
 from polyhost.model import view
 from polyhost.model.batching import batched, single
-from polyhost.model.commands import GATED, Ask, Command, Post, Tell
-from polyhost.model.events import Event, PostLeft
+from polyhost.model.commands import GATED, Ask, Command, Post, Tell, takes_risk_away
+from polyhost.model.events import Event, LoopChanged, PostLeft
 from polyhost.model.records import Record
 from polyhost.model.step import Step
+from polyhost.model.unanswered import never_sent
 from polyhost.settings import Configuration
 
 EARLY_MS: Final = 5_000
@@ -58,9 +60,11 @@ class Host:
         self._full = False
         watch(self._in_writer)
         self._told: queue.SimpleQueue[int | JournalError] = queue.SimpleQueue()
+        self._aside: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._sealed = False
         path = life.folder / "journal.db"
         account = life.settings.host.account
-        self._journal = JournalWriter(path, account, self._told.put, self._told.put)
+        self._journal = JournalWriter(path, account, self._told.put, self._told.put, self._aside.put)
         self.kernel = Kernel(life.settings, account, plugins.told_hooks)
         self.kernel.analyse = False
         self.kernel.restore(record for _, record in read_journal(path))
@@ -110,6 +114,7 @@ class Host:
             assert rounds < ROUNDS_MAX, "the kernel is never done with this instant"
         if now - self._committed_at >= self._life.group_ms:
             self._commit()
+            self._pump()
         if not self._early and now - self._began >= EARLY_MS:
             self._early = sorted(self._points.counts)
         due = min(kernel.next_market_due, kernel.next_wall_due)
@@ -168,13 +173,30 @@ class Host:
         self._committed_at = self._now
         if records:
             seq = self._journal.append(records)
-            if self._journal.sealed is None:
+            if not self._sealed:
                 told = self._told.get()
                 assert isinstance(told, JournalError) or told == seq, (told, seq)
-        if self._journal.sealed is not None:
+                if isinstance(told, JournalError):
+                    self._sealed = True
+                    self._inbox.append(LoopChanged("sealed", False, str(told)))
+            if self._sealed:
+                while self._aside.get() < seq:
+                    continue
+        if self._sealed:
+            self._only_sells(gated)
             return
         for record in records:
             self._points.passed(f"{record_name(record)}.committed")
+        self._send_all(gated)
+
+    def _only_sells(self, gated: list[Command]) -> None:
+        """The emergency file holds their records: that is enough for what takes risk away, and for nothing else."""
+        for command in gated:
+            if not takes_risk_away(command):
+                self._inbox.extend(never_sent(command, "the journal is sealed"))
+        self._send_all([command for command in gated if takes_risk_away(command)])
+
+    def _send_all(self, gated: list[Command]) -> None:
         for command in batched(gated):
             self._send(command)
             for one in single(command):

@@ -62,6 +62,7 @@ from polyhost.model.messages import Level, Message
 from polyhost.model.money import price_text, size_text
 from polyhost.model.openings import Openings, Strike
 from polyhost.model.times import NEVER, MarketMs
+from polyhost.model.words import Action
 
 API_KEY: Final = "crash"
 ADDRESS: Final = "0x" + "0c" * 20
@@ -107,6 +108,8 @@ class Plan(Struct, frozen=True):
     disk_full: tuple[str, int] | None = None
     """(point of the writer, occurrence) in the first life."""
     locked: bool = False
+    flatten: bool = False
+    """What the operator says to a sealed host: a kill that sells everything, too."""
 
 
 class Outcome(Struct):
@@ -117,6 +120,8 @@ class Outcome(Struct):
     reached: bool = True
     """The first two targets were met (a later life may end before its own)."""
     sealed: bool = False
+    sealed_sells: int = 0
+    """Sells that left a sealed host."""
     locks: int = 0
     """How often somebody else held the database."""
     counts: dict[str, int] = {}
@@ -359,7 +364,7 @@ class CrashRun:
             self._sealed_at = self._now
             self._outcome.sealed = True
             self._seen.sealed_at = self._now
-            self._later(100, [Operator("kill", who="matrix")])
+            self._later(100, [Operator("kill", who="matrix", flatten=self._plan.flatten)])
 
     def _locked_turn(self, line: Line, turn: Turn) -> None:
         """While somebody else holds the database what is free leaves, and no post."""
@@ -483,6 +488,9 @@ class CrashRun:
         self._outcome.counts, self._outcome.early = shown.counts, shown.early
         self._outcome.reached = self._life >= min(len(self._plan.targets), 2)
         self._outcome.posts = len(self._seen.posts)
+        self._outcome.sealed_sells = sum(
+            post.sealed and post.request.fields.action is Action.SELL for post in self._seen.posts
+        )
         self._seen.up_since = self._up_at
         told = fold(record for _, record in read_journal(self._folder / "journal.db"))
         if msgspec.json.encode(told) != shown.state:

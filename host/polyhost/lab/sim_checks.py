@@ -59,7 +59,7 @@ CHECKS: Final = (
     "one_live_buy_a_slot_at_the_venue", "deadline_kept", "covered", "venue_orders_equal_ours",
     "venue_collateral_equals_ledger", "venue_shares_equal_positions", "venue_redeemable_equals_ledger",
     "nothing_open_at_the_end", "exchange_audit", "kernel_never_fails", "quotes_never_take",
-    "quotes_replaced_once_a_second",
+    "quotes_replaced_once_a_second", "nothing_added_while_sealed",
 )
 """Every name that can be broken."""
 
@@ -260,6 +260,14 @@ class Checks:
         )
 
     # --- commands and the venue ---------------------------------------------------------------------------------------
+
+    def while_sealed(self, records: list[Record]) -> None:
+        """The journal takes nothing any more: nothing is wanted that adds exposure."""
+        for record in records:
+            if isinstance(record, OrderIntended):
+                self.checked += 1
+                sells = record.draft.action is Action.SELL
+                must(sells, "nothing_added_while_sealed", f"{record.draft.ref} buys", record.draft.ref)
 
     def command(self, command: Command, state: State, now: int) -> None:
         """A command leaves the host; a batch is judged order by order."""

@@ -48,9 +48,11 @@ from polyhost.model.commands import (
     QueryResult,
     Tell,
     Unfollow,
+    takes_risk_away,
 )
 from polyhost.model.events import (
     Event,
+    LoopChanged,
     MarketFound,
     MarketResolved,
     Operator,
@@ -68,6 +70,7 @@ from polyhost.model.openings import Openings, Strike
 from polyhost.model.series import DURATIONS
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
+from polyhost.model.unanswered import never_sent
 from polyhost.model.view import Candle
 from polyhost.model.words import Side
 
@@ -83,6 +86,8 @@ LOOKS: Final = 3
 LOOK_AGAIN_MS: Final = 7_000
 """When host and venue differ they are compared again after this; what differs three times in a row is a finding."""
 LAG_EVERY_MS: Final = 3_000
+ASIDE_MS: Final = 1_000
+"""What waits for a locked database this long (wall ms) stands in the emergency file meanwhile."""
 SETTLED_BY_MS: Final = 660_000
 """A trade that settles late does so within ten minutes; the host has heard of it a moment later."""
 PASS_EVERY_MS: Final = 5_000
@@ -147,6 +152,9 @@ class Host:
         self.user_up = False
         self.market_up = False
         self.committing = False
+        self.only_sells = False
+        """What is durable is so in the emergency file only."""
+        self.sealed = False
         self.frozen = False
         """Its market stream says nothing, and it does not know yet."""
 
@@ -671,6 +679,8 @@ class Simulation:
             self.trace.add((self.now, "record", record))
             self._digest.update(body)
         self.outcome.records += len(bodies)
+        if host.sealed and not host.inbox:
+            self.checks.while_sealed(step.records)
         self.checks.after_records(step.records, bodies, host.kernel, self.now)
         if not host.committing:
             host.committing = True
@@ -722,13 +732,42 @@ class Simulation:
         locked = self.pathologies.episode("db_locked", self.now)
         if locked is not None and locked.start <= self.now < locked.end:
             self._at(locked.end, self._commit, host)
+            self._at(min(self.now + ASIDE_MS, locked.end), self._put_aside, host)
             return
-        if self.pathologies.holds("disk_full", self.now):
-            # The shell seals the kernel and ends the process; a supervisor starts it again, until there is room.
-            self._kill("because its disk was full")
+        if host.sealed or self.pathologies.holds("disk_full", self.now):
+            self._seal(host)
             return
-        host.committing = False
+        host.committing = host.only_sells = False
         self.journal.commit()
+        self._released(host)
+
+    def _released(self, host: Host) -> None:
+        """Whatever may leave now leaves, and what follows from it."""
+        if host is self._host:
+            self._release(host)
+            self._pump(host)
+
+    def _put_aside(self, host: Host) -> None:
+        """A lock lasts: the emergency file holds what waits for it, and sells need no more."""
+        if host is self._host and host.committing:
+            host.only_sells = True
+            self.journal.commit()
+            self._released(host)
+
+    def _seal(self, host: Host) -> None:
+        """The disk is full: records survive in the emergency file only, and of what is gated only sells leave. Some
+        time later the host is ended; a supervisor starts it again, until there is room."""
+        host.committing, host.only_sells = False, True
+        self.journal.commit()
+        if not host.sealed and host is self._host:
+            host.sealed = True
+            self._later(self.weather.down_ms(), self._end_sealed, host)
+            host.inbox.append(LoopChanged("sealed", False, "the simulated disk is full"))
+        self._released(host)
+
+    def _end_sealed(self, host: Host) -> None:
+        if host is self._host:
+            self._kill("because its disk was full")
 
     def _durable(self, seq: int) -> None:
         host = self._host
@@ -740,10 +779,18 @@ class Simulation:
         self._release(host)
 
     def _release(self, host: Host) -> None:
-        """What waited for durable records leaves, in its order."""
+        """What waited for durable records leaves, in its order; of what only the emergency file holds, sells."""
         ready: list[Command] = []
+        waiting: list[tuple[int, Command]] = []
         while host.gated and host.gated[0][0] <= self.journal.durable_seq:
-            ready.append(host.gated.popleft()[1])
+            seq, command = host.gated.popleft()
+            if not host.only_sells or takes_risk_away(command):
+                ready.append(command)
+            elif host.sealed:
+                host.inbox.extend(never_sent(command, "the simulated disk is full"))
+            else:
+                waiting.append((seq, command))
+        host.gated.extendleft(reversed(waiting))
         for command in batched(ready):
             self.trace.add((self.now, "command", command))
             self.checks.command(command, host.kernel.state, self.now)

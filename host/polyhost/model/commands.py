@@ -13,6 +13,7 @@ from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest
 from polyhost.model.market import Market
 from polyhost.model.times import MarketMs
 from polyhost.model.view import View
+from polyhost.model.words import Action
 
 
 class Post(Struct, frozen=True):
@@ -135,3 +136,8 @@ Command: TypeAlias = (
     | QueryBalance | QueryTokenBalance | Follow | Unfollow | QueryResult | Ask | Tell | Deliver | Analyse
 )
 GATED: tuple[type, ...] = (Post, PostMany, Act)
+
+
+def takes_risk_away(command: Command) -> bool:
+    """A gated command that only sells: its record in the emergency file is enough for it to leave."""
+    return isinstance(command, Post) and command.request.fields.action is Action.SELL

@@ -20,16 +20,28 @@ from polyhost.extension.runner import Runner, facts_of
 from polyhost.journal import JournalPort, Recorder
 from polyhost.journal.analysis import AnalysisWriter
 from polyhost.kernel.kernel import Kernel
+from polyhost.kernel.supervised import SEALED
 from polyhost.model.batching import batched
-from polyhost.model.commands import GATED, Analyse, Ask, Command, Deliver, Follow, Post, Tell, Unfollow
+from polyhost.model.commands import (
+    GATED,
+    Analyse,
+    Ask,
+    Command,
+    Deliver,
+    Follow,
+    Post,
+    Tell,
+    Unfollow,
+    takes_risk_away,
+)
 from polyhost.model.events import Event, LoopChanged, PluginTold, PostLeft, QueryFailed
 from polyhost.model.messages import Message
 from polyhost.model.records import NoticeRaised
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
+from polyhost.model.unanswered import never_sent, unanswered
 from polyhost.model.view import Candle
 from polyhost.service.telling import lines_of
-from polyhost.service.unanswered import unanswered
 
 TICK_MAX_S: Final = 0.05
 """The timer looks at its deadlines at least this often, wall seconds (a new one may be earlier)."""
@@ -100,6 +112,8 @@ class Engine:
         self._delivering: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._wall_zero = time.time() - time.monotonic()
+        self.aside_seq = 0
+        """Records up to here are in the emergency file, while the journal does not take them."""
         self.sealed: Exception | None = None
         """Why nothing that adds exposure leaves any more; None: all is well."""
         self.changed = asyncio.Event()
@@ -220,25 +234,57 @@ class Engine:
         ready: list[Command] = []
         while self._gated and self._gated[0][0] <= seq and self.sealed is None:
             ready.append(self._gated.popleft()[1])
-        for command in batched(ready):
-            self._request(command)
-        left = [PostLeft(command.request.order_id) for command in ready if isinstance(command, Post)]
-        self._inbox.extend(left)
+        if self._gated and (self.sealed is not None or self.aside_seq > seq):
+            ready += self._sells()
+        self._leave(ready)
         # Once the journal is sealed only the emergency file takes records; people must hear all the same.
         self._say(seq if self.sealed is None else self.journal.last_seq)
-        if left:
+        if self._inbox:
             self._pump()
+
+    def aside(self, seq: int) -> None:
+        """The emergency file holds the records up to here: sells leave, nothing else does (design: a failing disk)."""
+        self.aside_seq = max(self.aside_seq, seq)
+        self._leave(self._sells())
+        self._pump()
+
+    def _leave(self, ready: list[Command]) -> None:
+        for command in batched(ready):
+            self._request(command)
+        self._inbox.extend(PostLeft(command.request.order_id) for command in ready if isinstance(command, Post))
+
+    def _sells(self) -> list[Command]:
+        """Sells that the emergency file holds: they overtake what still waits for the journal.
+
+        What never will leave, because the journal is sealed, is told so.
+        """
+        sells: list[Command] = []
+        kept: deque[tuple[int, Command]] = deque()
+        while self._gated:
+            seq, command = self._gated.popleft()
+            if seq <= self.aside_seq and takes_risk_away(command):
+                sells.append(command)
+            elif self.sealed is None or takes_risk_away(command):
+                kept.append((seq, command))
+            else:
+                self._inbox.extend(never_sent(command, f"not sent: {self.sealed}"))
+        self._gated = kept
+        return sells
 
     def _say(self, seq: int) -> None:
         while self._after and self._after[0][0] <= seq:
             self._after.popleft()[1]()
 
     def seal(self, error: Exception) -> None:
-        """The journal failed: nothing that adds exposure leaves any more. Free commands go on."""
+        """The journal failed: nothing that adds exposure leaves any more. Free commands and sells go on."""
+        if self.sealed is not None:
+            return
         self.sealed = error
-        self._gated.clear()
+        self._leave(self._sells())
         self._say(self.journal.last_seq)
         logger.critical("sealed: {}", error)
+        self.event(LoopChanged(SEALED, False, str(error)))
+        self.changed.set()
 
     def _try(self, command: Command) -> None:
         """A command that cannot even be begun must not take the others of its step with it."""

@@ -15,16 +15,34 @@ Named: TypeAlias = list[tuple[str, str]]
 """(cause, reason)."""
 
 
-def write(data_dir: Path, run_id: str, loops: dict[str, dict[str, Any]], blocks: Named) -> None:
-    """Put them into the data folder, whole. Raises OSError."""
-    figures = {"run": run_id, "wall": time.time_ns() // 1_000_000, "loops": loops, "blocks": blocks}
-    write_atomically(data_dir / LIVE_FILE, msgspec.json.encode(figures))
+class Live(msgspec.Struct, frozen=True):
+    """What a host says of itself every two seconds."""
+
+    run: str
+    wall: int
+    """When, ms."""
+    ready: bool
+    """It may enter: all that guards it works."""
+    sealed: str
+    """Why its journal takes nothing any more; empty: it does."""
+    loops: dict[str, dict[str, Any]]
+    blocks: Named
+    """What blocks new entries now, what no journal holds included."""
+
+    @property
+    def age_s(self) -> float:
+        """Wall seconds since it was said."""
+        return round(time.time() - self.wall / 1_000, 3)
 
 
-def read(data_dir: Path) -> dict[str, Any] | None:
-    """The last figures written, with ``age_s`` (wall seconds since); None: there are none that can be read."""
+def write(data_dir: Path, live: Live) -> None:
+    """Put it into the data folder, whole. Raises OSError."""
+    write_atomically(data_dir / LIVE_FILE, msgspec.json.encode(live))
+
+
+def read(data_dir: Path) -> Live | None:
+    """What was said last; None: nothing that can be read."""
     try:
-        found = msgspec.json.decode((data_dir / LIVE_FILE).read_bytes(), type=dict[str, Any])
-        return {**found, "age_s": round(time.time() - found["wall"] / 1_000, 3)}
-    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        return msgspec.json.decode((data_dir / LIVE_FILE).read_bytes(), type=Live)
+    except (OSError, msgspec.DecodeError):
         return None

@@ -27,6 +27,7 @@ from polyhost.journal.analysis import AnalysisWriter
 from polyhost.kernel.invariants import INVARIANTS
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import PositionEntry, fold
+from polyhost.kernel.supervised import SEALED
 from polyhost.lab.summary import Extras, gather, summary
 from polyhost.model.commands import Follow, Sweep, Unfollow
 from polyhost.model.events import BalanceSeen, QueryFailed, RunBegan, RunEnding, SweepDone
@@ -227,7 +228,10 @@ class Session:
         def failed(error: JournalError) -> None:
             loop.call_soon_threadsafe(self._journal_failed, error)
 
-        journal = JournalWriter(self.folder.journal, self.settings.host.account, durable, failed)
+        def aside(seq: int) -> None:
+            loop.call_soon_threadsafe(self._aside, seq)
+
+        journal = JournalWriter(self.folder.journal, self.settings.host.account, durable, failed, aside)
         stack.callback(journal.close)
         self.kernel.restore(record for _, record in read_journal(self.folder.journal))
         return journal
@@ -239,7 +243,10 @@ class Session:
     def _journal_failed(self, error: JournalError) -> None:
         if hasattr(self, "engine"):
             self.engine.seal(error)
-            self.engine.fail(error)
+
+    def _aside(self, seq: int) -> None:
+        if hasattr(self, "engine"):
+            self.engine.aside(seq)
 
     async def _reach(self, stack: AsyncExitStack) -> Endpoints:
         """The exchange named by the configuration, or one of our own, started now."""
@@ -394,15 +401,24 @@ class Session:
 
     async def _publish(self, beat: Beat) -> None:
         """Keep the liveness figures where ``status`` finds them."""
+        failing = False
         while True:
             beat()
             try:
-                await asyncio.to_thread(
-                    live_file.write, self.folder.path, self.run_id, self.supervisor.figures(), self.kernel.blocks()
-                )
+                await asyncio.to_thread(live_file.write, self.folder.path, self._live())
+                failing = False
             except OSError as error:
-                logger.warning("the figures for `polyhost status` could not be written: {}", error)
+                # On a full disk this is every time: told once.
+                logger.log("DEBUG" if failing else "WARNING", "figures for `polyhost status` not written: {}", error)
+                failing = True
             await asyncio.sleep(STATUS_EVERY_S)
+
+    def _live(self) -> live_file.Live:
+        """Ready: every safety loop lives, the journal takes records, and no stop is under way."""
+        ready = self.supervisor.safe() and self.engine.sealed is None and not self._stopping.is_set()
+        sealed = "" if self.engine.sealed is None else str(self.engine.sealed)
+        wall = time.time_ns() // 1_000_000
+        return live_file.Live(self.run_id, wall, ready, sealed, self.supervisor.figures(), self.kernel.blocks())
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -467,6 +483,8 @@ class Session:
                     raise engine.broken
                 if self._stopping.is_set():
                     return self._stop_reason
+                if engine.sealed is not None:
+                    return SEALED
                 self._count_settled()
                 if self.windows is not None and self.settled_here >= self.windows:
                     return "windows"
@@ -487,6 +505,8 @@ class Session:
     async def _wind_down(self, reason: str) -> None:
         engine = self.engine
         engine.event(RunEnding(reason))
+        if reason == SEALED:
+            reason = await self._until_safe()
         if reason == "windows":
             await self._until(self._nothing_open, SETTLE_WITHIN_S)
         elif reason == KILL:
@@ -497,6 +517,16 @@ class Session:
         # Streams and timer run on while the end is written: from here on nothing of theirs changes the state.
         engine.halt()
         await engine.drain(STOP_WITHIN_S)
+
+    async def _until_safe(self) -> str:
+        """The journal failed: go on until nothing is at risk any more, or the operator ends it; returns who did."""
+        logger.critical(
+            "the journal failed: nothing is entered any more; the host ends when every position is sold, settled or "
+            "held, or when you stop it"
+        )
+        while not (self._stopping.is_set() or self._flat()):
+            await self._until(lambda: self._stopping.is_set() or self._flat(), SETTLE_WITHIN_S)
+        return self._stop_reason if self._stopping.is_set() else SEALED
 
     async def _until(self, done: Callable[[], bool], within_s: float) -> None:
         deadline = time.monotonic() + within_s
@@ -557,6 +587,8 @@ class Session:
         told = fold(record for _, record in read_journal(self.folder.journal))
         if told != kernel.state:
             broken.append("journal_folds_to_state")
+        if engine.sealed is not None:
+            broken.append("journal_failed")
         extras = gather(kernel, Extras())
         extras.orphans = orphans
         extras.checked = len(INVARIANTS) + 2

@@ -23,6 +23,7 @@ from polyhost.model.records import CloseRecorded, Record, RunEnded, RunStarted
 from polyhost.model.words import Action
 from polyhost.service import live_file
 from polyhost.service.folder import running_pid
+from polyhost.service.live_file import Live
 
 LIVE_OLD_S: Final = 10.0
 """A host whose figures are older than this (wall seconds) is stuck: it writes them every two seconds."""
@@ -39,13 +40,8 @@ class Found(Struct):
     last_at: int = 0
     """Market ms of the last record."""
     started: RunStarted | None = None
-    loops: dict[str, dict[str, Any]] | None = None
-    """Liveness figures of the running host's loops, seconds of wall time; None: no host runs, or it has said nothing
-    yet."""
-    blocks: list[tuple[str, str]] = field(default_factory=list)
-    """What blocks new entries in the running host now, what no journal holds included: (cause, reason)."""
-    loops_age_s: float | None = None
-    """How old they are, wall seconds; a host that is stuck writes none."""
+    live: Live | None = None
+    """What the running host says of itself; None: no host runs, or it has said nothing yet."""
     ended: RunEnded | None = None
     """None: the last run goes on, or was killed."""
 
@@ -54,11 +50,9 @@ def look(path: Path) -> Found:
     """Read the folder's journal; nothing is written. Raises JournalError for one that cannot be read."""
     found = Found(path, running_pid(path))
     found.state = fold(_noted(found))
-    if found.pid is not None and (live := live_file.read(path)) is not None and found.started is not None:
-        found.loops = live["loops"] if live.get("run") == found.started.run_id else None
-        found.loops_age_s = live["age_s"]
-        if found.loops is not None:
-            found.blocks = [(str(name), str(reason)) for name, reason in live.get("blocks", ())]
+    if found.pid is not None and found.started is not None:
+        live = live_file.read(path)
+        found.live = live if live is not None and live.run == found.started.run_id else None
     return found
 
 
@@ -80,8 +74,10 @@ def described(found: Found) -> dict[str, Any]:
     return {
         "data_dir": str(found.path),
         "running": found.pid is not None,
-        "loops": found.loops,
-        "loops_age_s": found.loops_age_s,
+        "ready": found.live is not None and found.live.ready and found.live.age_s <= LIVE_OLD_S,
+        "sealed": None if found.live is None else found.live.sealed or None,
+        "loops": None if found.live is None else found.live.loops,
+        "loops_age_s": None if found.live is None else found.live.age_s,
         "pid": found.pid or None,
         "run": None if started is None else {
             "id": started.run_id, "version": started.version, "mode": started.mode, "account": started.account,
@@ -95,7 +91,7 @@ def described(found: Found) -> dict[str, Any]:
         "at_risk": money_text(sum(amount for _, amount in at_risk(state))),
         "pnl": money_text(sum(pnl for entry in _settled(state) if (pnl := market_pnl(state, entry)) is not None)),
         "windows_settled": sum(1 for _ in _settled(state)),
-        "blocked": (blocked := {**state.blocked, **state.shut, **dict(found.blocks)}),
+        "blocked": (blocked := {**state.blocked, **state.shut, **dict(([] if found.live is None else found.live.blocks))}),
         "blocks": [_block(name, reason) for name, reason in blocked.items()],
         "windows": [_window(state, entry) for entry in state.markets.values() if not entry.settled],
         "positions": [_position(state, position) for position in open_positions(state)],
@@ -235,8 +231,11 @@ def _loop_lines(report: Mapping[str, Any]) -> list[str]:
         f"loop {name} is NOT ALIVE ({figures['reason']})" + ("; new entries wait" if figures["safety"] else "")
         for name, figures in loops.items() if not figures["alive"]
     ]
+    if report["sealed"]:
+        down = [*down, f"SEALED, nothing is entered any more: {report['sealed']}"]
     restarts = sum(figures["restarts"] for figures in loops.values())
-    return [f"{len(loops) - len(down)} of {len(loops)} loops alive, {restarts} restarts", *down]
+    alive = sum(figures["alive"] for figures in loops.values())
+    return [f"{alive} of {len(loops)} loops alive, {restarts} restarts", *down]
 
 
 def _who(report: Mapping[str, Any]) -> str:

@@ -283,6 +283,10 @@ class Supervisor:
         now = self._now()
         return {name: loop.described(now) for name, loop in self.loops.items()}
 
+    def safe(self) -> bool:
+        """Every safety loop lives."""
+        return all(loop.alive for loop in self.loops.values() if loop.safety)
+
     def said(self) -> str:
         """One clause for the line of life."""
         down = [loop.name for loop in self.loops.values() if not loop.alive]

@@ -46,3 +46,12 @@ def _unanswered(command: Command, reason: str) -> list[Event]:
             return [QueryFailed("token_balance", token_id, reason)]
         case _:
             return []
+
+
+def never_sent(command: Command, reason: str) -> list[Event]:
+    """The events of a gated command that was not sent and never will be: that much is known of this try."""
+    match command:
+        case Post(request=request):
+            return [PostAnswered(request.order_id, "refused", code="sealed", text=reason)]
+        case _:
+            return []
