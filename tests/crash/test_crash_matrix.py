@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from polyhost.journal import JournalStore
+from polyhost.journal import JournalStore, emergency
 from polyhost.kernel import orders_flow
 from polyhost.kernel.kernel import Kernel
 from polyhost.lab import crash
@@ -95,7 +95,9 @@ def test_a_full_disk_seals_the_host_and_the_next_one_takes_in_what_was_put_aside
     matrix: CrashMatrix, base: Outcome
 ) -> None:
     plans = full_disks(base)[::17]
-    assert _survives(matrix, plans)["sealed"] >= len(plans) - 1  # at the run's last record there is nothing to seal
+    report = _survives(matrix, plans)
+    assert report["sealed"] >= len(plans) - 1  # at the run's last record there is nothing to seal
+    assert report["sealed_sells"] > 0, "what is held is sold although the journal takes nothing any more"
 
 
 def test_a_host_that_dies_while_it_puts_records_aside_or_takes_them_in_loses_nothing(
@@ -145,6 +147,14 @@ def _posts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ord_01_a_host_that_posts_before_it_commits_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     _posts_at_once(monkeypatch)
     plans = [Plan((Target(f"send.post.{kind}.after", 1),), 0, STAY_MS) for kind in ("BUY.FAK", "BUY.GTC", "SELL.GTC")]
+    assert "was posted and is not in the journal" in _problems(plans)
+
+
+def test_a_sell_that_leaves_a_sealed_host_without_its_emergency_line_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(emergency, "append", lambda journal, first_seq, records: None)
+    plans = [Plan((), 0, STAY_MS, disk_full=("journal.begun", number), flatten=True) for number in (10, 16)]
     assert "was posted and is not in the journal" in _problems(plans)
 
 
