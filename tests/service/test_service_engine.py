@@ -28,9 +28,9 @@ from polyhost.model.order_hash import ZERO_BYTES32
 from polyhost.model.records import NoticeRaised, RunEnded
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
+from polyhost.model.unanswered import unanswered
 from polyhost.model.words import Action, OrderType
 from polyhost.service.engine import Engine
-from polyhost.service.unanswered import unanswered
 from polyhost.settings import Configuration
 
 BEGAN = RunBegan("run-1", "0.1.0", "sim", "hash", "main")
