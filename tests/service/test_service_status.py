@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ def story() -> Rig:
     rig.accept(rig.posted(rig.answer(ExitTarget(Side.UP, ticks("0.99")))))
     rig.posted(rig.answer(Enter(Side.DOWN, ticks("0.60"), "in flight"), ExitTarget(Side.UP, ticks("0.99"))))
     return rig
+
+
+def live(run: str, blocks: list[tuple[str, str]]) -> live_file.Live:
+    """What a host says of itself now."""
+    return live_file.Live(run, time.time_ns() // 1_000_000, True, "", {}, blocks)
 
 
 def written(data: Path, records: list[Record]) -> Path:
@@ -146,10 +152,10 @@ def test_ord_23_a_running_host_tells_what_no_journal_holds(
     rig = story()
     data = written(tmp_path / "data", rig.records)
     monkeypatch.setattr(status, "running_pid", lambda path: 4711)
-    live_file.write(data, "run-1", {}, [("user_stream", "lost"), ("loop:journal", "stuck")])
+    live_file.write(data, live("run-1", [("user_stream", "lost"), ("loop:journal", "stuck")]))
     assert list(report(data, capsys)["blocked"]) == ["user_stream", "loop:journal"]
     assert "entries blocked (loop:journal): stuck; clears: by itself with the loop" in asked(data, capsys)[1]
-    live_file.write(data, "run-0", {}, [("user_stream", "lost")])
+    live_file.write(data, live("run-0", [("user_stream", "lost")]))
     assert report(data, capsys)["blocked"] == {}, "an earlier run's"
 
 

@@ -91,7 +91,7 @@ def described(found: Found) -> dict[str, Any]:
         "at_risk": money_text(sum(amount for _, amount in at_risk(state))),
         "pnl": money_text(sum(pnl for entry in _settled(state) if (pnl := market_pnl(state, entry)) is not None)),
         "windows_settled": sum(1 for _ in _settled(state)),
-        "blocked": (blocked := {**state.blocked, **state.shut, **dict(([] if found.live is None else found.live.blocks))}),
+        "blocked": (blocked := {**state.blocked, **state.shut, **_volatile(found)}),
         "blocks": [_block(name, reason) for name, reason in blocked.items()],
         "windows": [_window(state, entry) for entry in state.markets.values() if not entry.settled],
         "positions": [_position(state, position) for position in open_positions(state)],
@@ -99,6 +99,11 @@ def described(found: Found) -> dict[str, Any]:
         "unmanaged": [f"{_slug(state, each.condition_id)} {each.side.value}" for each in unmanaged(state)],
         "last_close": None if not state.closes else _close(state, state.closes[-1]),
     }
+
+
+def _volatile(found: Found) -> dict[str, str]:
+    """Blocks that no journal holds, as the running host says them."""
+    return {} if found.live is None else dict(found.live.blocks)
 
 
 def open_positions(state: State) -> list[PositionEntry]:
