@@ -261,6 +261,7 @@ class OrderFlow:
             self._refused(order, event)
         else:
             self._unknown(order, event.text or "no usable answer")
+            self._ask_for_the_end(order)
         self._changed(order)
 
     def _cancel_unwanted(self, order: OrderEntry) -> None:
@@ -318,6 +319,13 @@ class OrderFlow:
         if order.state is OrderState.PREPARED:
             self._unknown(order, "no answer in time")
             self._changed(order)
+        else:
+            self._ask_for_the_end(order)
+
+    def _ask_for_the_end(self, order: OrderEntry) -> None:
+        """A FAK that was seen before any answer works, and is not unknown: nobody else would ask what became of it."""
+        if order.state is OrderState.WORKING and not order.draft.order_type.rests:
+            self._recheck(order, FAK_CHECK_MS)
 
     def _unknown(self, order: OrderEntry, reason: str) -> None:
         if moved(order.state, "unknown") is None:
