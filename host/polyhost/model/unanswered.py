@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from polyhost.model.batching import single
 from polyhost.model.commands import (
+    Act,
     Cancel,
     CancelEverything,
     CancelMarket,
@@ -15,7 +16,7 @@ from polyhost.model.commands import (
     QueryTokenBalance,
     Sweep,
 )
-from polyhost.model.events import CancelAnswered, Event, PostAnswered, PrepareFailed, QueryFailed
+from polyhost.model.events import ActionAnswered, CancelAnswered, Event, PostAnswered, PrepareFailed, QueryFailed
 
 
 def unanswered(command: Command, reason: str) -> list[Event]:
@@ -30,6 +31,8 @@ def _unanswered(command: Command, reason: str) -> list[Event]:
     match command:
         case Post(request=request):
             return [PostAnswered(request.order_id, "unknown", text=reason)]
+        case Act(request=act):
+            return [ActionAnswered(act.ref, "unknown", text=reason)]
         case Prepare(draft=draft):
             return [PrepareFailed(draft.ref, reason)]
         case Cancel(order_id=order_id):
@@ -53,5 +56,7 @@ def never_sent(command: Command, reason: str) -> list[Event]:
     match command:
         case Post(request=request):
             return [PostAnswered(request.order_id, "refused", code="sealed", text=reason)]
+        case Act(request=act):
+            return [ActionAnswered(act.ref, "refused", text=reason)]
         case _:
             return []
