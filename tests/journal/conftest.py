@@ -126,6 +126,14 @@ class Builder:
             ],
             [r.DayBegan(self.now(), 20_000, 1_000_000_000), r.SlotReleased(self.now(), self.slot())],
             [
+                r.PositionAdopted(self.now(), "0xadopted", up, "777", 3_000_000, 1_200_000, "positions"),
+                self.posted("adoption", "0xadopted:UP", ("settled", "0xadopted:UP", 3_000_000)),
+                r.PositionCorrected(self.now(), "0xadopted", up, 1_000_000, 400_000, 2_000_000, "positions"),
+                self.posted("correction", "0xadopted:UP", ("settled", "0xadopted:UP", -1_000_000)),
+                r.UnexplainedSeen(self.now(), "777", "0xadopted", up, 500_000),
+                r.ForeignSeen(self.now(), "888", "0xelse", "else", 2_000_000, 900_000, "not ours"),
+            ],
+            [
                 r.MarketSettled(self.now(), self.condition, up, 78 * 10**8, "gamma"),
                 self.shares(-6_000_000, self.condition, "payout"),
             ],

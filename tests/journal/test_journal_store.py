@@ -96,7 +96,9 @@ def test_the_projections_say_what_happened(journal_path: Path, build: Any) -> No
     assert orders["o1"]["present"] == 1
     assert orders["o1"]["released"] == orders["o1"]["reserve"] == 5_300_000
     assert orders["o2"]["state"] == "prepared"
-    (position,) = table(journal_path, "positions")
+    position, adopted = sorted(table(journal_path, "positions"), key=lambda row: row["bought"], reverse=True)
+    assert (adopted["size"], adopted["bought"], adopted["sold"]) == (2_000_000, 3_000_000, 1_000_000)
+    assert (adopted["cost"], adopted["proceeds"]) == (1_200_000, 400_000)
     assert (position["size"], position["bought"], position["sold"]) == (0, 10_000_000, 4_000_000)
     assert (position["cost"], position["proceeds"], position["fees"]) == (5_000_000, 2_400_000, 140)
     assert (position["pnl"], position["exit_reason"], position["met"]) == (400_000, "stop loss", "held")

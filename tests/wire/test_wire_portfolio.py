@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyhost.exchange.api import StoredTrade
-from polyhost.exchange.server.portfolio import holdings_of, parts_of
+from polyhost.exchange.portfolio import holdings_of, parts_of
 from polyhost.model.gateway import MakerSlice, TradeRow
 from polyhost.model.money import LOT, notional
 from polyhost.model.words import Action

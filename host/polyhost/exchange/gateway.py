@@ -15,11 +15,13 @@ from msgspec import structs
 
 from polyhost.exchange import api, refusals
 from polyhost.exchange.core import Exchange
+from polyhost.exchange.portfolio import holdings_of, parts_of
 from polyhost.exchange.rewards import DAY_MS
 from polyhost.model import commands, events
 from polyhost.model.commands import Command
 from polyhost.model.events import Event
-from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, OrderRow, SignedFields
+from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, OrderRow, PositionRow, SignedFields
+from polyhost.model.money import ONE
 from polyhost.model.order_hash import ZERO_BYTES32, order_id
 from polyhost.model.rounding import limit_amounts
 from polyhost.model.times import MarketMs
@@ -125,6 +127,14 @@ class InProcessGateway:
                 return self._send(api.GetBalance(number, self.address, command.token_id), now)
             case commands.Sweep():
                 return self._sweep(command, now)
+            case commands.QueryPositions():
+                number = self._ask("positions", str(command.begun))
+                return self._send(api.GetTrades(number, self.api_key), now)
+            case commands.FindMarket():
+                market = self.exchange.market(command.condition_id)
+                if market is None:
+                    return [events.QueryFailed("market", command.condition_id, "the exchange does not list it")]
+                return [events.MarketFound(market)]
             case _:
                 return []
 
@@ -177,6 +187,8 @@ class InProcessGateway:
             case api.OrdersReply():
                 self._swept[output.request_id + 1] = tuple(order.row for order in output.orders)
                 return []
+            case api.TradesReply() if what == "positions":
+                return [events.PositionsSeen(self._positions(output.trades), True, begun=int(about))]
             case api.TradesReply():
                 trades = tuple(trade.row for trade in output.trades)
                 # Half of a sweep that was refused is told as far as it got.
@@ -208,7 +220,21 @@ class InProcessGateway:
             if orders is not None:
                 return [events.SweepDone(about, orders, (), complete=False, problem=problem, begun=begun)]
             what = "sweep"
-        return [events.QueryFailed(what, about, problem)]
+        return [events.QueryFailed(what, "" if what == "positions" else about, problem)]
+
+    def _positions(self, trades: tuple[api.StoredTrade, ...]) -> tuple[PositionRow, ...]:
+        """What the wallet holds now, with the average cost that its trades tell (0 where they do not)."""
+        costs = holdings_of(parts_of(self.address, reversed(trades)))
+        rows = []
+        for token_id, size in self.exchange.holdings(self.address).items():
+            market, paid = self.exchange.market_of_token(token_id), costs.get(token_id)
+            if market is None:
+                continue
+            average = 0 if paid is None or not paid.bought else -(-paid.entry_cost * ONE // paid.bought)
+            fees = 0 if paid is None or not paid.bought else -(-paid.fees * size // paid.bought)
+            resolved = self.exchange.decision(market.condition_id) is not None
+            rows.append(PositionRow(token_id, market.condition_id, size, average, fees, market.slug, resolved))
+        return tuple(rows)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 

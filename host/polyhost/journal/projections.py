@@ -280,6 +280,23 @@ class Projector:
         position["held_kind"], position["held_reason"] = record.kind, record.reason
         return record.condition_id
 
+    def position_corrected(self, seq: int, record: r.PositionCorrected) -> str:
+        position = self._position(record.condition_id, record.side.value, record.at)
+        position["sold"] += record.size
+        position["proceeds"] += record.cost
+        return record.condition_id
+
+    def position_adopted(self, seq: int, record: r.PositionAdopted) -> str:
+        position = self._position(record.condition_id, record.side.value, record.at)
+        position["opened_at"], position["closed_at"] = record.at, None
+        position["bought"] += record.size
+        position["cost"] += record.cost
+        return record.condition_id
+
+    def of_its_market(self, seq: int, record: r.UnexplainedSeen | r.ForeignSeen) -> str:
+        """In the journal alone, under its market."""
+        return record.condition_id
+
     def close_recorded(self, seq: int, record: r.CloseRecorded) -> str:
         position = self._position(record.condition_id, record.side.value, record.at)
         position["exit_reason"], position["forced"] = record.exit_reason, record.forced
@@ -349,6 +366,10 @@ _FOLDS: Final[dict[type, Callable[[Projector, int, Any], str]]] = {
     r.OrderReposted: Projector.order_reposted,
     r.SlotReleased: Projector.slot_released,
     r.DayBegan: Projector.unprojected,
+    r.PositionCorrected: Projector.position_corrected,
+    r.PositionAdopted: Projector.position_adopted,
+    r.UnexplainedSeen: Projector.of_its_market,
+    r.ForeignSeen: Projector.of_its_market,
     r.PairOpened: Projector.pair_opened,
     r.PairMoved: Projector.unprojected,
     r.ActionIntended: Projector.action_intended,

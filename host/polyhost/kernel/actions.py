@@ -16,7 +16,7 @@ from polyhost.kernel.exits import close_record
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.pairs import Pairs
 from polyhost.kernel.state import PAIR_KIND, ActionEntry, PositionEntry
-from polyhost.model.commands import Act, QueryBalance, QueryTokenBalance
+from polyhost.model.commands import Act
 from polyhost.model.events import ActionAnswered
 from polyhost.model.gateway import ActionRequest
 from polyhost.model.money import Micros, money_text, size_text
@@ -86,7 +86,7 @@ class Actions:
         if core.now >= self.flow.due(condition_id):
             return "positions of this market are being closed for its end"
         if not core.balance_fresh():
-            core.command(QueryBalance())
+            core.ask_collateral()
             return "the balance is too old; it was asked for"
         for name, room in exposure_rooms(core, entry.market):
             if room < size:
@@ -206,8 +206,8 @@ class Actions:
         core = self.core
         market = core.state.markets[action.condition_id].market
         for side in Side:
-            core.command(QueryTokenBalance(market.token(side)))
-        core.command(QueryBalance())
+            core.ask_balance(market.token(side))
+        core.ask_collateral()
         core.at_wall(core.wall + ACTION_ASK_MS, "action", action.ref)
 
     def _weigh(self, action: ActionEntry) -> None:
@@ -278,7 +278,7 @@ class Actions:
                 else:
                     self._closed(core.state.position(condition_id, side))
             self.pairs.drive(condition_id)
-        core.command(QueryBalance())
+        core.ask_collateral()
 
     def _shares_of(self, action: ActionEntry) -> tuple[Micros, Micros]:
         """What of a merge's or split's collateral counts to UP and to DOWN: by what each cost, or by the midpoint."""

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
+from polyhost.kernel.allowance import Allowance
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
 from polyhost.kernel.views import SIDES
 from polyhost.kernel.volatile import BASIS_AGE_MS, Basis, Freshness, MarketData, Spot
-from polyhost.model.commands import Command, Deliver, Sweep, Tell
+from polyhost.model.commands import Command, Deliver, QueryBalance, QueryTokenBalance, Sweep, Tell
 from polyhost.model.market import PRICE_E8, Market
 from polyhost.model.money import Micros
 from polyhost.model.openings import CANDLE_OF, FEED_OF
@@ -25,6 +26,10 @@ SWEEPS_KEPT: Final = 512
 """Sweeps whose beginning is remembered; an answer that comes later than so many others proves nothing any more."""
 NOTICE_KEYS_MAX: Final = 4_096
 """Conditions remembered for that; the oldest is forgotten beyond it."""
+BALANCE_CALL_MS: Final = 1_000
+"""ORD-03: one balance call of the account in this time on average, wall ms …"""
+BALANCE_CALLS_MAX: Final = 5
+"""… and so many at once."""
 
 
 class Core:
@@ -50,6 +55,9 @@ class Core:
         self._wall_heap: list[tuple[int, int, str, str]] = []
         self._heap_seq = 0
         self._told: dict[str, tuple[int, int]] = {}
+        self.balance_calls = Allowance(BALANCE_CALL_MS, BALANCE_CALLS_MAX)
+        self._unread: dict[str, None] = {}
+        """Tokens whose balance is to be read when calls are allowed again, in order."""
         self.user_up = False
         self.market_up = False
         self.reconciling = False
@@ -187,6 +195,26 @@ class Core:
 
     def balance_fresh(self) -> bool:
         return self.wall - self.fresh.collateral_wall <= self.settings.safety.balance_age_ms_max
+
+    def ask_balance(self, token_id: str) -> None:
+        """Have a token's balance read: at once, or in its turn when too many were asked for lately (ORD-03)."""
+        if self.balance_calls.take(self.wall):
+            self._unread.pop(token_id, None)
+            self.command(QueryTokenBalance(token_id))
+        else:
+            self._unread[token_id] = None
+
+    def ask_collateral(self) -> None:
+        """Have the collateral read; it never waits, others wait for it."""
+        self.balance_calls.spend(self.wall)
+        self.command(QueryBalance())
+
+    def serve_balances(self) -> None:
+        """Readings that wait for their turn, as far as calls are allowed."""
+        while self._unread and self.balance_calls.take(self.wall):
+            token_id = next(iter(self._unread))
+            del self._unread[token_id]
+            self.command(QueryTokenBalance(token_id))
 
     # --- notices ------------------------------------------------------------------------------------------------------
 

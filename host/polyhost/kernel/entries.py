@@ -14,7 +14,6 @@ from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.state import MarketState, State, lock_key
 from polyhost.kernel.views import entry_slot_refusal
 from polyhost.kernel.volatile import MarketData
-from polyhost.model.commands import QueryBalance
 from polyhost.model.events import Candidate, Evaluated
 from polyhost.model.gateway import OrderDraft
 from polyhost.model.market import Market
@@ -183,7 +182,7 @@ class Entries:
             raise EntryRefused("size", "no plugin sized the entry")
         stake = min(stakes)
         if not core.balance_fresh():
-            core.command(QueryBalance())
+            core.ask_collateral()
             raise EntryRefused("balance_age", "the balance is too old; it was asked for")
         limited = ""
         for name, room in exposure_rooms(core, market):

@@ -15,7 +15,6 @@ from polyhost.kernel.shortage import CODES as SHORTAGES
 from polyhost.kernel.shortage import Known, Shortage, shortage
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry
 from polyhost.kernel.volatile import Exit, MarketData
-from polyhost.model.commands import QueryTokenBalance
 from polyhost.model.gateway import OrderDraft
 from polyhost.model.money import ONE, Micros, Ticks, price_text, size_text
 from polyhost.model.proposals import ExitNow, ExitTarget
@@ -43,6 +42,8 @@ PACE_CODES: Final = frozenset({"budget", "rate_limit"})
 EMERGENCIES: Final = frozenset({"stop", "floor"})
 """Urgencies that count as emergency stops; planned closes do not."""
 KILL: Final = "kill"
+TAKEN: Final = "taken by hand"
+"""Reason of a close whose last shares left without a sale of ours."""
 OBLIGATION: Final = "obligation"
 """Reason of a close that the host had to force because no plugin acted in time."""
 NOT_CANCELLED: Final = frozenset({OrderState.INTENDED, OrderState.PREPARED, OrderState.WORKING})
@@ -229,7 +230,7 @@ class Exits:
             return
         if core.wall - plan.balance_wall >= REFUSAL_WAITS_MS[0]:
             plan.balance_wall = core.wall
-            core.command(QueryTokenBalance(position.token_id))
+            core.ask_balance(position.token_id)
         self._again(plan, position, REFUSAL_WAITS_MS[0])
 
     def cover(self, position: PositionEntry, sells: list[OrderEntry]) -> Micros:
@@ -442,7 +443,7 @@ class Exits:
         wait = REFUSAL_WAITS_MS[plan.refusals] if patient else LATER_MS
         plan.refusals += 1
         plan.waiting = why.value
-        core.command(QueryTokenBalance(order.draft.token_id))
+        core.ask_balance(order.draft.token_id)
         if why in (Shortage.FOREIGN, Shortage.SHORT):
             core.notice(
                 f"short:{why.name}:{condition_id}:{side.value}", "warning", "exits",
@@ -479,7 +480,7 @@ class Exits:
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
-    def _gone(self, position: PositionEntry, data: MarketData) -> None:
+    def _gone(self, position: PositionEntry, data: MarketData, taken: str = "") -> None:
         """The position is sold: record how it was closed, and that its obligation is met."""
         core = self.core
         for order in core.open_sells(position.condition_id, position.side):
@@ -494,13 +495,34 @@ class Exits:
         if position.closed:
             return
         wish = plan.urgent
-        if wish is not None:
+        if taken:
+            reason = taken
+        elif wish is not None:
             reason = wish.reason
         else:
             reason = plan.target.reason if plan.target is not None and plan.target.reason else "target"
         core.record(close_record(core.now, position, reason, forced=plan.forced, sell_failed=plan.sell_failed))
         self._met(position.condition_id, position.side, "forced" if plan.forced else "closed")
         data.exits.pop(position.side)  # a position bought later in this market starts with a plan of its own
+
+    def taken(self, condition_id: str, side: Side) -> None:
+        """Shares of it are gone without a sale of ours: exits are for what is left, or it is over."""
+        data, position = self.core.data.get(condition_id), self.core.state.position(condition_id, side)
+        if data is None or position is None:
+            return
+        if position.size <= 0:
+            self._gone(position, data, TAKEN)
+        else:
+            self._trim(position, data)
+            self.drive(condition_id, side)
+
+    def _trim(self, position: PositionEntry, data: MarketData) -> None:
+        """T5: it shrank by proof; sells that rest for more than is held are cancelled, and placed again for less."""
+        sells = self.core.open_sells(position.condition_id, position.side)
+        if sum(order.open_upper for order in sells) > position.loose:
+            for order in sells:
+                if order.draft.order_type.rests and order.state is OrderState.WORKING:
+                    self.flow.cancel(order)
 
     def _paired(self, position: PositionEntry, data: MarketData) -> None:
         """All that is left pairs off with the other side: nothing of it is sold, and its obligation is met."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from polyhost.kernel.ledger import BY_HAND
 from polyhost.kernel.state import State
 from polyhost.model.words import Action, ActionKind, OrderState, Side
 
@@ -46,6 +47,7 @@ def _positions_are_ledger(state: State) -> bool:
 
 
 def _positions_are_fills(state: State) -> bool:
+    """A position grows by trades and adoptions alone, and shrinks by trades and corrections (POS-11)."""
     sizes: dict[str, int] = {}
     for entry in state.fills.values():
         if entry.status.value != "FAILED":
@@ -53,7 +55,7 @@ def _positions_are_fills(state: State) -> bool:
             key = f"{fill.slot.condition_id}:{fill.slot.side.value}"
             sizes[key] = sizes.get(key, 0) + (fill.size if fill.action is Action.BUY else -fill.size)
     return all(
-        sizes.get(key, 0) == position.size + position.merged - position.split
+        sizes.get(key, 0) + position.adopted - position.taken == position.size + position.merged - position.split
         for key, position in state.positions.items()
     )
 
@@ -92,8 +94,11 @@ def _never_oversold(state: State) -> bool:
 
 
 def _pnl_is_cash(state: State) -> bool:
-    """Cash now is cash at the start plus what markets gave, fees took and rewards brought, when nothing is open."""
-    cash = state.balance("free") + state.balance("reserved") + state.balance("unredeemed")
+    """Cash now is cash at the start plus what markets gave, fees took and rewards brought.
+
+    What a person moved by hand counts at its cost.
+    """
+    cash = state.balance("free") + state.balance("reserved") + state.balance("unredeemed") + state.balance(BY_HAND)
     outside = sum(
         amount for key, amount in state.ledger.items()
         if key.endswith("/cash") and key.startswith(("market:", "fees:"))

@@ -17,6 +17,7 @@ from polyhost.kernel.invariants import broken
 from polyhost.kernel.orders_flow import LOOK_BACK_S, OrderFlow
 from polyhost.kernel.pairs import Pairs
 from polyhost.kernel.quotes import Quotes
+from polyhost.kernel.reconciliation import Reconciliation
 from polyhost.kernel.repricing import Repricing
 from polyhost.kernel.settlement import Settlement
 from polyhost.kernel.state import MarketState, OrderEntry, State, apply
@@ -30,9 +31,7 @@ from polyhost.model.commands import (
     Ask,
     CancelEverything,
     Follow,
-    QueryBalance,
     QueryResult,
-    QueryTokenBalance,
     Unfollow,
 )
 from polyhost.model.events import (
@@ -50,6 +49,7 @@ from polyhost.model.events import (
     OrderSeen,
     PluginStruck,
     PluginTold,
+    PositionsSeen,
     PostAnswered,
     PostLeft,
     Prepared,
@@ -143,6 +143,7 @@ class Kernel:
         self.entries = Entries(core, self.flow, self.blocking)
         self.pairs = Pairs(core, self.flow, self.entries, self.exits)
         self.actions = Actions(core, self.flow, self.entries, self.pairs)
+        self.reconciliation = Reconciliation(core, self.flow, self.exits, self.pairs)
         self.quotes = Quotes(core, self.flow, self.exits, self.blocking.against)
         self.repricing = Repricing(core, self.flow, self.blocking.against)
         self.supervised = Supervised(core, self.exits, self._sweep_all)
@@ -359,7 +360,7 @@ class Kernel:
             case "settle_check":
                 self.flow.settle_check(key)
             case "balance":
-                self._core.command(QueryBalance())
+                self._core.ask_collateral()
                 self._core.at_wall(self._core.wall + BALANCE_EVERY_MS, "balance", "")
             case "breakers":
                 self.breakers.check()
@@ -367,6 +368,12 @@ class Kernel:
             case "timer":
                 self._core.tell("on_timer", None, None)
                 self._core.at_market(self._core.now + TIMER_EVERY_MS, "timer", "")
+            case "reconcile":
+                self.reconciliation.second()
+            case "pass":
+                self.reconciliation.whole_pass()
+            case "doubt":
+                self.reconciliation.look_again(key)
             case "resweep":
                 if self._core.reconciling:
                     self._sweep_all()
@@ -669,6 +676,8 @@ class Kernel:
                 self._reward(event)
             case TokenBalanceSeen():
                 self._token_balance(event)
+            case PositionsSeen():
+                self.reconciliation.positions_seen(event)
             case QueryFailed():
                 self._query_failed(event)
             case MarketFound():
@@ -717,12 +726,13 @@ class Kernel:
         core.record(
             RunStarted(core.now, event.run_id, event.version, event.mode, event.config_hash, event.account)
         )
-        core.command(QueryBalance())
+        core.ask_collateral()
         core.user_up = False
         self._unseen_since = min(self._unseen_since, core.state.last_match_s or core.now // 1_000)
         if not self._began_once:
             self._began_once = True  # each of these sets its next deadline itself: begun twice they would run twice
             core.at_wall(core.wall + BALANCE_EVERY_MS, "balance", "")
+            self.reconciliation.begin()
             core.at_market(core.now, "breakers", "")
             if "on_timer" in core.told_hooks:
                 core.at_market(core.now + TIMER_EVERY_MS, "timer", "")
@@ -737,7 +747,7 @@ class Kernel:
         self.repricing.recover()
         for position in core.state.positions.values():
             if position.size > 0 and not core.state.markets[position.condition_id].settled:
-                core.command(QueryTokenBalance(position.token_id))
+                core.ask_balance(position.token_id)
         for key, due in core.state.obligations.items():
             core.at_market(due, "obligation", key)
 
@@ -827,6 +837,7 @@ class Kernel:
 
     def _sweep_done(self, event: SweepDone) -> None:
         self.flow.sweep_done(event)
+        self.reconciliation.swept(event)
         # One that left before the stream came up (again) may not show what was missed since.
         if not event.condition_id and event.complete and event.begun >= self._up_wall:
             self._core.reconciling = False
@@ -858,6 +869,7 @@ class Kernel:
         core = self._core
         seen = core.fresh.tokens.get(event.token_id)
         core.fresh.tokens[event.token_id] = (event.balance, core.wall)
+        self.reconciliation.balance_seen(event)
         if seen is not None and seen[0] == event.balance:
             # Nothing new: driving now would only ask again at once; the position's own timer asks in its time.
             return

@@ -1,7 +1,8 @@
 """Double-entry postings: each function builds one balanced posting with its cause. Nothing else moves money or shares.
 
 Cash accounts: free, reserved, unredeemed; outside: deposit, rewards, ``market:<condition>`` (what a market took net),
-``fees:<condition>``. Share accounts per ``condition:SIDE``: in_flight (matched, not settled), settled; outside: market.
+``fees:<condition>``, by_hand. Share accounts per ``condition:SIDE``: in_flight (matched, not settled), settled;
+outside: market.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from polyhost.model.records import Entry, FillBooked, LedgerPosted
 from polyhost.model.words import Action, TradeStatus
 
 CASH = "cash"
+BY_HAND = "by_hand"
+"""Outside: the cost of shares that came or went without a trade of ours."""
 
 
 def _post(at: int, cause: str, ref: str, *legs: tuple[str, str, int]) -> LedgerPosted:
@@ -104,6 +107,22 @@ def redeem(at: int, condition: str, money: Micros) -> LedgerPosted:
 def reward(at: int, ref: str, amount: Micros) -> LedgerPosted:
     """Liquidity rewards that the venue paid."""
     return _post(at, "reward", ref, ("free", CASH, amount), ("rewards", CASH, -amount))
+
+
+def correction(at: int, condition: str, asset: str, size: Micros, cost: Micros) -> LedgerPosted:
+    """Shares are gone without a trade of ours: they leave at cost, so that no profit or loss is made up."""
+    return _post(
+        at, "correction", asset,
+        (f"market:{condition}", CASH, -cost), (BY_HAND, CASH, cost), ("settled", asset, -size), ("market", asset, size),
+    )
+
+
+def adoption(at: int, condition: str, asset: str, size: Micros, cost: Micros) -> LedgerPosted:
+    """Shares that were there before us come in at cost: that money was spent before our books began."""
+    return _post(
+        at, "adoption", asset,
+        (f"market:{condition}", CASH, cost), (BY_HAND, CASH, -cost), ("settled", asset, size), ("market", asset, -size),
+    )
 
 
 def payout(at: int, condition: str, asset: str, settled: Micros, in_flight: Micros, money: Micros) -> LedgerPosted:

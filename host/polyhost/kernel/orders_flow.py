@@ -17,7 +17,7 @@ from polyhost.kernel.shortage import Known, Shortage, shortage
 from polyhost.kernel.state import OrderEntry
 from polyhost.kernel.status_words import ends, order_word, trade_status, unclear
 from polyhost.kernel.unknown import LADDER_EVERY_MS, Unknown
-from polyhost.model.commands import Cancel, Post, Prepare, QueryBalance, QueryOrder, QueryTokenBalance
+from polyhost.model.commands import Cancel, Post, Prepare, QueryOrder
 from polyhost.model.events import (
     CancelAnswered,
     OrderNotFound,
@@ -287,7 +287,7 @@ class OrderFlow:
     def _short_of_money(self, event: PostAnswered) -> Shortage:
         """Why a buy lacks collateral; the attempt is over, whatever it is, and the balance is read again."""
         core = self.core
-        core.command(QueryBalance())
+        core.ask_collateral()
         unsettled = (core.state.fills[key].fill for key in core.state.unsettled)
         matched = sum(fill.money + fill.fee for fill in unsettled if fill.action is Action.BUY)
         known = Known(core.state.balance("reserved"), matched, self.touched_lately("cash"), patient=False)
@@ -517,7 +517,7 @@ class OrderFlow:
         if buy and not entry.settled:
             self._oblige(slot)
         if status is TradeStatus.CONFIRMED:
-            core.command(QueryTokenBalance(order.draft.token_id))
+            core.ask_balance(order.draft.token_id)
         else:
             self._watch_settlement(slot.condition_id)
         core.tell("on_fill", slot.condition_id, fill)
@@ -579,11 +579,11 @@ class OrderFlow:
                 f"Trade {row.trade_id} of {describe(order)} failed on chain; its fill was taken back",
                 order.slot.condition_id,
             )
-            core.command(QueryTokenBalance(order.draft.token_id))
+            core.ask_balance(order.draft.token_id)
         elif status is TradeStatus.CONFIRMED:
             if fill.action is Action.BUY and not core.state.markets[fill.slot.condition_id].settled:
                 core.record(ledger.settle(core.now, fill))
-            core.command(QueryTokenBalance(order.draft.token_id))
+            core.ask_balance(order.draft.token_id)
 
     def _voided(self, slot: Slot) -> None:
         """A fill was taken back: a decided market pays for what is left, else what we hold again has its deadline."""

@@ -20,7 +20,6 @@ from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.pair_table import pair_moved
 from polyhost.kernel.state import PAIR_KIND, MarketState, OrderEntry, PairEntry
 from polyhost.kernel.volatile import MarketData
-from polyhost.model.commands import QueryBalance
 from polyhost.model.events import Candidate, Evaluated
 from polyhost.model.gateway import OrderDraft
 from polyhost.model.market import Market
@@ -119,7 +118,7 @@ class Pairs:
         """Shares of each leg: what the stake, the limits and what is offered on both sides allow."""
         core = self.core
         if not core.balance_fresh():
-            core.command(QueryBalance())
+            core.ask_collateral()
             raise EntryRefused("balance_age", "the balance is too old; it was asked for")
         stake, limited = wish.stake, ""
         for name, room in exposure_rooms(core, market):
@@ -229,6 +228,15 @@ class Pairs:
                 )
         self._keep_obliged(condition_id)
 
+    def shrink(self, condition_id: str, most: Micros) -> None:
+        """Shares of one side are gone: at most ``most`` still pair off, and the rest has its deadline again."""
+        core = self.core
+        for side in Side:
+            position = core.state.position(condition_id, side)
+            if position is not None and position.paired > most:
+                core.record(HeldDeclared(core.now, condition_id, side, PAIR_KIND, "shares of the pair are gone", most))
+        self._keep_obliged(condition_id)
+
     def _step(self, pair: PairEntry) -> None:
         match pair.state:
             case PairState.FIRST:
@@ -295,7 +303,7 @@ class Pairs:
         market, side = entry.market, pair.first.other
         self.entries.may_trade(entry, data, Purpose.LEG)
         if not core.balance_fresh():
-            core.command(QueryBalance())
+            core.ask_collateral()
             raise EntryRefused("balance_age", "the balance is too old; it was asked for")
         if data.exit(pair.first).urgent is not None:
             raise EntryRefused("exit", "the first leg is being sold")

@@ -19,7 +19,6 @@ from polyhost.kernel.standing import Blocks, refusal
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, lock_key
 from polyhost.kernel.views import SIDES
 from polyhost.kernel.volatile import MarketData
-from polyhost.model.commands import QueryBalance
 from polyhost.model.events import Evaluated, Proposed
 from polyhost.model.gateway import OrderDraft
 from polyhost.model.market import Market
@@ -353,7 +352,7 @@ class Quotes:
             self._again(market.condition_id, wait)
             return "placed, replaced or refused just now"
         if target.action is Action.BUY and not core.balance_fresh():
-            core.command(QueryBalance())
+            core.ask_collateral()
             return "the balance is too old; it was asked for"
         return ""
 

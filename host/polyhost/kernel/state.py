@@ -24,6 +24,7 @@ from polyhost.model.records import (
     EntriesBlocked,
     FillBooked,
     FillMoved,
+    ForeignSeen,
     HeldDeclared,
     LedgerPosted,
     MarketAdded,
@@ -40,11 +41,14 @@ from polyhost.model.records import (
     PairMoved,
     PairOpened,
     PluginStateSet,
+    PositionAdopted,
+    PositionCorrected,
     Record,
     RunEnded,
     RunStarted,
     Slot,
     SlotReleased,
+    UnexplainedSeen,
 )
 from polyhost.model.words import Action, ActionKind, ActionState, OrderState, PairState, Purpose, Side, TradeStatus
 
@@ -162,6 +166,10 @@ class PositionEntry(Struct):
     """Turned back into collateral together with the other side."""
     split: Micros = 0
     """Of what was bought: made from collateral together with the other side."""
+    adopted: Micros = 0
+    """Of ``bought``, what was there before us."""
+    taken: Micros = 0
+    """Of ``sold``, what left without a trade of ours."""
     paired: Micros = 0
     """Of its size, held because it pairs off with the other side (a pair pays 1.00 whatever happens)."""
 
@@ -189,6 +197,15 @@ class PositionEntry(Struct):
     def cost(self) -> Micros:
         """Collateral paid for what is still held, fees included, rounded up."""
         return -(-(self.paid + self.entry_fees) * self.size // self.bought) if self.bought else 0
+
+
+class ForeignEntry(Struct):
+    """A holding of this wallet that is not ours."""
+
+    condition_id: str
+    slug: str
+    size: Micros
+    cost: Micros
 
 
 class PairEntry(Struct):
@@ -297,6 +314,10 @@ class State(Struct):
     closes: list[CloseRecorded] = field(default_factory=list)
     exposed: dict[str, None] = field(default_factory=dict)
     """Unsettled markets in which an order of ours was ever intended, oldest first."""
+    unexplained: dict[str, Micros] = field(default_factory=dict)
+    """Token id → shares the venue shows beyond the position: never sold, never averaged in."""
+    foreign: dict[str, ForeignEntry] = field(default_factory=dict)
+    """Token id → holdings that are not ours."""
     order_count: int = 0
     notice_count: int = 0
     last_match_s: int = 0
@@ -403,6 +424,22 @@ def apply(state: State, record: Record) -> None:
             position.pnl += record.pnl
             state.closes.append(record)
             state.day_pnl += record.pnl
+        case PositionCorrected():
+            _correct(state, record)
+        case PositionAdopted():
+            _adopt(state, record)
+        case UnexplainedSeen():
+            if record.size:
+                state.unexplained[record.token_id] = record.size
+            else:
+                state.unexplained.pop(record.token_id, None)
+        case ForeignSeen():
+            if record.size:
+                state.foreign[record.token_id] = ForeignEntry(
+                    record.condition_id, record.slug, record.size, record.cost
+                )
+            else:
+                state.foreign.pop(record.token_id, None)
         case DayBegan():
             state.day, state.day_equity, state.day_pnl = record.day, record.equity, 0
         case PluginStateSet():
@@ -474,6 +511,26 @@ def _hold(state: State, record: HeldDeclared) -> None:
         position.paired = record.size
     else:
         position.held = record.kind
+    _touch(state, record.condition_id)
+
+
+def _correct(state: State, record: PositionCorrected) -> None:
+    position = state.positions[f"{record.condition_id}:{record.side.value}"]
+    assert 0 < record.size <= position.size - position.paired, record
+    position.sold += record.size
+    position.taken += record.size
+    position.received += record.cost
+    _touch(state, record.condition_id)
+
+
+def _adopt(state: State, record: PositionAdopted) -> None:
+    asset = f"{record.condition_id}:{record.side.value}"
+    assert asset not in state.positions, record
+    state.positions[asset] = PositionEntry(
+        record.condition_id, record.side, record.token_id, bought=record.size, settled=record.size, paid=record.cost,
+        adopted=record.size, opened_at=record.at,
+    )
+    state.exposed[record.condition_id] = None
     _touch(state, record.condition_id)
 
 

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import msgspec
 
-from polyhost.model.commands import QueryBalance, QueryTokenBalance
-from polyhost.model.events import BalanceSeen, Evaluated, TokenBalanceSeen
+from polyhost.model.commands import QueryBalance, QueryPositions, QueryTokenBalance
+from polyhost.model.events import BalanceSeen, Evaluated, PositionsSeen, TokenBalanceSeen
 
 KEPT: Final = 20_000
 SHOWN: Final = 40
-NOISE: Final = (Evaluated, BalanceSeen, TokenBalanceSeen, QueryBalance, QueryTokenBalance)
+NOISE: Final = (
+    Evaluated, BalanceSeen, TokenBalanceSeen, PositionsSeen, QueryBalance, QueryTokenBalance, QueryPositions
+)
 """Not shown when the finding concerns nothing in particular."""
 LONG: Final = re.compile(r"0x[0-9a-f]{40,}|[0-9]{40,}|[0-9a-f]{8}-[0-9a-f-]{27}")
 STAMP: Final = re.compile(r'"begun":[1-9][0-9]*')

@@ -81,6 +81,20 @@ class QueryTokenBalance(Struct, frozen=True):
     token_id: str
 
 
+class QueryPositions(Struct, frozen=True):
+    """Everything the wallet holds, all pages; the answer is ``PositionsSeen`` or ``QueryFailed``."""
+
+    begun: int = 0
+    """When the command left, wall ms; the answer repeats it."""
+
+
+class FindMarket(Struct, frozen=True):
+    """Look a market up that is not followed yet; the answer is ``MarketFound`` or ``QueryFailed`` (``market``)."""
+
+    condition_id: str
+    slug: str
+
+
 class Follow(Struct, frozen=True):
     """Subscribe to this market's streams."""
 
@@ -133,7 +147,8 @@ class Analyse(Struct, frozen=True):
 
 Command: TypeAlias = (
     Post | PostMany | Act | Prepare | Cancel | CancelMany | CancelMarket | CancelEverything | QueryOrder | Sweep
-    | QueryBalance | QueryTokenBalance | Follow | Unfollow | QueryResult | Ask | Tell | Deliver | Analyse
+    | QueryBalance | QueryTokenBalance | QueryPositions | FindMarket | Follow | Unfollow | QueryResult | Ask | Tell
+    | Deliver | Analyse
 )
 GATED: tuple[type, ...] = (Post, PostMany, Act)
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct, field
 
-from polyhost.model.gateway import OrderRequest, OrderRow, TradeRow
+from polyhost.model.gateway import OrderRequest, OrderRow, PositionRow, TradeRow
 from polyhost.model.market import Market
 from polyhost.model.money import Micros
 from polyhost.model.proposals import Answer, Estimate, Notice, Signal
@@ -191,8 +191,21 @@ class TokenBalanceSeen(_Event, tag="token_balance_seen", frozen=True):
     balance: Micros
 
 
+class PositionsSeen(_Event, tag="positions_seen", frozen=True):
+    """Everything the wallet holds. ``complete`` is False when a page was missing or a row could not be read."""
+
+    rows: tuple[PositionRow, ...]
+    complete: bool
+    problem: str = ""
+    begun: int = 0
+    """Of the command that asked, wall ms."""
+
+
 class QueryFailed(_Event, tag="query_failed", frozen=True):
-    """A query got no usable answer. ``what``: order, sweep, balance, token_balance; ``key`` its argument."""
+    """A query got no usable answer. ``what``: order, sweep, balance, token_balance, positions, market.
+
+    ``key`` is its argument.
+    """
 
     what: str
     key: str
@@ -289,7 +302,7 @@ class LoopChanged(_Event, tag="loop_changed", frozen=True):
 Event: TypeAlias = (
     RunBegan | RunEnding | MarketFound | MarketClosed | MarketResolved | StrikeSeen | StreamChanged | Prepared
     | PrepareFailed | PostAnswered | ActionAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen
-    | SweepDone | BalanceSeen | TokenBalanceSeen | QueryFailed | Evaluated | PluginTold | PluginStruck | Operator
-    | PostLeft
+    | SweepDone | BalanceSeen | TokenBalanceSeen | PositionsSeen | QueryFailed | Evaluated | PluginTold | PluginStruck
+    | Operator | PostLeft
     | LoopChanged | RewardPaid
 )

@@ -97,6 +97,21 @@ class MakerSlice(Struct, frozen=True):
     size: Micros
 
 
+class PositionRow(Struct, frozen=True):
+    """What the wallet holds of one token, as the venue's own count of positions says; it lags the chain."""
+
+    token_id: str
+    condition_id: str
+    size: Micros
+    average: Ticks
+    """Average entry price without fees, rounded up to a tick; 0: not told."""
+    fees: Micros = 0
+    """Paid at entry, micro-units."""
+    slug: str = ""
+    resolved: bool = False
+    """Its market is decided: what it pays can be redeemed."""
+
+
 class TradeRow(Struct, frozen=True):
     """A trade as the venue reports it. The kernel takes only the slice of its own order."""
 

@@ -206,7 +206,8 @@ class Entry(Struct, frozen=True):
     """One leg of a posting: ``delta`` of ``asset`` on ``account``.
 
     ``asset`` is ``cash`` or ``condition_id:SIDE``. Accounts: free, reserved, in_flight (matched, not settled), settled,
-    unredeemed, and the outside: market, fees, deposit, payout, rounding. The legs of a posting sum to zero per asset.
+    unredeemed, and the outside: market, fees, deposit, by_hand (the cost of shares that came or went without us). The
+    legs of a posting sum to zero per asset.
     """
 
     account: str
@@ -215,7 +216,10 @@ class Entry(Struct, frozen=True):
 
 
 class LedgerPosted(_Record, tag="ledger_posted", frozen=True):
-    """A balanced posting with its cause: deposit, reserve, release, fill, settle, void, payout, reward, correction."""
+    """A balanced posting with its cause.
+
+    deposit, reserve, release, fill, settle, void, payout, reward, correction, adoption.
+    """
 
     cause: str
     ref: str
@@ -249,6 +253,59 @@ class HeldDeclared(_Record, tag="held_declared", frozen=True):
     kind: str
     reason: str
     size: Micros = 0
+
+
+class PositionCorrected(_Record, tag="position_corrected", frozen=True):
+    """Shares are gone that no trade of ours sold: a person sold or moved them. They leave at cost, without a profit.
+
+    Written only when two readings of the balance, apart, agree and nothing in flight could explain them (POS-02).
+    """
+
+    condition_id: str
+    side: Side
+    size: Micros
+    """Shares that are gone, micro-shares."""
+    cost: Micros
+    """What was paid for them, fees included."""
+    seen: Micros
+    """The balance that both readings showed."""
+    evidence: str
+    """What agreed: positions (the venue's own count), or balances alone, for minutes."""
+
+
+class PositionAdopted(_Record, tag="position_adopted", frozen=True):
+    """A position that was there before us is managed from here on (POS-04). It comes in at cost."""
+
+    condition_id: str
+    side: Side
+    token_id: str
+    size: Micros
+    cost: Micros
+    """What was paid for it, fees included, as the venue tells it."""
+    source: str
+
+
+class UnexplainedSeen(_Record, tag="unexplained_seen", frozen=True):
+    """The venue shows more shares than our trades explain (POS-11): held apart, never sold, never averaged in."""
+
+    token_id: str
+    condition_id: str
+    side: Side
+    size: Micros
+    """Beyond the position, micro-shares; 0: nothing any more."""
+
+
+class ForeignSeen(_Record, tag="foreign_seen", frozen=True):
+    """A holding of this wallet that is not ours (OPS-06): counted in exposure, never managed."""
+
+    token_id: str
+    condition_id: str
+    slug: str
+    size: Micros
+    """0: it is gone."""
+    cost: Micros
+    reason: str
+    """Why it is not adopted."""
 
 
 class DayBegan(_Record, tag="day_began", frozen=True):
@@ -312,4 +369,5 @@ Record: TypeAlias = (
     | PluginStateSet | NoticeRaised | OperatorSaid | EntriesBlocked | DayBegan | PairOpened | PairMoved
     | OrderReposted | SlotReleased
     | ActionIntended | ActionMoved
+    | PositionCorrected | PositionAdopted | UnexplainedSeen | ForeignSeen
 )

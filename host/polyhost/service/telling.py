@@ -22,6 +22,8 @@ from polyhost.model.records import (
     OrderReposted,
     PairMoved,
     PairOpened,
+    PositionAdopted,
+    PositionCorrected,
     Record,
     RunEnded,
     RunStarted,
@@ -98,6 +100,16 @@ def line_of(record: Record, state: State) -> tuple[str, str] | None:
             return level, (
                 f"{_slug(state, action.condition_id)} {action.kind.value} {record.ref}: {record.state.value} "
                 f"({record.cause})"
+            )
+        case PositionCorrected():
+            return "WARNING", (
+                f"{_slug(state, record.condition_id)} {record.side.value}: {size_text(record.size)} gone without a "
+                f"trade of ours ({record.evidence})"
+            )
+        case PositionAdopted():
+            return "WARNING", (
+                f"{_slug(state, record.condition_id)} {record.side.value}: {size_text(record.size)} adopted at a cost "
+                f"of {money_text(record.cost)} ({record.source})"
             )
         case ObligationMet() if record.how == "forced":
             return "WARNING", f"{_slug(state, record.condition_id)} {record.side.value} closed by force"

@@ -12,13 +12,13 @@ from aiohttp import web
 from eth_utils.address import is_address, to_checksum_address
 
 from polyhost.exchange import api
+from polyhost.exchange.portfolio import Holding, Move, Part, holdings_of, parts_of
 from polyhost.exchange.server.accounts import data_trade
 from polyhost.exchange.server.catalogue import outcomes, question
 from polyhost.exchange.server.contracts import COLLATERAL, CONDITIONAL, POSITION_MANAGER, SPENDERS
 from polyhost.exchange.server.engine import Engine
 from polyhost.exchange.server.http import ENGINE, HttpError, answer, market_of_token, query_int
 from polyhost.exchange.server.jsons import cursor_at, iso, number, offset_of, price_number, size_number
-from polyhost.exchange.server.portfolio import Holding, Move, Part, holdings_of, parts_of
 from polyhost.model.market import Market
 from polyhost.model.money import MICRO, ONE, Micros, Ticks, notional, show_fixed, size_text
 from polyhost.model.order_hash import CHAIN_ID

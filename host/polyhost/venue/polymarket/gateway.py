@@ -44,9 +44,11 @@ from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.heartbeats import Beaten
 from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer, Row, classify
 from polyhost.venue.polymarket.pacing import Paced
-from polyhost.venue.polymarket.rows import order_row, trade_row
+from polyhost.venue.polymarket.rows import order_row, position_row, trade_row
 from polyhost.venue.polymarket.selftest import fields_of, proves, signing_selftest
 
+POSITIONS_PAGE: Final = 500
+"""Positions read in one request (the venue takes up to 1,000)."""
 TIMEOUT: Final = httpx.Timeout(connect=5.0, read=10.0, write=10.0, pool=2.0)
 _RowT = TypeVar("_RowT", OrderRow, TradeRow)
 
@@ -420,6 +422,31 @@ class PolymarketGateway:
         except ReadError as error:
             return events.QueryFailed("token_balance", token_id, str(error))
 
+    async def positions(self, begun: int = 0) -> events.PositionsSeen | events.QueryFailed:
+        """Everything the wallet holds, by the data API, which lags the chain by seconds to minutes."""
+        rows, problems = [], []
+        try:
+            async for page in self._connected.list_positions(page_size=POSITIONS_PAGE):
+                for position in page.items:
+                    try:
+                        rows.append(position_row(position))
+                    except ValueError as error:
+                        problems.append(f"a position that cannot be read: {error}")
+        except (PolymarketError, ValueError) as error:
+            return events.QueryFailed("positions", "", str(error))
+        return events.PositionsSeen(tuple(rows), not problems, "; ".join(problems[:3]), begun)
+
+    async def find_market(self, condition_id: str, slug: str) -> Event:
+        """A market by its slug; it counts only if it is the one with this condition id."""
+        assert self._catalogue is not None, "connect() first"
+        try:
+            found = await self._catalogue.market(slug) if slug else None
+        except (VenueError, ValueError) as error:
+            return events.QueryFailed("market", condition_id, str(error))
+        if found is None or found.condition_id.lower() != condition_id.lower():
+            return events.QueryFailed("market", condition_id, f"no market {slug or 'without a slug'} with this id")
+        return events.MarketFound(found)
+
     async def result(self, condition_id: str, slug: str) -> events.MarketResolved | None:
         """The market's result; None while there is none, or while nobody answers (told in the log)."""
         assert self._catalogue is not None, "connect() first"
@@ -461,6 +488,10 @@ class PolymarketGateway:
                 return await self._once("", self.balance)
             case commands.QueryTokenBalance(token_id):
                 return await self._once(token_id, lambda: self.token_balance(token_id))
+            case commands.QueryPositions(begun):
+                return [await self.positions(begun)]
+            case commands.FindMarket(condition_id, slug):
+                return [await self.find_market(condition_id, slug)]
             case commands.QueryResult(condition_id, slug):
                 found = await self.result(condition_id, slug)
                 return [] if found is None else [found]

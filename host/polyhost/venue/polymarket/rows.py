@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 
-from polyhost.model.gateway import MakerSlice, OrderRow, TradeRow
+from polymarket.models.data.portfolio import Position
+
+from polyhost.model.gateway import MakerSlice, OrderRow, PositionRow, TradeRow
 from polyhost.model.market import normal_token
-from polyhost.model.money import Micros, Ticks, parse_fixed
+from polyhost.model.money import MICRO, ONE, Micros, Ticks, parse_fixed
 from polyhost.model.words import Action
 
 ORDER_PREFIX: Final = "ORDER_STATUS_"
@@ -55,6 +58,27 @@ def trade_row(data: Mapping[str, Any]) -> TradeRow:
         matched_s=_matched_s(data),
         makers=tuple(_maker(entry, data) for entry in data.get("maker_orders") or ()),
     )
+
+
+def position_row(position: Position) -> PositionRow:
+    """What the wallet holds of one token; sizes rounded down, costs up, to what we count in."""
+    if position.current_size < 0 or position.avg_price < 0:
+        raise ValueError(f"a size of {position.current_size} at {position.avg_price}")
+    size = int(position.current_size * MICRO)
+    held = position.current_size / position.total_size if position.total_size > 0 else Decimal(0)
+    return PositionRow(
+        token_id=normal_token(str(position.asset_id)),
+        condition_id=str(position.condition_id),
+        size=size,
+        average=min(_up(position.avg_price * ONE), ONE),
+        fees=max(_up(position.entry_fees_usdc * min(held, Decimal(1)) * MICRO), 0),
+        slug=position.slug or "",
+        resolved=position.redeemable or position.status == "REDEEMABLE",
+    )
+
+
+def _up(value: Decimal) -> int:
+    return int(value.to_integral_value(ROUND_CEILING))
 
 
 def _maker(entry: Mapping[str, Any], trade: Mapping[str, Any]) -> MakerSlice:
