@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from polyhost.model.commands import Cancel, Post, Prepare
-from polyhost.model.events import PostAnswered
+from polyhost.model.events import PostAnswered, TokenBalanceSeen
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import Enter, ExitNow, ExitTarget
 from polyhost.model.words import OrderState, OrderType, Purpose, Side
 
-from .rig import START, Rig, none, only
+from .rig import CONDITION, START, UP, Rig, none, only
 
 AT_99 = ExitTarget(Side.UP, ticks("0.99"))
 
@@ -39,7 +39,6 @@ def test_u8_a_target_sell_of_unknown_fate_does_not_keep_new_shares_uncovered() -
     assert placed.draft.size == added.draft.size
     assert placed.draft.size + unknown.open_upper <= first.draft.size + added.draft.size
     assert placed.draft.size > micros("5")
-
 
 
 def test_t8_a_second_sale_waits_for_its_own_proof_not_for_that_of_the_first() -> None:
@@ -125,3 +124,22 @@ def test_t3_a_sell_is_judged_again_when_it_leaves_by_what_others_sold_meanwhile(
     rig.see(first, "LIVE", "20")
     none(rig.sign(draft), Post)
     assert rig.kernel.state.orders[draft.ref].cause == "never_sent"
+
+
+def test_t8_each_resting_exit_has_half_a_second_from_its_own_cancel() -> None:
+    """Seed 39: a second exit was still on its way when the first was cancelled; its own proof was waited 440 ms for."""
+    rig = opened()
+    rig.enter()
+    rig.balances(size="20")
+    rig.accept(rig.posted(rig.answer(AT_99)))
+    position = rig.kernel.state.position(CONDITION, Side.UP)
+    assert position is not None
+    late = rig.posted(rig.do(TokenBalanceSeen(UP, position.size)))
+    rig.wait(100)
+    sent = rig.answer(ExitNow(Side.UP, "stop"))
+    assert only(sent, Cancel).order_id != late.request.order_id
+    rig.wait(200)
+    assert only(rig.accept(late), Cancel).order_id == late.request.order_id
+    rig.book("0.40/0.42")
+    none(rig.wait(499), Prepare)
+    assert [c for c in rig.wait(2) if isinstance(c, Prepare)]

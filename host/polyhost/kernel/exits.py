@@ -302,7 +302,8 @@ class Exits:
         blocking = [
             o for o in sells
             if o.state is not OrderState.UNKNOWN and o.open_upper and not (o.draft.order_type.rests and (
-                o.state is OrderState.INTENDED or (waited and self.flow.cancelled(o))
+                o.state is OrderState.INTENDED
+                or (waited and self.flow.cancelled(o) and self.flow.cancel_age(o) >= CANCEL_PROOF_MS)
             ))
         ]
         unknown = [o for o in sells if o.state is OrderState.UNKNOWN]
@@ -312,7 +313,8 @@ class Exits:
         blocking += [o for o in unknown if self.flow.cancel_age(o) < CANCEL_PROOF_MS]
         if blocking:
             plan.waiting = "proof of the end of an earlier sell is awaited"
-            self._again(plan, position, CANCEL_PROOF_MS if plan.cancel_sent_wall >= 0 else RETRY_MS)
+            left = max(CANCEL_PROOF_MS - self.flow.cancel_age(order) for order in blocking)
+            self._again(plan, position, left if left > 0 else RETRY_MS)
             return
         room = self.cover(position, sells) - counted
         price = self._worst(entry, data, side, plan)
