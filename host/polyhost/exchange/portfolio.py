@@ -77,7 +77,6 @@ class Holding(Struct):
             self.cost -= cost
             self.realized += value - part.fee - cost
 
-
     def split(self, size: Micros, at_s: int) -> None:
         """One half of a split."""
         self.last_s, self.first_s = at_s, self.first_s or at_s
