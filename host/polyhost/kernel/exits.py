@@ -507,7 +507,7 @@ class Exits:
         self._met(position.condition_id, position.side, "forced" if plan.forced else "closed")
         data.exits.pop(position.side)  # a position bought later in this market starts with a plan of its own
 
-    def taken(self, condition_id: str, side: Side) -> None:
+    def left_by_hand(self, condition_id: str, side: Side) -> None:
         """Shares of it are gone without a sale of ours: exits are for what is left, or it is over."""
         data, position = self.core.data.get(condition_id), self.core.state.position(condition_id, side)
         if data is None or position is None:

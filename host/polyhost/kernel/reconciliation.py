@@ -314,7 +314,7 @@ class Reconciliation:
             f"{money_text(cost)}; exits are for what is left",
             condition_id,
         )
-        self.exits.taken(condition_id, side)
+        self.exits.left_by_hand(condition_id, side)
 
     def _unexplained(self, position: PositionEntry, extra: Micros) -> None:
         """POS-11: more shares than our trades bought. They are not ours to sell, and change no average."""
