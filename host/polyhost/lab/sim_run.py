@@ -168,12 +168,8 @@ class Simulation:
         self.settings = settings = loaded.configuration
         self._loaded = loaded
         self.weather = Weather(seed, rough=plan.rough)
-        self.began = BEGIN + int.from_bytes(hashlib.sha256(f"{seed} begin".encode()).digest()[:4], "big") % 900_000
+        self.began = self._first_moment()
         rules = settings.exchange
-        if rules.rewards:
-            # Rewards are paid at midnight: a quarter of the run lies behind it.
-            midnight = BEGIN - BEGIN % DAY_MS + DAY_MS
-            self.began = midnight - round(plan.hours * 2_700_000) + self.began % 60_000
         self.now = self.began
         self.world = World(
             WorldSettings(
@@ -227,6 +223,15 @@ class Simulation:
         self._results: dict[str, api.MarketDecided] = {}
         self._passes = 0
         self._quiet = False
+
+    def _first_moment(self) -> int:
+        """Where the run begins, market ms: each seed somewhere else within a quarter of an hour."""
+        began = BEGIN + int.from_bytes(hashlib.sha256(f"{self.seed} begin".encode()).digest()[:4], "big") % 900_000
+        if not self.settings.exchange.rewards:
+            return began
+        # Rewards are paid at midnight: a quarter of the run lies behind it.
+        midnight = BEGIN - BEGIN % DAY_MS + DAY_MS
+        return midnight - round(self.plan.hours * 2_700_000) + began % 60_000
 
     # --- the run ------------------------------------------------------------------------------------------------------
 
