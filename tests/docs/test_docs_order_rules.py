@@ -1,34 +1,20 @@
-"""docs/order-rules.md names code and tests that exist, one row a rule; a rule that is not built yet says so."""
+"""docs/order-rules.md is generated from kernel/rules.py; each rule names functions and tests that exist."""
 
 from __future__ import annotations
 
-import ast
 import re
+from importlib import import_module
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 import pytest
 
 from polyhost.kernel.orders import TRANSITIONS
+from polyhost.kernel.rules import CAUSES, MEANS, RULES, Rule, page
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PAGE: Final = (ROOT / "docs" / "order-rules.md").read_text(encoding="utf-8")
-RULES: Final = [*(f"U{number}" for number in range(1, 10)), *(f"T{number}" for number in range(1, 11))]
-NOT_YET: Final = {"T10"}
-CODE: Final = re.compile(r"`([^`]+)`")
-
-
-class Row(NamedTuple):
-    rule: str
-    promise: str
-    where: str
-    shown_by: str
-    today: str
-
-
-def rows() -> list[Row]:
-    lines = [line.strip("|").split("|") for line in PAGE.splitlines() if re.match(r"\| [UT]\d+ \|", line)]
-    return [Row(*(cell.strip() for cell in line)) for line in lines]
+PAGE: Final = ROOT / "docs" / "order-rules.md"
+NAMES: Final = [*(f"U{number}" for number in range(1, 10)), *(f"T{number}" for number in range(1, 11))]
 
 
 def names_of_tests() -> set[str]:
@@ -38,44 +24,60 @@ def names_of_tests() -> set[str]:
     return found
 
 
-def names_in(file: Path) -> set[str]:
-    """Functions, classes and methods that a file defines."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return {node.name for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, kinds)}
-
-
 TESTS: Final = names_of_tests()
 
 
+def found(dotted: str) -> Any:
+    """The module, class or function of a dotted name below polyhost; AttributeError or ImportError for none."""
+    parts = dotted.split(".")
+    for split in range(len(parts), 0, -1):
+        try:
+            place: Any = import_module(".".join(("polyhost", *parts[:split])))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[split:]:
+            place = getattr(place, name)
+        return place
+    raise ImportError(dotted)
+
+
+def test_the_page_is_what_the_tables_say() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "python -m polyhost.kernel.rules > docs/order-rules.md"
+
+
 def test_every_rule_has_its_row_in_order() -> None:
-    assert [row.rule for row in rows()] == RULES
+    assert [rule.name for rule in RULES] == NAMES
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row.rule)
-def test_a_row_names_code_and_tests_that_exist(row: Row) -> None:
-    if row.rule in NOT_YET:
-        assert (row.where, row.shown_by) == ("none", "none")
-        assert row.today.startswith("no: ")
-        return
-    assert row.today.startswith(("yes", "second way only", "in part"))
-    shown = CODE.findall(row.shown_by)
-    assert shown
-    assert set(shown) <= TESTS
-    places = [part.strip() for part in row.where.split(";")]
-    for place in places:
-        file, *names = CODE.findall(place)
-        path = ROOT / "host" / "polyhost" / file
-        assert path.is_file(), file
-        assert set(names) <= names_in(path), (file, names)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rule_names_code_and_tests_that_exist(rule: Rule) -> None:
+    assert rule.today.startswith(("yes", "in part: ", "no: "))
+    assert bool(rule.where) == bool(rule.tests) == rule.kept
+    for place in rule.where:
+        assert found(place) is not None
+    assert set(rule.tests) <= TESTS, set(rule.tests) - TESTS
 
 
-@pytest.mark.parametrize("row", [row for row in rows() if row.rule not in NOT_YET], ids=lambda row: row.rule)
-def test_a_rule_has_a_test_of_its_own_name(row: Row) -> None:
-    own = f"test_{row.rule.lower()}_"
-    assert any(name.startswith(own) for name in CODE.findall(row.shown_by)), own
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.kept], ids=lambda rule: rule.name)
+def test_a_rule_has_a_test_of_its_own_name(rule: Rule) -> None:
+    assert any(name.startswith(f"test_{rule.name.lower()}_") for name in rule.tests)
 
 
-def test_the_states_on_the_page_are_the_tables() -> None:
-    told = re.findall(r"^\| (\w+) \| [^|]+ \| [^|]+ \|$", PAGE, re.MULTILINE)
-    assert told[:1] == ["state"]
-    assert told[1:] == [state.value for state in TRANSITIONS]
+def test_a_place_that_is_nowhere_is_found_out() -> None:
+    with pytest.raises(AttributeError):
+        found("kernel.unknown.Unknown.guess")
+    with pytest.raises(ImportError):
+        found("nowhere.at_all")
+
+
+def test_every_state_and_every_cause_is_explained() -> None:
+    assert set(MEANS) == set(TRANSITIONS)
+    assert set(CAUSES) == {cause for causes in TRANSITIONS.values() for cause in causes}
+
+
+def test_the_diagram_has_every_transition() -> None:
+    text = page()
+    for state, causes in TRANSITIONS.items():
+        for cause, after in causes.items():
+            (line,) = re.findall(rf"^    {state.value} --> {after.value}: (.*)$", text, re.MULTILINE)
+            assert cause in line.split(", ")

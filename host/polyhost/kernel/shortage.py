@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from polyhost.model.money import Micros
 
-CODES: Final = frozenset({"balance", "funds", "funds_active", "funds_matched", "allowance"})
+CODES: Final = frozenset({"balance", "funds", "funds_active", "funds_matched", "allowance", "symbol_funds"})
 """Rows of the outcome table that say so."""
 _SUM: Final = re.compile(r"sum of (active|matched) orders: (\d+)")
 

@@ -142,6 +142,25 @@ POST_ROWS: Final[tuple[Row, ...]] = (
              example="No orderbook exists for the requested token id", http=404),
     _refused("rate_limit", "", "posts pause for the time the venue names; cancels go first", http=429,
              blocks="rate_limit", example="Too Many Requests"),
+    _refused("l1_headers", "invalid l1 request headers", "credentials are made anew at the next start",
+             example="Invalid L1 Request headers", blocks="credentials", http=401),
+    # --- the same as symbols (errorMsg of a 200; documentation only, never seen on the wire)
+    _refused("symbol_tick", "invalid_order_min_tick_size", "the tick changed: read the market again",
+             example="INVALID_ORDER_MIN_TICK_SIZE"),
+    _refused("symbol_min_size", "invalid_order_min_size", example="INVALID_ORDER_MIN_SIZE"),
+    _refused("symbol_funds", "invalid_order_not_enough_balance", "read the balance, then again after 1, 2, 3 s",
+             example="INVALID_ORDER_NOT_ENOUGH_BALANCE"),
+    _refused("symbol_expiration", "invalid_order_expiration", "GTD must end at least 61 s ahead of venue time",
+             example="INVALID_ORDER_EXPIRATION"),
+    _refused("symbol_post_only", "invalid_post_only_order", "the book moved: quoted again from the new book",
+             example="INVALID_POST_ONLY_ORDER"),
+    _refused("symbol_fok", "fok_order_not_filled_error", "killed whole; a new decision may try again",
+             example="FOK_ORDER_NOT_FILLED_ERROR"),
+    _refused("symbol_not_ready", "market_not_ready", _WAIT, example="MARKET_NOT_READY"),
+    Row("symbol_error", 400, "invalid_order_error", UNKNOWN, _ASK, example="INVALID_ORDER_ERROR"),
+    Row("symbol_execution", 400, "execution_error", UNKNOWN, _ASK, example="EXECUTION_ERROR"),
+    Row("symbol_delayed", 400, "order_delayed", UNKNOWN, _ASK, example="ORDER_DELAYED"),
+    Row("symbol_delaying", 400, "delaying_order_error", UNKNOWN, _ASK, example="DELAYING_ORDER_ERROR"),
     # --- the outcome is not known
     Row("match_delayed", 400, "order match delayed", UNKNOWN, _ASK,
         example="order match delayed due to market conditions"),
@@ -196,9 +215,18 @@ CANCEL_ROWS: Final[tuple[Row, ...]] = (
     Row("restarting", 425, "", UNKNOWN, "again after the restart", example="matching engine restarting"),
     Row("budget", NO_ANSWER, "rate budget", UNKNOWN, "not sent, because its turn within the rate limits did not come: "
         "again", example="rate budget: cancel (cancel): not sent"),
+    Row("unauthorized", 401, "", UNKNOWN, "asked by its id; credentials are made anew at the next start",
+        example="Unauthorized/Invalid api key"),
+    Row("forbidden", 403, "", UNKNOWN, "blocked before the venue (place or network): run polyhost doctor",
+        example="error code: 1010"),
+    Row("disabled", 503, "trading is currently disabled", UNKNOWN, "asked by its id, then again every time it is due",
+        example="Trading is currently disabled. Check polymarket.com for updates"),
+    Row("server_error", 500, "", UNKNOWN, "asked by its id, then again", example="Internal server error"),
+    Row("unavailable", 503, "", UNKNOWN, "asked by its id, then again", example="Service Unavailable"),
+    Row("silence", NO_ANSWER, "silence", UNKNOWN, "asked by its id after 1.5 s, then again"),
     Row("transport", NO_ANSWER, "transport", UNKNOWN, "asked by its id, then again", example="transport: timeout"),
     Row("malformed", NO_ANSWER, "malformed", UNKNOWN, "asked by its id, then again", example="malformed: not JSON"),
-    Row("unlisted", None, "", UNKNOWN, "asked by its id, then again", example="Internal server error"),
+    Row("unlisted", None, "", UNKNOWN, "asked by its id, then again", example="something new"),
 )
 """Answers to a cancel (each order of a batch by itself)."""
 
@@ -211,13 +239,20 @@ QUERY_ROWS: Final[tuple[Row, ...]] = (
     Row("empty", 200, "", ABSENT, "proves nothing (U4)", status="empty"),
     Row("absent", 404, "", ABSENT, "expected for what does not exist (CON-05); proves nothing of an order",
         example="order not found"),
-    Row("unauthorized", 401, "", FAILED, "credentials are made anew at the next start", blocks="credentials",
+    Row("unauthorized", 401, "", FAILED, "credentials are made anew at the next start",
         example="Unauthorized/Invalid api key"),
     Row("rate_limit", 429, "", FAILED, "again after the time the venue names", example="Too Many Requests"),
     Row("restarting", 425, "", FAILED, "again after the restart", example="matching engine restarting"),
+    Row("bad_request", 400, "", FAILED, "a fault of the question as asked: told; again on the query ladder",
+        example="Invalid trade params payload"),
+    Row("forbidden", 403, "", FAILED, "blocked before the venue (place or network): run polyhost doctor",
+        example="error code: 1010"),
+    Row("server_error", 500, "", FAILED, "again on the query ladder", example="Internal server error"),
+    Row("unavailable", 503, "", FAILED, "again on the query ladder", example="Service Unavailable"),
+    Row("silence", NO_ANSWER, "silence", FAILED, "again on the query ladder"),
     Row("transport", NO_ANSWER, "transport", FAILED, "again on the query ladder", example="transport: timeout"),
     Row("malformed", NO_ANSWER, "malformed", FAILED, "again on the query ladder", example="malformed: not JSON"),
-    Row("unlisted", None, "", FAILED, "again on the query ladder", example="Internal server error"),
+    Row("unlisted", None, "", FAILED, "again on the query ladder", example="something new"),
 )
 """Answers to a query."""
 
@@ -240,9 +275,18 @@ def _first(rows: tuple[Row, ...], answer: Answer) -> Row:
     return next(row for row in rows if row.covers(answer))
 
 
-def table_text() -> str:
-    """The whole table as Markdown, for the documentation."""
-    lines: list[str] = []
+HEADING: Final = """# What the venue's answers mean
+
+Generated (`python -m polyhost.venue.polymarket.outcomes > docs/order-outcomes.md`); a test compares the two. *Refused*
+proves that the order is not at the venue, and only for bytes that were posted once; *unknown* is never guessed at: the
+order's id is asked for until its fate is known ([order-rules.md](order-rules.md), U1 to U6). *Blocks* names what stops
+besides the order itself, a cause of [blocks.md](blocks.md); exits and cancels never stop.
+"""
+
+
+def page() -> str:
+    """The whole table as Markdown: docs/order-outcomes.md."""
+    lines: list[str] = [HEADING]
     for kind, rows in TABLES.items():
         lines += [f"## {kind.capitalize()}", "", "| code | HTTP | text | meaning | blocks | what happens |",
                   "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
@@ -254,3 +298,7 @@ def table_text() -> str:
             )
         lines.append("")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
