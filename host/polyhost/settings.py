@@ -78,6 +78,8 @@ class ExchangeTable(Table):
     """From a result to the venue's operator redeeming winning shares, market ms; 0: it never does."""
     rewards: Money = Money("0")
     """Liquidity rewards that each window pays a day, to all makers together; 0: no program."""
+    rate_limit_tier: Literal["", "standard", "copper", "bronze", "silver", "gold", "platinum"] = ""
+    """Tier of every signer's rate limits for orders and cancels; empty: nobody is limited."""
     pathologies: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """How the exchange misbehaves: names (docs/pathologies.md) and their probabilities; empty: not at all."""
 

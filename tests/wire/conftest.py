@@ -15,9 +15,11 @@ import pytest
 from polymarket import PRODUCTION, AsyncSecureClient
 from polymarket._internal.environment import create_environment, get_environment_config
 
+from polyhost.exchange.api import MarketDecided
 from polyhost.exchange.server import Running, ServerSettings, running
 from polyhost.exchange.world import WorldSettings
 from polyhost.model.market import Market
+from polyhost.model.words import Side
 
 KEY = "0x" + "11" * 32
 OTHER_KEY = "0x" + "22" * 32
@@ -59,6 +61,15 @@ def last_market(up: Running) -> Market:
     """The window that ends last: open for the whole test."""
     windows = [market for market in up.engine.world.listing(False) if market.start is not None]
     return max(windows, key=lambda market: market.end)
+
+
+def decide(up: Running, market: Market, winner: Side) -> None:
+    """The market is resolved at this moment, and everybody is told."""
+    now, world = up.engine.clock.now, up.engine.world
+    said = world.exchange.decide(market.condition_id, winner, None, None, now)
+    listed = world.windows.listed[market.condition_id]
+    listed.decided, listed.decided_at = MarketDecided(market.condition_id, winner, None, None), now
+    up.engine._give_out(said, now)
 
 
 def on_exchange(

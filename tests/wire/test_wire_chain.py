@@ -80,10 +80,7 @@ def test_set_03_split_merge_and_redeem_change_the_balances_of_each_wallet(wire: 
             assert (held[market.up].current_size, held[market.up].avg_price) == (20, Decimal("0.5"))
             acts = (await client.list_activity().first_page()).items
             assert [(act.type, act.amount) for act in acts] == [("MERGE", Decimal(10)), ("SPLIT", Decimal(30))]
-            up.engine._give_out(
-                exchange.decide(market.condition_id, Side.DOWN, None, None, up.engine.clock.now), up.engine.clock.now
-            )
-            up.engine.world.windows.listed[market.condition_id].decided_at = up.engine.clock.now
+            wire.decide(up, market, Side.DOWN)
             await (await client.redeem_positions(condition_id=market.condition_id)).wait()
             assert (await _cash(client), exchange.holdings(str(client.wallet))) == (CASH, {})
             assert exchange.audit() == []
@@ -295,9 +292,7 @@ def test_not_03_fills_cancels_results_and_redemptions_are_told_until_they_are_dr
             await maker.cancel_all()
             newest, *_ = await maker.get_notifications()
             assert (newest.type, newest.payload.order_id) == (1, half.payload.order_id)
-            now = up.engine.clock.now
-            up.engine._give_out(up.engine.world.exchange.decide(market.condition_id, Side.UP, None, None, now), now)
-            up.engine.world.windows.listed[market.condition_id].decided_at = now
+            wire.decide(up, market, Side.UP)
             kinds = [one.type for one in await taker.get_notifications()]
             assert kinds[0] == 4
             while (told := await taker.get_notifications())[0].type != 9:

@@ -282,12 +282,14 @@ class Done(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """A query that was not looked at: its HTTP status and text."""
+    """A query, or a batch, that was not looked at: its HTTP status and text."""
 
     request_id: int
     http: int
     error: str
     retry_after_s: int = 0
+    code: str = ""
+    """The venue's code beside its text, where it has one."""
 
 
 class UserOrder(Struct, frozen=True):

@@ -114,6 +114,10 @@ class Exchange:
         for state in self._states.values():
             self._plan_ticks(state.market)
 
+    def closure(self, now: MarketMs) -> Closure | None:
+        """How the venue is closed for orders now; None when it is not."""
+        return None if self._desk.mood is None else self._desk.mood.closure(now)
+
     def cancel_all(self, owner: str, now: MarketMs) -> list[api.Output]:
         """The dead-man's switch of a key went off: all its open orders are cancelled, and nobody is answered."""
         self._run_due(now)

@@ -46,7 +46,10 @@ def server_settings(settings: Configuration, symbols: tuple[str, ...]) -> Server
         resolve_delay_ms=table.resolve_delay_ms, density=table.density,
         reward_rate_day=int(table.rewards), rules=rules,
     )
-    return ServerSettings(world=world, cash=int(table.cash), pathologies=all_pathologies(settings))
+    return ServerSettings(
+        world=world, cash=int(table.cash), rate_limit_tier=table.rate_limit_tier,
+        pathologies=all_pathologies(settings),
+    )
 
 
 def pathologies_of(words: Iterable[str]) -> dict[str, float]:

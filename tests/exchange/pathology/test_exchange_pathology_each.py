@@ -247,6 +247,39 @@ def ws_gap(venue: Any) -> bool:
     return changes == [("user", False, 1), ("user", True, 2)]
 
 
+def _told(venue: Any, *ticks: api.PriceTick | api.CandleTick) -> int:
+    """How many of these the public streams tell."""
+    venue.gateway.take_public()
+    venue.gateway.events_of(list(ticks))
+    return len(venue.gateway.take_public())
+
+
+CHAINLINK = api.PriceTick("chainlink", "BTC", 1, 1)
+TWAP = api.PriceTick("twap_60", "BTC", 1, 1)
+SPOT = api.PriceTick("binance", "BTC", 1, 1)
+CANDLE = api.CandleTick("BTC", 0, 1, 1, 1, 1, 1, False)
+
+
+@story
+def price_freeze(venue: Any) -> bool:
+    left = venue.into("price_freeze")
+    assert _told(venue, SPOT, CANDLE) == 2, "Binance's own streams go on"
+    frozen = _told(venue, CHAINLINK, TWAP) == 0
+    venue.run(left)
+    assert _told(venue, CHAINLINK, TWAP) == 2, "afterwards it goes on"
+    return frozen
+
+
+@story
+def spot_freeze(venue: Any) -> bool:
+    left = venue.into("spot_freeze")
+    assert _told(venue, CHAINLINK, TWAP) == 2, "the venue's reference prices go on"
+    frozen = _told(venue, SPOT, CANDLE) == 0
+    venue.run(left)
+    assert _told(venue, SPOT, CANDLE) == 2, "afterwards it goes on"
+    return frozen
+
+
 @story
 def ws_reorder(venue: Any) -> bool:
     posted = []

@@ -138,6 +138,22 @@ CATALOGUE: Final[tuple[Pathology, ...]] = (
         "ws_reorder", "An event of the user stream is overtaken by those of the next 0.05 to 2 s.",
         "user event", 0.05, (_GITHUB + "Polymarket/real-time-data-client/issues/42",),
     ),
+    Pathology(
+        "price_freeze",
+        "The stream of reference prices stays connected, answers pings and tells nothing for 10 to 90 s.",
+        "5 minutes", 0.05,
+        (_GITHUB + "Polymarket/real-time-data-client/issues/26",
+         _GITHUB + "Polymarket/real-time-data-client/issues/35"),
+        BOTH, 300_000, (10_000, 90_000),
+    ),
+    Pathology(
+        "spot_freeze",
+        "Binance's streams stay connected, answer pings and tell nothing for 10 to 90 s: no prints, no candles.",
+        "5 minutes", 0.05,
+        (_GITHUB + "sammchardy/python-binance/issues/1090",
+         _GITHUB + "binance/binance-connector-java/issues/139"),
+        BOTH, 300_000, (10_000, 90_000),
+    ),
     # --- the venue
     Pathology(
         "tick_flip", "The tick becomes fine in the middle of a market's life, and coarse again 5 to 60 s later.",

@@ -49,10 +49,17 @@ class Faults:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def before(self, request: api.Request) -> tuple[api.Request, api.Output | None]:
-        """The request as the exchange gets it, and the refusal if it never gets there."""
+    def limited(self) -> bool:
+        """Count one more request: is it one too many?"""
         self._requests += 1
-        if self.pathologies.strikes("rate_limit", str(self._requests)):
+        return self.pathologies.strikes("rate_limit", str(self._requests))
+
+    def before(self, request: api.Request, *, counted: bool = False) -> tuple[api.Request, api.Output | None]:
+        """The request as the exchange gets it, and the refusal if it never gets there.
+
+        ``counted``: it is part of a batch that was counted as a whole.
+        """
+        if not counted and self.limited():
             return request, refused(request, refusals.TOO_MANY, RETRY_AFTER_S)
         match request:
             case api.GetBalance():
@@ -139,6 +146,13 @@ class Faults:
         heappush(self._held, (until, self._numbers, output))
 
     def _lost(self, output: api.Output, now: int) -> bool:
+        match output:
+            case api.PriceTick(feed="binance") | api.CandleTick():
+                return self.pathologies.holds("spot_freeze", now)
+            case api.PriceTick():
+                return self.pathologies.holds("price_freeze", now)
+            case _:
+                pass
         if isinstance(output, _USER):
             return self.silent("user", now)
         return isinstance(output, _MARKET) and self.silent("market", now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import time
 from typing import Any, Final
 
 from aiohttp import web
@@ -19,7 +20,16 @@ from polyhost.exchange.server.accounts import (
 )
 from polyhost.exchange.server.catalogue import clob_market
 from polyhost.exchange.server.engine import Engine, wall_ms
-from polyhost.exchange.server.http import ENGINE, HttpError, NoAnswer, answer, credentials, json_body, query_int
+from polyhost.exchange.server.http import (
+    ENGINE,
+    HttpError,
+    NoAnswer,
+    answer,
+    charged,
+    credentials,
+    json_body,
+    query_int,
+)
 from polyhost.exchange.server.jsons import page
 from polyhost.exchange.server.keys import Credentials, prove_wallet
 from polyhost.exchange.server.notices import REWARD_PAID, notice_row
@@ -81,10 +91,10 @@ async def closed_only(request: web.Request) -> web.Response:
 # --- posting ----------------------------------------------------------------------------------------------------------
 
 
-async def _post(engine: Engine, raw: object, who: Credentials) -> api.Posted:
+async def _post(engine: Engine, raw: object, who: Credentials, *, counted: bool = False) -> api.Posted:
     """One order to the market and back. Raises OrderRefused when it never got there, NoAnswer when none comes."""
     order = judge(read_post(raw), who, engine.wallets, engine.world.market_by_token)
-    posted = await engine.ask(api.Posted, lambda ident: api.PostOrder(ident, order))
+    posted = await engine.ask(api.Posted, lambda ident: api.PostOrder(ident, order), counted=counted)
     if not posted.http:
         raise NoAnswer
     return posted
@@ -93,6 +103,7 @@ async def _post(engine: Engine, raw: object, who: Credentials) -> api.Posted:
 @routes.post("/order")
 async def post_order(request: web.Request) -> web.Response:
     who = await credentials(request)
+    charged(request, request.app[ENGINE].limits.orders(who.address, 1, time()))
     posted = await _post(request.app[ENGINE], await json_body(request), who)
     if posted.http != 200:
         return answer(refusal_answer(posted), posted.http, posted.retry_after_s)
@@ -101,7 +112,7 @@ async def post_order(request: web.Request) -> web.Response:
 
 @routes.post("/orders")
 async def post_orders(request: web.Request) -> web.Response:
-    """Up to 15 orders, each with its own answer, in the order given."""
+    """Up to 15 orders, each with its own answer, in the order given; refused as a whole while the venue takes none."""
     who = await credentials(request)
     body = await json_body(request)
     if not isinstance(body, list) or not body:
@@ -109,6 +120,8 @@ async def post_orders(request: web.Request) -> web.Response:
     if len(body) > BATCH_MAX:
         raise HttpError(400, f"Too many orders in payload: {len(body)}, max allowed: {BATCH_MAX}")
     engine = request.app[ENGINE]
+    charged(request, engine.limits.orders(who.address, len(body), time()))
+    engine.turn_away(all(isinstance(raw, dict) and raw.get("postOnly") is True for raw in body))
     with engine.released():
         legs = await asyncio.gather(*(_leg(engine, raw, who) for raw in body))
     return answer(legs)
@@ -118,7 +131,7 @@ async def _leg(engine: Engine, raw: object, who: Credentials) -> dict[str, Any]:
     """One order of a batch. Each waits for its taker delay by itself, so each holds market time by itself."""
     with engine.busy():
         try:
-            posted = await _post(engine, raw, who)
+            posted = await _post(engine, raw, who, counted=True)
         except OrderRefused as refused:
             return refused_leg(refused.text)
     return post_answer(posted) if posted.http == 200 else refused_leg(posted.error)
@@ -128,13 +141,18 @@ async def _leg(engine: Engine, raw: object, who: Credentials) -> dict[str, Any]:
 
 
 async def _cancel(
-    engine: Engine, who: Credentials, ids: tuple[str, ...] | None, market: str = "", token: str = ""
+    request: web.Request, who: Credentials, ids: tuple[str, ...] | None, market: str = "", token: str = ""
 ) -> web.Response:
+    """Cancel these orders, or all of a market, a token, the key; charged by the number of orders."""
+    engine = request.app[ENGINE]
+    charged(request, engine.limits.cancels(who.address, 1 if ids is None else len(ids), time()))
     done = await engine.ask(
         api.Canceled, lambda ident: api.CancelOrders(ident, who.api_key, ids, market, normal_token(token))
     )
     if done.http != 200:
         return answer({"error": done.error}, done.http, done.retry_after_s)
+    if ids is None:
+        charged(request, engine.limits.ended(who.address, len(done.canceled), time()))
     return answer(cancel_answer(done))
 
 
@@ -145,7 +163,7 @@ async def cancel_order(request: web.Request) -> web.Response:
     order_id = body.get("orderID") if isinstance(body, dict) else None
     if not isinstance(order_id, str) or not order_id:
         raise HttpError(400, "Invalid orderID")
-    return await _cancel(request.app[ENGINE], who, (order_id,))
+    return await _cancel(request, who, (order_id,))
 
 
 @routes.delete("/orders")
@@ -156,13 +174,13 @@ async def cancel_orders(request: web.Request) -> web.Response:
         raise HttpError(400, "Invalid order payload")
     if len(body) > CANCELS_MAX:
         raise HttpError(400, f"Too many orders in payload, max allowed: {CANCELS_MAX}")
-    return await _cancel(request.app[ENGINE], who, tuple(dict.fromkeys(body)))
+    return await _cancel(request, who, tuple(dict.fromkeys(body)))
 
 
 @routes.delete("/cancel-all")
 async def cancel_all(request: web.Request) -> web.Response:
     who = await credentials(request)
-    return await _cancel(request.app[ENGINE], who, None)
+    return await _cancel(request, who, None)
 
 
 @routes.delete("/cancel-market-orders")
@@ -173,7 +191,7 @@ async def cancel_market_orders(request: web.Request) -> web.Response:
     token = body.get("asset_id") or "" if isinstance(body, dict) else ""
     if not isinstance(market, str) or not isinstance(token, str) or not (market or token):
         raise HttpError(400, "Invalid market")
-    return await _cancel(request.app[ENGINE], who, None, market, token)
+    return await _cancel(request, who, None, market, token)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from typing import Any, Final, TypeVar
 
 from loguru import logger
 
-from polyhost.exchange import api
+from polyhost.exchange import api, refusals
 from polyhost.exchange.pathologies import Pathologies
-from polyhost.exchange.pathologies.faults import STREAMS, Faults
+from polyhost.exchange.pathologies.faults import RETRY_AFTER_S, STREAMS, Faults
 from polyhost.exchange.pathologies.venue import VenueMood
 from polyhost.exchange.server.binance import BinanceHub
 from polyhost.exchange.server.books import WireBook
@@ -25,6 +25,7 @@ from polyhost.exchange.server.catalogue import Resolution, outcome_of
 from polyhost.exchange.server.clock import MarketClock
 from polyhost.exchange.server.heartbeats import Heartbeats
 from polyhost.exchange.server.keys import Credentials, Keyring
+from polyhost.exchange.server.limits import Limits
 from polyhost.exchange.server.market_hub import MarketHub
 from polyhost.exchange.server.notices import Notices
 from polyhost.exchange.server.price_hub import LiveHub, TopicHub
@@ -83,6 +84,7 @@ class Engine:
         self.settings = settings
         self.seed = seed
         self.ring = Keyring(seed)
+        self.limits = Limits(settings.rate_limit_tier)
         self.wallets = Wallets(settings.first_deposit_wallets)
         self.pathologies = Pathologies(seed, settings.pathologies)
         self.faults = Faults(self.pathologies) if self.pathologies else None
@@ -253,17 +255,31 @@ class Engine:
         """The number that the next request gets."""
         return self._next_id
 
-    async def ask(self, kind: type[Reply], build: Callable[[int], api.Request]) -> Reply:
+    def turn_away(self, post_only: bool) -> None:
+        """Raises TurnedAway when the venue takes no batch of orders now: it restarts, is closed, or limits requests.
+
+        ``post_only``: every order of the batch is.
+        """
+        if self.faults is None:
+            return
+        if self.faults.limited():
+            raise TurnedAway(api.Refused(0, *refusals.TOO_MANY, RETRY_AFTER_S))
+        closed = self.world.exchange.closure(self.clock.now)
+        if closed is not None and not (closed.post_only and post_only):
+            raise TurnedAway(api.Refused(0, closed.http, closed.text, closed.retry_after_s, closed.code))
+
+    async def ask(self, kind: type[Reply], build: Callable[[int], api.Request], *, counted: bool = False) -> Reply:
         """Hand a request to the core and wait for its answer of this kind (through the taker delay, if there is one).
 
-        ``build`` makes the request from its id. Market time goes on while this waits. Raises TurnedAway for a query
-        that an exchange which misbehaves does not answer.
+        ``build`` makes the request from its id; ``counted``: it came with others, and they were counted together.
+        Market time goes on while this waits. Raises TurnedAway for a query that an exchange which misbehaves does not
+        answer.
         """
         request = build(self._next_id)
         self._next_id += 1
         refusal: api.Output | None = None
         if self.faults is not None:
-            request, refusal = self.faults.before(request)
+            request, refusal = self.faults.before(request, counted=counted)
         if refusal is not None:
             return self._reply(kind, refusal)
         entry = asked(request, self.clock.now)

@@ -9,15 +9,18 @@ import msgspec
 from aiohttp import web
 from loguru import logger
 
+from polyhost.exchange import api
 from polyhost.exchange.server.books import WireBook
 from polyhost.exchange.server.engine import Engine, TurnedAway, wall_ms
 from polyhost.exchange.server.jsons import encode
 from polyhost.exchange.server.keys import Credentials, KeyRefused, Unauthorized, prove_key
+from polyhost.exchange.server.limits import Standing
 from polyhost.exchange.server.orders import OrderRefused
 from polyhost.model.market import Market, normal_token
 
 ENGINE: Final = web.AppKey("engine", Engine)
 SIM_TIME: Final = "X-Sim-Time"
+STANDING: Final = web.RequestKey("standing", Standing)
 NO_BOOK: Final = "No orderbook exists for the requested token id"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -32,6 +35,14 @@ class HttpError(Exception):
         self.text = text
 
 
+class TooManyError(Exception):
+    """The signer is over its rate limit."""
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__("Too Many Requests")
+        self.standing = standing
+
+
 class NoAnswer(Exception):  # noqa: N818
     """The exchange never answers this request: its connection ends."""
 
@@ -40,6 +51,14 @@ def answer(body: Any, status: int = 200, retry_after_s: int = 0) -> web.Response
     """A JSON answer; ``retry_after_s`` above 0 goes into its ``Retry-After``."""
     headers = {"Retry-After": str(retry_after_s)} if retry_after_s else None
     return web.Response(body=encode(body), status=status, content_type="application/json", headers=headers)
+
+
+def refused_answer(refused: api.Refused) -> web.Response:
+    """The answer to a request that the exchange did not look at."""
+    body: dict[str, Any] = {"error": refused.error}
+    if refused.code:
+        body |= {"code": refused.code, "retry_after_seconds": refused.retry_after_s}
+    return answer(body, refused.http, refused.retry_after_s)
 
 
 def raw_answer(body: bytes) -> web.Response:
@@ -59,7 +78,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Unauthorized as error:
         return answer({"error": str(error)}, 401)
     except TurnedAway as error:
-        return answer({"error": error.refused.error}, error.refused.http, error.refused.retry_after_s)
+        return refused_answer(error.refused)
+    except TooManyError as error:
+        return answer({"error": str(error)}, 429, max(error.standing.wait_s, 1))
     except NoAnswer:
         if request.transport is not None:
             request.transport.abort()
@@ -84,6 +105,20 @@ async def busy(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def stamp(request: web.Request, response: web.StreamResponse) -> None:
     """Every answer, the handshake of a websocket included, says what time it is at the exchange."""
     response.headers[SIM_TIME] = request.app[ENGINE].clock.header
+    standing = request.get(STANDING)
+    if standing is not None:
+        response.headers["Poly-RateLimit-Remaining"] = str(standing.remaining)
+        response.headers["Poly-RateLimit-Reset"] = str(standing.reset_s)
+        response.headers["Poly-RateLimit-Tier"] = standing.tier
+
+
+def charged(request: web.Request, standing: Standing | None) -> None:
+    """Tell the signer how it stands. Raises TooManyError when the request is refused."""
+    if standing is None:
+        return
+    request[STANDING] = standing
+    if not standing.allowed:
+        raise TooManyError(standing)
 
 
 async def credentials(request: web.Request) -> Credentials:

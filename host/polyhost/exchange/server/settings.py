@@ -16,5 +16,7 @@ class ServerSettings(Struct, frozen=True):
     """Collateral of each of the four wallets of every key that authenticates first; approvals are given."""
     first_deposit_wallets: bool = False
     """Deposit wallets are of the first generation (UUPS), as those of old accounts are at the venue."""
+    rate_limit_tier: str = ""
+    """Tier of every signer's rate limits (``limits.TIERS``); empty: nobody is limited."""
     pathologies: dict[str, float] = {}
     """How the exchange misbehaves: names of the catalogue and their probabilities."""
