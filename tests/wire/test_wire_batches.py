@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from polymarket.errors import RateLimitError, RequestRejectedError
+from polymarket.errors import RateLimitError, RequestRejectedError, TransportError
 
 from polyhost.exchange.pathologies.catalogue import BY_NAME
 from polyhost.exchange.pathologies.chance import Episode
@@ -87,6 +87,19 @@ def test_con_10_a_batch_is_refused_as_a_whole_while_the_venue_takes_none(wire: A
             assert len(ids) == (2 if name == "post_only_restart" else 1), "nothing of the batch is there"
 
     wire.on_exchange(body, settings=msgspec.structs.replace(wire.QUIET, pathologies={name: 1.0}))
+
+
+@pytest.mark.parametrize("name", ["error_but_filled", "timeout_but_filled"])
+def test_con_10_a_lost_or_broken_answer_is_the_whole_batch_s_and_the_orders_rest(wire: Any, name: str) -> None:
+    async def body(up: Any) -> None:
+        market = wire.last_market(up)
+        async with wire.official(up) as client:
+            legs = [await _limit(client, market.up, price) for price in ("0.30", "0.31")]
+            with pytest.raises(TransportError if name == "timeout_but_filled" else RequestRejectedError):
+                await client.post_orders(legs)
+            assert len((await client.list_open_orders().first_page()).items) == 2
+
+    wire.on_exchange(body, settings=msgspec.structs.replace(wire.QUIET, pathologies={name: 1.0}), speed=50.0)
 
 
 def test_con_11_orders_of_a_list_a_market_a_token_and_a_key_are_cancelled(wire: Any) -> None:

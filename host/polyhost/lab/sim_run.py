@@ -404,10 +404,13 @@ class Simulation:
             if kind is api.BookChanged:
                 if heard is not None and output.condition_id in heard:  # type: ignore[union-attr]
                     self._market.append((self.now + self._market_lag, host, output))  # type: ignore[arg-type]
-            elif kind is api.PriceTick:
-                self._price(output)  # type: ignore[arg-type]
-            elif kind is api.CandleTick:
-                self._candle(output)  # type: ignore[arg-type]
+            elif kind is api.PriceTick or kind is api.CandleTick:
+                if self.pathologies and self.gateway.faults.unpriced(output, self.now):  # type: ignore[arg-type]
+                    continue
+                if kind is api.PriceTick:
+                    self._price(output)  # type: ignore[arg-type]
+                else:
+                    self._candle(output)  # type: ignore[arg-type]
             elif kind is not api.Printed:
                 if kind is api.MarketDecided:
                     self._results[output.condition_id] = output  # type: ignore[union-attr,assignment]

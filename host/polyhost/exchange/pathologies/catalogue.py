@@ -141,7 +141,7 @@ CATALOGUE: Final[tuple[Pathology, ...]] = (
     Pathology(
         "price_freeze",
         "The stream of reference prices stays connected, answers pings and tells nothing for 10 to 90 s.",
-        "5 minutes", 0.05,
+        "5 minutes", 0.1,
         (_GITHUB + "Polymarket/real-time-data-client/issues/26",
          _GITHUB + "Polymarket/real-time-data-client/issues/35"),
         BOTH, 300_000, (10_000, 90_000),
@@ -149,7 +149,7 @@ CATALOGUE: Final[tuple[Pathology, ...]] = (
     Pathology(
         "spot_freeze",
         "Binance's streams stay connected, answer pings and tell nothing for 10 to 90 s: no prints, no candles.",
-        "5 minutes", 0.05,
+        "5 minutes", 0.1,
         (_GITHUB + "sammchardy/python-binance/issues/1090",
          _GITHUB + "binance/binance-connector-java/issues/139"),
         BOTH, 300_000, (10_000, 90_000),

@@ -22,6 +22,7 @@ SILENCE_MS: Final = 10_000
 SILENT: Final = "transport: the connection ended without an answer"
 RETRY_AFTER_S: Final = 1
 STREAMS: Final = ("market", "user")
+_PRICES: Final = (api.PriceTick, api.CandleTick)
 _USER: Final = (api.UserOrder, api.UserTrade)
 _MARKET: Final = (api.BookChanged, api.BookSnapshot, api.Printed, api.TickChanged, api.MarketDecided)
 
@@ -134,6 +135,11 @@ class Faults:
         """Does nothing come through this stream, be it frozen or broken?"""
         return self.down(stream, now) or (stream in self.streams and self.pathologies.holds("ws_freeze", now))
 
+    def unpriced(self, tick: api.PriceTick | api.CandleTick, now: int) -> bool:
+        """Is the stream of this price or candle frozen? Reference prices and Binance's freeze by themselves."""
+        spot = isinstance(tick, api.CandleTick) or tick.feed == "binance"
+        return self.pathologies.holds("spot_freeze" if spot else "price_freeze", now)
+
     def listed_at(self, condition_id: str, start: int | None, end: int) -> int:
         """Market ms from which a market is listed; 0: from its creation on."""
         if start is None or not self.pathologies.would("gamma_late", condition_id):
@@ -146,13 +152,8 @@ class Faults:
         heappush(self._held, (until, self._numbers, output))
 
     def _lost(self, output: api.Output, now: int) -> bool:
-        match output:
-            case api.PriceTick(feed="binance") | api.CandleTick():
-                return self.pathologies.holds("spot_freeze", now)
-            case api.PriceTick():
-                return self.pathologies.holds("price_freeze", now)
-            case _:
-                pass
+        if isinstance(output, _PRICES):
+            return self.unpriced(output, now)
         if isinstance(output, _USER):
             return self.silent("user", now)
         return isinstance(output, _MARKET) and self.silent("market", now)

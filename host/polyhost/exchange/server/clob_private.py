@@ -10,6 +10,7 @@ from aiohttp import web
 from eth_utils.address import to_checksum_address
 
 from polyhost.exchange import api
+from polyhost.exchange.refusals import SERVER_ERROR
 from polyhost.exchange.server.accounts import (
     cancel_answer,
     order_row,
@@ -128,12 +129,17 @@ async def post_orders(request: web.Request) -> web.Response:
 
 
 async def _leg(engine: Engine, raw: object, who: Credentials) -> dict[str, Any]:
-    """One order of a batch. Each waits for its taker delay by itself, so each holds market time by itself."""
+    """One order of a batch. Each waits for its taker delay by itself, so each holds market time by itself.
+
+    An answer that is lost or broken is the whole batch's (NoAnswer, HttpError 500).
+    """
     with engine.busy():
         try:
             posted = await _post(engine, raw, who, counted=True)
         except OrderRefused as refused:
             return refused_leg(refused.text)
+    if (posted.http, posted.error) == SERVER_ERROR:
+        raise HttpError(*SERVER_ERROR)
     return post_answer(posted) if posted.http == 200 else refused_leg(posted.error)
 
 
