@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, configured, print_json
+
+if TYPE_CHECKING:
+    from polyhost.configuration import Loaded
 
 TAKEN_WITHIN_S = 10.0
 POLL_S = 0.05
@@ -82,8 +85,60 @@ def kill(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Cancel all our orders and end the host (its exit code is 4). New entries stay off until ``polyhost resume``."""
+    """Cancel all our orders and end the host (its exit code is 4). New entries stay off until ``polyhost resume``.
+
+    A host that does not take the word (its disk is full, it is busy) gets the signal SIGUSR1, or SIGUSR2 with
+    --flatten. Without a host the orders are cancelled at the exchange that the configuration names.
+    """
+    from polyhost.service.folder import running_pid
+
+    loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None})
+    if running_pid(Path(loaded.configuration.host.data_dir)) is None and loaded.configuration.venue.url:
+        _kill_directly(loaded, as_json, everything=everything, flatten=flatten)
+        return
     _say(config, data_dir, as_json, "kill", "all" if everything else "", flatten=flatten)
+
+
+def _kill_directly(loaded: Loaded, as_json: bool, *, everything: bool, flatten: bool) -> None:
+    """No host runs: cancel at the venue. Positions are sold by nobody but a host."""
+    import asyncio
+
+    from polyhost.service.direct_kill import cancel_without_host
+    from polyhost.service.folder import DataFolder
+
+    with DataFolder(Path(loaded.configuration.host.data_dir)) as folder:
+        done = asyncio.run(cancel_without_host(loaded, folder, everything=everything))
+    if as_json:
+        failed = [{"order_id": order_id or None, "reason": reason} for order_id, reason in done.failed]
+        print_json({"word": "kill", "target": "all" if everything else "", "taken": not failed, "running": False,
+                    "cancelled": done.cancelled, "failed": failed, "left": done.left})
+    else:
+        typer.echo(f"kill: no host runs; {len(done.cancelled)} orders cancelled at {loaded.configuration.venue.url}")
+        for order_id, reason in done.failed:
+            typer.echo(f"NOT CANCELLED {order_id or 'orders'}: {reason}", err=True)
+        for line in done.left:
+            typer.echo(f"still open: {line}", err=True)
+        if flatten and done.left:
+            typer.echo("--flatten needs a host: `polyhost run` closes what is open, or holds it", err=True)
+    if done.failed or (flatten and done.left):
+        raise typer.Exit(1)
+
+
+def _signalled(folder: Path, *, flatten: bool) -> bool:
+    """Send the host the signal that means kill; False: its process is not known."""
+    import os
+    import signal
+
+    from polyhost.service.folder import running_pid
+
+    pid = running_pid(folder)
+    if not pid:
+        return False
+    try:
+        os.kill(pid, signal.SIGUSR2 if flatten else signal.SIGUSR1)
+    except OSError:
+        return False
+    return True
 
 
 def _say(
@@ -102,11 +157,16 @@ def _say(
     try:
         left = leave(folder, Operator(word, target, said_by(), flatten))
     except OSError as error:
+        if word == "kill" and _signalled(folder, flatten=flatten):
+            typer.echo(f"kill: no word can be left in {folder} ({error.strerror}); the host got the signal", err=True)
+            return
         raise ConfigError(f"the word cannot be left in {folder}: {error.strerror}") from error
     deadline = time.monotonic() + TAKEN_WITHIN_S
     while running and left.exists() and time.monotonic() < deadline:
         time.sleep(POLL_S)
     taken = not left.exists()
+    if running and not taken and word == "kill" and _signalled(folder, flatten=flatten):
+        typer.echo("kill: the host did not take the word; it got the signal", err=True)
     if as_json:
         print_json({"word": word, "target": target, "taken": taken, "running": running})
     elif taken:

@@ -18,6 +18,7 @@ def closing_lines(report: dict[str, Any]) -> list[str]:
             f"P&L {report['pnl']['central']}, fees {report['fees']}"
         ),
     ]
+    lines += [f"still open: {line}" for line in wall.get("left_open", ())]
     if "speed_effective" in wall:
         lines.append(f"{wall['duration_s']:.1f} s at effective speed {wall['speed_effective']:g}")
     broken = report["invariants"]["broken_names"]

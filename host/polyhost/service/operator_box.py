@@ -20,6 +20,8 @@ from polyhost.journal import write_atomically
 from polyhost.model.events import Operator
 
 FOLDER: Final = "operator"
+KILL_FILE: Final = "kill"
+"""A kill by hand: ``touch DATA/operator/kill``. The words "flatten" and "all" in it are the command's options."""
 POLL_S: Final = 0.25
 """The host looks for words this often, wall seconds."""
 _WORD: Final = msgspec.json.Decoder(Operator)
@@ -43,8 +45,10 @@ def leave(data_dir: Path, word: Operator) -> Path:
 
 
 def waiting(data_dir: Path) -> list[tuple[Path, Operator]]:
-    """Words not taken yet, oldest first. One that cannot be read is told and set aside as ``.bad``."""
+    """Words not taken yet, a kill by hand first, then the oldest. One that cannot be read is told and set aside."""
     found = []
+    if (by_hand := data_dir / FOLDER / KILL_FILE).exists():
+        found.append((by_hand, _by_hand(by_hand)))
     for path in sorted((data_dir / FOLDER).glob("*.json")):
         try:
             found.append((path, _WORD.decode(path.read_bytes())))
@@ -52,3 +56,13 @@ def waiting(data_dir: Path) -> list[tuple[Path, Operator]]:
             logger.error("an operator's word cannot be read: {} ({})", path.name, error)
             path.rename(path.with_suffix(".bad"))
     return found
+
+
+def _by_hand(path: Path) -> Operator:
+    """A file that cannot be read is a kill all the same."""
+    try:
+        words = path.read_text(encoding="utf-8", errors="replace").split()
+    except OSError as error:
+        logger.error("the kill file cannot be read: {}", error)
+        words = []
+    return Operator("kill", "all" if "all" in words else "", f"the file {path}", "flatten" in words)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,6 +60,8 @@ async def _run(loaded: Loaded, folder: DataFolder, windows: int | None, show: bo
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, session.stop, signal.Signals(number).name)
+    for number, flatten in ((signal.SIGUSR1, False), (signal.SIGUSR2, True)):
+        loop.add_signal_handler(number, partial(session.kill, signal.Signals(number).name, flatten=flatten))
     if not show:
         return await session.run()
     from polyhost.service.terminal import shown

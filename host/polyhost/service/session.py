@@ -30,7 +30,7 @@ from polyhost.kernel.state import PositionEntry, fold
 from polyhost.kernel.supervised import SEALED
 from polyhost.lab.summary import Extras, gather, summary
 from polyhost.model.commands import Follow, Sweep, Unfollow
-from polyhost.model.events import BalanceSeen, QueryFailed, RunBegan, RunEnding, SweepDone
+from polyhost.model.events import BalanceSeen, Operator, QueryFailed, RunBegan, RunEnding, SweepDone
 from polyhost.model.market import Market
 from polyhost.model.money import money_text
 from polyhost.model.view import Candle
@@ -40,8 +40,9 @@ from polyhost.service import live_file
 from polyhost.service.engine import Engine
 from polyhost.service.exchange_child import ExchangeChild
 from polyhost.service.folder import DataFolder
+from polyhost.service.left_open import left_open
 from polyhost.service.logs import REDACTOR
-from polyhost.service.operator_box import POLL_S, waiting
+from polyhost.service.operator_box import POLL_S, leave, waiting
 from polyhost.service.supervision import Beat, Supervisor
 from polyhost.venue.binance import BinanceFeed
 from polyhost.venue.budget import Budget
@@ -156,6 +157,14 @@ class Session:
         """End gracefully: entries and quotes go, exits stay resting, positions keep their obligations."""
         self._stop_reason = self._stop_reason or reason
         self._stopping.set()
+
+    def kill(self, who: str, *, flatten: bool) -> None:
+        """The operator's kill by a signal; before the host is up it waits for that."""
+        word = Operator("kill", "", who, flatten)
+        if hasattr(self, "engine"):
+            self._hear(word)
+        else:
+            leave(self.folder.path, word)
 
     async def run(self) -> dict[str, Any]:
         """Trade until stopped or until the wanted number of windows has settled; returns the summary."""
@@ -449,12 +458,15 @@ class Session:
         while True:
             beat()
             for path, word in waiting(self.folder.path):
-                self.engine.event(word)
+                self._hear(word)
                 path.unlink(missing_ok=True)
-                if word.word == "kill":
-                    self.killed, self.flatten = True, word.flatten
-                    self.stop(KILL)
             await asyncio.sleep(POLL_S)
+
+    def _hear(self, word: Operator) -> None:
+        self.engine.event(word)
+        if word.word == "kill":
+            self.killed, self.flatten = True, self.flatten or word.flatten
+            self.stop(KILL)
 
     async def _alive(self, beat: Beat) -> None:
         while True:
@@ -611,6 +623,7 @@ class Session:
             "venue_calls": {f"{name} {purpose}": count for (name, purpose), count in sorted(self.budget.calls.items())},
             "venue_calls_refused": sum(self.budget.refused.values()),
             "killed": self.killed,
+            "left_open": left_open(kernel.state),
         }
         return summary(kernel.state, extras)
 

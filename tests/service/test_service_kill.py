@@ -1,0 +1,163 @@
+"""The kill switch: by command, signal or file; without a host; and when the host is half-broken (ORD-17)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from polyhost.configuration import load_configuration
+from polyhost.journal import JournalError
+from polyhost.model.events import SweepDone
+from polyhost.model.records import OrderIntended, Record
+from polyhost.model.words import Action
+from polyhost.service.folder import DataFolder
+from polyhost.service.operator_box import FOLDER, KILL_FILE, waiting
+from polyhost.service.session import Session, throwaway_key
+from polyhost.venue.polymarket.endpoints import endpoints_at
+from polyhost.venue.polymarket.gateway import PolymarketGateway
+
+from .service_runs import Exchange, Started, command, eager_configuration, exchange, records, report
+
+SPEED = 60
+WITHIN_S = 40.0
+
+
+class Sealed(NamedTuple):
+    """A run whose journal failed while it held a position, and that was killed then."""
+
+    summary: dict[str, Any]
+    records: list[Record]
+    sealed_at: int
+    """The last record of the journal itself."""
+    killed: bool
+
+
+class Story(NamedTuple):
+    refused: Started
+    killed: dict[str, Any]
+    resting: int
+    """Orders at the venue after the host died, and …"""
+    left: int
+    """… after the kill without a host."""
+    signalled: Started
+    sealed: Sealed
+
+
+def at_the_venue(served: Exchange) -> int:
+    async def ask() -> int:
+        gateway = PolymarketGateway(endpoints_at(served.url), throwaway_key(1, "main"), selftest=False)
+        await gateway.connect()
+        try:
+            swept = await gateway.sweep("", 0)
+            assert isinstance(swept, SweepDone)
+            return len(swept.orders)
+        finally:
+            await gateway.close()
+
+    return asyncio.run(ask())
+
+
+async def _until(true: Any) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+async def _seal_and_kill(session: Session) -> tuple[dict[str, Any], int]:
+    run = asyncio.create_task(session.run())
+    try:
+        await _until(lambda: run.done() or (hasattr(session, "engine") and _holds(session)))
+        journal: Any = session.engine.journal
+
+        def full(*args: object) -> int:
+            raise JournalError(journal.path, "the disk is full", "Free space")
+
+        journal._store.commit = full
+        await _until(lambda: run.done() or session.engine.sealed is not None)
+        sealed_at = journal.durable_seq
+        by_hand = session.folder.path / FOLDER / KILL_FILE
+        by_hand.parent.mkdir(exist_ok=True)
+        by_hand.write_text("flatten", encoding="utf-8")
+        return await run, sealed_at
+    finally:
+        run.cancel()
+
+
+def _holds(session: Session) -> bool:
+    """Shares that can be sold, with their exit resting."""
+    state = session.kernel.state
+    return any(order.draft.action is Action.SELL and order.present and order.open for order in state.orders.values())
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    folder = tmp_path_factory.mktemp("kill")
+    data = folder / "data"
+    config = eager_configuration(folder, data)
+    with exchange(folder, config, SPEED) as served:
+        there = ("-c", config, "--exchange", served.url)
+        with Started("run", *there, cwd=folder) as host:
+            host.says("exit", ": SELL", "GTC", within_s=WITHIN_S)
+            host.stop(signal.SIGKILL)
+        resting = at_the_venue(served)
+        refused = command("kill", "-c", config, cwd=folder)
+        config.write_text(config.read_text() + f'[venue]\nurl = "{served.url}"\n')
+        killed = report(command("kill", "-c", config, "--json", cwd=folder))
+        left = at_the_venue(served)
+        with Started("run", "-c", config, "--json", cwd=folder) as signalled:
+            signalled.says("loop recorder watched")
+            signalled.stop(signal.SIGUSR1)
+        command("resume", "-c", config, cwd=folder)
+        loaded = load_configuration(config)
+        with DataFolder(data) as place:
+            session = Session(loaded, place)
+            summary, sealed_at = asyncio.run(_seal_and_kill(session))
+        yield Story(refused, killed, resting, left, signalled,
+                    Sealed(summary, records(data), sealed_at, session.killed))
+
+
+def test_ord_17_without_a_host_the_orders_are_cancelled_at_the_exchange_that_is_configured(story: Story) -> None:
+    assert story.resting > 0
+    assert story.left == 0
+    assert len(story.killed["cancelled"]) == story.resting
+    assert story.killed["failed"] == []
+    assert any("position" in line for line in story.killed["left"]), "what nobody sells is named"
+
+
+def test_ord_17_without_a_host_and_an_exchange_it_is_said_plainly(story: Story) -> None:
+    assert story.refused.process.returncode == 2
+    assert "no host runs" in story.refused.told()
+
+
+def test_ord_17_a_signal_kills(story: Story) -> None:
+    assert story.signalled.process.returncode == 4
+    summary = json.loads(story.signalled.out[0])
+    assert summary["wall"]["killed"] is True
+    assert summary["orphans"] == 0
+    assert [line for line in summary["wall"]["left_open"] if line.startswith("order ")] == []
+
+
+def test_ord_17_a_kill_of_a_host_whose_journal_failed_sells_and_ends_and_loses_nothing(story: Story) -> None:
+    sealed = story.sealed
+    assert sealed.killed
+    assert sealed.summary["invariants"]["broken_names"] == ["journal_failed"], "the fold with the emergency file is it"
+    after = [record for record in sealed.records[sealed.sealed_at :] if isinstance(record, OrderIntended)]
+    assert after
+    assert {record.draft.action for record in after} == {Action.SELL}
+    assert sealed.summary["positions_open"] == 0 or all("held" in line for line in sealed.summary["wall"]["left_open"])
+
+
+def test_ord_17_a_kill_by_hand_comes_first_and_needs_no_format(tmp_path: Path) -> None:
+    box = tmp_path / FOLDER
+    box.mkdir()
+    (box / "1.json").write_text('{"event":"operator","word":"pause"}')
+    (box / KILL_FILE).write_bytes(b"\xff all")
+    assert [(word.word, word.target, word.flatten) for _, word in waiting(tmp_path)] == [
+        ("kill", "all", False), ("pause", "", False),
+    ]
