@@ -103,6 +103,16 @@ def test_ord_13_a_pair_whose_second_leg_cannot_be_paid_buys_nothing() -> None:
     assert rig.kernel.gates(CONDITION)["minimum"] == 1
 
 
+def test_ord_13_the_second_leg_is_paid_from_its_own_reservation_however_little_else_is_free() -> None:
+    """ORD-23's low balance is about new exposure: what both legs reserved together is not short of itself."""
+    rig = opened(cash="20.5")
+    order = second_leg(rig)
+    assert rig.cash("free") < 1_000_000
+    assert order.slot.side is Side.DOWN
+    assert [name for name, _ in rig.kernel.blocks()] == ["low_balance"]
+    sound(rig)
+
+
 @pytest.mark.parametrize("seconds", [1, 30])
 def test_ord_13_the_second_leg_waits_until_the_first_is_settled(seconds: int) -> None:
     rig = opened()

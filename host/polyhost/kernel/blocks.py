@@ -19,7 +19,7 @@ from polyhost.kernel.core import Core
 from polyhost.kernel.state import OrderEntry
 from polyhost.kernel.volatile import MarketData
 from polyhost.model.events import CancelAnswered, PostAnswered
-from polyhost.model.money import money_text
+from polyhost.model.money import Micros, money_text
 from polyhost.model.records import EntriesBlocked
 from polyhost.model.times import NEVER
 from polyhost.model.words import Action, Purpose
@@ -154,8 +154,11 @@ class Blocks:
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
-    def now(self) -> Iterator[tuple[str, str]]:
-        """Every cause there is now, but for those of a single market's book: (name, reason)."""
+    def now(self, reserved: Micros = 0) -> Iterator[tuple[str, str]]:
+        """Every cause there is now, but for those of a single market's book: (name, reason).
+
+        ``reserved``: collateral that is reserved already for the order in question, and free for it alone.
+        """
         core = self.core
         if core.ending:
             yield "ending", core.ending
@@ -172,12 +175,12 @@ class Blocks:
             yield "approval", "the exchange may not spend the collateral (approval missing)"
         yield from core.state.shut.items()
         least = int(core.settings.safety.balance_min)
-        if core.fresh.collateral is not None and core.available() < least:
-            yield "low_balance", f"{money_text(core.available())} is free, less than {money_text(least)}"
+        if core.fresh.collateral is not None and core.available() + reserved < least:
+            yield "low_balance", f"{money_text(core.available() + reserved)} is free, less than {money_text(least)}"
 
-    def against(self, purpose: Purpose) -> Iterator[tuple[str, str]]:
-        """What blocks orders of a purpose now: (name, reason)."""
-        for name, reason in self.now():
+    def against(self, purpose: Purpose, reserved: Micros = 0) -> Iterator[tuple[str, str]]:
+        """What blocks orders of a purpose now: (name, reason). ``reserved`` as in ``now``."""
+        for name, reason in self.now(reserved):
             if self.blocks(cause_of(name), purpose):
                 yield name, reason
 

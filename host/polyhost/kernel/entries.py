@@ -82,10 +82,13 @@ class Entries:
 
     # --- gates --------------------------------------------------------------------------------------------------------
 
-    def may_trade(self, entry: MarketState, data: MarketData, purpose: Purpose) -> None:
-        """New exposure is allowed, in this market and on this book, now. Raises EntryRefused with the first gate."""
+    def may_trade(self, entry: MarketState, data: MarketData, purpose: Purpose, reserved: Micros = 0) -> None:
+        """New exposure is allowed, in this market and on this book, now. Raises EntryRefused with the first gate.
+
+        ``reserved``: collateral that is reserved already for just this order (a pair's second leg).
+        """
         core = self.core
-        for name, reason in self.blocks.against(purpose):
+        for name, reason in self.blocks.against(purpose, reserved):
             raise EntryRefused(name, reason)
         market = entry.market
         if not entry.accepting or core.now > market.end - LAST_ORDER_MS:

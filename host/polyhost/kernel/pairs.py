@@ -301,7 +301,7 @@ class Pairs:
         core = self.core
         entry, data = core.state.markets[pair.condition_id], core.data[pair.condition_id]
         market, side = entry.market, pair.first.other
-        self.entries.may_trade(entry, data, Purpose.LEG)
+        self.entries.may_trade(entry, data, Purpose.LEG, pair.reserve)
         if not core.balance_fresh():
             core.ask_collateral()
             raise EntryRefused("balance_age", "the balance is too old; it was asked for")
