@@ -105,9 +105,10 @@ def test_ord_13_a_pair_whose_second_leg_cannot_be_paid_buys_nothing() -> None:
 
 def test_ord_13_the_second_leg_is_paid_from_its_own_reservation_however_little_else_is_free() -> None:
     """ORD-23's low balance is about new exposure: what both legs reserved together is not short of itself."""
-    rig = opened(cash="20.5")
-    order = second_leg(rig)
+    rig = opened(cash="20.4")
+    bought(rig, first_leg(rig), "18.5")
     assert rig.cash("free") < 1_000_000
+    order = rig.order(rig.posted(fresh(rig, PAUSE_MS)))
     assert order.slot.side is Side.DOWN
     assert [name for name, _ in rig.kernel.blocks()] == ["low_balance"]
     sound(rig)
