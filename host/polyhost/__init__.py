@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from polyhost.model.market import Market
     from polyhost.model.money import ONE, notional, price_text, taker_fee
     from polyhost.model.proposals import (
+        ORDER_REF,
         CancelOrders,
         Defer,
         Enter,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     )
     from polyhost.model.quantities import Money, Price, Shares
     from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
-    from polyhost.model.view import Candle, Funds, OrderView, PositionView, Quote, View
+    from polyhost.model.view import Candle, Funds, OrderView, PositionView, Quote, RefusedView, View
     from polyhost.model.words import Action, Bias, OrderType, Purpose, SettlementRule, Side
     from polyhost.plugin import Plugin, Settings
 
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ONE",
+    "ORDER_REF",
     "Action",
     "Bias",
     "CancelOrders",
@@ -71,6 +73,7 @@ __all__ = [
     "Purpose",
     "Quote",
     "QuoteTarget",
+    "RefusedView",
     "Reprice",
     "Settings",
     "SettlementRule",
@@ -110,6 +113,7 @@ _HOMES = {
     "Notice": "polyhost.model.proposals",
     "NoticeRaised": "polyhost.model.records",
     "ONE": "polyhost.model.money",
+    "ORDER_REF": "polyhost.model.proposals",
     "OrderMoved": "polyhost.model.records",
     "OrderType": "polyhost.model.words",
     "OrderView": "polyhost.model.view",
@@ -120,6 +124,7 @@ _HOMES = {
     "Purpose": "polyhost.model.words",
     "Quote": "polyhost.model.view",
     "QuoteTarget": "polyhost.model.proposals",
+    "RefusedView": "polyhost.model.view",
     "Reprice": "polyhost.model.proposals",
     "Settings": "polyhost.plugin",
     "SettlementRule": "polyhost.model.words",

@@ -128,6 +128,10 @@ class SafetyTable(Table):
     dead_man: bool = False
     """Heartbeats arm the venue's dead-man's switch: 10 to 15 s after the last one it cancels all orders of the key, a
     person's too. Exits then rest no more while the host is away, and are placed again first when it is back."""
+    hedge_wait_s: float = Field(default=10.0, gt=0)
+    """A hedge without a fill for so many seconds of market time is given up: the stop sells."""
+    grid_levels_max: int = Field(default=10, ge=0)
+    """Most levels of a grid that may be in use at once, a market and side."""
     balance_age_ms_max: int = Field(default=5_000, gt=0)
     """Balances older than this are fetched before they are used for a decision, transport ms."""
 

@@ -32,6 +32,7 @@ from polyhost.model.proposals import (
     Pair,
     Proposal,
     QuoteTarget,
+    Remembered,
     Reprice,
     Signal,
     Skip,
@@ -97,6 +98,17 @@ def _numbers(values: dict[str, float], what: str) -> None:
             raise AnswerError(f"{what}[{name!r}] is {value}, not a finite number")
 
 
+def _promises(values: dict[str, Remembered]) -> None:
+    if len(values) > FEATURES_MAX:
+        raise AnswerError(f"{len(values)} values to remember, at most {FEATURES_MAX} are allowed")
+    for name, value in values.items():
+        _text(name, "a key to remember")
+        if isinstance(value, str):
+            _text(value, f"remember[{name!r}]")
+        elif isinstance(value, float) and not isfinite(value):
+            raise AnswerError(f"remember[{name!r}] is {value}, not a finite number")
+
+
 def _price(value: int, what: str) -> None:
     if not 0 < value < ONE:
         raise AnswerError(f"{what} is {value} ticks; it must be above 0 and below {ONE}")
@@ -139,6 +151,7 @@ def _enter(answer: Enter) -> Enter:
     if not isfinite(answer.edge):
         raise AnswerError(f"edge is {answer.edge}, not a finite number")
     _text(answer.key, "key")
+    _promises(answer.remember)
     if not answer.values:
         return answer
     _numbers(answer.values, "values")
@@ -151,6 +164,7 @@ def _pair(answer: Pair) -> Pair:
     _text(answer.reason, "reason")
     if answer.stake <= 0:
         raise AnswerError(f"stake is {answer.stake} micro-units; it must be above 0")
+    _promises(answer.remember)
     if not answer.values:
         return answer
     _numbers(answer.values, "values")

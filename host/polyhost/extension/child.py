@@ -35,6 +35,7 @@ from polyhost.extension.protocol import (
     Notified,
     Notify,
     Refusal,
+    Remember,
     Said,
     TellPlugin,
     ToChild,
@@ -85,6 +86,8 @@ class Child:
                 threading.Thread(target=self._notify, args=(message,), daemon=True).start()
             case LoadState():
                 self._built.state.load(message.state)
+            case Remember():
+                self._built.state.apply(message.changes)
 
     @property
     def _built(self) -> Built:

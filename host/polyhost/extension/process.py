@@ -34,6 +34,7 @@ from polyhost.extension.protocol import (
     Notified,
     Notify,
     Refusal,
+    Remember,
     ToChild,
     Told,
 )
@@ -208,6 +209,16 @@ class ForeignPlugin:
         self.state = dict(state)
         if self._socket is not None:
             self._send(lambda seq: LoadState(seq, self.state))
+
+    def remember(self, changes: Mapping[str, str | None]) -> None:
+        """These keys of the durable state changed; None deletes."""
+        for key, text in changes.items():
+            if text is None:
+                self.state.pop(key, None)
+            else:
+                self.state[key] = text
+        if self._socket is not None:
+            self._send(lambda seq: Remember(seq, dict(changes)))
 
     # --- asking, blocking --------------------------------------------------------------------------------------------
 

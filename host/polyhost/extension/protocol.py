@@ -70,6 +70,12 @@ class LoadState(_Message, tag="load_state", frozen=True):
     state: dict[str, str]
 
 
+class Remember(_Message, tag="remember", frozen=True):
+    """Change the durable state; None deletes. No answer."""
+
+    changes: dict[str, str | None]
+
+
 class Refusal(Struct, frozen=True):
     """Why a plugin could not be built: the parts of a ConfigError (``config``) or PluginError."""
 
@@ -136,7 +142,7 @@ class Notified(_Message, tag="notified", frozen=True):
     log: tuple[LogLine, ...] = ()
 
 
-ToChild: TypeAlias = Build | Ask | TellPlugin | Notify | LoadState
+ToChild: TypeAlias = Build | Ask | TellPlugin | Notify | LoadState | Remember
 FromChild: TypeAlias = Hello | Answers | Told | Notified
 
 ENCODE = msgspec.msgpack.Encoder(enc_hook=plain).encode

@@ -138,6 +138,17 @@ class Runner:
         else:
             self._foreign[index].load_state(state)
 
+    def remember(self, plugin: str, changes: Mapping[str, str | None]) -> None:
+        """A plugin's durable state changed with an order of its wish; None deletes."""
+        index = self._index.get(plugin)
+        if index is None:
+            return
+        durable = self._plugins[index].durable
+        if durable is not None:
+            durable.apply(changes)
+        else:
+            self._foreign[index].remember(changes)
+
     def take_struck(self) -> list[PluginStruck]:
         """Strikes since the last call, for the kernel."""
         taken = list(self._struck)

@@ -6,13 +6,15 @@ Every candidate leaves exactly one explanation: the order it became, or the firs
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.core import Core
 from polyhost.kernel.depth import fit
 from polyhost.kernel.orders_flow import OrderFlow
-from polyhost.kernel.state import MarketState, State, lock_key
-from polyhost.kernel.views import entry_slot_refusal
+from polyhost.kernel.promises import promise
+from polyhost.kernel.slots import pending, slot_refusal
+from polyhost.kernel.state import MarketState, State
 from polyhost.kernel.volatile import MarketData
 from polyhost.model.events import Candidate, Evaluated
 from polyhost.model.gateway import OrderDraft
@@ -23,9 +25,11 @@ from polyhost.model.records import Slot
 from polyhost.model.rounding import market_step, safe_price
 from polyhost.model.words import Action, OrderType, Purpose, Side
 
-LAST_ORDER_MS = 2_000
+LAST_ORDER_MS: Final = 2_000
 """T9: nothing is placed this close to the end, market ms."""
-ENTRY_PURPOSES = (Purpose.ENTRY, Purpose.SCALE_IN, Purpose.HEDGE)
+REVERSAL_WAIT_MS: Final = 5_000
+"""Quotes stay away so long after a reversal was held up by what rests, market ms (ORD-08)."""
+ENTRY_PURPOSES = (Purpose.ENTRY, Purpose.SCALE_IN, Purpose.HEDGE, Purpose.GRID_LEVEL)
 
 
 class EntryRefused(Exception):  # noqa: N818 a decision, not a fault
@@ -64,8 +68,8 @@ class Entries:
         self.flow = flow
         self.blocks = blocks
 
-    def consider(self, event: Evaluated, candidate: Candidate) -> str:
-        """Place the candidate's order, or return the gate that refused it (empty when placed)."""
+    def consider(self, event: Evaluated, candidate: Candidate) -> EntryRefused | None:
+        """Place the candidate's order (None), or return the first gate that refused it."""
         core = self.core
         entry = core.state.markets[event.condition_id]
         data = core.data[event.condition_id]
@@ -75,10 +79,11 @@ class Entries:
             self.may_trade(entry, data, wish.purpose)
             self.same_view(entry, data, event)
             self._may_enter(entry, wish, candidate)
+            self._others_over(data, entry.market.condition_id, wish)
             self._order(entry, data, event, candidate, wish)
         except EntryRefused as refusal:
-            return refusal.gate
-        return ""
+            return refusal
+        return None
 
     # --- gates --------------------------------------------------------------------------------------------------------
 
@@ -113,22 +118,19 @@ class Entries:
         condition_id = entry.market.condition_id
         if condition_id in self.core.state.open_pairs:
             raise EntryRefused("pair", "two legs are under way in this market")
-        if wish.purpose is Purpose.ENTRY:
-            refusal = entry_slot_refusal(self.core.state, condition_id, wish.side)
-        else:
-            refusal = self._slot_refusal(condition_id, wish)
+        refusal = slot_refusal(self.core, condition_id, wish)
         if refusal:
             raise EntryRefused("slot", refusal)
 
-    def _slot_refusal(self, condition_id: str, wish: Enter) -> str:
-        state = self.core.state
-        locked = state.slots_locked.get(lock_key(Slot(condition_id, wish.side, wish.purpose, wish.key)))
-        if locked is not None:
-            return locked.why
-        for order in state.open_orders(condition_id):
-            if order.slot.side is wish.side and order.slot.purpose is wish.purpose and order.slot.key == wish.key:
-                return "an order of it is in flight"
-        return ""
+    def _others_over(self, data: MarketData, condition_id: str, wish: Enter) -> None:
+        """ORD-08: before a reversal or re-open everything else that could still buy is cancelled and its fate known."""
+        waiting = pending(self.core.state, condition_id, wish)
+        if not waiting:
+            return
+        data.reversing_until = self.core.now + REVERSAL_WAIT_MS
+        for order in waiting:
+            self.flow.cancel(order, for_good=True)
+        raise EntryRefused("pending_orders", f"{len(waiting)} orders of this market are not over yet")
 
     # --- size ---------------------------------------------------------------------------------------------------------
 
@@ -176,6 +178,7 @@ class Entries:
         illegal = self.flow.place(slot, draft, worst_cost(size, price, market), why)
         if illegal is not None:
             raise EntryRefused(illegal.rule.replace(" ", "_"), illegal.text)
+        promise(core, candidate.proposed.plugin, wish.remember, draft.ref)
 
     def _stake(self, market: Market, candidate: Candidate, wish: Enter) -> tuple[Micros, str]:
         """Collateral for this entry, and what reduced it (ENT-04)."""

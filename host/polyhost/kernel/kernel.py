@@ -10,8 +10,9 @@ from polyhost.kernel.actions import Actions
 from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.breakers import CHECK_EVERY_MS, Breakers
 from polyhost.kernel.core import Core
-from polyhost.kernel.entries import Entries, at_risk
+from polyhost.kernel.entries import Entries, EntryRefused, at_risk
 from polyhost.kernel.exits import KILL, Exits
+from polyhost.kernel.hedges import Hedges
 from polyhost.kernel.hotpath import Feed
 from polyhost.kernel.invariants import broken
 from polyhost.kernel.orders_flow import LOOK_BACK_S, OrderFlow
@@ -38,6 +39,7 @@ from polyhost.model.events import (
     ActionAnswered,
     BalanceSeen,
     CancelAnswered,
+    Candidate,
     Evaluated,
     Event,
     LoopChanged,
@@ -71,6 +73,7 @@ from polyhost.model.proposals import (
     URGENCY,
     CancelOrders,
     Defer,
+    Enter,
     ExitNow,
     ExitTarget,
     HoldToSettlement,
@@ -142,6 +145,7 @@ class Kernel:
         self.blocking = Blocks(core)
         self.entries = Entries(core, self.flow, self.blocking)
         self.pairs = Pairs(core, self.flow, self.entries, self.exits)
+        self.hedges = Hedges(core, self.flow, self._evaluate)
         self.actions = Actions(core, self.flow, self.entries, self.pairs)
         self.reconciliation = Reconciliation(core, self.flow, self.exits, self.pairs)
         self.quotes = Quotes(core, self.flow, self.exits, self.blocking.against)
@@ -331,6 +335,8 @@ class Kernel:
             case "exit":
                 self.exits.retry(key)
                 self.pairs.drive(key.rpartition(":")[0])
+            case "hedge":
+                self.hedges.due(key)
             case "action":
                 self.actions.due(key)
             case "pair":
@@ -513,12 +519,13 @@ class Kernel:
             for plugin, _ in candidate.vetoes:
                 self.vetoes[plugin] = self.vetoes.get(plugin, 0) + 1
             if isinstance(candidate.proposed.answer, Pair):
-                refused = self.pairs.consider(event, candidate)
+                refusal = self.pairs.consider(event, candidate)
             else:
-                refused = self.entries.consider(event, candidate)
+                refusal = self.entries.consider(event, candidate)
+            refused = "" if refusal is None else refusal.gate
             placed = placed or not refused
             gate = gate or refused
-            if refused == "stale_answer":
+            if refused == "stale_answer" or self._told_refusal(event, candidate, refusal):
                 data.dirty = True
         if not event.candidates:
             skip = next((p for p in event.proposals if isinstance(p.answer, Skip)), None)
@@ -531,6 +538,19 @@ class Kernel:
         if not placed:
             self._gate(data, gate)
         return "" if placed else gate
+
+    def _told_refusal(self, event: Evaluated, candidate: Candidate, refusal: EntryRefused | None) -> bool:
+        """What became of a wish, for the view; True when its plugin has to hear it at once."""
+        wish, plugin = candidate.proposed.answer, candidate.proposed.plugin
+        if isinstance(wish, Pair):
+            purpose, side, key = Purpose.LEG, wish.first or Side.UP, ""
+        else:
+            assert isinstance(wish, Enter)
+            purpose, side, key = wish.purpose, wish.side, wish.key
+        if refusal is None:
+            self.hedges.placed(event.condition_id, plugin, purpose, side, key)
+            return False
+        return self.hedges.refused(event.condition_id, plugin, purpose, side, key, refusal.gate, refusal.text)
 
     def _gate(self, data: MarketData, gate: str) -> None:
         data.gates[gate] = data.gates.get(gate, 0) + 1
@@ -615,6 +635,8 @@ class Kernel:
             p.answer.urgency for p in proposed
             if isinstance(p.answer, Defer) and p.answer.until > core.now
             and p.answer.urgency not in ("floor", "forced_close")
+            # EXI-09: what waits for a hedge does not wait for one that cannot be bought.
+            and not self.hedges.failed(condition_id, side.other, p.plugin)
         }
         urgent = [
             (URGENCY.get(p.answer.urgency, len(URGENCY)), index, p.answer)
@@ -743,6 +765,7 @@ class Kernel:
         self.flow.recover()
         self.pairs.drive_all()
         self.actions.recover()
+        self.hedges.recover()
         self.quotes.recover()
         self.repricing.recover()
         for position in core.state.positions.values():
@@ -960,6 +983,7 @@ class Kernel:
         """Orders or the position of one side changed: whatever stands there takes its next step. Exits first."""
         self.exits.drive(condition_id, side)
         self.pairs.drive(condition_id)
+        self.hedges.drive(condition_id)
         self.quotes.drive(condition_id)
         self.repricing.drive(condition_id)
 

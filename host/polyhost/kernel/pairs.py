@@ -18,6 +18,7 @@ from polyhost.kernel.exits import KILL, Exits
 from polyhost.kernel.legality import illegal
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.pair_table import pair_moved
+from polyhost.kernel.promises import promise
 from polyhost.kernel.state import PAIR_KIND, MarketState, OrderEntry, PairEntry
 from polyhost.kernel.volatile import MarketData
 from polyhost.model.events import Candidate, Evaluated
@@ -48,8 +49,8 @@ class Pairs:
 
     # --- a wish -------------------------------------------------------------------------------------------------------
 
-    def consider(self, event: Evaluated, candidate: Candidate) -> str:
-        """Open the candidate's pair and place its first leg, or return the gate that refused it (empty when opened)."""
+    def consider(self, event: Evaluated, candidate: Candidate) -> EntryRefused | None:
+        """Open the candidate's pair and place its first leg (None), or return the first gate that refused it."""
         core = self.core
         entry, data = core.state.markets[event.condition_id], core.data[event.condition_id]
         wish = candidate.proposed.answer
@@ -60,8 +61,8 @@ class Pairs:
             self._may_open(entry.market, candidate)
             self._open(entry, data, wish, candidate.proposed.plugin)
         except EntryRefused as refusal:
-            return refusal.gate
-        return ""
+            return refusal
+        return None
 
     def _may_open(self, market: Market, candidate: Candidate) -> None:
         state = self.core.state
@@ -103,6 +104,7 @@ class Pairs:
             wish.reason,
         ))
         core.record(ledger.reserve(core.now, ref, total))
+        promise(core, plugin, wish.remember, ref)
         self._place(core.state.pairs[ref], entry, data, first, size, costs[first], "first")
 
     def _price(self, market: Market, data: MarketData, side: Side, price_max: Ticks) -> Ticks:

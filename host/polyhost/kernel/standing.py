@@ -25,6 +25,8 @@ def refusal(core: Core, entry: MarketState, data: MarketData, due: int, blocks: 
         return "the market takes no more orders"
     if entry.market.condition_id in core.state.open_pairs:
         return "two legs are under way in this market"
+    if core.now < data.reversing_until:
+        return "a reversal waits for what rests to be over"
     if core.now >= due:
         return "what it would buy had to be closed at once"
     return book_refusal(core, data)

@@ -159,6 +159,8 @@ class PositionEntry(Struct):
     opened_at: int = 0
     held: str = ""
     closed: bool = False
+    closed_at: int = 0
+    """When it was last closed, market ms."""
     exit_reason: str = ""
     pnl: Micros = 0
     """Of all its closes recorded so far; their sum is what the position brought."""
@@ -296,6 +298,8 @@ class State(Struct):
     """``condition_id:SIDE`` → due, market ms."""
     slots_used: dict[str, int] = field(default_factory=dict)
     """``condition_id:SIDE:purpose`` → orders ever intended there."""
+    slots_filled: dict[str, Micros] = field(default_factory=dict)
+    """``filled_key`` of a slot → shares bought through it; of a grid's levels since their side was last flat."""
     slots_locked: dict[str, SlotLock] = field(default_factory=dict)
     """``lock_key`` of a slot → why it takes no further entry in that window (U7)."""
     blocked: dict[str, str] = field(default_factory=dict)
@@ -356,6 +360,10 @@ def slot_key(slot: Slot) -> str:
 def lock_key(slot: Slot) -> str:
     """Which slots a lock holds: a window and side has one entry or leg whatever its key, a grid as many as levels."""
     return f"{slot_key(slot)}:{slot.key}" if slot.key and slot.purpose in KEYED else slot_key(slot)
+
+
+def filled_key(slot: Slot) -> str:
+    return f"{slot_key(slot)}:{slot.key}"
 
 
 def fold(records: Iterable[Record]) -> State:
@@ -421,6 +429,7 @@ def apply(state: State, record: Record) -> None:
         case CloseRecorded():
             position = state.positions[f"{record.condition_id}:{record.side.value}"]
             position.closed, position.exit_reason = True, record.exit_reason
+            position.closed_at = record.at
             position.pnl += record.pnl
             state.closes.append(record)
             state.day_pnl += record.pnl
@@ -607,6 +616,8 @@ def _merge_or_split(state: State, action: ActionEntry, side: Side, money: Micros
         position.merged += action.size
         position.paired -= action.size
         position.received += money
+        if position.size <= 0:
+            _clear_grid(state, position)
         return
     if position is None:
         token = state.markets[action.condition_id].market.token(side)
@@ -678,6 +689,8 @@ def _book_fill(state: State, record: FillBooked) -> None:
             position.opened_at = record.at
         elif position.held == "minimum":
             position.held = ""  # it is no longer the rest that was too small to sell
+        bought = filled_key(slot)
+        state.slots_filled[bought] = state.slots_filled.get(bought, 0) + record.size
         position.bought += record.size
         position.paid += record.money
         position.entry_fees += record.fee
@@ -686,6 +699,8 @@ def _book_fill(state: State, record: FillBooked) -> None:
     else:
         position.sold += record.size
         position.received += record.money
+        if position.size <= 0:
+            _clear_grid(state, position)
         if market is not None and order.traded == record.size:
             market.exits += 1
     if record.status is TradeStatus.CONFIRMED:
@@ -710,7 +725,17 @@ def _move_fill(state: State, record: FillMoved) -> None:
     elif record.status is TradeStatus.FAILED:
         state.unsettled.pop(key, None)
         _void(state.orders[record.ref], position, fill)
+        filled = filled_key(fill.slot)
+        if fill.action is Action.BUY and filled in state.slots_filled:
+            state.slots_filled[filled] = max(state.slots_filled[filled] - fill.size, 0)
     _touch(state, fill.slot.condition_id)
+
+
+def _clear_grid(state: State, position: PositionEntry) -> None:
+    """The side is flat: its grid's levels may be used again (GRD-01)."""
+    beginning = filled_key(Slot(position.condition_id, position.side, Purpose.GRID_LEVEL))
+    for key in [key for key in state.slots_filled if key.startswith(beginning)]:
+        del state.slots_filled[key]
 
 
 def _void(order: OrderEntry, position: PositionEntry, fill: FillBooked) -> None:

@@ -117,6 +117,7 @@ def build_view(
         funds=funds(state, in_positions),
         estimate=data.estimate,
         taken=tuple(taken),
+        refused=tuple(data.refused.values()),
         book_source=book.source,
         basis=basis,
     )

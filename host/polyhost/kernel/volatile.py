@@ -9,8 +9,8 @@ from polyhost.model.book import Book
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.proposals import Estimate, ExitNow, ExitTarget, Trigger
 from polyhost.model.times import NEVER
-from polyhost.model.view import Candle
-from polyhost.model.words import Side
+from polyhost.model.view import Candle, RefusedView
+from polyhost.model.words import Purpose, Side
 
 MIDS_KEPT: Final = 60
 CANDLES_KEPT: Final = 30
@@ -135,8 +135,25 @@ class MarketData:
     """One market's volatile state."""
 
     __slots__ = (
-        "asked_seq", "asked_wall", "book", "closes_asked", "deferred_eval", "dirty", "estimate", "evaluations",
-        "exits", "gates", "mids", "outside", "plugin_triggers", "spot_open", "subscribed", "triggered", "wake_at",
+        "asked_seq",
+        "asked_wall",
+        "book",
+        "closes_asked",
+        "deferred_eval",
+        "dirty",
+        "estimate",
+        "evaluations",
+        "exits",
+        "gates",
+        "mids",
+        "outside",
+        "plugin_triggers",
+        "refused",
+        "reversing_until",
+        "spot_open",
+        "subscribed",
+        "triggered",
+        "wake_at",
     )
 
     def __init__(self, book: Book) -> None:
@@ -154,6 +171,10 @@ class MarketData:
         self.evaluations = 0
         self.gates: dict[str, int] = {}
         """First failed gate → how often, over the evaluations without an entry."""
+        self.refused: dict[tuple[str, Purpose, Side, str], RefusedView] = {}
+        """(plugin, purpose, side, key) of a wish → why it became no order, until one is placed."""
+        self.reversing_until = 0
+        """Market ms until which quotes stay away: a reversal waits for what rests to be over (ORD-08)."""
         self.exits: dict[Side, Exit] = {}
         self.plugin_triggers: tuple[Trigger, ...] = ()
         self.outside: tuple[Ticks, Ticks] = (NO_HIGH, NO_LOW)

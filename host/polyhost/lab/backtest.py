@@ -33,7 +33,7 @@ from polyhost.lab.tape import Aside, Line, Tape, merged
 from polyhost.model import view
 from polyhost.model.batching import batched
 from polyhost.model.book import TICKS_OF, UNKNOWN_SIZE, Book
-from polyhost.model.commands import Analyse, Ask, Command, Deliver, Follow, QueryResult, Tell, Unfollow
+from polyhost.model.commands import Analyse, Ask, Command, Deliver, Follow, QueryResult, Remember, Tell, Unfollow
 from polyhost.model.events import (
     Evaluated,
     Event,
@@ -77,6 +77,8 @@ class Answerer(Protocol):
     def evaluate(self, view: view.View) -> Evaluated: ...
 
     def tell(self, command: Tell) -> list[PluginTold]: ...
+
+    def remember(self, command: Remember) -> None: ...
 
     def struck(self) -> list[PluginStruck]:
         """Strikes since the last call."""
@@ -435,6 +437,8 @@ class Backtest:
                 self._queue.extend(self._plugins.struck())
             case Tell():
                 self._queue.extend(self._plugins.tell(command))
+            case Remember():
+                self._plugins.remember(command)
             case Follow():
                 self._follow(command.market)
             case Unfollow():

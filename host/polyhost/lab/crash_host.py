@@ -25,7 +25,7 @@ from polyhost.lab.crash_frames import Done, End, Ended, Line, Look, Shown, Turn,
 from polyhost.lab.crash_points import Points, Target, event_name, record_name, send_name
 from polyhost.model import view
 from polyhost.model.batching import batched, single
-from polyhost.model.commands import GATED, Ask, Command, Post, Tell, takes_risk_away
+from polyhost.model.commands import GATED, Ask, Command, Post, Remember, Tell, takes_risk_away
 from polyhost.model.events import Event, LoopChanged, PostLeft
 from polyhost.model.records import Record
 from polyhost.model.step import Step
@@ -161,6 +161,8 @@ class Host:
             case Tell():
                 self._inbox.extend(self._plugins.tell(command))
                 self._inbox.extend(self._plugins.struck())
+            case Remember():
+                self._plugins.remember(command)
             case _ if leaves(command):
                 self._send(command)
             case _:

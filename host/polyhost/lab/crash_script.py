@@ -15,7 +15,7 @@ from typing import Final
 from polyhost.exchange.api import Output
 from polyhost.exchange.core import Exchange
 from polyhost.exchange.rules import ExchangeRules
-from polyhost.model.commands import Tell
+from polyhost.model.commands import Remember, Tell
 from polyhost.model.events import Candidate, Evaluated, PluginStruck, PluginTold, Proposed
 from polyhost.model.market import Market
 from polyhost.model.money import ONE, Micros, Ticks, micros
@@ -152,6 +152,9 @@ class Story:
 
     def tell(self, command: Tell) -> list[PluginTold]:
         return [PluginTold(PLUGIN, command.hook, {"last_fill": str(command.at)})]
+
+    def remember(self, command: Remember) -> None:
+        raise AssertionError("the story's wishes promise nothing")
 
     def struck(self) -> list[PluginStruck]:
         return []

@@ -9,7 +9,7 @@ from polyhost.configuration import Loaded
 from polyhost.extension.discovery import discover
 from polyhost.extension.runner import Runner, facts_of
 from polyhost.hooks import TELLING
-from polyhost.model.commands import Tell
+from polyhost.model.commands import Remember, Tell
 from polyhost.model.events import Evaluated, PluginStruck, PluginTold
 from polyhost.model.view import View
 
@@ -26,6 +26,9 @@ class InlinePlugins:
 
     def tell(self, command: Tell) -> list[PluginTold]:
         return self._runner.tell(command.hook, **facts_of(command))
+
+    def remember(self, command: Remember) -> None:
+        self._runner.remember(command.plugin, command.changes)
 
     def struck(self) -> list[PluginStruck]:
         return self._runner.take_struck()

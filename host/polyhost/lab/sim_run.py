@@ -46,6 +46,7 @@ from polyhost.model.commands import (
     Post,
     PostMany,
     QueryResult,
+    Remember,
     Tell,
     Unfollow,
     takes_risk_away,
@@ -707,6 +708,8 @@ class Simulation:
                 host.inbox.extend(host.plugins.struck())
             case Tell():
                 host.inbox.extend(host.plugins.tell(command))
+            case Remember():
+                host.plugins.remember(command)
             case Follow():
                 if host.market_up:
                     self._later(self.weather.request_ms(), self._snapshot, host, command.market)

@@ -15,6 +15,7 @@ from pydantic import Field
 from polyhost.hooks import hookimpl
 from polyhost.model.money import ONE
 from polyhost.model.proposals import (
+    ORDER_REF,
     CancelOrders,
     Enter,
     ExitNow,
@@ -119,13 +120,18 @@ class RandomTrader(Plugin):
         stake = (3 + draw.below(13)) * MICRO
         purpose = Purpose.ENTRY
         if position is not None:
-            purpose = (Purpose.SCALE_IN, Purpose.HEDGE)[draw.below(2)]
+            purpose = Purpose.SCALE_IN
+        elif view.position(side.other) is not None and draw.below(2):
+            purpose = Purpose.HEDGE
+        elif draw.below(5) == 0:
+            purpose = Purpose.GRID_LEVEL
         if draw.below(3):
             price, kind = quote.ask + draw.below(3) * tick, "FAK"
         else:
             price, kind = quote.bid + (draw.below(6) - 3) * tick, "GTC"
         price = min(max(price, tick), ONE - tick)
-        yield Enter(side, price, "at random", purpose, kind, stake)
+        key = f"level {draw.below(4)}" if purpose is Purpose.GRID_LEVEL else ""
+        yield Enter(side, price, "at random", purpose, kind, stake, key=key, remember={purpose.value: ORDER_REF})
 
     def _quotes(self, view: View, side: Side) -> Iterator[QuoteTarget]:
         """Both actions of a side, in some of its periods: near the market, through it, and moving now and then."""

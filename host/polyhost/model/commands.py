@@ -128,6 +128,13 @@ class Tell(Struct, frozen=True):
     """The record or event the hook is about."""
 
 
+class Remember(Struct, frozen=True):
+    """A plugin's durable state changed with an order of its wish: its copy follows. JSON texts; None deletes."""
+
+    plugin: str
+    changes: dict[str, str | None]
+
+
 class Deliver(Struct, frozen=True):
     """Hand a durable notice to the notify plugins (gated by its own record, not by orders)."""
 
@@ -148,7 +155,7 @@ class Analyse(Struct, frozen=True):
 Command: TypeAlias = (
     Post | PostMany | Act | Prepare | Cancel | CancelMany | CancelMarket | CancelEverything | QueryOrder | Sweep
     | QueryBalance | QueryTokenBalance | QueryPositions | FindMarket | Follow | Unfollow | QueryResult | Ask | Tell
-    | Deliver | Analyse
+    | Remember | Deliver | Analyse
 )
 GATED: tuple[type, ...] = (Post, PostMany, Act)
 

@@ -49,6 +49,12 @@ class Estimate(Struct, frozen=True, tag="estimate", tag_field="kind"):
         return self.p_up if side is Side.UP else 1.0 - self.p_up
 
 
+Remembered: TypeAlias = str | int | float | bool | None
+"""What a plugin may keep with an order; None forgets the key."""
+ORDER_REF = "$order"
+"""As a remembered value: the ref of the order (or pair) that the wish became."""
+
+
 class Enter(Struct, frozen=True, tag="enter", tag_field="kind"):
     """Buy one side at ``price_max`` ticks or better.
 
@@ -66,6 +72,8 @@ class Enter(Struct, frozen=True, tag="enter", tag_field="kind"):
     edge: float = 0.0
     key: str = ""
     values: dict[str, float] = field(default_factory=dict)
+    remember: dict[str, Remembered] = field(default_factory=dict)
+    """Kept in the plugin's state if, and only if, the wish becomes an order; durable before the order is signed."""
 
 
 class Pair(Struct, frozen=True, tag="pair", tag_field="kind"):
@@ -83,6 +91,8 @@ class Pair(Struct, frozen=True, tag="pair", tag_field="kind"):
     first: Side | None = None
     """The leg to buy first; None: the one of which fewer shares are offered."""
     values: dict[str, float] = field(default_factory=dict)
+    remember: dict[str, Remembered] = field(default_factory=dict)
+    """As of ``Enter``; ``ORDER_REF`` is the pair's ref."""
 
     def price_max(self, side: Side) -> Ticks:
         return self.up_price_max if side is Side.UP else self.down_price_max

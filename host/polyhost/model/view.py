@@ -87,6 +87,22 @@ class OrderView(Struct, frozen=True):
     """Midpoint of its token when it was placed; 0: not known."""
 
 
+class RefusedView(Struct, frozen=True):
+    """A wish that became no order, or a hedge that found none to sell; it stands until an order of it is placed."""
+
+    plugin: str
+    purpose: Purpose
+    side: Side
+    key: str
+    gate: str
+    """stale_answer, balance_age and pending_orders pass by themselves; the wish may simply be repeated."""
+    reason: str
+    since: int
+    """Market ms of the first refusal in a row."""
+    at: int
+    """Market ms of the last one."""
+
+
 class Funds(Struct, frozen=True):
     """Collateral in micro-units."""
 
@@ -133,6 +149,8 @@ class View(Struct, frozen=True):
     """The trading combiner's latest estimate of an earlier evaluation."""
     taken: tuple[Side, ...] = ()
     """Sides whose entry slot in this window is used."""
+    refused: tuple[RefusedView, ...] = ()
+    """Wishes of this market that became no order."""
     book_source: str = "stream"
     """Where the prices come from: the stream, or what was asked for while the stream is lost and a position is open
     (``books``, ``midpoints``, ``midpoint``, ``book``): good for exits, no entry is taken on it."""
@@ -142,6 +160,11 @@ class View(Struct, frozen=True):
 
     def side(self, side: Side) -> Quote:
         return self.up if side is Side.UP else self.down
+
+    def hedge_refused(self, side: Side) -> RefusedView | None:
+        """The latest refusal of a hedge on this side; None when there is none, or an order of it was placed since."""
+        found = [told for told in self.refused if told.purpose is Purpose.HEDGE and told.side is side]
+        return max(found, key=lambda told: told.at, default=None)
 
     def position(self, side: Side) -> PositionView | None:
         for position in self.positions:

@@ -30,6 +30,7 @@ from polyhost.model.commands import (
     Deliver,
     Follow,
     Post,
+    Remember,
     Tell,
     Unfollow,
     takes_risk_away,
@@ -305,6 +306,8 @@ class Engine:
                     self._told(self.runner.tell(command.hook, **facts_of(command)))
                 else:
                     self.start(self._tell(command))
+            case Remember():
+                self.runner.remember(command.plugin, command.changes)
             case Analyse():
                 if self.analysis is not None:
                     self.analysis.add(command)
