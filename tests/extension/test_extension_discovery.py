@@ -150,6 +150,28 @@ def test_plg_02_a_wrong_host_key_is_named(tmp_path: Path, table: dict[str, Any],
     assert [word for word in words if word not in str(caught.value)] == []
 
 
+SECRET = "0x" + "5e" * 32
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"mode": SECRET}, {"horizon_s": SECRET}, {"enabled": SECRET}, {"trusted": [SECRET]}, {"use": SECRET},
+        {"wallet": SECRET}, {"mode": {"passphrase": "horse", "why": "battery"}}, {"relayer_key": "horse"},
+        {"mode": ["fast", SECRET]},
+    ],
+)
+def test_sec_02_a_secret_in_a_plugins_table_is_never_repeated(tmp_path: Path, table: dict[str, Any]) -> None:
+    """Whatever key it was pasted under, and however deep."""
+    make.plugin_file(tmp_path, "momentum", BODY, HEADER)
+    with pytest.raises(ConfigError) as caught:
+        make.load(tmp_path, {"momentum": {"trusted": True, **table}})
+    text = str(caught.value)
+    assert "plugins.momentum" in text
+    assert SECRET[4:] not in text
+    assert "horse" not in text
+
+
 def test_plg_02_an_unknown_plugin_stops_the_start_with_the_nearest_name(tmp_path: Path) -> None:
     make.plugin_file(tmp_path, "momentum", SIGNAL)
     with pytest.raises(ConfigError, match=r"\[plugins.momentun\].*no plugin.*did you mean 'momentum'"):

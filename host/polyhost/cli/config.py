@@ -72,7 +72,7 @@ def show(
 
 def effective_settings(loaded: Loaded) -> dict[str, Any]:
     """Every table with every value as TOML can hold it; of plugins that run, all their settings. Secrets are hidden."""
-    from polyhost.configuration.secrecy import shown
+    from polyhost.model.secrecy import shown
 
     plain: dict[str, Any] = loaded.configuration.model_dump(mode="json")
     for plugin in _discovered(loaded):

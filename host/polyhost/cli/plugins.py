@@ -19,8 +19,8 @@ def plugins() -> None:
 @app.command("list")
 def list_plugins(config: ConfigFile = None, as_json: Json = False) -> None:
     """List the plugins in order of precedence: state, hooks, version, origin."""
-    from polyhost.configuration.secrecy import shown
     from polyhost.extension.discovery import discover
+    from polyhost.model.secrecy import shown
 
     loaded = configured(config)
     found = discover(loaded.configuration, loaded.base, str(loaded.path) if loaded.path else "")

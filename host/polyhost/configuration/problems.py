@@ -9,10 +9,10 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from polyhost.configuration.secrecy import shown
 from polyhost.configuration.sources import Layer
 from polyhost.errors import ConfigError, nearest_name
 from polyhost.model.quantities import Money, Price, Shares
+from polyhost.model.secrecy import shown
 from polyhost.settings import Configuration, Table
 
 _WORDS: Final = {

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
-from polyhost.configuration.secrecy import shown
 from polyhost.errors import ConfigError
+from polyhost.model.secrecy import shown
 from polyhost.settings import Configuration, Table
 
 PREFIX: Final = "POLYHOST__"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -15,6 +14,7 @@ from polyhost.extension.sources import Source, loaded_class
 from polyhost.extension.specification import Bound, implementations
 from polyhost.extension.state import PluginState
 from polyhost.hooks import API
+from polyhost.model.secrecy import shown, without_secrets
 from polyhost.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 
 HOST_KEYS: Final[dict[str, type]] = {"enabled": bool, "use": str, "trusted": bool}
 """Keys of ``[plugins.NAME]`` that are the host's, with their types."""
-
-
-HIDDEN: Final = "(hidden)"
-_SECRET: Final = re.compile(r"private|secret|pass|mnemonic|key|token|credential", re.I)
-"""Keys whose value no message repeats."""
 
 
 class Built(Struct, frozen=True):
@@ -86,7 +81,7 @@ def _settings_error(model: type[BaseModel], error: ValidationError, table: str, 
     problems = error.errors()
     first = problems[0]
     key = ".".join(str(part) for part in first["loc"])
-    given = HIDDEN if _SECRET.search(key) else first["input"]
+    given = shown(key, first["input"])
     names = list(model.model_fields)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
@@ -97,7 +92,7 @@ def _settings_error(model: type[BaseModel], error: ValidationError, table: str, 
         )
     if first["type"] == "missing":
         return ConfigError(f"is required{more}", file=file, table=table, key=key, allowed=_allowed(model, key))
-    problem = first["msg"].removeprefix("Value error, ")
+    problem = without_secrets(first["msg"].removeprefix("Value error, "), key, first["input"])
     return ConfigError(
         f"{problem}{more}", file=file, table=table, key=key, value=given, allowed=_allowed(model, key)
     )
@@ -153,7 +148,8 @@ def host_keys(name: str, table: Mapping[str, Any], file: str = "") -> tuple[dict
         if type(value) is not wanted:
             allowed = ("true", "false") if wanted is bool else ("the name of a plugin",)
             raise ConfigError(
-                "has the wrong type", file=file, table=f"plugins.{name}", key=key, value=value, allowed=allowed
+                "has the wrong type", file=file, table=f"plugins.{name}", key=key, value=shown(key, value),
+                allowed=allowed,
             )
         mine[key] = value
     return mine, own

@@ -17,6 +17,7 @@ from polyhost.extension.building import built, host_keys
 from polyhost.extension.sources import Source, found_sources
 from polyhost.extension.specification import Bound
 from polyhost.extension.state import PluginState
+from polyhost.model.secrecy import shown
 from polyhost.plugin import Plugin
 from polyhost.settings import Configuration
 
@@ -131,7 +132,7 @@ def _source(name: str, use: str, sources: Mapping[str, list[Source]], file: str)
             file=file,
             table=f"plugins.{name}",
             key="use" if use else "",
-            value=wanted,
+            value=shown("use", wanted),
             allowed=sorted(sources),
             nearest=nearest_name(wanted, sources),
         )
@@ -193,7 +194,7 @@ def _check_combiner(configuration: Configuration, plugins: Iterable[LoadedPlugin
             file=file,
             table="evaluation",
             key="combiner",
-            value=wanted,
+            value=shown("use", wanted),
             allowed=combiners,
             nearest=nearest_name(wanted, combiners),
         )

@@ -1,0 +1,43 @@
+"""What must not be repeated in an error text or a report: a secret that somebody put into a configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+HIDDEN: Final = "(hidden)"
+_SECRET_NAME: Final = re.compile(
+    r"private|secret|passphrase|passw(?:or)?d|mnemonic|token|credential|(?:^|[_.])(?:api)?_?key$|(?:^|[_.])pass$",
+    re.I,
+)
+_SECRET_TEXT: Final = re.compile(r"(?:0x)?[0-9a-fA-F]{64}")
+
+
+def shown(key: str, value: Any) -> Any:
+    """The value, or ``(hidden)`` when its key or its look says that it is a secret."""
+    if isinstance(value, dict):
+        return {name: shown(str(name), item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [shown(key, item) for item in value]
+    if value is None or value == "" or isinstance(value, bool):
+        return value
+    return HIDDEN if _SECRET_NAME.search(key) or _SECRET_TEXT.search(str(value)) else value
+
+
+def without_secrets(text: str, key: str, value: Any) -> str:
+    """A text that may quote the value: what ``shown`` would hide of it is hidden there, too."""
+    for secret in _secrets(key, value):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def _secrets(key: str, value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _secrets(str(name), item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _secrets(key, item)
+    elif isinstance(value, str) and value and shown(key, value) == HIDDEN:
+        yield value
