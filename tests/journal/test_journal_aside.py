@@ -82,6 +82,7 @@ def test_per_01_what_waits_for_a_lock_is_aside_meanwhile_and_in_the_journal_afte
     assert writer.sealed is None
     assert names(journal_path) == ["n1", "n2", "n3", "n4"]
     writer.close()
+    assert not emergency_path(journal_path).exists(), "out of the way as soon as the journal has it"
     again, _ = opened(journal_path)
     assert again.last_seq == 4
     assert not emergency_path(journal_path).exists()

@@ -11,12 +11,12 @@ from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, configu
 if TYPE_CHECKING:
     from polyhost.journal.status import DatabaseStatus
 
-app = command_app("The journal's database: status.")
+app = command_app("The journal's database: status, check.")
 
 
 @app.callback()
 def db() -> None:
-    """The journal's database: status."""
+    """The journal's database: status, check."""
 
 
 @app.command()
@@ -37,6 +37,29 @@ def status(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = 
         _show("journal", journal)
         _show("analysis data", analysis)
     if not journal.readable or journal.problems or analysis.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Read everything: schema against models, every record, the fold and its invariants, NULLs where none may be.
+
+    Exit code 0: all is sound; 1: it is not, or there is nothing to check (each problem with its remedy).
+    """
+    from pathlib import Path
+
+    from polyhost.journal.status import ANALYSIS_FILE, JOURNAL_FILE
+    from polyhost.service.db_check import checked
+
+    folder = Path(configured(config, {"host.data_dir": data_dir}).configuration.host.data_dir)
+    records, problems = checked(folder / JOURNAL_FILE, folder / ANALYSIS_FILE)
+    if as_json:
+        print_json({"data_dir": str(folder), "records": records, "sound": not problems, "problems": problems})
+    else:
+        for problem in problems:
+            typer.echo(f"problem: {problem}")
+        typer.echo(f"{folder}: {records} records read, {len(problems)} problems")
+    if problems:
         raise typer.Exit(1)
 
 

@@ -58,7 +58,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "plugins": Entry("polyhost.cli.plugins", "The plugins: list.", group=True),
     "config": Entry("polyhost.cli.config", "The configuration: check, show.", group=True),
     "selftest": Entry("polyhost.cli.selftest", "Try the host's own promises: crash.", group=True),
-    "db": Entry("polyhost.cli.db", "The journal's database: status.", group=True),
+    "db": Entry("polyhost.cli.db", "The journal's database: status, check.", group=True),
 }
 
 

@@ -110,6 +110,20 @@ def schema_problems(connection: sqlite3.Connection, models: tuple[type[Model], .
     return problems
 
 
+def null_problems(path: Path, models: tuple[type[Model], ...]) -> list[str]:
+    """Columns that are NULL in some row although their model says they are not (PER-07). Raises JournalError."""
+    problems = []
+    with reading(path, READ_MS) as connection:
+        for model in models:
+            name = table_of(model)
+            there = {row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')}
+            for column in (each for each in columns_of(model) if each in there and each not in nullable_of(model)):
+                count = connection.execute(f'SELECT count(*) FROM "{name}" WHERE "{column}" IS NULL').fetchone()[0]
+                if count:
+                    problems.append(f"{name}.{column} is NULL in {count} rows. Restore a backup.")
+    return problems
+
+
 def _size(path: Path) -> int:
     return sum(
         part.stat().st_size for part in (path, path.with_name(path.name + "-wal")) if part.is_file()

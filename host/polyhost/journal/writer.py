@@ -188,6 +188,7 @@ class JournalWriter:
             return
         self._waiting_since = None
         self._durable_seq = self._written_seq = seq
+        self._clear_away()
         try:
             self._on_durable(seq)
         except Exception as error:
@@ -231,6 +232,16 @@ class JournalWriter:
         if records:
             self._append_aside(records)
             self._written_seq += len(records)
+
+    def _clear_away(self) -> None:
+        """The journal has it all again: what was put aside during a lock is kept under another name."""
+        if not 0 < self._aside_seq <= self._written_seq:
+            return
+        self._aside_seq = 0
+        try:
+            emergency.put_away(self.path)
+        except OSError as error:
+            logger.warning("the emergency file stays where it is, the next start looks at it ({})", error)
 
     def _keep_aside(self) -> None:
         """A lock lasts: everything that waits for it stands in the emergency file too, until the journal has it."""

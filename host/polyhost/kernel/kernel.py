@@ -21,7 +21,8 @@ from polyhost.kernel.quotes import Quotes
 from polyhost.kernel.reconciliation import Reconciliation
 from polyhost.kernel.repricing import Repricing
 from polyhost.kernel.settlement import Settlement
-from polyhost.kernel.state import MarketState, OrderEntry, State, apply
+from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
+from polyhost.kernel.studies import mark_row, quote_row
 from polyhost.kernel.supervised import Supervised
 from polyhost.kernel.views import SIDES, build_view
 from polyhost.kernel.volatile import MINUTE_MS, OPENING_MS, MarketData, Spot
@@ -400,7 +401,13 @@ class Kernel:
         if data is None or entry is None or entry.settled or core.now >= entry.market.end:
             return
         data.sample(core.now)
+        for position in self._held(condition_id) if self.analyse else ():
+            core.command(Analyse("marks", mark_row(core.now, entry, data, position)))
         core.at_market(core.now + MINUTE_MS, "minute", condition_id)
+
+    def _held(self, condition_id: str) -> list[PositionEntry]:
+        found = [self._core.state.position(condition_id, side) for side in SIDES]
+        return [position for position in found if position is not None and position.size > 0]
 
     def _obligation(self, key: str) -> None:
         """Due now: plugins get their evaluation first; two cadences later it is enforced whatever they did."""
@@ -509,6 +516,7 @@ class Kernel:
         gate = self._candidates(event, entry, data)
         if self.analyse:
             self._core.command(Analyse("evaluations", self._row(event, entry, data, gate)))
+            self._core.command(Analyse("quotes", quote_row(self._core.now, entry, data)))
 
     def _candidates(self, event: Evaluated, entry: MarketState, data: MarketData) -> str:
         gate = ""
