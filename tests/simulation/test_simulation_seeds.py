@@ -108,8 +108,11 @@ def test_sim_05_a_post_before_its_record_is_durable_is_found(
 
     monkeypatch.setattr(Simulation, "_do_all", at_once)
     outcome = _first_broken(loaded, range(22, 52))
-    assert outcome.broken in ("venue_orders_equal_ours", "venue_collateral_equals_ledger", "order_posted_twice")
-    assert any("killed" in line for line in outcome.trace)
+    assert outcome.broken in (
+        "venue_orders_equal_ours", "venue_collateral_equals_ledger", "order_posted_twice", "nothing_made_up",
+        "one_live_buy_a_slot_at_the_venue",
+    )
+    assert outcome.restarts > 0, "a crash is what forgets them"
 
 
 def test_sim_05_a_stream_of_trades_that_is_dropped_for_good_is_found(
