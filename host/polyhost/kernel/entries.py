@@ -19,7 +19,19 @@ from polyhost.kernel.volatile import MarketData
 from polyhost.model.events import Candidate, Evaluated
 from polyhost.model.gateway import OrderDraft
 from polyhost.model.market import Market
-from polyhost.model.money import LOT, ONE, Micros, Ticks, money_text, notional, price_text, size_text, taker_fee
+from polyhost.model.money import (
+    FEE_STEP,
+    LOT,
+    MICRO,
+    ONE,
+    Micros,
+    Ticks,
+    money_text,
+    notional,
+    price_text,
+    size_text,
+    taker_fee,
+)
 from polyhost.model.proposals import Enter
 from polyhost.model.records import Slot
 from polyhost.model.rounding import market_step, safe_price
@@ -51,10 +63,13 @@ def worst_cost(size: Micros, price: Ticks, market: Market) -> Micros:
 
 def affordable(stake: Micros, price: Ticks, step: Micros, market: Market) -> Micros:
     """The largest multiple of ``step`` whose worst cost is at most ``stake``."""
-    unit = worst_cost(step, price, market)
-    if unit <= 0:
+    fees = market.fees
+    scale: int = MICRO * (ONE * ONE) ** fees.exponent
+    exact = price * scale + ONE * fees.rate * (price * (ONE - price)) ** fees.exponent
+    if exact <= 0:
         return 0
-    count = stake // unit + 1
+    # Rounding makes a cost at most a fee step less than price and rate say: from here only few steps lead down.
+    count = (stake + FEE_STEP) * ONE * scale // (step * exact) + 1
     while count > 0 and worst_cost(count * step, price, market) > stake:
         count -= 1
     return count * step
