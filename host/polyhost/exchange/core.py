@@ -42,7 +42,8 @@ class Exchange:
         self._desk = Desk(rules)
         self._desk.now = now
         self._bank: Bank = self._desk.bank
-        self._agenda = self._desk.agenda
+        self._agenda = self.agenda = self._desk.agenda
+        """What is due by itself; others read ``next_due``, nobody else adds to it."""
         self._states: dict[str, MarketState] = {}
         self._by_token: dict[str, MarketState] = {}
         self._request_ids = 0
@@ -327,7 +328,8 @@ class Exchange:
         """
         if size <= 0 or not 0 < price < ONE:
             raise ValueError(f"a house order for {size} at {price} cannot be")
-        self._run_due(now)
+        if now > self._desk.now:
+            self._run_due(now)
         state = self._by_token.get(token_id)
         if state is None or not state.market.accepting:
             return "", self._flush(now)
@@ -337,7 +339,8 @@ class Exchange:
 
     def cancel_house(self, order_id: str, now: MarketMs) -> list[api.Output]:
         """Cancel an order of the population; an order that is gone is nothing."""
-        self._run_due(now)
+        if now > self._desk.now:
+            self._run_due(now)
         self._desk.cancel_house(order_id)
         return self._flush(now)
 
@@ -412,8 +415,10 @@ class Exchange:
 
     def _flush(self, now: MarketMs) -> list[api.Output]:
         """Run what is due by now, and hand over everything said since the last time."""
-        self._run_due(now)
-        out, self._desk.out = self._desk.out, []
+        desk = self._desk
+        if self._agenda.next_due <= now or now > desk.now:
+            self._run_due(now)
+        out, desk.out = desk.out, []
         return out
 
     def _run_due(self, now: MarketMs) -> None:

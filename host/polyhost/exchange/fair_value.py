@@ -7,7 +7,8 @@ already. It knows nothing of books or orders.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from polyhost.exchange.prices import (
     COARSE_VARIANCE,
@@ -28,7 +29,7 @@ MINUTES_PART: float = 0.1
 """Over minutes moves add up to this much more than over the 15 s that volatility is measured on (docs/seam.md)."""
 
 
-class Outlook(NamedTuple):
+class Outlook(Struct, frozen=True, gc=False):
     """A deciding price as it is expected: ``mean`` in 1e-8, ``variance`` in seconds of the walk's variance."""
 
     mean: float

@@ -137,7 +137,8 @@ class Population:
 
     def _schedule(self, symbol: str, after: float) -> None:
         if self.density > 0:
-            self.next_at[symbol] = after + self.rngs[symbol].expovariate(self.density / 1_000)
+            # As Random.expovariate, which is a function of its own.
+            self.next_at[symbol] = after - math.log(1.0 - self.rngs[symbol].random()) / (self.density / 1_000)
 
     def _reckon(self) -> None:
         self.next_due = math.ceil(min(self.next_at.values())) if self.next_at else NEVER
@@ -151,9 +152,8 @@ class Population:
             self._schedule(symbol, float(now))
         self._reckon()
 
-    def advance(self, now: int) -> list[Output]:
-        """Everything that makers and takers do up to ``now``."""
-        out: list[Output] = []
+    def advance(self, now: MarketMs, out: list[Output]) -> None:
+        """Everything that makers and takers do up to ``now``; what comes of it is added to ``out``."""
         if self.seen_changes != self.windows.changes:
             out += self._gather(now)
         while self.next_due <= now:
@@ -161,10 +161,9 @@ class Population:
             at = self.next_at[symbol]
             self._schedule(symbol, at)
             self._reckon()
-            self._event(symbol, math.ceil(at), out)
-        return out
+            self._event(symbol, MarketMs(math.ceil(at)), out)
 
-    def _gather(self, now: int) -> list[Output]:
+    def _gather(self, now: MarketMs) -> list[Output]:
         """Markets came or went, or windows began: first books for new ones, and the events are shared out anew."""
         self.seen_changes = self.windows.changes
         out: list[Output] = []
@@ -190,13 +189,15 @@ class Population:
                 self.crowd[symbol].append((sum_so_far, condition_id))
         return out
 
-    def _event(self, symbol: str, now: int, out: list[Output]) -> None:
+    def _event(self, symbol: str, now: MarketMs, out: list[Output]) -> None:
         rng = self.rngs[symbol]
         self.events += 1
         pick = rng.random()
-        condition_id = next((part for edge, part in self.crowd[symbol] if pick <= edge), None)
-        if condition_id is None:
-            return
+        condition_id = ""
+        for edge, part in self.crowd[symbol]:
+            if pick <= edge:
+                condition_id = part
+                break
         market = self.exchange.market(condition_id)
         if market is None or market.end <= now:
             return
@@ -236,7 +237,7 @@ class Population:
 
     # --- makers -------------------------------------------------------------------------------------------------------
 
-    def _first_book(self, market: Market, now: int, out: list[Output]) -> Quoted:
+    def _first_book(self, market: Market, now: MarketMs, out: list[Output]) -> Quoted:
         """A new market: a level at every cent on both sides of the fair value."""
         symbol = market.symbol or next(iter(self.prices))
         fair = self._fair(market, now)
@@ -248,7 +249,7 @@ class Population:
             self._place(quoted, market, False, price, rank, now, out)
         return quoted
 
-    def _quote(self, quoted: Quoted, market: Market, book: Book, fair: float, now: int, out: list[Output]) -> None:
+    def _quote(self, quoted: Quoted, market: Market, book: Book, fair: float, now: MarketMs, out: list[Output]) -> None:
         """One maker wakes up: he takes out what is stale, quotes both sides, and refreshes a level behind."""
         rng = self.rngs[quoted.symbol]
         center = quoted.center
@@ -279,31 +280,31 @@ class Population:
         near = abs(view - (bid + ask) / 2) < CONTENT_TICKS * tick
         return near and bid > 0 and ask < ONE and ask - bid <= CONTENT_SPREAD * tick
 
-    def _clear_asks(self, quoted: Quoted, book: Book, limit: Ticks, now: int, out: list[Output]) -> None:
+    def _clear_asks(self, quoted: Quoted, book: Book, limit: Ticks, now: MarketMs, out: list[Output]) -> None:
         """Take the makers' asks at ``limit`` or lower out."""
         for _ in range(STALE_MAX):
             price = book.best_ask
             if price > limit or not self._pull(quoted.asks, price, now, out):
                 return
 
-    def _clear_bids(self, quoted: Quoted, book: Book, limit: Ticks, now: int, out: list[Output]) -> None:
+    def _clear_bids(self, quoted: Quoted, book: Book, limit: Ticks, now: MarketMs, out: list[Output]) -> None:
         """Take the makers' bids at ``limit`` or higher out."""
         for _ in range(STALE_MAX):
             price = book.best_bid
             if price < limit or not self._pull(quoted.bids, price, now, out):
                 return
 
-    def _pull(self, side: dict[Ticks, list[str]], price: Ticks, now: int, out: list[Output]) -> bool:
+    def _pull(self, side: dict[Ticks, list[str]], price: Ticks, now: MarketMs, out: list[Output]) -> bool:
         """Cancel the makers' orders at a price; False when there were none (the level is a client's)."""
         ids = side.pop(price, None)
         if not ids:
             return False
         for order_id in ids:
-            out += self.exchange.cancel_house(order_id, MarketMs(now))
+            out += self.exchange.cancel_house(order_id, now)
         return True
 
     def _front(
-        self, quoted: Quoted, market: Market, book: Book, buys: bool, price: Ticks, now: int, out: list[Output]
+        self, quoted: Quoted, market: Market, book: Book, buys: bool, price: Ticks, now: MarketMs, out: list[Output]
     ) -> None:
         """Quote a side: an order at the price if nothing as good stands there, and the gaps just behind it filled.
 
@@ -331,7 +332,7 @@ class Population:
                 self._place(quoted, market, buys, level, rank, now, out)
 
     def _meet(
-        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, book: Book, now: int, out: list[Output]
+        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, book: Book, now: MarketMs, out: list[Output]
     ) -> None:
         size = sum(book.asks.get(p, 0) for p in book.asks if p <= price) if buys else sum(
             book.bids.get(p, 0) for p in book.bids if p >= price
@@ -339,11 +340,11 @@ class Population:
         if size > 0:
             action = Action.BUY if buys else Action.SELL
             out += self.exchange.place_house(
-                MAKERS, market.up, action, price, size, OrderType.FAK, MarketMs(now)
+                MAKERS, market.up, action, price, size, OrderType.FAK, now
             )[1]
 
     def _refresh(
-        self, quoted: Quoted, market: Market, book: Book, buys: bool, now: int, out: list[Output]
+        self, quoted: Quoted, market: Market, book: Book, buys: bool, now: MarketMs, out: list[Output]
     ) -> None:
         """One level behind the best changes: an order joins, leaves, or is replaced."""
         rng = self.rngs[quoted.symbol]
@@ -360,7 +361,7 @@ class Population:
             return
         thins = market.end - now < THIN_FROM_MS and rng.random() < 0.35
         if len(ids) >= ORDERS_A_LEVEL or rng.random() < 0.45 or thins:
-            out += self.exchange.cancel_house(ids.pop(rng.randrange(len(ids))), MarketMs(now))
+            out += self.exchange.cancel_house(ids.pop(rng.randrange(len(ids))), now)
             if not ids:
                 del side[price]
                 if not thins:
@@ -370,7 +371,7 @@ class Population:
             self._put(quoted, market, buys, price, _whole_shares(size), now, out)
 
     def _place(
-        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, rank: int, now: int, out: list[Output]
+        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, rank: int, now: MarketMs, out: list[Output]
     ) -> None:
         """The first order of a level, of a size that fits its place."""
         end = price if buys else ONE - price
@@ -384,20 +385,20 @@ class Population:
         self._put(quoted, market, buys, price, _whole_shares(size), now, out)
 
     def _put(
-        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, size: Micros, now: int, out: list[Output]
+        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, size: Micros, now: MarketMs, out: list[Output]
     ) -> None:
         """A maker's order: a bid or ask for UP, or as often its mirror for DOWN, so that matches mint and merge."""
         token, action, own = market.up, Action.BUY if buys else Action.SELL, price
         if self.rngs[quoted.symbol].random() < 0.5:
             token, action, own = market.down, Action.SELL if buys else Action.BUY, ONE - price
-        order_id, outputs = self.exchange.place_house(MAKERS, token, action, own, size, OrderType.GTC, MarketMs(now))
+        order_id, outputs = self.exchange.place_house(MAKERS, token, action, own, size, OrderType.GTC, now)
         if order_id:
             (quoted.bids if buys else quoted.asks).setdefault(price, []).append(order_id)
         out += outputs
 
     # --- takers -------------------------------------------------------------------------------------------------------
 
-    def _take(self, market: Market, book: Book, fair: float, now: int, out: list[Output]) -> None:
+    def _take(self, market: Market, book: Book, fair: float, now: MarketMs, out: list[Output]) -> None:
         """One taker: informed ones take what is mispriced, the others what they fancy."""
         rng = self.rngs[market.symbol or next(iter(self.prices))]
         buys = self._informed_choice(market, book, fair) if rng.random() < INFORMED_PART else None
@@ -412,7 +413,7 @@ class Population:
         size = max(1, round(shares)) * MICRO if whole else int(min(max(shares, 1.0), TAKE_MAX) * 100) * LOT
         token, own = (market.up, price) if of_up else (market.down, ONE - price)
         action = Action.BUY if buys == of_up else Action.SELL
-        out += self.exchange.place_house(TAKERS, token, action, own, size, OrderType.FAK, MarketMs(now))[1]
+        out += self.exchange.place_house(TAKERS, token, action, own, size, OrderType.FAK, now)[1]
 
     def _informed_choice(self, market: Market, book: Book, fair: float) -> bool | None:
         """Buy UP (True), sell it (False), or None: nothing is mispriced by more than the fee and an edge."""

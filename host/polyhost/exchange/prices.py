@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from msgspec import structs
@@ -123,6 +124,7 @@ class SymbolPrices:
         self.symbol = symbol
         self.model = MODELS[symbol]
         self.rng = stream(seed, "prices", symbol)
+        self._forget_figures()
         self.home = math.log(self.model.start) + self.rng.gauss(0.0, 0.02)
         self.behind = self.walk = self.ahead = self.home
         """The walk one second before, at, and one second after the second begun."""
@@ -164,6 +166,13 @@ class SymbolPrices:
         self._begin_second()
         self.advance(now)
 
+    def _forget_figures(self) -> None:
+        """Figures worked out once a second, and what they are of; no part of the state."""
+        self._sd = 0.0
+        self._sd_of = math.nan
+        self._summed_at = -1
+        self._sums: dict[int, int] = {}
+
     def _candles_max(self) -> int:
         return max(CANDLES_KEPT, self.kept_s // 60 + 2)
 
@@ -199,9 +208,13 @@ class SymbolPrices:
 
     def chainlink_sum(self, first_s: int) -> int:
         """Sum of the Chainlink values from second ``first_s`` to the second begun (the last 15 minutes are known)."""
-        values = self.chainlink
-        size = len(values)
-        return sum(values[index] for index in range(size - (self.second - first_s + 1), size))
+        if self._summed_at != self.second:
+            self._summed_at, self._sums = self.second, {}
+        known = self._sums.get(first_s)
+        if known is None:
+            values = self.chainlink
+            known = self._sums[first_s] = sum(islice(reversed(values), self.second - first_s + 1))
+        return known
 
     def chainlink_sum_at(self, second: int) -> int:
         """Sum of the 60 Chainlink values up to ``second``, which is at most 14 minutes ago."""
@@ -233,7 +246,10 @@ class SymbolPrices:
 
     def sd_now(self) -> float:
         """Deviation of a one-second move of the log price in the present volatility."""
-        return self.model.sd_bps * 1e-4 * math.exp(self.log_volatility - VOLATILITY_SPREAD**2)
+        if self._sd_of != self.log_volatility:
+            self._sd_of = self.log_volatility
+            self._sd = self.model.sd_bps * 1e-4 * math.exp(self.log_volatility - VOLATILITY_SPREAD**2)
+        return self._sd
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -371,6 +387,7 @@ class SymbolPrices:
         for name in _PLAIN:
             setattr(self, name, data[name])
         self.model = MODELS[self.symbol]
+        self._forget_figures()
         self.rng = rng_from(data["rng"])
         self.chainlink = deque(data["chainlink"], maxlen=TICKS_KEPT)
         self.twap = deque(data["twap"], maxlen=TICKS_KEPT)

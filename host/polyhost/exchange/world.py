@@ -90,13 +90,16 @@ class World:
             settings.reward_rate_day,
         )
         self.population = Population(self.exchange, self.prices, self.windows, self.seed, density, now)
+        self._feeds = tuple(self.prices.values())
+        self._agenda = self.exchange.agenda
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
     @property
     def next_due(self) -> int:
         """The next market ms at which something happens by itself."""
-        return min(self._due, self.exchange.next_due)
+        mine, venues = self._due, self._agenda.next_due
+        return mine if mine < venues else venues
 
     def advance(self, now: MarketMs) -> list[Output]:
         """Let everything due up to and including ``now`` happen, in time order, and give what came of it.
@@ -104,8 +107,8 @@ class World:
         Call it one instant at a time (``advance(next_due)``) to know each output's ms, or use ``instants``.
         """
         out: list[Output] = []
-        while self.next_due <= now:
-            self._instant(self.next_due, out)
+        while (at := self.next_due) <= now:
+            self._instant(at, out)
         return out
 
     def instants(self, now: MarketMs) -> Iterator[tuple[MarketMs, list[Output]]]:
@@ -122,23 +125,28 @@ class World:
         if self._first:
             out += self._first
             self._first = []
-        for prices in self.prices.values():
+        for prices in self._feeds:
             if prices.next_due <= at:
                 out += prices.advance(at)
-        if self.exchange.next_due <= at:
-            out += self.exchange.advance(MarketMs(at))
+        if self._agenda.next_due <= at:
+            out += self.exchange.advance(self._now)
         if self.windows.next_due <= at:
             out += self.windows.advance(at)
-        out += self.population.advance(at)
+        self.population.advance(self._now, out)
         if self._next_minute <= at:
             self._note_mids(at)
         self._reckon()
 
     def _reckon(self) -> None:
         """Find the next instant of everything but the exchange, whose deadlines move with every request."""
-        due = min(self.population.next_due, self.windows.next_due, self._next_minute)
-        for prices in self.prices.values():
-            due = min(due, prices.next_due)
+        due, windows = self.population.next_due, self.windows.due
+        if self._next_minute < due:
+            due = self._next_minute
+        if windows and windows[0][0] < due:
+            due = windows[0][0]
+        for prices in self._feeds:
+            if prices.next_due < due:
+                due = prices.next_due
         self._due = due
 
     def handle(self, request: Request, now: MarketMs) -> list[Output]:

@@ -69,7 +69,7 @@ def affordable(stake: Micros, price: Ticks, step: Micros, market: Market) -> Mic
     if exact <= 0:
         return 0
     # Rounding makes a cost at most a fee step less than price and rate say: from here only few steps lead down.
-    count = (stake + FEE_STEP) * ONE * scale // (step * exact) + 1
+    count: int = (stake + FEE_STEP) * ONE * scale // (step * exact) + 1
     while count > 0 and worst_cost(count * step, price, market) > stake:
         count -= 1
     return count * step
