@@ -24,6 +24,7 @@ MODULES: Final[dict[str, str]] = {
     "B4": "bench_order",
     "B6": "bench_simulation",
     "B7": "bench_start",
+    "B9": "bench_restart",
     "B11": "bench_hooks",
     "B12": "bench_journal",
 }
