@@ -16,6 +16,7 @@ from loguru import logger
 
 from polyhost.configuration import load_configuration
 from polyhost.exchange import api, refusals
+from polyhost.exchange.pathologies import BY_NAME
 from polyhost.exchange.pathologies.chance import Episode
 from polyhost.exchange.pathologies.faults import refused
 from polyhost.exchange.population import MAKERS
@@ -23,7 +24,7 @@ from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import OrderEntry, PositionEntry, State
 from polyhost.lab.sim_checks import Broken
 from polyhost.lab.sim_run import BEGIN, Host, Plan, Simulation
-from polyhost.model.commands import Ask, Command
+from polyhost.model.commands import Ask, Command, Post
 from polyhost.model.events import Event, LoopChanged, Operator
 from polyhost.model.market import Market
 from polyhost.model.money import micros, ticks
@@ -60,11 +61,10 @@ class Stage(Simulation):
         """Everything that reached the venue, and when (market ms)."""
         self.told: list[Event] = []
         """Everything the host heard."""
-        self.locked_until = 0
-        """The journal is locked by another program until then, market ms."""
         self.deaf = False
         """Plugins give no answer."""
         self._house: dict[str, list[str]] = {}
+        self._known: dict[str, Market] = {}
         self._refusals: list[Callable[[api.Request], api.Output | None]] = []
         super().__init__(seed, Plan(pathologies=dict(pathologies or {}), density=density, rough=False),
                          load_configuration(file, env={}))
@@ -110,7 +110,9 @@ class Stage(Simulation):
     def market_of(self, symbol: str, second: float = 1) -> Market:
         """The window of that symbol in which this second lies."""
         at = self.opens + round(second * 1_000)
-        found = (entry.market for entry in self.state.markets.values())
+        if self._host is not None:
+            self._known.update((entry.market.condition_id, entry.market) for entry in self.state.markets.values())
+        found = self._known.values()
         return next(m for m in found if m.symbol == symbol and m.start is not None and m.start <= at < m.end)
 
     def quote(
@@ -171,8 +173,9 @@ class Stage(Simulation):
 
     def episode(self, name: str, seconds: float) -> None:
         self.pathologies.probabilities.setdefault(name, 1e-12)
-        end = self.now + round(seconds * 1_000)
-        for number in {self.now // 600_000, end // 600_000}:
+        """One that lasts goes on from now, for so long, whatever the period it lies in."""
+        end, period = self.now + round(seconds * 1_000), BY_NAME[name].period_ms
+        for number in range(self.now // period, end // period + 1):
             self.pathologies._episodes[name, number] = Episode(self.now, end)
         self.pathologies.note(name)
 
@@ -208,13 +211,7 @@ class Stage(Simulation):
 
     def lock_journal(self, seconds: float) -> None:
         """Another program holds the database: nothing becomes durable for so long."""
-        self.locked_until = self.now + round(seconds * 1_000)
-
-    def _commit(self, host: Host) -> None:
-        if self.now < self.locked_until and host is self._host:
-            self._at(self.locked_until, self._commit, host)
-            return
-        super()._commit(host)
+        self.episode("db_locked", seconds)
 
     def crash(self, down: float = 2.0) -> None:
         """kill -9, and the supervisor starts the host again after so many seconds."""
@@ -304,13 +301,17 @@ class Stage(Simulation):
         """Commands of a kind that reached the venue."""
         return [command for _, command in self.commands if isinstance(command, kind)]
 
+    def sent_of(self, token_id: str) -> list[Post]:
+        """Posts of a token that reached the venue."""
+        return [post for post in self.sent(Post) if post.request.fields.token_id == token_id]
+
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
         """Everything calms down, the window ends and is decided; host and venue must then say the same of all."""
         self.pathologies.probabilities.clear()
         self._refusals.clear()
-        self.locked_until, self.deaf = 0, False
+        self.deaf = False
         if self._host is None:
             self._start()
         self.serve_deadlines(True)

@@ -2,7 +2,7 @@
 
 A play is one line: the seconds of the window in which it holds, what to do, and perhaps when. ``10..30 buy UP 25``,
 ``60.. add UP 10``, ``40.. stop UP``, ``40..90 target UP 0.99``, ``5.. hedge DOWN 10 when UP<=0.30``, ``20.. hold UP``,
-``10.. rest UP 0.38 5``, ``30.. withdraw``, ``10.. pair 40``. It wants the same again at each evaluation while the play
+``10.. rest UP 0.38 5``, ``30.. withdraw``, ``10.. pair 40``, ``40.. add UP 10 when short UP 70 and UP>=0.40``. It wants the same again at each evaluation while the play
 holds: whatever must not happen twice is for the host to prevent.
 """
 
@@ -23,6 +23,7 @@ from polyhost import (
     Price,
     Purpose,
     Settings,
+    Shares,
     Side,
     View,
     hookimpl,
@@ -53,18 +54,21 @@ class Playbook(Plugin):
             text, _, condition = play.partition(" when ")
             times, what, *rest = text.split()
             begin, _, end = times.partition("..")
-            if float(begin) <= view.elapsed_s <= float(end or "1e9") and holds(view, condition):
+            if float(begin) <= view.elapsed_s <= float(end or "1e9") and all(
+                holds(view, each) for each in condition.split(" and ") if each
+            ):
                 yield from wanted(view, what, rest)
 
 
 def holds(view: View, condition: str) -> bool:
-    """``UP<=0.30``: that side's midpoint; ``flat DOWN``, ``long UP``: nothing, or something, is held of it."""
-    if not condition:
-        return True
-    if condition.startswith(("flat ", "long ")):
-        word, _, side = condition.partition(" ")
+    """``UP<=0.30``: that side's midpoint; ``flat DOWN``, ``long UP``, ``short UP 70``: nothing, something, or less than
+    so many shares, is held of it."""
+    word, _, rest = condition.partition(" ")
+    if word in ("flat", "long", "short"):
+        side, _, shares = rest.partition(" ")
         position = view.position(Side(side))
-        return (position is not None and position.size > 0) == (word == "long")
+        size = 0 if position is None else position.size
+        return size < int(Shares(shares)) if word == "short" else (size > 0) == (word == "long")
     for sign, compare in (("<=", le), (">=", ge)):
         side, found, price = condition.partition(sign)
         if found:
