@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from loguru import logger
 
-from polyhost.configuration import load_configuration
+from polyhost.configuration import SHIPPED_PLUGINS, load_configuration
 from polyhost.exchange import api, refusals
 from polyhost.exchange.pathologies import BY_NAME
 from polyhost.exchange.pathologies.chance import Episode
@@ -24,7 +24,8 @@ from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import OrderEntry, PositionEntry, State
 from polyhost.lab.sim_checks import Broken
 from polyhost.lab.sim_run import BEGIN, Host, Plan, Simulation
-from polyhost.model.commands import Ask, Command, Post
+from polyhost.model.batching import single
+from polyhost.model.commands import Ask, Command, Post, PostMany
 from polyhost.model.events import Event, LoopChanged, Operator
 from polyhost.model.market import Market
 from polyhost.model.money import micros, ticks
@@ -48,11 +49,15 @@ class Stage(Simulation):
         settings: str = "", symbols: tuple[str, ...] = ("BTC",), pathologies: Mapping[str, float] | None = None,
         seed: int = 1, guard: bool = True, density: float = 0.0,
     ) -> None:
-        """``plugins``: further TOML tables; ``guard``: the shipped expiry_guard is there."""
+        """``plugins``: further TOML tables; ``guard``: the shipped expiry_guard is there. Of the other shipped plugins
+        none runs: what happens is what the plays want."""
         file = folder / "polyhost.toml"
         lines = [f"plugin_paths = [{str(PLAYBOOK)!r}]", settings, "[markets]"]
         lines += [f"symbols = {list(symbols)!r}", 'durations = ["15m"]', "[plugins.playbook]", "trusted = true"]
-        lines += [f"plays = {list(plays)!r}", "[plugins.additive]", *(["[plugins.expiry_guard]"] if guard else [])]
+        lines += [f"plays = {list(plays)!r}"]
+        for name in SHIPPED_PLUGINS:
+            if name not in ("additive", "expiry_guard" if guard else ""):
+                lines += [f"[plugins.{name}]", "enabled = false"]
         file.write_text("\n".join([*lines, plugins, "[exchange]", f'cash = "{cash}"']) + "\n")
         self.opens = MarketMs(BEGIN + 900_000)
         self.records: list[Record] = []
@@ -65,6 +70,8 @@ class Stage(Simulation):
         """Plugins give no answer."""
         self._house: dict[str, list[str]] = {}
         self._known: dict[str, Market] = {}
+        self._after_post: Callable[[], object] | None = None
+        self._after_fill: Callable[[], object] | None = None
         self._refusals: list[Callable[[api.Request], api.Output | None]] = []
         super().__init__(seed, Plan(pathologies=dict(pathologies or {}), density=density, rough=False),
                          load_configuration(file, env={}))
@@ -167,10 +174,6 @@ class Stage(Simulation):
             del self.pathologies.probabilities[name]
             assert self.pathologies.happened.get(name, 0) > before[name], f"{name} did not happen"
 
-    def restart_of_the_venue(self, seconds: float) -> None:
-        """The matching engine restarts: order endpoints answer 425 from now on, for so long."""
-        self.episode("http_425", seconds)
-
     def episode(self, name: str, seconds: float) -> None:
         self.pathologies.probabilities.setdefault(name, 1e-12)
         """One that lasts goes on from now, for so long, whatever the period it lies in."""
@@ -208,6 +211,14 @@ class Stage(Simulation):
         assert self._host is not None
         self._disconnect(self._host, stream, "lost")
         self._later(round(seconds * 1_000), self._connect, self._host, stream)
+
+    def after_next_post(self, what: Callable[[], object]) -> None:
+        """Once, as soon as an order has reached the venue."""
+        self._after_post = what
+
+    def after_next_fill(self, what: Callable[[], object]) -> None:
+        """Once, as soon as the host has booked a fill."""
+        self._after_fill = what
 
     def lock_journal(self, seconds: float) -> None:
         """Another program holds the database: nothing becomes durable for so long."""
@@ -340,6 +351,9 @@ class Stage(Simulation):
     def _keep(self, host: Host, step: Step) -> None:
         self.records += step.records
         super()._keep(host, step)
+        if self._after_fill is not None and any(isinstance(record, FillBooked) for record in step.records):
+            what, self._after_fill = self._after_fill, None
+            what()
 
     def _do(self, host: Host, command: Command, now: int) -> None:
         if self.deaf and isinstance(command, Ask):
@@ -347,8 +361,11 @@ class Stage(Simulation):
         super()._do(host, command, now)
 
     def _execute(self, command: Command) -> None:
-        self.commands.append((self.now, command))
+        self.commands += [(self.now, each) for each in single(command)]
         super()._execute(command)
+        if self._after_post is not None and isinstance(command, Post | PostMany):
+            what, self._after_post = self._after_post, None
+            self._later(0, what)
 
     def _handle(self, host: Host, event: Event) -> None:
         self.told.append(event)
