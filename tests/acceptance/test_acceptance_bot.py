@@ -1,4 +1,4 @@
-"""SIM-07, P: a Polymarket bot that bought its hedge again every second, and lost count of a scale-in that had filled."""
+"""SIM-07, P: a bot that bought its hedge again every second, and lost count of a scale-in that had filled."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_sim_07_p_a_hedge_forgotten_by_a_crash_under_the_lock_is_bought_once_aft
     assert len(wanted) == 2, "wanted before the crash and again after it"
     assert len(hedges(stage)) == 1
     assert stage.held(Side.DOWN) == stage.at_venue(Side.DOWN) == stage.orders(purpose=Purpose.HEDGE)[0].traded > 0
-    stage.settle()
+    stage.agree()
 
 
 def test_sim_07_p_a_hedge_that_a_crash_under_the_lock_leaves_in_doubt_is_never_bought_a_second_time(
@@ -85,7 +85,7 @@ def test_sim_07_p_a_hedge_that_a_crash_under_the_lock_leaves_in_doubt_is_never_b
     assert order.was_unknown
     assert len(hedges(stage)) <= 1
     assert stage.held(Side.DOWN) == stage.at_venue(Side.DOWN) == order.traded
-    stage.settle()
+    stage.agree()
 
 
 def test_sim_07_p_a_hedge_on_its_way_when_the_host_dies_is_found_and_not_bought_again(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_sim_07_p_a_hedge_on_its_way_when_the_host_dies_is_found_and_not_bought_
     [order] = stage.orders(purpose=Purpose.HEDGE)
     assert order.was_unknown, "the start did not know its fate"
     assert stage.held(Side.DOWN) == stage.at_venue(Side.DOWN) == order.traded > 0
-    stage.settle()
+    stage.agree()
 
 
 def test_sim_07_p_a_disk_without_room_lets_no_hedge_out_and_still_sells_the_loser(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_sim_07_p_a_disk_without_room_lets_no_hedge_out_and_still_sells_the_lose
     assert stage.held() == stage.at_venue() == 0
     assert sum(fill.size for fill in stage.fills(Action.SELL, Side.UP)) == bought
     assert stage.held(Side.DOWN) == stage.at_venue(Side.DOWN) == sum(o.traded for o in stage.orders(side=Side.DOWN))
-    stage.settle()
+    stage.agree()
 
 
 # --- the scale-in that "failed" but filled --------------------------------------------------------------------------
@@ -178,4 +178,4 @@ def test_sim_07_p_the_position_of_a_lost_scale_in_is_sold_as_a_whole(tmp_path: P
     assert bought > 60_000_000
     assert sum(fill.size for fill in stage.fills(Action.SELL)) == bought
     assert stage.held() == stage.at_venue() == 0
-    stage.settle()
+    stage.agree()

@@ -60,7 +60,7 @@ def test_sim_07_h_balance_the_funds_of_both_legs_are_reserved_before_the_first_l
     assert float(other.why["stake"]) < 7
     assert stage.state.balance("free") >= 0
     assert stage.exchange.collateral(stage.gateway.address) >= 0
-    stage.settle()
+    stage.agree()
 
 
 # --- rollback: the second leg fails ---------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_sim_07_h_delay_the_second_leg_leaves_only_when_the_first_is_settled(tmp
     assert confirmed
     assert max(confirmed) <= moves["settled"]
     assert the_pair(stage).cause == "paired"
-    stage.settle()
+    stage.agree()
 
 
 def test_sim_07_h_delay_a_first_leg_that_does_not_settle_is_rolled_back_and_never_answered_by_the_second(
@@ -168,7 +168,7 @@ def test_sim_07_h_cache_a_balance_past_its_age_is_fetched_before_anything_is_dec
 
     [order] = stage.buys()
     assert order.traded > 0
-    stage.settle()
+    stage.agree()
     ages = [int(r.why["balance_age_ms"]) for r in stage.of(OrderIntended) if "balance_age_ms" in r.why]
     assert ages
     assert max(ages) <= 5_000
@@ -204,4 +204,4 @@ def test_sim_07_h_cache_a_position_that_reads_zero_after_the_fill_is_neither_reb
     assert stage.held() == bought
     resting = [order for order in stage.sells() if order.open]
     assert sum(order.draft.size for order in resting) == bought, "covered as a whole"
-    stage.settle()
+    stage.agree()

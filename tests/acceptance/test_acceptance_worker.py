@@ -44,7 +44,7 @@ def test_sim_07_w1_an_exit_waits_for_the_lagging_balance_and_then_sells_every_sh
     assert stage.at_venue() == 0
     [close] = stage.closes()
     assert (close.exit_reason, close.sell_failed) == ("stop", False)
-    stage.settle()
+    stage.agree()
 
 
 def test_sim_07_w1_a_sell_that_is_refused_for_a_balance_that_lags_is_not_yet_and_never_failed(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_sim_07_w1_a_sell_that_is_refused_for_a_balance_that_lags_is_not_yet_and
         assert least <= waited <= least + 1
     assert sum(fill.size for fill in stage.fills(Action.SELL)) == bought
     assert not stage.of(EntriesBlocked), "not yet is no failure: no breaker counts it"
-    stage.settle()
+    stage.agree()
 
 
 # --- W2: what is sold is what was bought ----------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def test_sim_07_w2_the_token_sold_is_the_token_bought_however_the_venue_spells_i
     assert {order.draft.token_id for order in stage.orders()} == {token}
     assert [fill.token_id for fill in stage.fills(Action.BUY) + stage.fills(Action.SELL)] == [token] * 2
     assert stage.at_venue(Side.DOWN) == 0
-    stage.settle()
+    stage.agree()
 
 
 # --- W3: the safety loop does not run -------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_sim_07_w3_entries_stop_while_the_loop_is_dead_and_go_on_when_it_lives(t
     stage.to(45)
     assert len(stage.orders()) == 1
     assert [e.alive for e in stage.told if isinstance(e, LoopChanged)] == [False, True]
-    stage.settle()
+    stage.agree()
 
 
 def test_sim_07_w3_plugins_that_never_answer_leave_no_position_to_expire(tmp_path: Path) -> None:

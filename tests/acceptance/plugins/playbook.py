@@ -2,8 +2,8 @@
 
 A play is one line: the seconds of the window in which it holds, what to do, and perhaps when. ``10..30 buy UP 25``,
 ``60.. add UP 10``, ``40.. stop UP``, ``40..90 target UP 0.99``, ``5.. hedge DOWN 10 when UP<=0.30``, ``20.. hold UP``,
-``10.. rest UP 0.38 5``, ``30.. withdraw``, ``10.. pair 40``, ``40.. add UP 10 when short UP 70 and UP>=0.40``. It wants the same again at each evaluation while the play
-holds: whatever must not happen twice is for the host to prevent.
+``10.. rest UP 0.38 5``, ``30.. withdraw``, ``10.. pair 40``, ``40.. add UP 10 when short UP 70 and UP>=0.40``. It
+wants the same again at each evaluation while the play holds: what must not happen twice is for the host to prevent.
 """
 
 from __future__ import annotations
