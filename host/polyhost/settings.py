@@ -132,6 +132,8 @@ class SafetyTable(Table):
     """A hedge without a fill for so many seconds of market time is given up: the stop sells."""
     grid_levels_max: int = Field(default=10, ge=0)
     """Most levels of a grid that may be in use at once, a market and side."""
+    adopt: bool = True
+    """At the start positions that are not in the journal are adopted, in markets of the configured series."""
     balance_age_ms_max: int = Field(default=5_000, gt=0)
     """Balances older than this are fetched before they are used for a decision, transport ms."""
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import OrderEntry
-from polyhost.model.commands import Ask, Cancel, Command, Post, Prepare
+from polyhost.model.commands import Ask, Cancel, Command, Post, Prepare, QueryPositions
 from polyhost.model.events import (
     BalanceSeen,
     CancelAnswered,
@@ -16,6 +16,7 @@ from polyhost.model.events import (
     MarketFound,
     MarketResolved,
     OrderSeen,
+    PositionsSeen,
     PostAnswered,
     Prepared,
     Proposed,
@@ -25,7 +26,7 @@ from polyhost.model.events import (
     TokenBalanceSeen,
     TradeSeen,
 )
-from polyhost.model.gateway import MakerSlice, OrderDraft, OrderRequest, OrderRow, SignedFields, TradeRow
+from polyhost.model.gateway import MakerSlice, OrderDraft, OrderRequest, OrderRow, PositionRow, SignedFields, TradeRow
 from polyhost.model.market import Fees, Market
 from polyhost.model.messages import Level, Message
 from polyhost.model.money import MICRO, micros, ticks
@@ -68,6 +69,8 @@ class Rig:
         self.market = market or window()
         self.balance = micros(cash)
         self.trades = 0
+        self.held: tuple[PositionRow, ...] | None = ()
+        """What the venue says the wallet holds, when it is asked at a start; None: it does not answer."""
         if follow:
             self.begin()
 
@@ -82,7 +85,11 @@ class Rig:
 
     def do(self, event: Event) -> list[Command]:
         """Hand in one fact; returns the commands it caused."""
-        return self._keep(self.kernel.handle(event, self.now, self.now))
+        caused = self._keep(self.kernel.handle(event, self.now, self.now))
+        asked = [c.begun for c in caused if isinstance(c, QueryPositions)]
+        if asked and self.held is not None and self.kernel._core.adopting:
+            caused += self.do(PositionsSeen(self.held, True, begun=asked[0]))
+        return caused
 
     def _keep(self, step: Any) -> list[Command]:
         self.records += step.records

@@ -75,6 +75,9 @@ def happen(rig: Rig, name: str) -> None:
             rig.do(StreamChanged("user", False, 2, "test"))
         case "reconciling":
             rig.do(StreamChanged("user", True, 2, "test"))
+        case "adopting":
+            rig.held = None
+            rig.kernel.adoption.begin()
         case "stale_book":
             rig.kernel.book(CONDITION).changed_at = rig.now - 10_001  # type: ignore[union-attr]
         case "low_balance":

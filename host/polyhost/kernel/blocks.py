@@ -99,6 +99,8 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause("user_stream", "our orders and fills are not streamed", ALL, False, "by itself with the stream"),
     Cause("reconciling", "orders and trades are being compared with the venue", ALL, False,
           "by itself with a complete comparison"),
+    Cause("adopting", "what the wallet held at the start is not all settled, adopted or named", ALL, False,
+          "by itself with the venue's count of positions"),
     Cause("stale_book", "the market's book is lost, crossed or old (that market only)", ALL, False,
           "by itself with the book"),
     # --- money and permission
@@ -171,6 +173,8 @@ class Blocks:
             yield "user_stream", "orders and fills are not streamed right now"
         elif core.reconciling:
             yield "reconciling", "orders and trades are being compared with the venue"
+        if core.adopting:
+            yield "adopting", core.adopting
         if not core.fresh.approved and "approval" not in core.state.shut:
             yield "approval", "the exchange may not spend the collateral (approval missing)"
         yield from core.state.shut.items()

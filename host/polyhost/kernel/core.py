@@ -61,6 +61,8 @@ class Core:
         self.user_up = False
         self.market_up = False
         self.reconciling = False
+        self.adopting = ""
+        """Why the wallet is not gone through yet after a start; empty: it is."""
         self.ending = ""
         self.exits_first: Callable[[], str] = lambda: ""
         """Which exits must rest again before anything is entered (the dead-man's switch); empty: none."""

@@ -35,6 +35,7 @@ from polyhost.model.money import (
 from polyhost.model.proposals import Enter
 from polyhost.model.records import Slot
 from polyhost.model.rounding import market_step, safe_price
+from polyhost.model.series import window_of
 from polyhost.model.words import Action, OrderType, Purpose, Side
 
 LAST_ORDER_MS: Final = 2_000
@@ -232,8 +233,16 @@ def exposure(core: Core, market: Market) -> tuple[Micros, Micros, Micros]:
         total += amount
         if condition_id == market.condition_id:
             window += amount
-        if market.symbol and state.markets[condition_id].market.symbol == market.symbol:
+        entry = state.markets.get(condition_id)
+        if market.symbol and entry is not None and entry.market.symbol == market.symbol:
             symbol += amount
+    for foreign in state.foreign.values():  # a person's own positions count like ours (OPS-06)
+        total += foreign.cost
+        if foreign.condition_id == market.condition_id:
+            window += foreign.cost
+        named = window_of(foreign.slug)
+        if market.symbol and named is not None and named.symbol == market.symbol:
+            symbol += foreign.cost
     return window, symbol, total
 
 

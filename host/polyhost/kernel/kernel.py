@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 from polyhost.kernel import ledger
 from polyhost.kernel.actions import Actions
+from polyhost.kernel.adoption import Adoption
 from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.breakers import CHECK_EVERY_MS, Breakers
 from polyhost.kernel.core import Core
@@ -33,7 +34,6 @@ from polyhost.model.commands import (
     Ask,
     CancelEverything,
     Follow,
-    QueryResult,
     Unfollow,
 )
 from polyhost.model.events import (
@@ -110,8 +110,6 @@ BALANCE_EVERY_MS: Final = 4_000
 """The collateral balance is read this often, wall ms: within CON-14's five seconds."""
 RESWEEP_MS: Final = 2_000
 """A comparison with the venue that did not come back whole is asked for again after this, wall ms."""
-RESULT_EVERY_MS: Final = 30_000
-"""After the end the result is asked for this often, market ms, until the venue has one."""
 TIMER_EVERY_MS: Final = 1_000
 """Plugins with a schedule of their own are looked at this often, market ms."""
 ENFORCE_WITHIN_MS: Final = 5_000
@@ -148,6 +146,7 @@ class Kernel:
         self.pairs = Pairs(core, self.flow, self.entries, self.exits)
         self.hedges = Hedges(core, self.flow, self._evaluate)
         self.actions = Actions(core, self.flow, self.entries, self.pairs)
+        self.adoption = Adoption(core, self.flow)
         self.reconciliation = Reconciliation(core, self.flow, self.exits, self.pairs)
         self.quotes = Quotes(core, self.flow, self.exits, self.blocking.against)
         self.repricing = Repricing(core, self.flow, self.blocking.against)
@@ -328,9 +327,9 @@ class Kernel:
                 self.exits.obligation(key)
                 self.pairs.drive(key.rpartition(":")[0])
             case "end":
-                self._ended(key)
+                self.settlement.ended(key)
             case "result":
-                self._ask_result(key)
+                self.settlement.ask(key)
             case "forget":
                 self._forget(key)
             case "exit":
@@ -379,6 +378,10 @@ class Kernel:
                 self.reconciliation.second()
             case "pass":
                 self.reconciliation.whole_pass()
+            case "positions":
+                self.adoption.again()
+            case "adopt":
+                self.adoption.look()
             case "doubt":
                 self.reconciliation.look_again(key)
             case "resweep":
@@ -415,23 +418,6 @@ class Kernel:
         condition_id, _, _ = key.rpartition(":")
         core.at_market(core.now + min(2 * core.settings.evaluation.cadence_ms, ENFORCE_WITHIN_MS), "enforce", key)
         self._evaluate(condition_id)
-
-    def _ended(self, condition_id: str) -> None:
-        core = self._core
-        entry = core.market(condition_id)
-        if entry is None or entry.settled:
-            return
-        if entry.accepting:
-            core.record(MarketChanged(core.now, condition_id, accepting=False, cause="end"))
-        core.at_market(core.now + RESULT_EVERY_MS, "result", condition_id)
-
-    def _ask_result(self, condition_id: str) -> None:
-        core = self._core
-        entry = core.market(condition_id)
-        if entry is None or entry.settled:
-            return
-        core.command(QueryResult(condition_id, entry.market.slug))
-        core.at_market(core.now + RESULT_EVERY_MS, "result", condition_id)
 
     def _forget(self, condition_id: str) -> None:
         entry = self._core.market(condition_id)
@@ -708,6 +694,7 @@ class Kernel:
                 self._token_balance(event)
             case PositionsSeen():
                 self.reconciliation.positions_seen(event)
+                self.adoption.positions_seen(event)
             case QueryFailed():
                 self._query_failed(event)
             case MarketFound():
@@ -769,6 +756,7 @@ class Kernel:
         for entry in list(core.state.markets.values()):
             if not entry.settled:
                 self._follow(entry)
+        self.adoption.begin()
         self.supervised.began()
         self.flow.recover()
         self.pairs.drive_all()
@@ -801,11 +789,13 @@ class Kernel:
     def _market_found(self, event: MarketFound) -> None:
         core = self._core
         market = event.market
-        if market.condition_id in core.state.markets or market.end <= core.now:
+        wanted = self.adoption.wants(market)
+        if market.condition_id in core.state.markets or wanted is False or (market.end <= core.now and not wanted):
             return
         core.record(MarketAdded(core.now, market, market.start is None or core.now <= market.start))
         self._follow(core.state.markets[market.condition_id])
         core.tell("on_market", market.condition_id, None)
+        self.adoption.found(market.condition_id)
 
     def _follow(self, entry: MarketState) -> None:
         core = self._core
@@ -874,6 +864,7 @@ class Kernel:
             self._core.reconciling = False
             if self._core.user_up:
                 self._unseen_since = NEVER
+            self.adoption.compared()
 
     def _balance(self, event: BalanceSeen) -> None:
         core = self._core
@@ -901,6 +892,7 @@ class Kernel:
         seen = core.fresh.tokens.get(event.token_id)
         core.fresh.tokens[event.token_id] = (event.balance, core.wall)
         self.reconciliation.balance_seen(event)
+        self.adoption.balance_seen(event)
         if seen is not None and seen[0] == event.balance:
             # Nothing new: driving now would only ask again at once; the position's own timer asks in its time.
             return

@@ -32,7 +32,7 @@ from polyhost.model.words import Action, ActionKind, OrderType, PairState, Purpo
 
 ROLLBACK = "pair rollback"
 """Why the first leg is sold again."""
-PASSING = frozenset({"user_stream", "reconciling", "balance_age", "book_lost", "book_old", "book_crossed"})
+PASSING = frozenset({"user_stream", "reconciling", "adopting", "balance_age", "book_lost", "book_old", "book_crossed"})
 """Gates that open by themselves in a moment: a second leg waits for them, for ``rollback_wait_s`` at most."""
 
 

@@ -2,22 +2,70 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
 from polyhost.kernel.exits import close_record
 from polyhost.kernel.orders_flow import OrderFlow
+from polyhost.model.commands import QueryResult
 from polyhost.model.events import MarketResolved
 from polyhost.model.money import Micros, money_text
-from polyhost.model.records import CloseRecorded, MarketSettled, ObligationMet
+from polyhost.model.records import CloseRecorded, MarketChanged, MarketSettled, ObligationMet
 from polyhost.model.words import Side
+
+RESULT_STEPS_MS: Final = (30_000, 30_000, 60_000, 120_000, 300_000, 600_000)
+"""After its end a market's result is asked for after these, market ms, then after the last one for ever (POS-05)."""
+NO_PRICE_CYCLES: Final = 3
+"""A market that we have something in is asked for first after so many cycles without a price (POS-05)."""
+UNRESOLVED_MS: Final = 1_800_000
+"""A market with a position that is not decided this long after its end is told, market ms."""
 
 
 class Settlement:
-    """Books the venue's own result; never infers one from a book."""
+    """Books the venue's own result; never infers one from a book. Asks for it until there is one."""
 
     def __init__(self, core: Core, flow: OrderFlow) -> None:
         self.core = core
         self.flow = flow
+        self._asked: dict[str, int] = {}
+        """Condition id → how often its result was asked for in this run."""
+
+    def ended(self, condition_id: str) -> None:
+        """A market's end has come: no more orders, and soon its result is asked for."""
+        core = self.core
+        entry = core.market(condition_id)
+        if entry is None or entry.settled:
+            return
+        if entry.accepting:
+            core.record(MarketChanged(core.now, condition_id, accepting=False, cause="end"))
+        soon = NO_PRICE_CYCLES * core.settings.evaluation.cadence_ms
+        wait = min(soon, RESULT_STEPS_MS[0]) if self._held(condition_id) else RESULT_STEPS_MS[0]
+        core.at_market(core.now + wait, "result", condition_id)
+
+    def ask(self, condition_id: str) -> None:
+        """Ask for the result, and again with growing pauses for as long as there is none."""
+        core = self.core
+        entry = core.market(condition_id)
+        if entry is None or entry.settled:
+            self._asked.pop(condition_id, None)
+            return
+        times = self._asked.get(condition_id, 0)
+        self._asked[condition_id] = times + 1
+        core.command(QueryResult(condition_id, entry.market.slug))
+        core.at_market(core.now + RESULT_STEPS_MS[min(times, len(RESULT_STEPS_MS) - 1)], "result", condition_id)
+        late_ms = core.now - entry.market.end
+        if late_ms >= UNRESOLVED_MS and self._held(condition_id):
+            core.notice(
+                f"unresolved:{condition_id}", "warning", "settlement",
+                f"No result {late_ms // 60_000} minutes after its end: it is asked for every "
+                f"{RESULT_STEPS_MS[-1] // 60_000} minutes until there is one", condition_id,
+            )
+
+    def _held(self, condition_id: str) -> bool:
+        """Do we have something in it?"""
+        positions = (self.core.state.position(condition_id, side) for side in Side)
+        return any(position is not None and position.size > 0 for position in positions)
 
     def resolved(self, event: MarketResolved) -> bool:
         """Book the result once; True when it was new."""
