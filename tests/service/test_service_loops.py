@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 WITHIN_S = 20.0
 TASKS = (
     "kernel", "clock", "operator", "market stream", "user stream", "book witness", "reference prices", "spot prices",
-    "discovery", "sign of life", "status file",
+    "discovery", "payouts", "sign of life", "status file",
 )
 WATCHED = ("exits", "journal", "gateway", "reconciliation", "outbox", "analysis", "recorder")
 SAFETY = {
@@ -169,7 +169,7 @@ def test_log_08_each_loop_says_its_start_and_one_line_a_minute_says_what_was_che
         assert f"loop {name} watched\n" in story.said
     line = re.compile(
         r"alive: \d+ markets, \d+ positions, \d+ open orders, \d+ evaluations, worst timer lag \d+\.\d{3} s; "
-        r"\d+ of 18 loops alive, \d+ restarts"
+        r"\d+ of 19 loops alive, \d+ restarts"
     )
     assert any(line.match(said) for said in story.said)
 

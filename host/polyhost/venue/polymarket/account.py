@@ -108,6 +108,13 @@ class AccountReader:
         data = await self._balance({"asset_type": "CONDITIONAL", "token_id": token_id})
         return _micros(data, "balance")
 
+    async def notifications(self) -> list[Mapping[str, Any]]:
+        """What the venue tells the wallet, in its own words."""
+        data = await self._get("/notifications", {"signature_type": str(self._signature_type)})
+        if data is not None and not (isinstance(data, list) and all(isinstance(row, dict) for row in data)):
+            raise ReadError("malformed: notifications that are no list of objects")
+        return data or []
+
     async def heartbeat(self, shown: str) -> Beaten:
         """Say one heartbeat that shows this id. Raises ReadError for an answer that is none of the two."""
         path, body = "/v1/heartbeats", msgspec.json.encode({"heartbeat_id": shown})

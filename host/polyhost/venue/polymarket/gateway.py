@@ -409,6 +409,10 @@ class PolymarketGateway:
         """Feed the key's dead-man's switch, showing this id. Raises ReadError when the answer is none."""
         return await self._read.heartbeat(shown)
 
+    async def notifications(self) -> list[Mapping[str, Any]]:
+        """What the venue tells the account. Raises ReadError when the answer is none."""
+        return await self._read.notifications()
+
     async def balance(self) -> Event:
         try:
             collateral, approved = await self._read.collateral()
