@@ -1,0 +1,126 @@
+"""No plugin can make a forced close late: on the wall clock, with processes that block, spin, sort and match for ever.
+
+Measured is the core's own lateness (the obligation's deadline against the turn that enforced it), not the venue's
+answer. A machine that is late by itself says so in a control that runs beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyhost.configuration import load_configuration
+from polyhost.kernel.kernel import ENFORCE_WITHIN_MS
+from polyhost.model.records import OrderIntended
+from polyhost.model.words import Action, Side
+from polyhost.service.folder import DataFolder
+from polyhost.service.session import Session
+
+from .service_runs import records
+
+LATE_MS_MAX = 250.0
+"""The requirement: a forced close begins at most so long after its deadline, wall ms."""
+CONTROL_MS_MAX = 100.0
+"""An idle sleeper in a thread of its own that is later than this says that the machine is."""
+WITHIN_S = 60.0
+HOSTILE = ("block", "spin", "sort", "match")
+CONFIG = """\
+plugin_paths = ["{plugins}"]
+[host]
+data_dir = "{data}"
+[markets]
+symbols = ["BTC"]
+durations = ["5m"]
+[safety]
+hold_above = "0.999"
+[exchange]
+speed = 60.0
+[plugins.buyer]
+[plugins.entry_policy]
+enabled = false
+[plugins.exit_plan]
+enabled = false
+[plugins.expiry_guard]
+enabled = false
+"""
+
+
+def configuration(folder: Path) -> Path:
+    text = CONFIG.format(plugins=Path(__file__).with_name("hostile.py"), data=folder / "data")
+    text += "".join(f'[plugins.{how}]\nuse = "hostile"\nhow = "{how}"\n' for how in HOSTILE)
+    path = folder / "hostile.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def control(until: list[bool], late: list[float]) -> None:
+    """How late an idle thread wakes up, ms."""
+    while not until:
+        began = time.monotonic()
+        time.sleep(0.01)
+        late.append((time.monotonic() - began - 0.01) * 1_000)
+
+
+async def watched(session: Session) -> tuple[list[float], list[float]]:
+    """(wall ms by which obligations were enforced late, the control's)."""
+    enforced: list[float] = []
+    ready = asyncio.Event()
+    session.on_ready = lambda _: ready.set()
+    run = asyncio.create_task(session.run())
+    over: list[bool] = []
+    idle: list[float] = []
+    beside = asyncio.create_task(asyncio.to_thread(control, over, idle))
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            await ready.wait()
+            _measure(session, enforced)
+            while not enforced:
+                assert not run.done(), run.exception()
+                await asyncio.sleep(0.02)
+        session.stop("the test has seen enough")
+        await run
+    finally:
+        over.append(True)
+        await beside
+        run.cancel()
+    return enforced, idle
+
+
+def _selling(session: Session, key: str) -> bool:
+    """It was closed by force; at a price near 1 it would be held instead."""
+    condition_id, _, side = key.rpartition(":")
+    data = session.kernel.data(condition_id)
+    return data is not None and data.exit(Side(side)).urgent is not None
+
+
+def _measure(session: Session, enforced: list[float]) -> None:
+    exits: Any = session.kernel.exits
+    real = exits.obligation
+
+    def obligation(key: str) -> None:
+        due = session.kernel.state.obligations.get(key)
+        real(key)
+        if due is not None and _selling(session, key):
+            cadence = session.settings.evaluation.cadence_ms
+            deadline = due + min(2 * cadence, ENFORCE_WITHIN_MS)
+            enforced.append(session.clock.wall_seconds(session.clock.now() - deadline) * 1_000)
+
+    exits.obligation = obligation
+
+
+def test_exi_09_hostile_plugins_cannot_make_a_forced_close_late(tmp_path: Path) -> None:
+    session_settings = load_configuration(configuration(tmp_path))
+    with DataFolder(tmp_path / "data") as folder:
+        session = Session(session_settings, folder)
+        enforced, idle = asyncio.run(watched(session))
+    strikes = session.kernel.strikes
+    assert set(HOSTILE) <= set(strikes), f"every one of them was met: {strikes}"
+    if max(enforced) > LATE_MS_MAX and max(idle) > CONTROL_MS_MAX:
+        pytest.skip(f"the machine itself is late: an idle thread by {max(idle):.0f} ms")
+    assert max(enforced) <= LATE_MS_MAX, f"{max(enforced):.0f} ms late; an idle thread {max(idle):.0f} ms"
+    sold = [record for record in records(tmp_path / "data") if isinstance(record, OrderIntended)]
+    assert any(record.draft.action is Action.SELL and record.why["reason"] == "obligation" for record in sold)
