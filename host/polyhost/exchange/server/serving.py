@@ -111,10 +111,7 @@ async def _end(engine: Engine, drive: asyncio.Task[None] | None, runner: web.App
 
 def _write_ready(path: Path, up: Running) -> None:
     """Tell where the server is, in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(encode({"url": up.url, "ws_url": up.ws_url, "pid": os.getpid()}))
-    os.replace(temporary, path)
+    replace_whole(path, encode({"url": up.url, "ws_url": up.ws_url, "pid": os.getpid()}))
 
 
 async def serve(

@@ -156,9 +156,9 @@ class Store:
             return
         self.generation += 1
         body = msgspec.json.encode({"version": VERSION, "generation": self.generation, **data})
-        _replace(self.path, body)
+        replace_whole(self.path, body)
         self.close()
-        _replace(self.log_path, msgspec.json.encode(Began(self.generation)) + b"\n")
+        replace_whole(self.log_path, msgspec.json.encode(Began(self.generation)) + b"\n")
         self._log = os.open(self.log_path, os.O_WRONLY | os.O_APPEND)
 
     def close(self) -> None:
@@ -167,7 +167,7 @@ class Store:
             self._log = None
 
 
-def _replace(path: Path, body: bytes) -> None:
+def replace_whole(path: Path, body: bytes) -> None:
     """Write a file so that it is the old one or the new one, whole, whatever happens."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
