@@ -29,6 +29,7 @@ from polyhost.exchange.server.engine import Engine
 from polyhost.exchange.server.http import ENGINE, busy, errors, stamp
 from polyhost.exchange.server.jsons import encode
 from polyhost.exchange.server.settings import ServerSettings
+from polyhost.exchange.server.store import replace_whole
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 SHUTDOWN_S: Final = 2.0
