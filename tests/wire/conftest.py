@@ -29,6 +29,11 @@ BUSY = ServerSettings(world=WorldSettings(symbols=("BTC",), durations_s=(300,), 
 Result = TypeVar("Result")
 
 
+def faulty(**pathologies: float) -> ServerSettings:
+    """The quiet exchange, misbehaving so."""
+    return msgspec.structs.replace(QUIET, pathologies=pathologies)
+
+
 def environment(up: Running) -> Any:
     """The official client's environment, every address of it on loopback."""
     b, w = up.url, up.ws_url
