@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -47,6 +48,18 @@ def test_con_10_fifteen_orders_are_answered_in_order_each_by_itself(wire: Any) -
                     assert word == "live", (number, answers[number])
             assert answers[2].taking_amount == 10
             assert len((await client.list_open_orders().first_page()).items) == told.count("live")
+
+    wire.on_exchange(body)
+
+
+def test_con_10_a_leg_that_nobody_signed_is_refused_by_itself(wire: Any) -> None:
+    async def body(up: Any) -> None:
+        market = wire.last_market(up)
+        async with wire.official(up) as client:
+            good, forged = await _limit(client, market.up, "0.30"), await _limit(client, market.up, "0.31")
+            answers = await client.post_orders([dataclasses.replace(forged, salt=forged.salt + 1), good])
+            assert [answer.ok for answer in answers] == [False, True]
+            assert "invalid signature" in answers[0].message
 
     wire.on_exchange(body)
 

@@ -121,6 +121,11 @@ def test_sim_01_a_wallet_of_nobody_is_not_deployed(wire: Any) -> None:
 # --- wrong signatures -------------------------------------------------------------------------------------------------
 
 
+def _spoiled_tail(signature: str) -> str:
+    """The wrapping of a deposit wallet's signature with another contents hash; for a plain one any wrapping at all."""
+    return signature[132:260] + "00" * 32 if len(signature) > 132 else "ab" * 64
+
+
 def _with(signed: Any, **changes: Any) -> Any:
     return dataclasses.replace(signed, **changes)
 
@@ -146,6 +151,9 @@ def test_sim_01_a_wrong_signature_of_each_type_is_refused(wire: Any, kind: Walle
                 _with(signed, signature=(await made(other)).signature), _with(signed, signature=changed),
                 _with(signed, signature=(await made(client, "0.31")).signature), _with(signed, salt=signed.salt + 1),
                 _with(signed, signature=other_form.signature), _with(signed, signature="0x"),
+                # The key's own bytes are right; what must follow them, or must not, is not.
+                _with(signed, signature=signed.signature + "00"),
+                _with(signed, signature=signed.signature[:132] + _spoiled_tail(signed.signature)),
             ]
             for wrong in spoiled:
                 with pytest.raises(RequestRejectedError, match="invalid signature") as refused:
