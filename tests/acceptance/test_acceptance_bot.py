@@ -12,8 +12,8 @@ from polyhost.model.words import Action, OrderState, Purpose, Side
 
 from .acceptance_stage import Stage
 
-REVERSAL = ("10..11 buy UP 25", "20.. hedge DOWN 15 when UP<=0.30 and flat DOWN")
-"""The losing side's midpoint reaches 0.30: the other side is bought, every second anew until it is held."""
+REVERSAL = ("10..11 buy UP 25", "20.. hedge DOWN 15 when UP<=0.30")
+"""The losing side's midpoint reaches 0.30: the other side is bought, every second anew, held or not."""
 
 
 def hedges(stage: Stage) -> list[Post]:

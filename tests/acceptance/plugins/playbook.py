@@ -2,8 +2,9 @@
 
 A play is one line: the seconds of the window in which it holds, what to do, and perhaps when. ``10..30 buy UP 25``,
 ``60.. add UP 10``, ``40.. stop UP``, ``40..90 target UP 0.99``, ``5.. hedge DOWN 10 when UP<=0.30``, ``20.. hold UP``,
-``10.. rest UP 0.38 5``, ``30.. withdraw``, ``10.. pair 40``, ``40.. add UP 10 when short UP 70 and UP>=0.40``. It
-wants the same again at each evaluation while the play holds: what must not happen twice is for the host to prevent.
+``10.. rest UP 0.38 5``, ``10.. level UP 0.36 5 b``, ``30.. withdraw``, ``10.. pair 40``,
+``40.. add UP 10 when short UP 70 and UP>=0.40``. It wants the same again at each evaluation while the play holds: what
+must not happen twice is for the host to prevent.
 """
 
 from __future__ import annotations
@@ -92,6 +93,10 @@ def _of_side(view: View, what: str, side: Side, rest: list[str]) -> Iterator[obj
     if what in PURPOSES:
         if quote.complete:
             yield Enter(side, quote.ask + tick, what, PURPOSES[what], stake=int(Money(rest[0])))
+    elif what == "level":
+        yield Enter(
+            side, int(Price(rest[0])), what, Purpose.GRID_LEVEL, "GTC", stake=int(Money(rest[1])), key=rest[2]
+        )
     elif what == "rest":
         yield Enter(side, int(Price(rest[0])), what, order_type="GTC", stake=int(Money(rest[1])))
     elif position is None:
