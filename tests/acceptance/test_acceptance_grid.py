@@ -189,6 +189,25 @@ def test_sim_07_g_phase_4_a_breaker_stops_entries_and_never_exits_and_outlives_a
     stage.settle()
 
 
+def test_sim_07_g_phase_4_a_stop_of_what_is_too_small_to_sell_counts_once_however_often_it_is_wanted(
+    tmp_path: Path,
+) -> None:
+    """11 shares at 0.05: the venue takes no such order, the plugin says stop every second. One stop, not a hundred."""
+    stage = Stage(
+        tmp_path, ("10..11 buy UP 5", "30.. stop UP when UP<=0.10"), settings="[breakers]\nemergency_stops_hour = 1\n"
+    )
+    stage.quote("0.40/0.42")
+    stage.to(29)
+    bought = stage.held()
+    stage.quote("0.05/0.07")
+    stage.to(150)
+    position = stage.position()
+    assert position is not None
+    assert (position.held, stage.held()) == ("minimum", bought)
+    assert not stage.state.blocked, "one position tripped the breaker by itself"
+    stage.agree()
+
+
 def test_sim_07_g_phase_4_kill_and_flatten_in_the_middle_of_a_sync_leaves_nothing(tmp_path: Path) -> None:
     """Levels rest, both sides are held with exits, the comparison hangs and cancels are lost: all of it goes."""
     stage = Stage(tmp_path, (*GRID, "60..700 level UP 0.37 8 d"))

@@ -41,6 +41,8 @@ PACE_CODES: Final = frozenset({"budget", "rate_limit"})
 """Refusals that only say "later": the venue's pace, or ours. No failure of the exit."""
 EMERGENCIES: Final = frozenset({"stop", "floor"})
 """Urgencies that count as emergency stops; planned closes do not."""
+TOO_SMALL: Final = "minimum"
+"""Kind of a position that is held because the venue takes no order so small."""
 KILL: Final = "kill"
 TAKEN: Final = "taken by hand"
 """Reason of a close whose last shares left without a sale of ours."""
@@ -101,7 +103,9 @@ class Exits:
             plan.attempts = 0
             plan.cancel_sent_wall = -1  # what an earlier sale waited for proves nothing now
             plan.next_wall = self.core.wall
-            if wish.urgency in EMERGENCIES or wish.reason == OBLIGATION:
+            position = self.core.state.position(condition_id, wish.side)
+            again = position is not None and position.held == TOO_SMALL  # stopped once already, and still too small
+            if (wish.urgency in EMERGENCIES or wish.reason == OBLIGATION) and not again:
                 self.breakers.emergency_stop()
         plan.forced = plan.forced or forced or wish.urgency == "forced_close"
         self.drive(condition_id, wish.side)
@@ -356,7 +360,7 @@ class Exits:
             self._again(plan, position, 4 * RETRY_MS)  # someone wants it sold all the same: when the price allows
             return
         self.hold(
-            position.condition_id, position.side, "minimum",
+            position.condition_id, position.side, TOO_SMALL,
             f"{size_text(position.loose)} at {price_text(bid)} is below what the venue takes",
         )
 
