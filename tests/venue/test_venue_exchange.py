@@ -182,6 +182,20 @@ def test_orders_live_through_every_stage_over_the_wire() -> None:
         assert isinstance(swept, events.SweepDone)
         assert swept.complete
         assert {row.trade_id for row in swept.trades} >= {row.trade_id for row in trades}
+        counted = await gateway.positions(77)  # POS-04: the data API's own count
+        assert isinstance(counted, events.PositionsSeen), counted
+        assert (counted.complete, counted.begun) == (True, 77)
+        (row,) = counted.rows
+        assert (row.token_id, row.condition_id, row.size, row.slug) == (
+            market.up, market.condition_id, bought, market.slug
+        )
+        assert 0 < row.average <= price
+        assert row.fees > 0
+        found = await gateway.find_market(market.condition_id, market.slug)
+        assert isinstance(found, events.MarketFound)
+        assert found.market.up == market.up
+        other = await gateway.find_market("0x" + "00" * 32, market.slug)
+        assert isinstance(other, events.QueryFailed), "another market's slug is not this one"
 
     _with_host(job)
 

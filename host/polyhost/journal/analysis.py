@@ -19,7 +19,7 @@ from peewee import Model
 
 from polyhost.journal.errors import JournalError
 from polyhost.journal.migrations import ANALYSIS
-from polyhost.journal.opening import connected, database, prepare, told
+from polyhost.journal.opening import connected, database, inspect, prepare, reading, told
 from polyhost.journal.schema import Evaluations, Marks, Quotes, insert_sql, table_of
 from polyhost.model.commands import Analyse
 
@@ -146,3 +146,21 @@ def _time(row: Mapping[str, object]) -> int:
 
 def _body(row: Mapping[str, Any]) -> str:
     return msgspec.json.encode(row, enc_hook=str).decode()
+
+
+def gates_of(path: Path | str, condition_id: str) -> dict[str, int]:
+    """The first failed gates of a market's evaluations and how often, the earliest first; empty where nothing is kept.
+
+    Raises JournalError for a file that is not ours or damaged.
+    """
+    file = Path(path)
+    if inspect(file, ANALYSIS).version < 1:
+        return {}
+    found: dict[str, int] = {}
+    with reading(file) as connection:
+        sql = f'SELECT body FROM "{table_of(Evaluations)}" WHERE market = ? ORDER BY id'
+        for (body,) in connection.execute(sql, (condition_id,)):
+            gate = msgspec.json.decode(body).get("gate", "")
+            if gate:
+                found[gate] = found.get(gate, 0) + 1
+    return found

@@ -6,7 +6,7 @@ here can be shown, compared and rebuilt; what decisions saw lives in the records
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, assert_never
 
 from msgspec import Struct, field, structs
@@ -372,6 +372,14 @@ def fold(records: Iterable[Record]) -> State:
     for record in records:
         apply(state, record)
     return state
+
+
+def folding(records: Iterable[Record]) -> Iterator[tuple[Record, State]]:
+    """Each record with the state as it is after it: one state, which goes on changing."""
+    state = State()
+    for record in records:
+        apply(state, record)
+        yield record, state
 
 
 def apply(state: State, record: Record) -> None:

@@ -29,6 +29,9 @@ class Live(msgspec.Struct, frozen=True):
     blocks: Named
     """What blocks new entries now, what no journal holds included."""
 
+    ages: dict[str, int | None] = {}
+    """How old each kind of comparison with the venue is, wall ms; None: not made in this run, or nothing to compare."""
+
     @property
     def age_s(self) -> float:
         """Wall seconds since it was said."""

@@ -431,7 +431,10 @@ class Session:
         ready = self.supervisor.safe() and self.engine.sealed is None and not self._stopping.is_set()
         sealed = "" if self.engine.sealed is None else str(self.engine.sealed)
         wall = time.time_ns() // 1_000_000
-        return live_file.Live(self.run_id, wall, ready, sealed, self.supervisor.figures(), self.kernel.blocks())
+        return live_file.Live(
+            self.run_id, wall, ready, sealed, self.supervisor.figures(), self.kernel.blocks(),
+            self.kernel.reconciliation.ages(),
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -77,6 +77,7 @@ def described(found: Found) -> dict[str, Any]:
         "ready": found.live is not None and found.live.ready and found.live.age_s <= LIVE_OLD_S,
         "sealed": None if found.live is None else found.live.sealed or None,
         "loops": None if found.live is None else found.live.loops,
+        "ages": None if found.live is None else found.live.ages,
         "loops_age_s": None if found.live is None else found.live.age_s,
         "pid": found.pid or None,
         "run": None if started is None else {

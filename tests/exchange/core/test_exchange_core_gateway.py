@@ -162,3 +162,25 @@ def test_a_recordings_token_name_is_hashed_too(bench: Any) -> None:
     request = desk.prepare("0.40", "10", token="BTC-UP")
     assert request.fields.token_id == "BTC-UP"
     assert desk.do(commands.Post(request))[0].outcome == "accepted"
+
+
+def test_pos_04_what_the_wallet_holds_is_told_with_its_average_and_its_fees(desk: Desk) -> None:
+    desk.venue.house("SELL", "0.50", "10")
+    desk.do(commands.Post(desk.prepare("0.50", "10", "FAK")))
+    desk.wait(2_150)
+    (seen,) = desk.do(commands.QueryPositions(begun=77))
+    assert isinstance(seen, events.PositionsSeen)
+    assert (seen.complete, seen.begun) == (True, 77)
+    (row,) = seen.rows
+    assert (row.token_id, row.condition_id, row.size, row.average) == ("101", "0xc0", micros("10"), 5_000)
+    assert row.fees > 0
+    assert not row.resolved
+
+
+def test_pos_04_a_market_is_looked_up_by_its_condition(desk: Desk) -> None:
+    (found,) = desk.do(commands.FindMarket("0xc0", "whatever"))
+    assert isinstance(found, events.MarketFound)
+    assert found.market.condition_id == "0xc0"
+    (missing,) = desk.do(commands.FindMarket("0xnone", "nothing"))
+    assert isinstance(missing, events.QueryFailed)
+    assert (missing.what, missing.key) == ("market", "0xnone")

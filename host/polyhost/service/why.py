@@ -1,0 +1,326 @@
+"""Why things are as they are: the chain of causes of an order, a position or a window, read from the journal (EVD-03).
+
+No host need run. Records are folded one by one, so that every row can say what was true after it; for a window without
+a trade the gates come from analysis.db, which may lack them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+
+from polyhost.errors import PolyhostError
+from polyhost.journal import ANALYSIS_FILE, JOURNAL_FILE, read_journal
+from polyhost.journal.analysis import gates_of
+from polyhost.kernel.state import MarketState, OrderEntry, State, folding
+from polyhost.lab.summary import market_pnl
+from polyhost.model.money import Micros, money_text, price_text, size_text
+from polyhost.model.records import (
+    CloseRecorded,
+    FillBooked,
+    FillMoved,
+    ForeignSeen,
+    HeldDeclared,
+    LedgerPosted,
+    MarketAdded,
+    MarketChanged,
+    MarketSettled,
+    NoticeRaised,
+    ObligationMet,
+    ObligationSet,
+    OrderIntended,
+    OrderMoved,
+    OrderPrepared,
+    OrderReposted,
+    PositionAdopted,
+    PositionCorrected,
+    Record,
+    UnexplainedSeen,
+)
+from polyhost.model.words import Side
+
+OURS = frozenset({"settled", "in_flight"})
+"""Ledger accounts whose shares are the position."""
+
+
+class UnknownError(PolyhostError):
+    """The journal does not know it. Exit code 1: the answer is no."""
+
+    exit_code = 1
+
+
+class Row(Struct):
+    """One record that concerns what was asked about."""
+
+    seq: int
+    at: int
+    record: str
+    text: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    def described(self) -> dict[str, Any]:
+        return {"seq": self.seq, "at": self.at, "record": self.record, "text": self.text, **self.detail}
+
+
+# --- questions --------------------------------------------------------------------------------------------------------
+
+
+def order(folder: Path, order_id: str) -> dict[str, Any]:
+    """An order by our reference or the venue's id (its beginning is enough). Raises UnknownError, JournalError."""
+    state = State()
+    told: dict[str, list[Row]] = {}
+    for seq, record, state in _folded(folder):
+        ref = _ref_of(record)
+        if ref is not None:
+            told.setdefault(ref, []).append(_row(seq, record, state))
+    found = [each for each in state.orders.values() if order_id in (each.ref, each.order_id)]
+    found = found or [each for each in state.orders.values() if order_id and each.order_id.startswith(order_id)]
+    if len(found) != 1:
+        many = f"{len(found)} orders" if found else "no order"
+        raise UnknownError(f"{many} {order_id} in {folder / JOURNAL_FILE}")
+    chain = [row.described() for row in told.get(found[0].ref, [])]
+    return {"order": _order(state, found[0]), "chain": chain}
+
+
+def position(folder: Path, slug: str, side: str) -> dict[str, Any]:
+    """A position by its window and side: every row of the ledger, its orders, its deadlines and its ends.
+
+    Raises UnknownError, JournalError.
+    """
+    state = State()
+    rows: list[Row] = []
+    condition_id = ""
+    for seq, record, state in _folded(folder):
+        if isinstance(record, MarketAdded) and record.market.slug == slug:
+            condition_id = record.market.condition_id
+        row = _of_position(seq, record, state, condition_id, side)
+        if row is not None:
+            rows.append(row)
+    entry = _market(state, slug, folder)
+    held = state.position(condition_id, Side(side))
+    if held is None:
+        raise UnknownError(f"{slug} never had a {side} position in {folder / JOURNAL_FILE}")
+    token_id = held.token_id
+    return {
+        "slug": slug, "condition_id": condition_id, "side": side, "token_id": token_id,
+        "size": size_text(held.size), "average": price_text(held.average), "cost": money_text(held.cost),
+        "fees": money_text(held.fees), "pnl": money_text(held.pnl), "held": held.held or None,
+        "adopted": size_text(held.adopted), "taken": size_text(held.taken),
+        "unexplained": size_text(state.unexplained.get(token_id, 0)), "end": entry.market.end,
+        "obligation_due": state.obligations.get(f"{condition_id}:{side}"), "closed": held.closed,
+        "rows": [row.described() for row in rows],
+        "orders": [_order(state, each) for each in _orders(state, condition_id) if each.slot.side.value == side],
+    }
+
+
+def window(folder: Path, slug: str) -> dict[str, Any]:
+    """A window: what was done in it, or the first gate that kept everything out. Raises UnknownError, JournalError."""
+    state = State()
+    rows: list[Row] = []
+    for seq, record, state in _folded(folder):
+        if _concerns(record, state, slug):
+            rows.append(_row(seq, record, state))
+    entry = _market(state, slug, folder)
+    condition_id = entry.market.condition_id
+    gates = gates_of(folder / ANALYSIS_FILE, condition_id)
+    pnl = market_pnl(state, entry)
+    return {
+        "slug": slug, "condition_id": condition_id, "start": entry.market.start, "end": entry.market.end,
+        "strike": entry.strike, "settled": entry.settled, "winner": entry.winner.value if entry.winner else None,
+        "entries": entry.entries, "exits": entry.exits, "pnl": None if pnl is None else money_text(pnl),
+        "orders": [_order(state, each) for each in _orders(state, condition_id)],
+        "first_failed_gate": next(iter(gates), None) if not entry.entries else None, "gates": gates,
+        "rows": [row.described() for row in rows],
+    }
+
+
+# --- the journal ------------------------------------------------------------------------------------------------------
+
+
+def _folded(folder: Path) -> Iterator[tuple[int, Record, State]]:
+    """Every record with its number and the state as it is after it. Raises UnknownError for an empty journal."""
+    seq = 0
+    for seq, (record, state) in enumerate(folding(record for _, record in read_journal(folder / JOURNAL_FILE)), 1):
+        yield seq, record, state
+    if seq == 0:
+        raise UnknownError(f"nothing was ever run in {folder}")
+
+
+def _market(state: State, slug: str, folder: Path) -> MarketState:
+    found = next((entry for entry in state.markets.values() if entry.market.slug == slug), None)
+    if found is None:
+        raise UnknownError(f"no window {slug} in {folder / JOURNAL_FILE}")
+    return found
+
+
+def _orders(state: State, condition_id: str) -> list[OrderEntry]:
+    return [each for each in state.orders.values() if each.slot.condition_id == condition_id]
+
+
+def _ref_of(record: Record) -> str | None:
+    """The order a record is about."""
+    match record:
+        case OrderIntended():
+            return record.draft.ref
+        case OrderPrepared() | OrderMoved() | OrderReposted() | FillBooked() | FillMoved():
+            return record.ref
+        case LedgerPosted():
+            return record.ref.rpartition("/")[2]
+        case _:
+            return None
+
+
+def _of_position(seq: int, record: Record, state: State, condition_id: str, side: str) -> Row | None:
+    """The row of a record that changed this position or its promises."""
+    if isinstance(record, LedgerPosted):
+        asset = f"{condition_id}:{side}"
+        change = sum(leg.delta for leg in record.entries if leg.asset == asset and leg.account in OURS)
+        into = {leg.account: leg.delta for leg in record.entries if leg.asset == asset and leg.account in OURS}
+        if not into:
+            return None
+        size: Micros = state.balance("settled", asset) + state.balance("in_flight", asset)
+        text = f"{record.cause} {record.ref}: {_signed(change)}, {size_text(size)} after"
+        detail = {
+            "cause": record.cause, "ref": record.ref, "change": _signed(change), "size_after": size_text(size),
+            "accounts": {name: _signed(delta) for name, delta in into.items()},
+        }
+        return Row(seq, record.at, "ledger_posted", text, detail)
+    match record:
+        case (
+            ObligationSet() | ObligationMet() | HeldDeclared() | CloseRecorded() | PositionCorrected()
+            | PositionAdopted() | UnexplainedSeen()
+        ) if record.condition_id == condition_id and record.side.value == side:
+            return _row(seq, record, state)
+        case _:
+            return None
+
+
+def _concerns(record: Record, state: State, slug: str) -> bool:
+    """Is a record about this window? Its ledger rows and orders are told elsewhere."""
+    match record:
+        case MarketAdded():
+            return record.market.slug == slug
+        case (
+            MarketChanged() | MarketSettled() | ObligationSet() | ObligationMet() | HeldDeclared() | CloseRecorded()
+            | PositionCorrected() | PositionAdopted() | UnexplainedSeen() | ForeignSeen() | NoticeRaised()
+        ):
+            entry = state.markets.get(record.condition_id)
+            return entry is not None and entry.market.slug == slug
+        case _:
+            return False
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def _row(seq: int, record: Record, state: State) -> Row:
+    return Row(seq, record.at, str(record.__struct_config__.tag), _text(record, state))
+
+
+def _text(record: Record, state: State) -> str:
+    """What a record says, in a line."""
+    match record:
+        case OrderIntended():
+            draft = record.draft
+            return (
+                f"wanted: {draft.action.value} {size_text(draft.size)} {record.slot.side.value} at "
+                f"{price_text(draft.price)} {draft.order_type.value} by {record.why.get('plugin', 'the host')} "
+                f"({record.why.get('reason', '')}), {money_text(record.reserve)} reserved"
+            )
+        case OrderPrepared():
+            return f"signed: {record.request.order_id}"
+        case OrderMoved():
+            matched = f", {size_text(record.matched)} matched" if record.matched else ""
+            return f"{record.state.value}: {record.cause.replace('_', ' ')}{matched}"
+        case FillBooked():
+            return (
+                f"trade {record.trade_id} {record.status.value}: {size_text(record.size)} at "
+                f"{price_text(record.price)}, fee {money_text(record.fee)}"
+            )
+        case FillMoved():
+            return f"trade {record.trade_id} {record.status.value}"
+        case LedgerPosted():
+            return f"{record.cause}: " + ", ".join(
+                f"{leg.account} {_signed(leg.delta)}{'' if leg.asset == 'cash' else ' shares'}"
+                for leg in record.entries
+            )
+        case ObligationSet():
+            return f"to be closed or held by {record.due}"
+        case ObligationMet():
+            return f"obligation met: {record.how}"
+        case HeldDeclared():
+            return f"held ({record.kind}): {record.reason}"
+        case CloseRecorded():
+            forced = " by force" if record.forced else ""
+            return (
+                f"closed{forced} ({record.exit_reason}): {size_text(record.size)} at {price_text(record.entry_price)} "
+                f"out at {price_text(record.exit_price)}, P&L {money_text(record.pnl)}, fees {money_text(record.fees)}"
+            )
+        case PositionCorrected():
+            return (
+                f"{size_text(record.size)} gone without a trade of ours, {size_text(record.seen)} seen twice "
+                f"({record.evidence}); out at their cost of {money_text(record.cost)}"
+            )
+        case PositionAdopted():
+            return f"{size_text(record.size)} adopted at a cost of {money_text(record.cost)} ({record.source})"
+        case UnexplainedSeen():
+            return f"{size_text(record.size)} more at the venue than our trades explain"
+        case ForeignSeen():
+            return f"{size_text(record.size)} foreign: {record.reason}"
+        case MarketAdded():
+            return "found" if record.from_open else "found after its start"
+        case MarketChanged():
+            changes = {"tick": record.tick, "accepting": record.accepting, "strike": record.strike}
+            said = ", ".join(f"{name} {value}" for name, value in changes.items() if value is not None)
+            return f"{said} ({record.cause})"
+        case MarketSettled():
+            return f"settled {'50-50' if record.winner is None else record.winner.value} ({record.source})"
+        case NoticeRaised():
+            return record.text
+        case _:
+            return str(record.__struct_config__.tag).replace("_", " ")
+
+
+def _signed(amount: Micros) -> str:
+    return f"{'+' if amount > 0 else ''}{money_text(amount)}"
+
+
+def _order(state: State, each: OrderEntry) -> dict[str, Any]:
+    draft, slot = each.draft, each.slot
+    return {
+        "order": each.ref, "order_id": each.order_id or None,
+        "slug": state.markets[slot.condition_id].market.slug, "side": slot.side.value, "purpose": slot.purpose.value,
+        "action": draft.action.value, "type": draft.order_type.value, "price": price_text(draft.price),
+        "size": size_text(draft.size), "matched": size_text(each.done), "state": each.state.value,
+        "cause": each.cause, "placed_at": each.placed_at, "why": dict(each.why),
+    }
+
+
+def lines(report: Mapping[str, Any]) -> list[str]:
+    """A report for a person; times are market ms."""
+    told = []
+    for name, value in report.items():
+        if name in ("orders", "rows", "chain"):
+            continue
+        if name == "order":
+            told += _order_lines(value)
+        elif name == "gates":
+            told += [f"gate {gate}: {count} times" for gate, count in value.items()]
+        elif value not in (None, "", False):
+            told.append(f"{name.replace('_', ' ')}: {value}")
+    for row in (*report.get("rows", ()), *report.get("chain", ())):
+        told.append(f"#{row['seq']} at {row['at']}: {row['text']}")
+    for each in report.get("orders", ()):
+        told += _order_lines(each)
+    return told
+
+
+def _order_lines(each: Mapping[str, Any]) -> list[str]:
+    head = (
+        f"order {each['order']} ({each['purpose']}): {each['action']} {each['size']} {each['side']} at {each['price']} "
+        f"{each['type']}, {each['matched']} matched, {each['state']}" + (f" ({each['cause']})" if each["cause"] else "")
+    )
+    return [head, *(f"  {name}: {value}" for name, value in each["why"].items() if value)]
