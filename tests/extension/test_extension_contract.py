@@ -251,6 +251,20 @@ def signal(self, view): return Signal(0.5, 0.5, "", {"seen": self.state["seen"]}
     assert runner.status()[0].metrics == {"heard": 2.0}
 
 
+def test_pos_12_what_came_true_with_an_order_is_in_the_plugins_state_at_once(bench: Bench) -> None:
+    body = """
+@hookimpl
+def signal(self, view):
+    return Signal(0.5, 0.5, "", {key: float(value) for key, value in self.state.items()})
+"""
+    runner = bench({"policy": body})
+    runner.load_state("policy", {"kept": "1", "gone": "2"})
+    runner.remember("policy", {"hedge": "7", "gone": None})
+    runner.remember("nobody", {"x": "1"})
+    evaluated = bench.ask(runner, make.view())
+    assert evaluated.signals[0][1].features == {"kept": 1.0, "hedge": 7.0}
+
+
 def test_a_failing_on_hook_changes_nothing_and_is_a_strike(bench: Bench) -> None:
     body = 'timer_s = 2.0\n@hookimpl\ndef on_timer(self, at):\n    self.state["x"] = 1\n    raise RuntimeError("late")'
     runner = bench({"policy": body})

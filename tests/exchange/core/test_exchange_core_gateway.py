@@ -10,11 +10,11 @@ from eth_keys.datatypes import PrivateKey
 from polyhost.exchange import api
 from polyhost.exchange.gateway import InProcessGateway, posted_event
 from polyhost.model import commands, events
-from polyhost.model.gateway import OrderDraft, OrderRequest
+from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest
 from polyhost.model.money import micros, ticks
 from polyhost.model.order_hash import order_id
 from polyhost.model.times import MarketMs
-from polyhost.model.words import Action, OrderType
+from polyhost.model.words import Action, ActionKind, OrderType
 
 KEY = bytes([0x11]) * 32
 ADDRESS = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
@@ -184,3 +184,23 @@ def test_pos_04_a_market_is_looked_up_by_its_condition(desk: Desk) -> None:
     (missing,) = desk.do(commands.FindMarket("0xnone", "nothing"))
     assert isinstance(missing, events.QueryFailed)
     assert (missing.what, missing.key) == ("market", "0xnone")
+
+
+def test_set_03_split_merge_and_redeem_are_answered_and_conserve_the_money(desk: Desk) -> None:
+    condition_id = desk.venue.exchange.markets()[0].condition_id
+
+    def act(kind: ActionKind, size: str = "0") -> events.ActionAnswered:
+        (answer,) = desk.do(commands.Act(ActionRequest("a1", kind, condition_id, micros(size))))
+        assert isinstance(answer, events.ActionAnswered)
+        return answer
+
+    assert act(ActionKind.SPLIT, "30") == events.ActionAnswered("a1", "done")
+    assert act(ActionKind.MERGE, "10").outcome == "done"
+    assert desk.do(commands.QueryBalance()) == [events.BalanceSeen(micros("980"), True)]
+    assert desk.do(commands.QueryTokenBalance("101")) == [events.TokenBalanceSeen("101", micros("20"))]
+    refused = act(ActionKind.MERGE, "20.000001")
+    assert (refused.outcome, refused.text[:18]) == ("refused", "not enough balance")
+    assert act(ActionKind.REDEEM).text == "the market is not resolved"
+    desk.venue.exchange.decide(condition_id, None, None, None, MarketMs(desk.venue.now))
+    assert act(ActionKind.REDEEM).outcome == "done"
+    assert desk.do(commands.QueryBalance()) == [events.BalanceSeen(micros("1000"), True)]

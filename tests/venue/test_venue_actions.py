@@ -1,0 +1,126 @@
+"""Merge, redeem and split through the gateway, against the exchange's own chain; and what each failure means."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from polymarket.errors import (
+    PolymarketError,
+    RequestRejectedError,
+    TimeoutError,
+    TransactionFailedError,
+    TransportError,
+    UserInputError,
+)
+
+from polyhost.exchange.server import ServerSettings, running
+from polyhost.exchange.world import WorldSettings
+from polyhost.model import commands, events
+from polyhost.model.gateway import ActionRequest
+from polyhost.model.wallets import WalletKind
+from polyhost.model.words import ActionKind
+from polyhost.venue.polymarket.endpoints import endpoints_at
+from polyhost.venue.polymarket.gateway import PolymarketGateway
+
+KEY = "0x" + "22" * 32
+CASH = 1_000_000_000
+WORLD = WorldSettings(symbols=("BTC",), durations_s=(900,), density=0.0)
+AT_ONCE = ServerSettings(
+    world=msgspec.structs.replace(WORLD, rules=msgspec.structs.replace(WORLD.rules, mined_ms=1, confirmed_ms=2))
+)
+
+
+def test_set_03_split_merge_and_a_refusal_of_the_plain_wallet_over_the_wire() -> None:
+    async def go() -> None:
+        async with running(AT_ONCE) as up:
+            gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), KEY, selftest=False)
+            await gateway.connect()
+            market = up.engine.world.listing(False)[0]
+
+            async def act(kind: ActionKind, size: int) -> events.ActionAnswered:
+                request = ActionRequest("a1", kind, market.condition_id, size)
+                (answer,) = await gateway.execute(commands.Act(request))
+                assert isinstance(answer, events.ActionAnswered)
+                return answer
+
+            done = await act(ActionKind.SPLIT, 30_000_000)
+            assert (done.ref, done.outcome, done.transaction[:2]) == ("a1", "done", "0x"), done
+            assert (await act(ActionKind.MERGE, 10_000_000)).outcome == "done"
+            assert await gateway.balance() == events.BalanceSeen(CASH - 20_000_000, True)
+            assert await gateway.token_balance(market.up) == events.TokenBalanceSeen(market.up, 20_000_000)
+            refused = await act(ActionKind.MERGE, 20_000_001)
+            assert refused.outcome == "refused", refused
+            await gateway.close()
+
+    asyncio.run(go())
+
+
+def test_set_03_a_contract_wallet_without_a_relayer_key_is_refused_clearly() -> None:
+    async def go() -> None:
+        async with running(AT_ONCE) as up:
+            gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), KEY, wallet=WalletKind.PROXY, selftest=False)
+            await gateway.connect()
+            market = up.engine.world.listing(False)[0]
+            answer = await gateway.act(ActionRequest("a1", ActionKind.SPLIT, market.condition_id, 1_000_000))
+            assert answer.outcome == "refused"
+            assert answer.text.startswith("the client refuses: ")
+            await gateway.close()
+
+    asyncio.run(go())
+
+
+class Handle:
+    transaction_hash = "0xabc"
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    async def wait(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return SimpleNamespace(transaction_hash="0xdef")
+
+
+def answered(begun: Exception | None, ended: Exception | None) -> events.ActionAnswered:
+    """What the gateway makes of a client that fails at the hand-over, or while it waits for the end."""
+
+    async def redeem_positions(*, condition_id: str) -> Handle:
+        if begun is not None:
+            raise begun
+        return Handle(ended)
+
+    gateway = PolymarketGateway(endpoints_at("http://127.0.0.1:1", "ws://127.0.0.1:1"), KEY, selftest=False)
+    gateway._client = SimpleNamespace(redeem_positions=redeem_positions)  # type: ignore[assignment]
+    return asyncio.run(gateway.act(ActionRequest("a1", ActionKind.REDEEM, "0xc0")))
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (UserInputError("no key"), "refused"), (RequestRejectedError("wallet busy", status=400), "refused"),
+        (RequestRejectedError("oops", status=502), "unknown"), (TransportError("reset"), "unknown"),
+        (ValueError("malformed"), "unknown"),
+    ],
+)
+def test_set_03_a_hand_over_that_fails_is_refused_only_where_nothing_can_have_happened(
+    error: Exception, outcome: str
+) -> None:
+    assert answered(error, None).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (TransactionFailedError("reverted"), "refused"), (TimeoutError("200 s"), "unknown"),
+        (RequestRejectedError("gone", status=404), "unknown"), (UserInputError("odd"), "unknown"),
+        (PolymarketError("?"), "unknown"),
+    ],
+)
+def test_set_03_after_the_hand_over_only_the_transactions_own_end_counts(error: Exception, outcome: str) -> None:
+    answer = answered(None, error)
+    assert (answer.outcome, answer.transaction) == (outcome, "0xabc")
+    assert answered(None, None) == events.ActionAnswered("a1", "done", transaction="0xdef")
