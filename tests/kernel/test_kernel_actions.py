@@ -9,7 +9,7 @@ from polyhost.model.commands import Act, Command, Prepare, QueryTokenBalance
 from polyhost.model.events import ActionAnswered, BalanceSeen, Operator, RunBegan, TokenBalanceSeen
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import Enter, ExitNow, ExitTarget, Merge, Split
-from polyhost.model.records import ActionIntended, NoticeRaised
+from polyhost.model.records import ActionIntended, LedgerPosted, NoticeRaised
 from polyhost.model.words import ActionKind, ActionState, Side
 
 from .rig import CONDITION, START, Rig, none, only
@@ -193,6 +193,8 @@ def test_set_03_a_merge_that_ends_after_the_result_is_not_paid_twice() -> None:
     assert rig.cash("unredeemed") == micros("20")
     rig.do(ActionAnswered("a00001", "done"))
     assert (rig.cash(), rig.cash("unredeemed")) == (cash + micros("15"), micros("5"))
+    causes = [r.cause for r in rig.records if isinstance(r, LedgerPosted)]
+    assert causes[-3:] == ["payout", "payout", "redeem"], "the pairs were paid out already: no share moves twice"
     sound(rig)
 
 
