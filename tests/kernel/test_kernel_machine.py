@@ -25,6 +25,7 @@ from polyhost.model.commands import (
     Prepare,
     QueryBalance,
     QueryOrder,
+    QueryPositions,
     QueryTokenBalance,
     Sweep,
 )
@@ -36,6 +37,7 @@ from polyhost.model.events import (
     MarketResolved,
     OrderNotFound,
     OrderSeen,
+    PositionsSeen,
     PostAnswered,
     PrepareFailed,
     QueryFailed,
@@ -45,7 +47,7 @@ from polyhost.model.events import (
     TokenBalanceSeen,
     TradeSeen,
 )
-from polyhost.model.gateway import MakerSlice, OrderDraft, OrderRow, TradeRow
+from polyhost.model.gateway import MakerSlice, OrderDraft, OrderRow, PositionRow, TradeRow
 from polyhost.model.money import micros, taker_fee, ticks
 from polyhost.model.proposals import CancelOrders, Enter, ExitNow, ExitTarget, HoldToSettlement
 from polyhost.model.words import Action, OrderState, Purpose, Side
@@ -309,8 +311,17 @@ class World:
                 seen = self.random.choice((right, right, right, 0, right // 2))
                 if not lost:
                     self.mail.append(TokenBalanceSeen(token, seen))
+            case QueryPositions(begun):
+                # Balances may lie for ever here; the venue's own count of positions does not.
+                if not lost:
+                    self.mail.append(PositionsSeen(self.positions(), True, begun=begun))
             case _:
                 pass
+
+    def positions(self) -> tuple[PositionRow, ...]:
+        market = self.rig.market
+        sizes = {token: max(self.shares(token), 0) for token in (market.up, market.down)}
+        return tuple(PositionRow(token, CONDITION, size, 5_000) for token, size in sizes.items() if size)
 
     def sweep(self, condition_id: str, since_s: int, begun: int, *, complete: bool) -> SweepDone:
         rows = [o.row() for o in self.orders.values() if o.live]
