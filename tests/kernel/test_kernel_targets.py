@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from polyhost.model.commands import Ask, Cancel, Command, Post, Prepare
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import ExitNow, ExitTarget
@@ -151,3 +153,47 @@ def test_t1_an_exit_target_proposed_anew_stands_longer() -> None:
     resting(rig, ExitTarget(Side.UP, ticks("0.99"), valid_until=START + 70_000))
     none(rig.answer(ExitTarget(Side.UP, ticks("0.99"), valid_until=START + 90_000)), Cancel)
     none(rig.to(START + 89_999), Cancel)
+
+
+def test_t10_a_position_that_has_all_it_wants_is_not_visited_until_something_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its exit rests: thirty seconds of the same wish are thirty compares and no visit; a balance or a fill is one."""
+    rig = holding()
+    order = rig.order(resting(rig))
+    rig.answer(AT_99)
+    visits: list[int] = []
+    rest = rig.kernel.exits._rest
+    monkeypatch.setattr(rig.kernel.exits, "_rest", lambda *given: (visits.append(rig.now), rest(*given))[1])
+    for _ in range(30):
+        none(rig.answer(AT_99), Prepare, Cancel)
+    assert visits == []
+    rig.balances(size="30")
+    assert len(visits) == 1
+    rig.trade(order, "6", "0.99", "CONFIRMED", maker=True)
+    assert len(visits) == 2
+    visits.clear()
+    rig.answer(ExitTarget(Side.UP, ticks("0.98")))
+    assert visits, "another wish"
+
+
+def test_pos_13_a_close_has_prices_spot_at_both_ends_fees_and_duration() -> None:
+    from polyhost.model.records import CloseRecorded
+
+    rig = Rig()
+    rig.to(START + 60_000)
+    rig.book("0.40/0.42")
+    rig.kernel.price("binance", "BTC", 100_000 * 10**8, rig.now, rig.now)
+    rig.enter()
+    opened_at = rig.now
+    sell = rig.posted(rig.answer(AT_99))
+    rig.accept(sell)
+    rig.kernel.price("binance", "BTC", 100_500 * 10**8, rig.now, rig.now)
+    rig.fill(rig.order(sell))
+    close = next(r for r in rig.records if isinstance(r, CloseRecorded))
+    assert (close.spot_entry, close.spot_exit) == (100_000 * 10**8, 100_500 * 10**8)
+    assert close.duration_ms == close.at - close.opened_at > 0
+    assert close.opened_at <= opened_at
+    assert (close.exit_price, close.exit_reason, close.forced, close.sell_failed) == (9_900, "target", False, False)
+    assert close.fees > 0
+    assert close.pnl > 0

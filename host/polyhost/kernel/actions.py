@@ -301,7 +301,7 @@ class Actions:
         if position is None or position.size > 0 or position.closed:
             return
         core = self.core
-        core.record(close_record(core.now, position, "merged", forced=False, sell_failed=False))
+        core.record(close_record(core, position, "merged", forced=False, sell_failed=False))
         if f"{position.condition_id}:{position.side.value}" in core.state.obligations:
             core.record(ObligationMet(core.now, position.condition_id, position.side, "merged"))
         data = core.data.get(position.condition_id)

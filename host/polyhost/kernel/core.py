@@ -127,6 +127,11 @@ class Core:
     def market(self, condition_id: str) -> MarketState | None:
         return self.state.markets.get(condition_id)
 
+    def spot_price(self, condition_id: str) -> int | None:
+        """A market's spot price now, in 1e-8; None: it has no symbol, or nothing is known of it."""
+        spot = self.spots.get(self.state.markets[condition_id].market.symbol)
+        return spot.price if spot is not None and spot.stamp >= 0 else None
+
     def spot(self, symbol: str) -> Spot:
         spot = self.spots.get(symbol)
         if spot is None:

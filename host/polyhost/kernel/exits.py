@@ -76,9 +76,17 @@ class Exits:
         plan.spoken = True
         if plan.target != target or plan.target_owner != owner:
             plan.target, plan.target_owner = target, owner
+            plan.settled_at = None
             if target.valid_until:
                 self.core.at_market(target.valid_until, "exit_until", f"{condition_id}:{target.side.value}")
-        self.drive(condition_id, target.side)
+        if plan.settled_at is None or plan.settled_at != self._stamp(condition_id, target.side):
+            self.drive(condition_id, target.side)
+
+    def _stamp(self, condition_id: str, side: Side) -> tuple[int, Micros | None]:
+        """What a step of a position depends on beside time and its wish: durable facts and the balance seen (T10)."""
+        entry = self.core.state.markets[condition_id]
+        seen = self.core.fresh.tokens.get(entry.market.token(side))
+        return entry.rev, None if seen is None else seen[0]
 
     def until(self, key: str) -> None:
         """A target's own end came: unless it was proposed anew, it no longer stands."""
@@ -145,7 +153,11 @@ class Exits:
         elif core.ending == KILL:
             return  # the operator wants nothing to rest; obligations still sell
         elif plan.target is not None and not position.held:
+            before = self._stamp(condition_id, side)
             self._rest(entry, position, plan, plan.target)
+            # T10: nothing to do, nothing waited for and no timer set: visited again only when something differs.
+            still = plan.waiting == "" and plan.timer_wall == NEVER and before == self._stamp(condition_id, side)
+            plan.settled_at = before if still else None
         elif plan.spoken and not position.held:
             self._clear(condition_id, side)
 
@@ -507,7 +519,7 @@ class Exits:
             reason = wish.reason
         else:
             reason = plan.target.reason if plan.target is not None and plan.target.reason else "target"
-        core.record(close_record(core.now, position, reason, forced=plan.forced, sell_failed=plan.sell_failed))
+        core.record(close_record(core, position, reason, forced=plan.forced, sell_failed=plan.sell_failed))
         self._met(position.condition_id, position.side, "forced" if plan.forced else "closed")
         data.exits.pop(position.side)  # a position bought later in this market starts with a plan of its own
 
@@ -544,7 +556,7 @@ class Exits:
 
 
 def close_record(
-    now: int, position: PositionEntry, reason: str, *, forced: bool, sell_failed: bool, payout: Micros = 0,
+    core: Core, position: PositionEntry, reason: str, *, forced: bool, sell_failed: bool, payout: Micros = 0,
     shares: Micros = 0,
 ) -> CloseRecorded:
     """What a close brought: proceeds and payout less cost and fees; the exit price averages over both.
@@ -555,8 +567,7 @@ def close_record(
     out = position.sold + position.merged + shares
     got = position.received + payout
     return CloseRecorded(
-        now, position.condition_id, position.side, reason, forced, sell_failed, position.average,
+        core.now, position.condition_id, position.side, reason, forced, sell_failed, position.average,
         got * 10_000 // out if out else 0, position.bought, got - position.paid - position.fees - position.pnl,
-        position.fees,
-        position.opened_at,
+        position.fees, position.opened_at, position.spot_entry, core.spot_price(position.condition_id),
     )

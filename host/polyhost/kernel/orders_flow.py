@@ -505,7 +505,7 @@ class OrderFlow:
         release = min(money + fee, order.reserve) if buy else 0
         fill = FillBooked(
             core.now, row.trade_id, order.ref, slot, order.draft.token_id, order.draft.action, price, size, money, fee,
-            status, maker, release,
+            status, maker, release, core.spot_price(slot.condition_id),
         )
         if not order.open:
             self._late(order, order.traded + size)

@@ -262,13 +262,16 @@ RULES: Final[tuple[Rule, ...]] = (
         "T5",
         "Grow by a second order when the increment is legal, at most two a slot; never shrink on one low balance.",
         (
-            "kernel.exits.Exits._rest",
+            "kernel.exits.Exits._rest", "kernel.exits.Exits.left_by_hand",
+            "kernel.reconciliation.Reconciliation._judge",
         ),
         (
             "test_t5_an_increment_that_is_legal_by_itself_becomes_a_second_order_and_never_a_third",
             "test_t5_a_low_balance_shrinks_nothing",
+            "test_pos_02_one_reading_corrects_nothing_and_two_apart_do",
+            "test_pos_03_shares_taken_by_hand_leave_at_cost_exits_shrink_and_it_is_told",
         ),
-        "in part: a correction by two agreeing balance readings does not exist yet",
+        "yes",
     ),
     Rule(
         "T6",
@@ -342,10 +345,14 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         "T10",
-        "Only slots that differ are visited.",
-        (),
-        (),
-        "no: every position is looked at once a second and after each change of its own; deadlines are a heap",
+        "Only slots that differ are visited; deadlines are one heap.",
+        (
+            "kernel.exits.Exits.want",
+        ),
+        (
+            "test_t10_a_position_that_has_all_it_wants_is_not_visited_until_something_differs",
+        ),
+        "yes; a position without a target or with something waited for is looked at with every answer of its plugins",
     ),
 )
 """U1 to U9, then T1 to T10."""

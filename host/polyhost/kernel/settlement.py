@@ -111,7 +111,7 @@ class Settlement:
         data = core.data.get(condition_id)
         plan = None if data is None else data.exits.get(side)
         close = close_record(
-            core.now, position, f"settled ({position.held})" if position.held else "settled",
+            core, position, f"settled ({position.held})" if position.held else "settled",
             forced=plan is not None and plan.forced, sell_failed=plan is not None and plan.sell_failed, payout=total,
             shares=position.size,
         )

@@ -168,6 +168,8 @@ class PositionEntry(Struct):
     """Turned back into collateral together with the other side."""
     split: Micros = 0
     """Of what was bought: made from collateral together with the other side."""
+    spot_entry: int | None = None
+    """The symbol's spot price when it was opened, in 1e-8; None: not known."""
     adopted: Micros = 0
     """Of ``bought``, what was there before us."""
     taken: Micros = 0
@@ -694,7 +696,7 @@ def _book_fill(state: State, record: FillBooked) -> None:
     if record.action is Action.BUY:
         if position.size <= 0:
             position.closed, position.held, position.exit_reason = False, "", ""
-            position.opened_at = record.at
+            position.opened_at, position.spot_entry = record.at, record.spot
         elif position.held == "minimum":
             position.held = ""  # it is no longer the rest that was too small to sell
         bought = filled_key(slot)

@@ -106,7 +106,7 @@ class Exit:
 
     __slots__ = (
         "attempts", "balance_wall", "cancel_sent_wall", "defer_until", "deferred", "forced", "moved_wall", "next_wall",
-        "refusals", "sell_failed", "spoken", "target", "target_owner", "timer_wall", "urgent", "waiting",
+        "refusals", "sell_failed", "settled_at", "spoken", "target", "target_owner", "timer_wall", "urgent", "waiting",
     )
 
     def __init__(self) -> None:
@@ -125,6 +125,8 @@ class Exit:
         self.balance_wall = -1_000_000
         """When the venue's balance of its token was last asked for because it lacks settled shares, wall ms."""
         self.sell_failed = False
+        self.settled_at: tuple[int, Micros | None] | None = None
+        """What its last step saw when it found nothing to do (T10); None: it may have something to do."""
         self.waiting = ""
         """The named reason why the position is not covered right now."""
         self.deferred = ""

@@ -132,6 +132,8 @@ class FillBooked(_Record, tag="fill_booked", frozen=True):
     maker: bool
     release: Micros = 0
     """Of the order's reservation, what this fill used or freed."""
+    spot: int | None = None
+    """The symbol's spot price when it was booked, in 1e-8; None: not known."""
 
 
 class FillMoved(_Record, tag="fill_moved", frozen=True):
@@ -329,6 +331,14 @@ class CloseRecorded(_Record, tag="close_recorded", frozen=True):
     pnl: Micros
     fees: Micros
     opened_at: int
+    spot_entry: int | None = None
+    """The symbol's spot price when it was opened and when it was closed, in 1e-8; None: not known then."""
+    spot_exit: int | None = None
+
+    @property
+    def duration_ms(self) -> int:
+        """From its first fill to its close, market ms."""
+        return self.at - self.opened_at
 
 
 class PluginStateSet(_Record, tag="plugin_state_set", frozen=True):
