@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: run test bench lint requirements clean
+.PHONY: run test bench lint calm-day requirements clean
 
 $(READY): pyproject.toml requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "polyhost needs Python 3.11 or newer: make PYTHON=python3.12 …")'
@@ -27,6 +27,9 @@ lint: $(READY)  ## style, types, the author's surface
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error
+
+calm-day: $(READY)  ## before a release: 24 simulated hours without a fault, and without one error line or unexplained warning
+	$(BIN)/polyhost simulate --seeds 0:1 --hours 24 --calm $(ARGS)
 
 requirements:  ## pin again (needs pip-tools): hashes, no addresses
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --output-file requirements.txt pyproject.toml

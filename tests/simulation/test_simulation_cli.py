@@ -66,6 +66,13 @@ def test_ones_own_configuration_runs_without_the_random_trader(
     assert "1 seeds, 0.02 hours" in capsys.readouterr().out
 
 
+def test_a_calm_run_has_no_pathologies_unless_they_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code([*ARGS, "--calm", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pathologies"] == {}
+    assert exit_code([*ARGS, "--calm", "--pathologies", "dup_trade", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["pathologies"]) == ["dup_trade"]
+
+
 @pytest.mark.parametrize(
     ("args", "word"),
     [

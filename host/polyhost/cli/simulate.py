@@ -20,7 +20,7 @@ def simulate(
     hours: Annotated[float, typer.Option(min=0.01, metavar="H", help="Market time of each seed.")] = 1.0,
     pathologies: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="all, none, or a name (NAME=PROBABILITY); may be repeated. Default all."),
+        typer.Option(metavar="NAME", help="all, none or NAME[=PROBABILITY]; repeatable. Default all; none if calm."),
     ] = None,
     density: Annotated[
         float, typer.Option(min=0.5, max=1_000, metavar="D", help="Population events a market second and symbol.")
@@ -32,7 +32,8 @@ def simulate(
 ) -> None:
     """Without -c: one symbol, the shipped plugins and one that trades at random; with it your own plugins and markets.
 
-    Exit code 0: every invariant held; 1: one broke, and the command that replays it is printed.
+    Exit code 0: every invariant held; 1: one broke, and the command that replays it is printed. With --calm and no
+    pathologies an error line in the log, or a warning that the market does not explain, is one of them.
     """
     from loguru import logger
 
@@ -42,7 +43,7 @@ def simulate(
     logger.disable("polyhost.exchange.world")
     own = config is not None
     loaded = configured(config, {} if own else {"markets.symbols": ("BTC",)})
-    plan = Plan(hours, chosen_pathologies(_words(pathologies or ["all"])), density, not calm)
+    plan = Plan(hours, chosen_pathologies(_words(pathologies or (["none"] if calm else ["all"]))), density, not calm)
     simulations = Simulations(_seeds(seeds), plan, loaded, trader=not own, workers=workers)
     first = True
 

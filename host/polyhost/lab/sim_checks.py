@@ -63,7 +63,7 @@ CHECKS: Final = (
     "one_live_buy_a_slot_at_the_venue", "deadline_kept", "covered", "venue_orders_equal_ours",
     "venue_collateral_equals_ledger", "venue_shares_equal_positions", "venue_redeemable_equals_ledger",
     "nothing_open_at_the_end", "exchange_audit", "kernel_never_fails", "quotes_never_take",
-    "quotes_replaced_once_a_second", "nothing_added_while_sealed",
+    "quotes_replaced_once_a_second", "nothing_added_while_sealed", "nothing_alarming_when_calm",
 )
 """Every name that can be broken."""
 

@@ -11,6 +11,7 @@ import hashlib
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from heapq import heappop, heappush
 from typing import Any, Final
 
@@ -31,7 +32,8 @@ from polyhost.journal.memory import MemoryJournal
 from polyhost.kernel.kernel import Kernel
 from polyhost.lab.backtest import rare_collections
 from polyhost.lab.plugins import InlinePlugins
-from polyhost.lab.sim_checks import Broken, Checks
+from polyhost.lab.sim_alarms import Alarms
+from polyhost.lab.sim_checks import Broken, Checks, must
 from polyhost.lab.sim_trace import Trace
 from polyhost.lab.sim_weather import Weather
 from polyhost.model.batching import batched, single
@@ -199,6 +201,8 @@ class Simulation:
         )
         self.journal = MemoryJournal(self._durable, hold=True)
         self.checks = Checks(self.exchange, ADDRESS, settings.host.account)
+        self.alarms = Alarms() if not plan.rough and not plan.pathologies else None
+        """Listens where nothing may go wrong; None: something shall."""
         self.trace = Trace()
         self.outcome = Outcome(seed)
         self._digest = hashlib.sha256()
@@ -240,7 +244,7 @@ class Simulation:
         """Everything, until it is over or something breaks."""
         outcome = self.outcome
         try:
-            with rare_collections():
+            with rare_collections(), self.alarms or nullcontext():
                 self._run()
         except Broken as broken:
             self._found(broken)
@@ -276,6 +280,8 @@ class Simulation:
         while self.now < latest and self._unsettled():
             self._until(self.now + PASS_EVERY_MS)
         self._agree(last=True)
+        if self.alarms is not None:
+            must(not self.alarms.found, "nothing_alarming_when_calm", "; ".join(self.alarms.found))
 
     def _found(self, broken: Broken) -> None:
         outcome = self.outcome
@@ -690,6 +696,8 @@ class Simulation:
         self.outcome.records += len(bodies)
         if host.sealed and not host.inbox:
             self.checks.while_sealed(step.records)
+        if self.alarms is not None:
+            self.alarms.records(step.records)
         self.checks.after_records(step.records, bodies, host.kernel, self.now)
         if not host.committing:
             host.committing = True
