@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.pair_table import ENDS_ANYWHERE, PAIR_TRANSITIONS, pair_moved
 from polyhost.kernel.state import OrderEntry, PairEntry, fold
 from polyhost.model.commands import Command, Post, Prepare
 from polyhost.model.events import BalanceSeen, Operator, RunBegan, StreamChanged, SweepDone, TokenBalanceSeen
+from polyhost.model.messages import Message
 from polyhost.model.money import Micros, micros, ticks
 from polyhost.model.proposals import Enter, ExitNow, ExitTarget, Pair
 from polyhost.model.records import HeldDeclared, OrderIntended, PairMoved, PairOpened
 from polyhost.model.words import Action, OrderState, PairState, Purpose, Side
 from polyhost.settings import Configuration
 
-from .rig import CONDITION, START, Rig, none, only
+from .rig import CONDITION, START, Rig, none, only, window
 
 CHEAP = Pair(ticks("0.42"), ticks("0.50"), micros("20"), "sum below 1", Side.UP)
 PAUSE_MS = 2_000
@@ -276,6 +278,17 @@ def test_ord_13_a_price_that_went_away_rolls_back() -> None:
     rig.book("0.38/0.42")
     caused = fresh(rig, PAUSE_MS + ROLLBACK_MS)
     assert only(caused, Prepare).draft.action is Action.SELL
+
+
+def test_ord_13_a_tick_that_becomes_coarse_between_the_legs_moves_the_second_legs_price_onto_the_grid() -> None:
+    """Its worst price had been right when the pair began (simulation, seed 1195): the kernel failed on it."""
+    rig = opened(market=structs.replace(window(), tick=10))
+    wish = Pair(ticks("0.42"), ticks("0.605"), micros("20"), "sum below 1", Side.UP)
+    bought(rig, first_leg(rig, wish), "20")
+    rig.kernel.feed(Message(event_type="tick_size_change", asset_id=rig.market.up, new_tick_size="0.01"), rig.now)
+    draft = only(fresh(rig, PAUSE_MS), Prepare).draft
+    assert (draft.price, draft.tick) == (ticks("0.60"), ticks("0.01"))
+    sound(rig)
 
 
 def test_ord_13_a_balance_that_is_too_old_is_fetched_and_waited_for() -> None:

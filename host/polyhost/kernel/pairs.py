@@ -105,7 +105,7 @@ class Pairs:
         ))
         core.record(ledger.reserve(core.now, ref, total))
         promise(core, plugin, wish.remember, ref)
-        self._place(core.state.pairs[ref], entry, data, first, size, costs[first], "first")
+        self._place(core.state.pairs[ref], entry, data, first, prices[first], size, costs[first], "first")
 
     def _price(self, market: Market, data: MarketData, side: Side, price_max: Ticks) -> Ticks:
         price = safe_price(Action.BUY, price_max, market.tick)
@@ -161,11 +161,12 @@ class Pairs:
         )
 
     def _place(
-        self, pair: PairEntry, entry: MarketState, data: MarketData, side: Side, size: Micros, cost: Micros, which: str
+        self, pair: PairEntry, entry: MarketState, data: MarketData, side: Side, price: Ticks, size: Micros,
+        cost: Micros, which: str,
     ) -> None:
         """The leg's order takes its part of the pair's reservation over; of the second leg's the rest is free."""
         core = self.core
-        draft = self._draft(entry.market, side, pair.price(side), size)
+        draft = self._draft(entry.market, side, price, size)
         release = cost if which == "first" else pair.reserve
         state = PairState.FIRST if which == "first" else PairState.SECOND
         core.record(PairMoved(core.now, pair.ref, state, which, draft.ref, release))
@@ -316,7 +317,7 @@ class Pairs:
         for name, room in exposure_rooms(core, market):
             if room + pair.reserve < cost:  # what is reserved for this leg is in each of the rooms
                 raise EntryRefused(name, f"{money_text(room + pair.reserve)} is left, {money_text(cost)} is needed")
-        self._place(pair, entry, data, side, size, cost, "second")
+        self._place(pair, entry, data, side, price, size, cost, "second")
 
     def _over(self, pair: PairEntry) -> None:
         if not self.core.state.orders[pair.second_order].open:
