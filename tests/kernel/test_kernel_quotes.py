@@ -82,6 +82,17 @@ def test_t1_at_equal_urgency_the_present_owner_keeps_the_slot() -> None:
     )
 
 
+def test_ent_03_quotes_leave_what_must_stay_free_and_so_do_not_block_one_another() -> None:
+    """Two that take all the cash made it low, were cancelled for that, and came back (simulation, seed 5003)."""
+    rig = quoting(cash="10")
+    targets = bid("0.40", "12.5", key="near"), bid("0.30", "14", key="far")
+    orders = [rig.order(rig.posted([prepare])) for prepare in rig.answer(*targets) if isinstance(prepare, Prepare)]
+    assert rig.cash("free") >= micros("1")
+    assert sum(order.reserve for order in orders) >= micros("8.5")
+    assert not rig.kernel.blocks()
+    none(renewed(rig, 5, *targets), Cancel)
+
+
 def test_t2_a_price_is_quantised_in_the_safe_direction_and_the_size_floored() -> None:
     rig = quoting()
     order = resting(rig, bid("0.4099", "20.0199"))

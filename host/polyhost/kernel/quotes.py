@@ -6,7 +6,7 @@ deadline of what it would buy, or the end of the run takes it away. What a quote
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -372,7 +372,7 @@ class Quotes:
         position = core.state.position(market.condition_id, target.side)
         wanted = wanted_size(target, price, market, position)
         if target.action is Action.BUY:
-            limited, room = min(exposure_rooms(core, market), key=lambda named: named[1])
+            limited, room = min(self._rooms(market), key=lambda named: named[1])
             most = affordable(max(room, 0), price, LOT, market)
         else:
             limited, most = "sellable", 0
@@ -380,6 +380,12 @@ class Quotes:
             if position is not None and not any(order.state is OrderState.UNKNOWN for order in sells):
                 most = floor_lot(max(self.exits.cover(position, sells) - sum(o.open_upper for o in sells), 0))
         return (wanted, "") if wanted <= most else (most, limited)
+
+    def _rooms(self, market: Market) -> Iterator[tuple[str, Micros]]:
+        """Each limit and what is left of it. A quote leaves what must stay free (ENT-03): it would block itself and all
+        the others, come and go."""
+        for name, room in exposure_rooms(self.core, market):
+            yield name, room - int(self.core.settings.safety.balance_min) if name == "funds" else room
 
     def _why(self, data: MarketData, plan: Plan, target: QuoteTarget, limited: str) -> dict[str, str]:
         core = self.core
