@@ -22,7 +22,7 @@ from polyhost.exchange.pathologies.faults import refused
 from polyhost.exchange.population import MAKERS
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import OrderEntry, PositionEntry, State
-from polyhost.lab.sim_checks import Broken
+from polyhost.lab.sim_finding import Broken
 from polyhost.lab.sim_run import BEGIN, Host, Plan, Simulation
 from polyhost.model.batching import single
 from polyhost.model.commands import Ask, Command, Post, PostMany

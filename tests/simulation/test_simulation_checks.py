@@ -13,7 +13,8 @@ from msgspec import structs
 from polyhost.exchange.core import Exchange
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.journal.codec import encode_record
-from polyhost.lab.sim_checks import Broken, Checks, different
+from polyhost.lab.sim_checks import Checks, different
+from polyhost.lab.sim_finding import Broken
 from polyhost.lab.sim_trace import SHOWN, Trace
 from polyhost.model.commands import Cancel, Post
 from polyhost.model.money import ticks

@@ -9,7 +9,8 @@ import pytest
 
 from polyhost.cli import main as front
 from polyhost.errors import ConfigError
-from polyhost.lab.sim_checks import Checks, must
+from polyhost.lab.sim_checks import Checks
+from polyhost.lab.sim_finding import must
 from polyhost.lab.simulate import chosen_pathologies
 
 

@@ -24,7 +24,7 @@ from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.shown import last_print, snapshot_of
 from polyhost.exchange.state import broken_invariants, restore, rules_of, state_of
 from polyhost.model.book import UNKNOWN_SIZE, Book
-from polyhost.model.gateway import OrderRow
+from polyhost.model.gateway import OrderRow, TradeRow
 from polyhost.model.market import Market
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.times import MarketMs
@@ -154,6 +154,11 @@ class Exchange:
         """An order with a key as it stands; None when it is unknown or forgotten."""
         found = self._desk.orders.get(order_id)
         return None if found is None else found.stored()
+
+    def trade(self, trade_id: str) -> TradeRow | None:
+        """A trade in which an account with a key took part; None: there is none, or its market was dropped."""
+        stored = self._desk.trades.trades.get(trade_id)
+        return None if stored is None else stored.row
 
     def nonce(self, address: str, *, pending: bool = False) -> int:
         """How many transactions of a wallet were mined; with ``pending`` those on their way too."""

@@ -6,7 +6,7 @@ the kernel whether it was right.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -14,12 +14,15 @@ from polyhost.exchange.core import Exchange
 from polyhost.journal.codec import decode_record
 from polyhost.kernel.invariants import INVARIANTS
 from polyhost.kernel.kernel import Kernel
-from polyhost.kernel.state import OrderEntry, State, apply
+from polyhost.kernel.state import OrderEntry, PositionEntry, State, apply
 from polyhost.kernel.views import SIDES
+from polyhost.lab.sim_entries import EntryJudge
+from polyhost.lab.sim_finding import Broken, must
+from polyhost.lab.sim_heard import Heard
 from polyhost.model.batching import single
 from polyhost.model.commands import Cancel, CancelEverything, Command, Post
 from polyhost.model.gateway import OrderRow
-from polyhost.model.money import Micros
+from polyhost.model.money import ONE, Micros
 from polyhost.model.records import (
     ActionIntended,
     ActionMoved,
@@ -28,6 +31,7 @@ from polyhost.model.records import (
     ForeignSeen,
     HeldDeclared,
     LedgerPosted,
+    ObligationSet,
     OrderIntended,
     OrderMoved,
     OrderPrepared,
@@ -40,7 +44,7 @@ from polyhost.model.records import (
     Slot,
     UnexplainedSeen,
 )
-from polyhost.model.words import Action, OrderState, Purpose
+from polyhost.model.words import Action, ActionKind, ActionState, OrderState, Purpose, TradeStatus
 
 POSTS_MAX: Final = 4
 """U5: the post and three more of the same bytes …"""
@@ -56,7 +60,16 @@ DEADLINE_GRACE_MS: Final = 6_000
 """From an obligation's deadline to its enforcement: two cadences, an evaluation, and a busy moment."""
 COVER_MS: Final = 120_000
 """A sellable position with a target is covered within this time, whatever the venue does."""
+MINUTE_MS: Final = 60_000
+"""Posts of a slot are counted over this."""
+RESTING_A_MINUTE: Final = 61
+"""T7: at most one order a slot and second …"""
+MARKET_A_MINUTE: Final = 241
+"""… and T8: one every 250 ms while a position is sold at market."""
 HELD_KINDS: Final = frozenset({"plugin", "ahead", "minimum", "pair"})
+DIFFERENCES: Final = (FillBooked, FillMoved, PositionCorrected, PositionAdopted, UnexplainedSeen, ForeignSeen)
+SEEN: Final = frozenset({"seen", "filled", "ended", "absent", "reappeared", "unknown"})
+"""What a comparison with the venue writes when it finds a difference: these records, and moves for these causes."""
 CHECKS: Final = (
     *INVARIANTS, "state_equals_fold", "order_posted_twice", "cancelled_order_posted", "absent_is_absent",
     "sell_beyond_t3", "held_kind", "nothing_made_up",
@@ -64,31 +77,21 @@ CHECKS: Final = (
     "venue_collateral_equals_ledger", "venue_shares_equal_positions", "venue_redeemable_equals_ledger",
     "nothing_open_at_the_end", "exchange_audit", "kernel_never_fails", "quotes_never_take",
     "quotes_replaced_once_a_second", "nothing_added_while_sealed", "nothing_alarming_when_calm",
+    "entries_only_while_allowed", "funds_suffice", "limits_hold", "nothing_placed_at_the_end",
+    "position_grows_by_its_cause", "fills_are_the_venues", "held_for_its_reason", "posts_a_minute",
+    "two_live_sells_a_slot_at_the_venue", "reconciled_twice_is_nothing",
 )
 """Every name that can be broken."""
-
-
-class Broken(Exception):  # noqa: N818 a finding, not a fault of the program
-    """An invariant does not hold. ``needles``: ids of what it concerns, for the trace."""
-
-    def __init__(self, name: str, text: str, *needles: str) -> None:
-        super().__init__(f"{name}: {text}")
-        self.name = name
-        self.text = text
-        self.needles = tuple(needle for needle in needles if needle)
-
-
-def must(holds: bool, name: str, text: object, *needles: str) -> None:
-    """Raise Broken unless it holds."""
-    if not holds:
-        raise Broken(name, str(text), *needles)
 
 
 class Checks:
     """The judge of one run; survives the host's crashes."""
 
-    def __init__(self, exchange: Exchange, address: str, account: str) -> None:
+    def __init__(self, exchange: Exchange, address: str, account: str, heard: Heard | None = None) -> None:
+        """``heard``: what the host is told; None: nobody says, and what needs it is not judged."""
         self.exchange = exchange
+        self.heard = heard
+        self._entries = None if heard is None else EntryJudge(heard)
         self.address = address
         self.account = account
         self.checked = 0
@@ -104,6 +107,12 @@ class Checks:
         """Order id → slot, of everything ever prepared."""
         self._quoted: dict[tuple[Slot, Action], int] = {}
         """Quote slot → when an order was last wanted in it, in this life of the host."""
+        self._obliged: dict[str, int] = {}
+        """Position → when its obligation was written, which may be after its deadline."""
+        self._paces: dict[tuple[Slot, bool], deque[int]] = {}
+        """Slot, and whether its orders rest → when they were posted within the last minute."""
+        self._sizes: dict[str, Micros] = {}
+        """Position → its size after the last turn."""
         self._uncovered: dict[str, int] = {}
         """Position → since when it could be covered and is not."""
 
@@ -113,6 +122,7 @@ class Checks:
         self._quoted.clear()
         for record in durable:
             apply(self.shadow, record)
+        self._sizes = {key: position.size for key, position in self.shadow.positions.items()}
 
     # --- every turn ---------------------------------------------------------------------------------------------------
 
@@ -121,9 +131,16 @@ class Checks:
         state = kernel.state
         shadow = self.shadow
         for body in bodies:
-            apply(shadow, decode_record(body))
+            told = decode_record(body)
+            if self._entries is not None:
+                self._entries.judge(told, shadow, kernel, now)
+            apply(shadow, told)
+            if isinstance(told, HeldDeclared):
+                self._held(told, kernel)
         refs: set[str] = set()
         assets: set[str] = set()
+        grown: set[str] = set()
+        """Positions that have a cause to grow."""
         money = False
         for record in records:
             match record:
@@ -153,20 +170,29 @@ class Checks:
                     refs.add(record.ref)
                     took = record.slot.purpose is Purpose.QUOTE and not record.maker
                     must(not took, "quotes_never_take", record, record.ref)
+                    self._venues_trade(record, state.orders[record.ref])
                     assets.add(f"{record.slot.condition_id}:{record.slot.side.value}")
+                    grown.add(f"{record.slot.condition_id}:{record.slot.side.value}")
                 case FillMoved():
                     refs.add(record.ref)
                     slot = state.orders[record.ref].slot
                     assets.add(f"{slot.condition_id}:{slot.side.value}")
+                    if record.status is TradeStatus.FAILED:
+                        grown.add(f"{slot.condition_id}:{slot.side.value}")
                 case PairOpened() | PairMoved():
                     self._same(record.ref, state.pairs, shadow.pairs)
                 case ActionIntended() | ActionMoved():
                     self._same(record.ref, state.actions, shadow.actions)
-                    condition_id = state.actions[record.ref].condition_id
-                    assets.update(key for side in SIDES if (key := f"{condition_id}:{side.value}") in state.positions)
+                    action = state.actions[record.ref]
+                    both = {key for side in SIDES if (key := f"{action.condition_id}:{side.value}") in state.positions}
+                    assets |= both
+                    if action.kind is ActionKind.SPLIT and action.state is ActionState.DONE:
+                        grown |= both
                 case PositionCorrected() | PositionAdopted() | UnexplainedSeen() | ForeignSeen():
                     # Nobody but the host trades in this wallet: whatever differs from it is lag.
                     must(False, "nothing_made_up", record, record.condition_id)
+                case ObligationSet():
+                    self._obliged[f"{record.condition_id}:{record.side.value}"] = now
                 case HeldDeclared():
                     assets.add(f"{record.condition_id}:{record.side.value}")
                     must(record.kind in HELD_KINDS, "held_kind", record, record.condition_id)
@@ -176,6 +202,7 @@ class Checks:
             self._order(state, ref)
         for asset in assets:
             self._position(state, asset)
+        self._grown(state, grown)
         if money:
             self._reserved(state)
         self.checked += len(refs) + len(assets) + money
@@ -211,6 +238,49 @@ class Checks:
         must(held == (0 if market.settled else position.size), "positions_equal_ledger", f"{held} != {position}", asset)
         if position.loose > 0 and not market.settled and not position.held:
             must(asset in state.obligations, "positions_have_obligations", position, asset)
+
+    def _grown(self, state: State, causes: set[str]) -> None:
+        """POS-11: a position grows by a trade, a sale that failed on chain, a split or an adoption, by nothing else."""
+        sizes = self._sizes
+        for condition_id in state.exposed:
+            for side in SIDES:
+                asset = f"{condition_id}:{side.value}"
+                position = state.positions.get(asset)
+                if position is None:
+                    continue
+                grown = position.size > sizes.get(asset, 0)
+                must(not grown or asset in causes, "position_grows_by_its_cause", position, asset)
+                sizes[asset] = position.size
+
+    def _venues_trade(self, fill: FillBooked, order: OrderEntry) -> None:
+        """POS-01: what is booked is our own slice of a trade that the venue has, at its price."""
+        if self.heard is None:
+            return
+        row = self.exchange.trade(fill.trade_id)
+        slices = [(row.price, row.size)] if row is not None and row.taker_order_id == order.order_id else []
+        slices += [(m.price, m.size) for m in (() if row is None else row.makers) if m.order_id == order.order_id]
+        booked = (fill.price, fill.size) in slices
+        must(booked, "fills_are_the_venues", f"{fill} is none of {slices} of {row}", fill.trade_id, fill.ref)
+
+    def _held(self, record: HeldDeclared, kernel: Kernel) -> None:
+        """Held for a reason that is so, when it is declared: a trade that follows in the same turn changes that."""
+        condition_id, side = record.condition_id, record.side
+        if self.heard is None:
+            return
+        market = self.shadow.markets[condition_id].market
+        position, data = self.shadow.position(condition_id, side), kernel.data(condition_id)
+        bid, ask = (0, 0) if data is None else data.book.best(side)
+        match record.kind:
+            case "plugin":
+                right = self.heard.holds(condition_id, side)
+            case "ahead":
+                worth = (bid + ask) // 2 if ask < ONE else bid
+                right = worth >= self.heard.settings.safety.hold_above
+            case "minimum":
+                right = position is not None and position.loose * bid // 10_000 < 2 * market.min_value
+            case _:
+                right = position is not None and position.paired <= position.size
+        must(right, "held_for_its_reason", f"{record} at {bid}/{ask}: {position}", condition_id)
 
     def _quote(self, wanted: OrderIntended, now: int) -> None:
         """T7 and T9: post-only, and at most one order a slot and second."""
@@ -309,9 +379,23 @@ class Checks:
             again = post.request.order_type.rests and now - posts[-1] >= REPOST_MS and len(posts) < POSTS_MAX
             must(again, "order_posted_twice", f"{order_id} at {posts} and {now}", order_id)
             must(order_id not in self._cancels, "cancelled_order_posted", order_id, order_id)
+            nowhere = self.heard is None or self.heard.nowhere(order_id, self._slots[order_id].condition_id, posts[-1])
+            must(nowhere, "order_posted_twice", f"{order_id} at {posts} and {now}: nobody looked for it", order_id)
             self.rules["u5_same_bytes_again"] += 1
+        self._pace(self._slots.get(order_id), post.request.order_type.rests, now, order_id)
         posts.append(now)
         self.checked += 1
+
+    def _pace(self, slot: Slot | None, rests: bool, now: int, order_id: str) -> None:
+        """At most so many posts a minute a slot: one a second what rests (T7), one every 250 ms at market (T8)."""
+        if slot is None:
+            return
+        times = self._paces.setdefault((slot, rests), deque())
+        while times and times[0] <= now - MINUTE_MS:
+            times.popleft()
+        times.append(now)
+        most = RESTING_A_MINUTE if rests else MARKET_A_MINUTE
+        must(len(times) <= most, "posts_a_minute", f"{len(times)} posts of {slot} within a minute", order_id)
 
     def _reposted(self, state: State, order: OrderEntry, now: int) -> None:
         """U5, when it is decided: a buy that is nowhere to be found, never cancelled, in a market that is open."""
@@ -322,6 +406,11 @@ class Checks:
             and market.accepting and not market.settled and now < market.market.end
         )
         must(right, "order_posted_twice", f"{order} is not for a second post", order.ref)
+        if self.heard is not None:
+            stops = self.heard.stops(order.slot.purpose, state, now)
+            must(not stops, "order_posted_twice", f"{order} again although: {stops}", order.ref)
+            dropped = order.slot.purpose is Purpose.QUOTE and not self.heard.quoted(order.slot, order.draft.action)
+            must(not dropped, "order_posted_twice", f"{order} again, and nobody quotes it any more", order.ref)
         must(order.order_id not in self._cancels, "cancelled_order_posted", order.order_id, order.order_id)
 
     def _absent(self, order: OrderEntry) -> None:
@@ -332,8 +421,9 @@ class Checks:
         self.rules["u6_absent"] += 1
 
     def venue(self, rows: Iterable[OrderRow]) -> None:
-        """The venue's open orders right after a post: at most one live buy a slot there too."""
+        """The venue's open orders right after a post: at most one live buy a slot there too, and two sells."""
         seen: dict[Slot, str] = {}
+        sells: Counter[Slot] = Counter()
         for row in rows:
             slot = self._slots.get(row.order_id)
             must(slot is not None, "venue_orders_equal_ours", f"{row} was never prepared", row.order_id)
@@ -341,7 +431,14 @@ class Checks:
             if row.action is Action.BUY:
                 must(slot not in seen, "one_live_buy_a_slot_at_the_venue", row, row.order_id, seen.get(slot, ""))
                 seen[slot] = row.order_id
+            elif row.order_id not in self._cancels and not self._was_unknown(row.order_id):
+                sells[slot] += 1
+                must(sells[slot] <= 2, "two_live_sells_a_slot_at_the_venue", row, row.order_id)
         self.checked += 1
+
+    def _was_unknown(self, order_id: str) -> bool:
+        order = self.shadow.by_order_id(order_id)
+        return order is None or order.was_unknown
 
     # --- now and then -------------------------------------------------------------------------------------------------
 
@@ -358,7 +455,8 @@ class Checks:
     def _deadline(self, kernel: Kernel, key: str, now: int, up_since: int) -> None:
         position = kernel.state.positions[key]
         market = kernel.state.markets[position.condition_id]
-        due = max(kernel.state.obligations[key], up_since, position.opened_at) + DEADLINE_GRACE_MS
+        written = self._obliged.get(key, position.opened_at)
+        due = max(kernel.state.obligations[key], up_since, written) + DEADLINE_GRACE_MS
         if market.settled or now < due or now >= market.market.end:
             return
         data = kernel.data(position.condition_id)
@@ -388,6 +486,16 @@ class Checks:
         since = max(self._uncovered.setdefault(key, now), up_since)
         waiting = "" if plan is None else plan.waiting
         must(now - since <= COVER_MS, "covered", f"{room} of {key} since {since} ({waiting})", key, position.token_id)
+
+    def twice(self, records: Iterable[Record]) -> None:
+        """ORD-11: what the same comparison with the venue wrote the second time. What waited for the first may go on
+        with it; a difference it finds none."""
+        found = [
+            record for record in records
+            if isinstance(record, DIFFERENCES) or (isinstance(record, OrderMoved) and record.cause in SEEN)
+        ]
+        must(not found, "reconciled_twice_is_nothing", found)
+        self.checked += 1
 
     # --- in full ------------------------------------------------------------------------------------------------------
 
@@ -436,7 +544,7 @@ class Checks:
     def _shares(self, state: State) -> None:
         known: dict[str, Micros] = {}
         for position in state.positions.values():
-            known[position.token_id] = position.size
+            known[position.token_id] = _at_the_venue(state, position)
         for token_id, size in known.items():
             theirs = self.exchange.shares(self.address, token_id)
             must(size == theirs, "venue_shares_equal_positions", f"{token_id}: {size} here, {theirs} there", token_id)
@@ -451,9 +559,28 @@ class Checks:
             not state.unsettled, "nothing_open_at_the_end", state.unsettled,
             *(key.partition("/")[0] for key in state.unsettled),
         )
+        for name, left in (
+            ("obligations", state.obligations), ("pairs", state.open_pairs), ("actions", state.open_actions),
+        ):
+            must(not left, "nothing_open_at_the_end", f"{name}: {left}", *left)
         for key, position in state.positions.items():
             settled = state.markets[position.condition_id].settled
             must(position.size == 0 or settled, "nothing_open_at_the_end", position, key)
+
+
+def _at_the_venue(state: State, position: PositionEntry) -> Micros:
+    """The shares that are left of a position on chain. What a decided market paid keeps its size in our books: there a
+    redeem took all of it, and a merge that became known late its pairs."""
+    if not state.markets[position.condition_id].settled:
+        return position.size
+    done = [
+        action for action in state.actions.values()
+        if action.condition_id == position.condition_id and action.state is ActionState.DONE
+    ]
+    if any(action.kind is ActionKind.REDEEM for action in done):
+        return 0
+    merged = sum(action.size for action in done if action.kind is ActionKind.MERGE)
+    return position.size - (merged - position.merged)
 
 
 def different(ours: State, folded: State) -> str:

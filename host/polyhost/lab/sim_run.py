@@ -30,10 +30,13 @@ from polyhost.extension.runner import Runner
 from polyhost.hooks import TELLING
 from polyhost.journal.memory import MemoryJournal
 from polyhost.kernel.kernel import Kernel
+from polyhost.kernel.supervised import HEARTBEAT
 from polyhost.lab.backtest import rare_collections
 from polyhost.lab.plugins import InlinePlugins
 from polyhost.lab.sim_alarms import Alarms
-from polyhost.lab.sim_checks import Broken, Checks, must
+from polyhost.lab.sim_checks import Checks
+from polyhost.lab.sim_finding import Broken, must
+from polyhost.lab.sim_heard import Heard
 from polyhost.lab.sim_trace import Trace
 from polyhost.lab.sim_weather import Weather
 from polyhost.model.batching import batched, single
@@ -64,6 +67,7 @@ from polyhost.model.events import (
     RunBegan,
     StreamChanged,
     StrikeSeen,
+    SweepDone,
     TradeSeen,
 )
 from polyhost.model.market import Market
@@ -73,7 +77,7 @@ from polyhost.model.openings import Openings, Strike
 from polyhost.model.series import DURATIONS
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
-from polyhost.model.unanswered import never_sent
+from polyhost.model.unanswered import never_sent, unanswered
 from polyhost.model.view import Candle
 from polyhost.model.words import Side
 
@@ -91,6 +95,10 @@ LOOK_AGAIN_MS: Final = 7_000
 LAG_EVERY_MS: Final = 3_000
 ASIDE_MS: Final = 1_000
 """What waits for a locked database this long (wall ms) stands in the emergency file meanwhile."""
+DEAD_MAN_MS: Final = 12_500
+"""The venue's dead-man's switch acts 10 to 15 s after the last heartbeat."""
+TWICE_EVERY: Final = 5
+"""Of the comparisons with the venue every so-many-th is made twice."""
 SETTLED_BY_MS: Final = 660_000
 """A trade that settles late does so within ten minutes; the host has heard of it a moment later."""
 PASS_EVERY_MS: Final = 5_000
@@ -158,6 +166,7 @@ class Host:
         self.only_sells = False
         """What is durable is so in the emergency file only."""
         self.sealed = False
+        self.loops_down: set[str] = set()
         self.frozen = False
         """Its market stream says nothing, and it does not know yet."""
 
@@ -200,7 +209,8 @@ class Simulation:
             self.exchange, ADDRESS, API_KEY, seed, self.pathologies, streams=("user", "market")
         )
         self.journal = MemoryJournal(self._durable, hold=True)
-        self.checks = Checks(self.exchange, ADDRESS, settings.host.account)
+        self.heard = Heard(settings)
+        self.checks = Checks(self.exchange, ADDRESS, settings.host.account, self.heard)
         self.alarms = Alarms() if not plan.rough and not plan.pathologies else None
         """Listens where nothing may go wrong; None: something shall."""
         self.trace = Trace()
@@ -226,6 +236,7 @@ class Simulation:
         self._strikes: dict[str, tuple[int, str]] = {}
         self._openings = Openings()
         self._results: dict[str, api.MarketDecided] = {}
+        self._sweeps = 0
         self._passes = 0
         self._quiet = False
 
@@ -268,6 +279,7 @@ class Simulation:
             self._later(self.weather.until_kill(), self._wish_kill)
             self._later(self.weather.until_gap(), self._gap)
             self._later(self.weather.until_word(), self._word)
+            self._later(self.weather.until_loop(), self._loop)
         self._later(PASS_EVERY_MS, self._look)
         self._lag()
         self._until(self.began + round(self.plan.hours * 3_600_000))
@@ -307,6 +319,9 @@ class Simulation:
         if self._host is None:
             self._start()
         self._streams_up()
+        if self._host is not None:
+            for name in sorted(self._host.loops_down):
+                self._loop_again(self._host, name)
         self._event(Operator("pause", who="simulation"))
 
     def _last_end(self) -> int:
@@ -497,10 +512,7 @@ class Simulation:
             if isinstance(event, StreamChanged):
                 self._stream(event)
                 continue
-            stream = (isinstance(event, OrderSeen) and event.source == "stream") or (
-                isinstance(event, TradeSeen) and event.source == "stream"
-            )
-            if not stream:
+            if not _streamed(event):
                 self._later(self.weather.request_ms(), self._hear, host, event)
             elif host.user_up:
                 self._user_last = max(self._user_last, self.now + self.weather.stream_ms())
@@ -519,6 +531,18 @@ class Simulation:
     def _hear(self, host: Host, event: Event) -> None:
         if host is self._host:
             self._handle(host, event)
+        if host is self._host and isinstance(event, SweepDone):
+            self._again_nothing(host, event)
+
+    def _again_nothing(self, host: Host, event: SweepDone) -> None:
+        """ORD-11: the same comparison once more finds no difference."""
+        self._sweeps += 1
+        if self._sweeps % TWICE_EVERY:
+            return
+        step = host.kernel.handle(event, self.now, self.now)
+        self.checks.twice(step.records)
+        self._carry(host, step)
+        self._pump(host)
 
     def _hear_stream(self, host: Host, event: Event) -> None:
         if host is self._host and host.user_up:
@@ -586,6 +610,7 @@ class Simulation:
             plugins.load(kernel.state.plugin_state)
         if kernel.state != self.checks.shadow:
             raise Broken("state_equals_fold", "after a restart")
+        self.heard.born()
         host = self._host = Host(kernel, plugins, self.now)
         self.trace.add((self.now, "host", f"started, run {self._runs}"))
         self._handle(host, RunBegan(f"run-{self._runs}", __version__, "simulation", "", self.settings.host.account))
@@ -662,6 +687,7 @@ class Simulation:
             event = host.inbox.popleft()
             self.outcome.events += 1
             self.trace.add((now, "event", event))
+            self.heard.event(event, host.kernel.state, now)
             self._carry(host, host.kernel.handle(event, now, now))
         raise Broken("kernel_never_fails", f"more than {ROUNDS_MAX} events at one instant")
 
@@ -730,16 +756,27 @@ class Simulation:
             case _:
                 self.trace.add((now, "command", command))
                 self.checks.command(command, host.kernel.state, now)
-                self._later(self.weather.request_ms(), self._execute, command)
+                self._send(host, command)
 
     def _result_asked(self, host: Host, condition_id: str) -> None:
         if host is self._host:
             self._result(condition_id)
 
-    def _execute(self, command: Command) -> None:
-        """A request reaches the venue, whether or not the host that sent it still lives."""
+    def _send(self, host: Host, command: Command) -> None:
+        """A request sets out; it or its answer may be lost, and the host hears of that sooner or later."""
+        lost = self.weather.loses()
+        if lost != "request":
+            self._later(self.weather.request_ms(), self._execute, command, lost == "answer")
+        if lost:
+            silence_ms = self.weather.silence_ms()
+            for event in unanswered(command, f"transport: the {lost} was lost"):
+                self._later(silence_ms, self._hear, host, event)
+
+    def _execute(self, command: Command, mute: bool = False) -> None:
+        """A request reaches the venue, whether or not the host that sent it still lives. ``mute``: its answer is lost;
+        what streams tell of it is not."""
         found = self.gateway.execute(command, MarketMs(self.now))
-        self._route(found)
+        self._route([event for event in found if not mute or _streamed(event)])
         if isinstance(command, Post | PostMany):
             self.checks.venue(self._venue_orders())
 
@@ -813,7 +850,7 @@ class Simulation:
         for command in batched(ready):
             self.trace.add((self.now, "command", command))
             self.checks.command(command, host.kernel.state, self.now)
-            self._later(self.weather.request_ms(), self._execute, command)
+            self._send(host, command)
             for one in single(command):
                 if isinstance(one, Post):
                     self._later(0, self._hear, host, PostLeft(one.request.order_id))
@@ -848,6 +885,7 @@ class Simulation:
         if lost:
             self.checks.crashed(record for _, record in self.journal.read())
         self.trace.add((self.now, "host", f"killed {when}; {lost} records were not durable"))
+        self._unfed(lambda: self._host is not None)
         self._later(self.weather.down_ms(), self._again)
 
     def _again(self) -> None:
@@ -865,11 +903,42 @@ class Simulation:
         if self._quiet:
             return
         host = self._host
-        stream, lasts_ms = self.weather.gap()
-        if host is not None:
-            self._disconnect(host, stream, "lost")
-            self._later(lasts_ms, self._connect, host, stream)
+        streams, lasts_ms = self.weather.gap()
+        for stream in streams:
+            if host is not None and host is self._host:
+                self._disconnect(host, stream, "lost")
+                self._later(lasts_ms, self._connect, host, stream)
         self._later(self.weather.until_gap(), self._gap)
+
+    def _loop(self) -> None:
+        """A loop of the host is not alive for a while, as its supervisor tells (ORD-15)."""
+        if self._quiet:
+            return
+        host = self._host
+        name, lasts_ms = self.weather.loop()
+        if host is not None and name not in host.loops_down:
+            host.loops_down.add(name)
+            self._handle(host, LoopChanged(name, False, "it stalled"))
+            self._later(lasts_ms, self._loop_again, host, name)
+            if name == HEARTBEAT:
+                self._unfed(lambda: host is not self._host or name not in host.loops_down)
+        self._later(self.weather.until_loop(), self._loop)
+
+    def _loop_again(self, host: Host, name: str) -> None:
+        if host is self._host and name in host.loops_down:
+            host.loops_down.discard(name)
+            self._handle(host, LoopChanged(name, True, "it stalled"))
+
+    def _unfed(self, fed: Callable[[], bool]) -> None:
+        """From now on nobody feeds the dead-man's switch, if there is one."""
+        if self.settings.safety.dead_man:
+            self._later(DEAD_MAN_MS, self._dead_man, fed)
+
+    def _dead_man(self, fed: Callable[[], bool]) -> None:
+        """The venue cancels everything of the key, unless it was fed again."""
+        if not fed():
+            self.trace.add((self.now, "host", "the venue's dead-man's switch cancelled everything"))
+            self._route(self.gateway.events_of(self.exchange.cancel_all(API_KEY, MarketMs(self.now))))
 
     def _word(self) -> None:
         if self._quiet:
@@ -924,6 +993,13 @@ class Plugins(InlinePlugins):
 
     def stop(self) -> None:
         self._all.stop()
+
+
+def _streamed(event: Event) -> bool:
+    """Does it come by a stream, and not as an answer?"""
+    if isinstance(event, OrderSeen | TradeSeen):
+        return event.source == "stream"
+    return isinstance(event, StreamChanged)
 
 
 def shown(tick: api.CandleTick) -> Candle:

@@ -1,4 +1,6 @@
-"""What a simulated run meets besides the venue's own pathologies: delays, lost streams, kills and a restless operator.
+"""What a simulated run meets besides the venue's own pathologies: delays, losses, kills and a restless operator.
+
+Requests and answers get lost, streams break, loops of the host die, the host is killed.
 
 Everything is drawn from the seed. Times are ms; market and wall time are one in a simulation.
 """
@@ -14,6 +16,16 @@ GAP_EVERY_MS: Final = 240_000
 """Mean time between two losses of a stream."""
 WORD_EVERY_MS: Final = 120_000
 """Mean time between two words of the operator."""
+LOOP_EVERY_MS: Final = 300_000
+"""Mean time between two failures of a loop of the host."""
+LOOPS: Final = ("heartbeat", "exits", "gateway", "reconciliation", "journal")
+"""Loops that fail: two the kernel knows by name, and others."""
+LOST_REQUEST: Final = 0.004
+"""Chance that a request never reaches the venue …"""
+LOST_ANSWER: Final = 0.004
+"""… and that its answer never comes back."""
+SILENCE_MS: Final = 10_000
+"""A client gives up a request without an answer after this."""
 KILL_MOMENTS: Final = ("now", "step", "append", "commit", "sent")
 """Where a kill strikes: at any time, in the middle of a turn's commands, before or after a commit, after a post."""
 
@@ -26,6 +38,8 @@ class Weather:
         self.rough = rough
         self._delays = Random(f"{seed} delays")
         self._accidents = Random(f"{seed} accidents")
+        self._losses = Random(f"{seed} losses")
+        self._loops = Random(f"{seed} loops")
 
     # --- delays -------------------------------------------------------------------------------------------------------
 
@@ -53,6 +67,17 @@ class Weather:
         draw = self._delays.random()
         return 1 if not self.rough or draw < 0.95 else int(5 + (draw - 0.95) * 24_000)
 
+    def loses(self) -> str:
+        """What of an exchange with the venue is lost: its request, its answer, or (empty) nothing."""
+        draw = self._losses.random() if self.rough else 1.0
+        if draw < LOST_REQUEST:
+            return "request"
+        return "answer" if draw < LOST_REQUEST + LOST_ANSWER else ""
+
+    def silence_ms(self) -> int:
+        """Until the host notices that: an error of the connection at once, or nothing at all."""
+        return SILENCE_MS if self._losses.random() < 0.5 else self._losses.randrange(5, 800)
+
     # --- accidents ----------------------------------------------------------------------------------------------------
 
     def until_kill(self) -> int:
@@ -72,13 +97,21 @@ class Weather:
         draw = self._accidents.random()
         return int(300 + draw * 5_000) if draw < 0.8 else int(5_000 + (draw - 0.8) * 250_000)
 
-    def gap(self) -> tuple[str, int]:
-        """Which stream is lost, and for how long."""
-        return self._accidents.choice(("user", "user", "market")), self._accidents.randrange(200, 15_000)
+    def until_loop(self) -> int:
+        return max(int(self._loops.expovariate(1 / LOOP_EVERY_MS)), 1_000)
+
+    def loop(self) -> tuple[str, int]:
+        """Which loop of the host fails, and for how long."""
+        return self._loops.choice(LOOPS), self._loops.randrange(300, 25_000)
+
+    def gap(self) -> tuple[tuple[str, ...], int]:
+        """Which streams are lost, and for how long."""
+        lost = self._accidents.choice((("user",), ("user",), ("market",), ("user", "market")))
+        return lost, self._accidents.randrange(200, 15_000)
 
     def word(self) -> tuple[str, bool]:
         """What the operator says, and whether kills flatten."""
-        word = self._accidents.choice(("resume", "resume", "resume", "pause", "close", "kill"))
+        word = self._accidents.choice(("resume", "resume", "resume", "pause", "close", "kill", "merge", "redeem"))
         return word, self._accidents.random() < 0.5
 
     def choice(self, several: list[str]) -> str:

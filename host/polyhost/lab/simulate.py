@@ -22,11 +22,13 @@ from polyhost.exchange.pathologies import BY_NAME, CATALOGUE
 from polyhost.exchange.pathologies.catalogue import JOURNAL, SIMULATION
 from polyhost.lab import sim_trader
 from polyhost.lab.sim_run import Outcome, Plan, Simulation
-from polyhost.settings import Configuration
+from polyhost.settings import Configuration, MarketsTable
 
 TRADER: Final = sim_trader.RandomTrader.name
 EAGERNESS: Final = ((45, 6), (400, 40), (150, 3))
 """Entries and immediate exits of the random trader a thousand evaluations, by seed: patient, hectic, holding."""
+TIGHT: Final = "30"
+"""Every fifth seed's cash: so little that reservations, and not the limits, are what holds entries back."""
 LIFTED: Final[dict[str, Any]] = {
     "daily_loss": "1000000", "drawdown": 1.0, "emergency_stops_hour": 1_000_000, "disconnects_hour": 1_000_000,
     "exit_failures": 1_000_000,
@@ -67,7 +69,10 @@ def _probability(name: str, text: str) -> float:
 
 
 def with_trader(loaded: Loaded, seed: int) -> Loaded:
-    """The configuration with the random trader before its own plugins, for a seed; breakers lifted for every other."""
+    """The configuration with the random trader before its own plugins, for a seed; breakers lifted for every other.
+
+    Some seeds have little cash, the dead-man's switch, or windows of an hour beside those of five minutes.
+    """
     configuration = loaded.configuration
     plain = configuration.model_dump()
     plain["plugin_paths"] = (*configuration.plugin_paths, str(Path(sim_trader.__file__).resolve()))
@@ -76,6 +81,12 @@ def with_trader(loaded: Loaded, seed: int) -> Loaded:
     plain["plugins"] = {TRADER: trader, **configuration.plugins}
     if seed % 2:
         plain["breakers"] = LIFTED
+    if seed % 5 == 3:
+        plain["exchange"] |= {"cash": TIGHT}
+    if seed % 4 == 2:
+        plain["safety"] |= {"dead_man": True}
+    if seed % 7 == 6 and configuration.markets == MarketsTable(symbols=configuration.markets.symbols):
+        plain["markets"] |= {"durations": ("5m", "1h")}
     return replace(loaded, configuration=Configuration.model_validate(plain))
 
 

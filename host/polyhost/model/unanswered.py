@@ -9,10 +9,12 @@ from polyhost.model.commands import (
     CancelEverything,
     CancelMarket,
     Command,
+    FindMarket,
     Post,
     Prepare,
     QueryBalance,
     QueryOrder,
+    QueryPositions,
     QueryTokenBalance,
     Sweep,
 )
@@ -47,6 +49,10 @@ def _unanswered(command: Command, reason: str) -> list[Event]:
             return [QueryFailed("balance", "", reason)]
         case QueryTokenBalance(token_id=token_id):
             return [QueryFailed("token_balance", token_id, reason)]
+        case QueryPositions():
+            return [QueryFailed("positions", "", reason)]
+        case FindMarket(condition_id=condition_id):
+            return [QueryFailed("market", condition_id, reason)]
         case _:
             return []
 

@@ -1,0 +1,221 @@
+"""Each invariant is broken on purpose, once: the judge says exactly that name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from polyhost.configuration import Loaded, load_configuration
+from polyhost.exchange.core import Exchange
+from polyhost.exchange.rules import ExchangeRules
+from polyhost.kernel import entries, exits, orders_flow
+from polyhost.kernel.blocks import Blocks
+from polyhost.kernel.core import Core
+from polyhost.kernel.orders_flow import OrderFlow
+from polyhost.kernel.state import State
+from polyhost.lab.sim_checks import CHECKS, MARKET_A_MINUTE, RESTING_A_MINUTE, Checks
+from polyhost.lab.sim_finding import Broken
+from polyhost.lab.sim_heard import Heard
+from polyhost.lab.sim_run import Plan, Simulation
+from polyhost.lab.simulate import chosen_pathologies, with_trader
+from polyhost.model.events import (
+    BalanceSeen,
+    LoopChanged,
+    Operator,
+    OrderNotFound,
+    PostAnswered,
+    StreamChanged,
+    SweepDone,
+)
+from polyhost.model.market import Market
+from polyhost.model.money import MICRO, Micros, micros
+from polyhost.model.records import OrderMoved, Slot
+from polyhost.model.times import MarketMs
+from polyhost.model.words import OrderState, Purpose, Side
+from polyhost.settings import Configuration
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    file = tmp_path_factory.mktemp("judge") / "polyhost.toml"
+    file.write_text('[markets]\nsymbols = ["BTC"]\n')
+    return load_configuration(Path(file), env={})
+
+
+# --- guarantees taken away in the host --------------------------------------------------------------------------------
+
+
+def no_block_counts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Blocks, "against", lambda self, purpose, *given: iter(()))
+
+
+def no_limit_counts(patch: pytest.MonkeyPatch) -> None:
+    def funds_only(core: Core, market: Market) -> Iterator[tuple[str, Micros]]:
+        yield "funds", core.available()
+
+    patch.setattr(entries, "exposure_rooms", funds_only)
+
+
+def orders_to_the_very_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(exits, "LAST_ORDER_MS", 0)
+
+
+def every_trade_is_booked_twice(patch: pytest.MonkeyPatch) -> None:
+    once = OrderFlow._slice
+
+    def twice(self: OrderFlow, order: Any, row: Any, price: Any, size: Any, *, maker: bool) -> None:
+        once(self, order, row, price, size, maker=maker)
+        if order.open:
+            again = structs.replace(row, trade_id=f"{row.trade_id}x")
+            once(self, order, again, price, size, maker=maker)
+
+    patch.setattr(OrderFlow, "_slice", twice)
+
+
+def a_plugin_is_said_to_hold(patch: pytest.MonkeyPatch) -> None:
+    want = exits.Exits.want
+
+    def lie(self: exits.Exits, condition_id: str, target: Any, owner: str) -> None:
+        want(self, condition_id, target, owner)
+        self.hold(condition_id, target.side, "plugin", "nobody said so")
+
+    patch.setattr(exits.Exits, "want", lie)
+
+
+def a_sweep_always_finds_something(patch: pytest.MonkeyPatch) -> None:
+    swept = OrderFlow.sweep_done
+
+    def restless(self: OrderFlow, event: SweepDone) -> None:
+        swept(self, event)
+        for refs in list(self.core.state.open_refs.values()):
+            for ref in list(refs):
+                order = self.core.state.orders[ref]
+                if order.state is OrderState.WORKING:
+                    self.core.record(OrderMoved(self.core.now, ref, OrderState.WORKING, "seen", 0, 0, True))
+                    return
+
+    patch.setattr(OrderFlow, "sweep_done", restless)
+
+
+def a_bigger_size_is_sold(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(exits.Exits, "cover", lambda self, position, sells: 2 * position.size)
+    patch.setattr(orders_flow.OrderFlow, "_still_held", lambda self, order: True)
+
+
+@pytest.mark.parametrize(
+    ("broken", "name"),
+    [
+        (no_block_counts, "entries_only_while_allowed"),
+        (no_limit_counts, "limits_hold"),
+        (orders_to_the_very_end, "nothing_placed_at_the_end"),
+        (every_trade_is_booked_twice, "fills_are_the_venues"),
+        (a_plugin_is_said_to_hold, "held_for_its_reason"),
+        (a_sweep_always_finds_something, "reconciled_twice_is_nothing"),
+        (a_bigger_size_is_sold, "sell_beyond_t3"),
+    ],
+)
+def test_sim_05_a_guarantee_taken_away_is_found_by_its_own_name(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, broken: Patch, name: str
+) -> None:
+    assert name in CHECKS
+    broken(monkeypatch)
+    plan = Plan(0.15, chosen_pathologies(["all"]), 6.0)
+    found = ""
+    for seed in range(3_000, 3_012):
+        outcome = Simulation(seed, plan, with_trader(loaded, seed)).run()
+        found = outcome.broken
+        if found:
+            break
+    assert found == name
+
+
+# --- what the host was told -------------------------------------------------------------------------------------------
+
+
+def heard() -> tuple[Heard, State]:
+    """A host that may enter: streams are up and compared, there is money."""
+    told, state = Heard(Configuration()), State()
+    state.ledger["free/cash"] = micros("100")
+    told.event(StreamChanged("user", True, 1), state, 1_000)
+    told.event(SweepDone("", (), (), True, begun=1_000), state, 1_100)
+    told.event(BalanceSeen(micros("100"), True), state, 1_200)
+    assert told.stops(Purpose.ENTRY, state, 2_000) == ""
+    return told, state
+
+
+@pytest.mark.parametrize(
+    ("event", "cause"),
+    [
+        (StreamChanged("user", False, 2), "user_stream"),
+        (StreamChanged("user", True, 2), "reconciling"),
+        (LoopChanged("exits", False, "it stalled"), "loop:exits"),
+        (Operator("kill"), "killed in this run"),
+        (BalanceSeen(micros("0.5"), True), "low_balance"),
+        (BalanceSeen(micros("100"), False), "approval"),
+        (PostAnswered("0x1", "unknown", blocks="restarting", retry_after_ms=5_000), "restarting"),
+    ],
+)
+def test_ord_23_the_judge_knows_what_stops_entries_and_that_nothing_stops_exits(event: Any, cause: str) -> None:
+    told, state = heard()
+    told.event(event, state, 3_000)
+    assert told.stops(Purpose.ENTRY, state, 3_001) == cause
+    assert told.stops(Purpose.HEDGE, state, 3_001) == cause
+    assert told.stops(Purpose.EXIT, state, 3_001) == ""
+    assert told.stops(Purpose.EMERGENCY, state, 3_001) == ""
+
+
+def test_ord_23_what_lasts_stops_in_the_next_life_too_and_what_the_venue_named_ends() -> None:
+    told, state = heard()
+    told.event(PostAnswered("0x1", "unknown", blocks="restarting", retry_after_ms=5_000), state, 3_000)
+    assert told.stops(Purpose.QUOTE, state, 7_999) == "restarting"
+    assert told.stops(Purpose.QUOTE, state, 8_000) == ""
+    state.blocked["pause"] = "a person"
+    assert told.stops(Purpose.QUOTE, state, 8_000) == "pause"
+    told.born()
+    assert "pause" in told.stops(Purpose.QUOTE, state, 8_000)
+    assert "user_stream" in told.stops(Purpose.QUOTE, state, 8_000)
+
+
+def test_u5_nowhere_is_asked_by_id_and_listed_by_nobody_both_since_the_last_post() -> None:
+    told, state = heard()
+    assert not told.nowhere("0x1", "0xc0", 2_000)
+    told.event(OrderNotFound("0x1"), state, 2_500)
+    assert not told.nowhere("0x1", "0xc0", 2_000)
+    told.event(SweepDone("0xc1", (), (), True, begun=2_600), state, 2_700)
+    told.event(SweepDone("0xc0", (), (), False, begun=2_600), state, 2_700)
+    assert not told.nowhere("0x1", "0xc0", 2_000), "of another market, or not whole"
+    told.event(SweepDone("0xc0", (), (), True, begun=2_600), state, 2_700)
+    assert told.nowhere("0x1", "0xc0", 2_000)
+    assert not told.nowhere("0x1", "0xc0", 2_550), "looked for before the last post"
+
+
+def test_ord_03_what_may_be_committed_is_what_both_the_books_and_the_venue_show() -> None:
+    told, state = heard()
+    state.ledger["reserved/cash"] = 30 * MICRO
+    assert told.available(state) == 70 * MICRO
+    told.event(BalanceSeen(micros("200"), True), state, 3_000)
+    assert told.available(state) == 100 * MICRO
+
+
+# --- single checks ----------------------------------------------------------------------------------------------------
+
+
+def judge() -> Checks:
+    return Checks(Exchange(ExchangeRules(), MarketMs(0)), "0x" + "0a" * 20, "main")
+
+
+@pytest.mark.parametrize(("rests", "most"), [(True, RESTING_A_MINUTE), (False, MARKET_A_MINUTE)])
+def test_t7_more_posts_a_minute_than_a_slot_may_have_are_found(rests: bool, most: int) -> None:
+    checks, slot = judge(), Slot("0xc0", Side.UP, Purpose.EXIT)
+    for number in range(2 * most):
+        checks._pace(slot, rests, number * 60_000 // most, f"0x{number}")
+    for number in range(most):
+        checks._pace(Slot("0xc0", Side.DOWN, Purpose.EXIT), rests, number, f"0x{number}")
+    with pytest.raises(Broken, match="posts_a_minute"):
+        checks._pace(Slot("0xc0", Side.DOWN, Purpose.EXIT), rests, 59_000, "0xff")
