@@ -24,25 +24,62 @@ class Mutation(NamedTuple):
 MUTATIONS: Final[tuple[Mutation, ...]] = (
     Mutation(
         "send before commit", "ORD-01", "service/engine.py",
-        "while self._gated and self._gated[0][0] <= seq and self.sealed is None:",
-        "while self._gated:",
+        "        while self._gated and self._gated[0][0] <= seq and self.sealed is None:\n",
+        "        while self._gated and self.sealed is None:\n",
         "tests/service/test_service_engine.py",
     ),
     Mutation(
         "send before commit, in the simulated shell", "ORD-01", "lab/sim_run.py",
-        "            if isinstance(command, GATED):",
-        "            if not isinstance(command, object):",
-        "tests/simulation/test_simulation_checks.py",
+        """        host.gated.extend((seq, command) for command in commands if isinstance(command, GATED))
+""",
+        """        host.gated.extend((-1, command) for command in commands if isinstance(command, GATED))
+        self._release(host)
+""",
+        "tests/simulation/test_simulation_seeds.py::test_sim_04_the_same_seed_gives_the_same_bytes",
     ),
     Mutation(
         "resend on timeout", "U1, U5", "kernel/orders_flow.py",
-        """        if order.state is OrderState.PREPARED:
-            self._unknown(order, "no answer in time")
+        """            self._unknown(order, "no answer in time")
 """,
-        """        if order.state is OrderState.PREPARED:
-            assert order.request is not None
+        """            assert order.request is not None
             self.core.command(Post(order.request))
             self._unknown(order, "no answer in time")
+""",
+    ),
+    Mutation(
+        "re-post a FAK", "U5", "kernel/unknown.py",
+        """        if not order.draft.order_type.rests:
+            return  # FAK and FOK never""",
+        """        if not order.draft.order_type.rests and order.posts > 9:
+            return  # FAK and FOK never""",
+    ),
+    Mutation(
+        "re-post without waiting for the sweep", "U5", "kernel/unknown.py",
+        "            and posts.missing and posts.unlisted and not order.present\n",
+        "",
+    ),
+    Mutation(
+        "clear an unknown order after some tries", "U6", "kernel/unknown.py",
+        """        if posts.waiting or posts.left_wall is None:
+            return False
+""",
+        """        if posts.missing:
+            return True
+""",
+    ),
+    Mutation(
+        "release a slot that was unknown", "U7", "kernel/state.py",
+        "            state.slots_locked.setdefault(lock_key(order.slot), lock)\n",
+        "            assert lock\n",
+    ),
+    Mutation(
+        "treat 404 as failure", "U4", "kernel/orders_flow.py",
+        """            self.unknown.not_found(order)
+""",
+        """            self.unknown.not_found(order)
+            if order.state is OrderState.UNKNOWN and moved(order.state, "absent"):
+                self._close(order, "absent")
+                return
 """,
     ),
     Mutation(
@@ -55,42 +92,10 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
 """,
     ),
     Mutation(
-        "round instead of truncate", "ORD-04", "model/rounding.py",
-        "    return size - size % LOT\n",
-        "    return (size + LOT // 2) // LOT * LOT\n",
-        "tests/kernel tests/model",
-    ),
-    Mutation(
-        "size a sale by money", "ORD-04", "kernel/exits.py",
-        "        room = self._cover(position, sells) - counted\n",
-        "        room = position.cost * 10_000 // max(position.average, 1) - counted\n",
-    ),
-    Mutation(
-        "skip the obligation", "W: unmanaged expiry", "kernel/exits.py",
-        """        self.now(condition_id, ExitNow(side, OBLIGATION, "forced_close"), forced=True)
-""",
-        "",
-        "tests/kernel tests/plugins",
-    ),
-    Mutation(
-        "write no obligation at entry", "W: unmanaged expiry", "kernel/orders_flow.py",
-        "            core.record(ObligationSet(core.now, slot.condition_id, slot.side, due))\n",
-        "",
-    ),
-    Mutation(
-        "treat 404 as failure", "U4", "kernel/orders_flow.py",
-        """        if order is not None and order.open and order.slot.condition_id not in self._ladders:
-            self.core.command(Sweep(order.slot.condition_id, self._since(order)))
-""",
-        """        if order is not None and order.state is OrderState.UNKNOWN:
-            self._close(order, "absent")
-""",
-    ),
-    Mutation(
         "forget FAILED", "POS-01", "kernel/orders_flow.py",
         """        elif known.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED) and _later(known.status, status):
 """,
-        """        elif known.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED) and status.value != "FAILED":
+        """        elif status is not TradeStatus.FAILED and _later(known.status, status):
 """,
     ),
     Mutation(
@@ -99,24 +104,67 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
         "        return max(free + self.state.balance(\"reserved\"), 0)\n",
     ),
     Mutation(
-        "release a slot that was unknown", "U7", "kernel/state.py",
-        """            state.slots_locked.setdefault(slot_key(order.slot), "an order of it was unknown")
-""",
-        "            pass\n",
+        "round instead of truncate", "ORD-04", "model/rounding.py",
+        "    return size - size % LOT\n",
+        "    return (size + LOT // 2) // LOT * LOT\n",
+        "tests/kernel tests/model",
+    ),
+    Mutation(
+        "size a sale by money", "ORD-04", "kernel/exits.py",
+        "        room = self.cover(position, sells) - counted\n",
+        "        room = position.cost * 10_000 // max(data.book.best(side)[0], 1) - counted\n",
     ),
     Mutation(
         "sell what an earlier sell may still sell", "T3", "kernel/exits.py",
-        "        room = floor_lot(self._cover(position, every) - sum(order.open_upper for order in every))\n",
-        "        room = floor_lot(self._cover(position, every))\n",
+        "        room = floor_lot(self.cover(position, every) - sum(order.open_upper for order in every))\n",
+        "        room = floor_lot(self.cover(position, every))\n",
+    ),
+    Mutation(
+        "place before the old one's end is proved", "T4", "kernel/exits.py",
+        """        if any(order.state is not OrderState.WORKING for order in sells):
+            plan.waiting = "a change is in flight"  # T4
+            return
+""",
+        """        sells = [order for order in sells if order.state is OrderState.WORKING]
+""",
     ),
     Mutation(
         "cancel a rest below the minimum", "T6", "kernel/exits.py",
-        "            if order.open_upper < entry.market.min_size:\n",
-        "            if order.open_upper < 0:\n",
+        """            if order.open_upper < entry.market.min_size:
+""",
+        """            if order.open_upper < 0:
+""",
+    ),
+    Mutation(
+        "skip the obligation", "EXI-05", "kernel/exits.py",
+        """        self.now(condition_id, ExitNow(side, OBLIGATION, "forced_close"), forced=True)
+""",
+        "",
+        "tests/kernel tests/plugins",
+    ),
+    Mutation(
+        "write no obligation at entry", "EXI-05", "kernel/orders_flow.py",
+        "            core.record(ObligationSet(core.now, condition_id, side, due))\n",
+        "",
+    ),
+    Mutation(
+        "grow a position from a balance", "POS-11", "kernel/reconciliation.py",
+        "            self._unexplained(position, doubt.balance - position.size)\n",
+        "            self._correct(position, doubt.balance, \"the balance\")\n",
+    ),
+    Mutation(
+        "correct a position on one reading", "POS-02", "kernel/reconciliation.py",
+        "        if doubt.swept and core.wall - doubt.since >= AGREE_MS:\n",
+        "        if doubt.swept:\n",
+    ),
+    Mutation(
+        "enter while orders and trades are compared", "ORD-10", "kernel/kernel.py",
+        "        core.reconciling = True\n",
+        "",
     ),
 )
 """In the order of the table."""
 
-SEEDS: Final = "0:12"
+SEEDS: Final = "0:24"
 HOURS: Final = "0.25"
 """What the simulation gets to find each with."""
