@@ -42,5 +42,5 @@ def test_every_claimed_row_has_a_test_that_carries_its_id() -> None:
 
 
 def test_a_row_is_found_at_the_front_of_a_name_and_within_it() -> None:
-    texts = ["def test_ord_03_a() -> None: ...", "    def test_u5_and_ord_03_b() -> None: ...", "def test_order_03() -> None"]
+    texts = ["def test_ord_03_a() -> None: ...", "    def test_u5_and_ord_03_b() -> None: ...", "def test_order_03()"]
     assert defended(texts) == {"ORD-03": 2}

@@ -55,10 +55,11 @@ def applied(mutation: Mutation, text: str) -> str:
 def run(command: list[str], tree: Path, within_s: int) -> tuple[int, str]:
     """Exit code and standard output; 124 when it took too long."""
     paths = os.pathsep.join([str(tree / "host"), str(tree / "plugins")])
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
-            [sys.executable, *command], cwd=tree, env={**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True, text=True, timeout=within_s, check=False,
+            [sys.executable, *command], cwd=tree, env=environment, capture_output=True, text=True, timeout=within_s,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return 124, ""
@@ -102,19 +103,18 @@ def table(found: dict[str, Noticed]) -> str:
     lines = [
         "# 9. Each guarantee broken on purpose, and who noticed",
         "",
-        "A promise that no test defends is a wish. `python tests/mutation/check.py --write` takes away the line that gives",
-        f"a guarantee, one at a time, in a copy of the source, and runs the tests named in `tests/mutation/guarantees.py`",
-        f"and seeds {SEEDS} of `polyhost simulate` ({HOURS} h each, all pathologies). This table is what it found; a test",
-        "checks that every line is still where it was.",
+        "A promise that no test defends is a wish. `python tests/mutation/check.py --write` takes away the line that",
+        "gives a guarantee, one at a time, in a copy of the source, and runs the tests named in",
+        f"`tests/mutation/guarantees.py` and seeds {SEEDS} of `polyhost simulate` ({HOURS} h each, all pathologies). This",
+        "table is what it found; a test checks that every line is still where it was.",
         "",
         "| broken | promise | in | noticed by a test | noticed by the simulation |",
         "| --- | --- | --- | --- | --- |",
     ]
     for mutation in MUTATIONS:
         test, simulation = found[mutation.name]
-        lines.append(
-            f"| {mutation.name} | {mutation.promise} | `{mutation.file}` | {test or 'nobody'} | {simulation or 'nobody'} |"
-        )
+        cells = (mutation.name, mutation.promise, f"`{mutation.file}`", test or "nobody", simulation or "nobody")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -93,10 +93,8 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     ),
     Mutation(
         "forget FAILED", "POS-01", "kernel/orders_flow.py",
-        """        elif known.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED) and _later(known.status, status):
-""",
-        """        elif status is not TradeStatus.FAILED and _later(known.status, status):
-""",
+        "(TradeStatus.CONFIRMED, TradeStatus.FAILED) and _later(",
+        "(TradeStatus.CONFIRMED,) and status is not TradeStatus.FAILED and _later(",
     ),
     Mutation(
         "ignore the reservation", "ORD-03", "kernel/core.py",
