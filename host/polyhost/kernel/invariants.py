@@ -7,7 +7,7 @@ from typing import Final
 
 from polyhost.kernel.ledger import BY_HAND
 from polyhost.kernel.state import State
-from polyhost.model.words import Action, ActionKind, OrderState, Side
+from polyhost.model.words import Action, ActionKind, Side
 
 
 def _balanced(state: State) -> bool:
@@ -80,11 +80,12 @@ def _two_live_sells(state: State) -> bool:
     for condition_id, refs in state.open_refs.items():
         for ref in refs:
             order = state.orders[ref]
-            if order.draft.action is Action.SELL and order.state is not OrderState.UNKNOWN and order.open_upper:
+            # One that was unknown may have another beside it (U8), and may turn out to rest after all.
+            if order.draft.action is Action.SELL and not order.was_unknown and order.open_upper:
                 key = (condition_id, order.slot.side.value)
                 if order.draft.order_type.rests:
                     resting[key] = resting.get(key, 0) + 1
-                elif not order.was_unknown:
+                else:
                     market[key] = market.get(key, 0) + 1
     return all(count <= 2 for count in resting.values()) and all(count <= 1 for count in market.values())
 
