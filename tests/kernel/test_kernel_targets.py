@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from polyhost.model.commands import Ask, Cancel, Command, Post, Prepare
+from polyhost.model.messages import Message
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import ExitNow, ExitTarget
+from polyhost.model.records import CloseRecorded
 from polyhost.model.words import OrderState, OrderType, Side
 
 from .rig import START, Rig, cancels, none, only
@@ -173,13 +175,20 @@ def test_t10_a_position_that_has_all_it_wants_is_not_visited_until_something_dif
     rig.trade(order, "6", "0.99", "CONFIRMED", maker=True)
     assert len(visits) == 2
     visits.clear()
+    rig.balances()
+    rig.answer(AT_99)
+    visits.clear()
+    rig.answer(AT_99)
+    assert visits == []
+    assert rig.kernel.feed(Message(event_type="tick_size_change", asset_id="101", new_tick_size="0.001"), rig.now)
+    rig.answer(AT_99)
+    assert visits, "the market's tick is another"
+    visits.clear()
     rig.answer(ExitTarget(Side.UP, ticks("0.98")))
     assert visits, "another wish"
 
 
 def test_pos_13_a_close_has_prices_spot_at_both_ends_fees_and_duration() -> None:
-    from polyhost.model.records import CloseRecorded
-
     rig = Rig()
     rig.to(START + 60_000)
     rig.book("0.40/0.42")
