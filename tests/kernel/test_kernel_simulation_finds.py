@@ -143,3 +143,31 @@ def test_t8_each_resting_exit_has_half_a_second_from_its_own_cancel() -> None:
     rig.book("0.40/0.42")
     none(rig.wait(499), Prepare)
     assert [c for c in rig.wait(2) if isinstance(c, Prepare)]
+
+
+def test_t6_a_small_rest_at_an_old_price_does_not_keep_the_other_shares_from_being_covered() -> None:
+    """2 shares rested at the first target's price; 57 bought after it lay bare, because 2 alone could not be placed
+    again (simulation, seed 6059)."""
+    rig = opened()
+    rig.enter()
+    resting = rig.posted(rig.answer(AT_99))
+    rig.accept(resting)
+    first = rig.order(resting)
+    left = micros("2")
+    rig.trade(first, str((first.draft.size - left) / 1_000_000), "0.99", "CONFIRMED", maker=True)
+    rig.see(first, "LIVE", str((first.draft.size - left) / 1_000_000))
+    rig.balances()
+    assert first.open_upper == left
+    lower = ExitTarget(Side.UP, ticks("0.90"))
+    none(rig.answer(lower), Cancel, Prepare)  # T6: it alone could not be placed again
+    wish = Enter(Side.UP, ticks("0.42"), "more", purpose=Purpose.SCALE_IN)
+    more = rig.posted(rig.answer(lower, wish, stake="10"))
+    rig.accept(more, "matched")
+    added = rig.order(more)
+    rig.fill(added)
+    rig.wait(1_000)
+    assert first.state is OrderState.CANCELLING
+    rig.see(first, "CANCELED", str((first.draft.size - left) / 1_000_000), "CANCELLATION")
+    placed = rig.commands[-1]
+    assert isinstance(placed, Prepare)
+    assert (placed.draft.price, placed.draft.size) == (ticks("0.90"), left + added.draft.size)

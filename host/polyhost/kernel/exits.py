@@ -231,11 +231,11 @@ class Exits:
             return
         off_price = [o for o in sells if abs(o.draft.price - price) >= max(market.tick, target.tolerance, 1)]
         if off_price:
-            self._replace(entry, position, plan, off_price)
+            self._replace(entry, position, plan, off_price, room)
         elif room >= market.min_size and len(sells) < RESTING_MAX:
             self._place(entry, position, plan, price, room)  # T5: grow by a second order
         elif room > 0 and resting + room >= market.min_size:
-            self._replace(entry, position, plan, sells)  # T5: the increment alone is no legal order
+            self._replace(entry, position, plan, sells, room)  # T5: the increment alone is no legal order
         else:
             plan.waiting = "" if room <= 0 else f"{size_text(room)} more is below the minimum of a resting order"
 
@@ -275,17 +275,23 @@ class Exits:
         plan.moved_wall = core.wall
         self._send(entry, position, price, size, OrderType.GTC, Purpose.EXIT, plan.target_owner or "host", "exit plan")
 
-    def _replace(self, entry: MarketState, position: PositionEntry, plan: Exit, orders: list[OrderEntry]) -> None:
-        """T4, T6, T7: cancel first; the new one follows when the end of the old one is proved."""
+    def _replace(
+        self, entry: MarketState, position: PositionEntry, plan: Exit, orders: list[OrderEntry], room: Micros
+    ) -> None:
+        """T4, T6, T7: cancel first; the new one follows when the end of the old one is proved.
+
+        ``room``: shares that nothing covers. They are placed together with what is cancelled, so that a rest below the
+        minimum goes with them, and keeps nothing else from being covered.
+        """
         core = self.core
         if core.wall - plan.moved_wall < REPLACE_EVERY_MS:
             self._again(plan, position, REPLACE_EVERY_MS - (core.wall - plan.moved_wall))
             return
+        if floor_lot(max(room, 0) + sum(order.open_upper for order in orders)) < entry.market.min_size:
+            plan.waiting = "what rests could not be placed again (minimum size)"
+            return
+        plan.moved_wall = core.wall
         for order in orders:
-            if order.open_upper < entry.market.min_size:
-                plan.waiting = "what rests could not be placed again (minimum size)"
-                continue
-            plan.moved_wall = core.wall
             self.flow.cancel(order)
 
     def _clear(self, condition_id: str, side: Side) -> None:
