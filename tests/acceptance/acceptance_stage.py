@@ -360,9 +360,9 @@ class Stage(Simulation):
             return
         super()._do(host, command, now)
 
-    def _execute(self, command: Command) -> None:
+    def _execute(self, command: Command, *others: Any) -> None:
         self.commands += [(self.now, each) for each in single(command)]
-        super()._execute(command)
+        super()._execute(command, *others)
         if self._after_post is not None and isinstance(command, Post | PostMany):
             what, self._after_post = self._after_post, None
             self._later(0, what)
