@@ -508,7 +508,7 @@ def test_u7_an_absent_order_that_shows_up_lives_again_trips_a_breaker_and_is_can
             rig.do(PostAnswered(order.order_id, "accepted", "live"))
         case "cancel answer":
             rig.do(CancelAnswered(order.order_id, "canceled"))
-    assert order.state is OrderState.WORKING
+    assert order.state is OrderState.CANCELLING
     assert order.present
     assert order.reserve == worst, "what is left of it is reserved again"
     assert list(rig.kernel.state.blocked) == ["late_fill"]

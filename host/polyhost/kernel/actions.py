@@ -44,7 +44,9 @@ class Actions:
         self._unknown_since: dict[str, int] = {}
         """Action ref → when this run began to ask about it, wall ms."""
         self._agreed: dict[str, tuple[bool, int]] = {}
-        """Action ref → what the last readings said (happened or not), and how old the oldest of them was, wall ms."""
+        """Action ref → what the last readings said (happened or not), and when the newest was read, wall ms."""
+        self._next: dict[str, int] = {}
+        """Action ref → when its balances are looked at next, wall ms: earlier deadlines of it say nothing."""
         self._quiet_until: dict[str, int] = {}
         """Condition id → wall ms until which no plugin's action is begun after a refusal."""
 
@@ -181,7 +183,7 @@ class Actions:
     def due(self, ref: str) -> None:
         """No answer in time, or the next look at the balances."""
         action = self.core.state.actions[ref]
-        if not action.open:
+        if not action.open or self.core.wall < self._next.get(ref, 0):
             return
         if ref not in self._unknown_since:
             self._unknown(action, "no answer in time")
@@ -208,6 +210,7 @@ class Actions:
         for side in Side:
             core.ask_balance(market.token(side))
         core.ask_collateral()
+        self._next[action.ref] = core.wall + ACTION_ASK_MS
         core.at_wall(core.wall + ACTION_ASK_MS, "action", action.ref)
 
     def _weigh(self, action: ActionEntry) -> None:
@@ -216,13 +219,15 @@ class Actions:
         readings = self._readings(action)
         if readings is None:
             return
-        happened = all(seen == after for seen, _, after in readings)
-        missed = all(seen == before for seen, before, _ in readings)
+        happened = all(seen == after for seen, _, after, _ in readings)
+        missed = all(seen == before for seen, before, _, _ in readings)
         if happened is missed:  # something in between, or a figure that says neither
             self._agreed.pop(action.ref, None)
             return
         known = self._agreed.get(action.ref)
-        self._agreed[action.ref] = (happened, core.wall)
+        if known is not None and min(at for *_, at in readings) <= known[1]:
+            return  # one of them was weighed already
+        self._agreed[action.ref] = (happened, max(at for *_, at in readings))
         if known is None or known[0] is not happened:
             return
         if happened:
@@ -230,8 +235,10 @@ class Actions:
         elif core.wall - self._unknown_since[action.ref] >= ACTION_ABSENT_MS:
             self._refused(action, "the balances show that it did not happen")
 
-    def _readings(self, action: ActionEntry) -> list[tuple[Micros, Micros, Micros]] | None:
-        """(seen, without it, with it) of each token that tells; None while a reading is older than the last question.
+    def _readings(self, action: ActionEntry) -> list[tuple[Micros, Micros, Micros, int]] | None:
+        """(seen, without it, with it, when it was read) of each token that tells.
+
+        None while a reading is older than the last question.
         """
         core = self.core
         market = core.state.markets[action.condition_id].market
@@ -247,7 +254,7 @@ class Actions:
             seen = core.fresh.tokens.get(market.token(side))
             if seen is None or core.wall - seen[1] > ACTION_ASK_MS:
                 return None
-            found.append((seen[0], held, after))
+            found.append((seen[0], held, after, seen[1]))
         return found or None
 
     # --- ends ---------------------------------------------------------------------------------------------------------
@@ -330,6 +337,7 @@ class Actions:
     def _over(self, action: ActionEntry) -> None:
         self._unknown_since.pop(action.ref, None)
         self._agreed.pop(action.ref, None)
+        self._next.pop(action.ref, None)
 
 
 def describe(action: ActionEntry) -> str:

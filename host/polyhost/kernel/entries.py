@@ -11,6 +11,7 @@ from typing import Final
 from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.core import Core
 from polyhost.kernel.depth import fit
+from polyhost.kernel.legality import LAST_ORDER_MS
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.promises import promise
 from polyhost.kernel.slots import pending, slot_refusal
@@ -38,8 +39,6 @@ from polyhost.model.rounding import market_step, safe_price
 from polyhost.model.series import window_of
 from polyhost.model.words import Action, OrderType, Purpose, Side
 
-LAST_ORDER_MS: Final = 2_000
-"""T9: nothing is placed this close to the end, market ms."""
 REVERSAL_WAIT_MS: Final = 5_000
 """Quotes stay away so long after a reversal was held up by what rests, market ms (ORD-08)."""
 ENTRY_PURPOSES = (Purpose.ENTRY, Purpose.SCALE_IN, Purpose.HEDGE, Purpose.GRID_LEVEL)

@@ -10,6 +10,7 @@ from typing import Final
 
 from polyhost.kernel.breakers import Breakers
 from polyhost.kernel.core import Core
+from polyhost.kernel.legality import LAST_ORDER_MS
 from polyhost.kernel.orders_flow import OrderFlow, describe
 from polyhost.kernel.shortage import CODES as SHORTAGES
 from polyhost.kernel.shortage import Known, Shortage, shortage
@@ -23,8 +24,6 @@ from polyhost.model.rounding import floor_lot, market_size, safe_price
 from polyhost.model.times import NEVER
 from polyhost.model.words import Action, OrderState, OrderType, Purpose, Side
 
-LAST_ORDER_MS: Final = 2_000
-"""T9: nothing is placed this close to the end, market ms."""
 CANCEL_PROOF_MS: Final = 500
 """T8: how long a market sale waits for the proof that a resting exit is gone, wall ms."""
 RETRY_MS: Final = 250
@@ -347,6 +346,10 @@ class Exits:
         price = self._worth_enough(entry, data, side, price, floor_lot(max(room, 0)))
         size = market_size(Action.SELL, price, max(room, 0))
         if size * price // 10_000 < entry.market.min_value or size == 0:
+            if self.cover(position, []) > room:
+                plan.waiting = "the end of an earlier sell is awaited: it may have sold the rest"
+                self._again(plan, position, 4 * RETRY_MS)
+                return
             self._too_small(entry, data, position, plan)
             return
         plan.attempts += 1

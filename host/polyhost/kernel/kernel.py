@@ -641,10 +641,11 @@ class Kernel:
         if urgent:
             self.exits.now(condition_id, min(urgent)[2])
             return
-        if hold is not None and isinstance(hold.answer, HoldToSettlement):
+        plan = data.exit(side)
+        # What is sold at market is sold until it is gone: a hold takes back no stop, deadline or operator's close.
+        if hold is not None and isinstance(hold.answer, HoldToSettlement) and plan.urgent is None:
             self.exits.hold(condition_id, side, "plugin", hold.answer.reason)
         targets = [p for p in proposed if isinstance(p.answer, ExitTarget)]
-        plan = data.exit(side)
         if targets:
             # T1: at equal urgency the present owner keeps the slot, then the configured order decides.
             chosen = next((p for p in targets if p.plugin == plan.target_owner), targets[0])
@@ -769,6 +770,9 @@ class Kernel:
                 core.ask_balance(position.token_id)
         for key, due in core.state.obligations.items():
             core.at_market(due, "obligation", key)
+        for position in list(core.state.positions.values()):
+            if position.closing and position.size > 0 and not core.state.markets[position.condition_id].settled:
+                self._close(position, position.closing)  # the operator said so, in an earlier run
 
     def _ending(self, event: RunEnding) -> None:
         """Entries end and resting buys go; exits stay, positions keep their obligations."""
@@ -964,10 +968,12 @@ class Kernel:
         for position in list(core.state.positions.values()):
             entry = core.state.markets[position.condition_id]
             if position.size > 0 and not entry.settled and slug in ("", entry.market.slug):
-                self.pairs.dissolve(position.condition_id)
-                self.exits.now(
-                    position.condition_id, ExitNow(position.side, reason, "forced_close"), forced=True
-                )
+                self._close(position, reason)
+
+    def _close(self, position: PositionEntry, reason: str) -> None:
+        """Sell all of it at market, whatever was meant with it."""
+        self.pairs.dissolve(position.condition_id)
+        self.exits.now(position.condition_id, ExitNow(position.side, reason, "forced_close"), forced=True)
 
     def _settle_late(self, condition_id: str, side: Side) -> None:
         close = self.settlement.pay(condition_id, side)

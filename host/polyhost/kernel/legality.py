@@ -22,6 +22,9 @@ CLIENT_GTD_MS: Final = 180_000
 GTD_AHEAD_MS: Final = max(VENUE_GTD_MS, CLIENT_GTD_MS)
 """A GTD order's expiration lies at least this far ahead, market ms; shorter lives are ended by our own cancel."""
 
+LAST_ORDER_MS: Final = 2_000
+"""T9: nothing is placed this close to the end, market ms."""
+
 
 class Illegal(NamedTuple):
     """Why an order must not be sent."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
-from polyhost.kernel.legality import Illegal, illegal
+from polyhost.kernel.legality import LAST_ORDER_MS, Illegal, illegal
 from polyhost.kernel.orders import moved
 from polyhost.kernel.shortage import CODES as SHORTAGES
 from polyhost.kernel.shortage import Known, Shortage, shortage
@@ -203,7 +203,7 @@ class OrderFlow:
         if order is None or order.state is not OrderState.INTENDED:
             return
         core = self.core
-        if event.ref in self._unwanted or not self._still_held(order):
+        if event.ref in self._unwanted or self._too_late(order) or not self._still_held(order):
             self._close(order, "never_sent")
             self._changed(order)
             return
@@ -211,6 +211,10 @@ class OrderFlow:
         core.command(Post(event.request))
         self.unknown.posting(order)
         core.at_wall(core.wall + core.settings.safety.unknown_after_ms, "post_wait", event.ref)
+
+    def _too_late(self, order: OrderEntry) -> bool:
+        """T9 when it leaves: signing took it into the last two seconds."""
+        return self.core.now > self.core.state.markets[order.slot.condition_id].market.end - LAST_ORDER_MS
 
     def _still_held(self, order: OrderEntry) -> bool:
         """T3 when it leaves: a fill, or one that failed, may have come while it was signed."""
@@ -619,6 +623,7 @@ class OrderFlow:
                 self._foreign_order(row)
             else:
                 self._row(order, row)
+                self._not_over(order, row)
                 self._changed(order)
         if not event.complete:
             return
@@ -627,6 +632,16 @@ class OrderFlow:
             for order in self.core.state.open_orders(condition_id):
                 if order.order_id and order.order_id not in listed:
                     self._not_listed(order, event, youngest)
+
+    def _not_over(self, order: OrderEntry, row: OrderRow) -> None:
+        """It is over in our books and rests at the venue all the same: cancelled. A list older than its end costs one
+        cancel of nothing.
+        """
+        core, rests = self.core, order.draft.order_type.rests
+        over = order.open or ends(row.status, row.size_matched, order.draft.size, rests)
+        if over or core.state.markets[order.slot.condition_id].settled:
+            return
+        core.command(Cancel(order.order_id))
 
     def _not_listed(self, order: OrderEntry, swept: SweepDone, youngest: int) -> None:
         """Not among the open orders: alone no proof of its end. It is asked by id, or is absent (U6)."""
@@ -681,11 +696,19 @@ class OrderFlow:
                     self.unknown.ask(order)
             elif order.state is OrderState.CANCELLING:
                 self._move(order, "cancel_lost")
+                self._away(order)
+            if "killed" in self.core.state.blocked:
+                self._away(order)
             if order.open and not order.draft.order_type.rests and order.order_id:
                 self._recheck(order, FAK_CHECK_MS)  # its end should be known: asked until it is
         self.unknown.resume_watching()
         for condition_id in dict.fromkeys(self.core.state.unsettled.values()):
             self._watch_settlement(condition_id)
+
+    def _away(self, order: OrderEntry) -> None:
+        """A buy that was to go when the last run ended (a cancel had left, a kill) goes now: nobody says it again."""
+        if order.open and order.draft.action is Action.BUY:
+            self.cancel(order, for_good=True)
 
     def market_settled(self, condition_id: str) -> None:
         """The venue has decided the market: nothing rests there any more."""

@@ -333,7 +333,7 @@ class Pairs:
         shares = min((0 if position is None else position.size for position in positions), default=0)
         bought = min(orders[pair.first_order].traded, orders[pair.second_order].traded)
         already = max((0 if position is None else position.paired for position in positions), default=0)
-        both = min(already + bought, shares)
+        both = already if self._leaving(pair.condition_id) else min(already + bought, shares)
         for side in Side:
             if both > already:
                 core.record(HeldDeclared(core.now, pair.condition_id, side, PAIR_KIND, f"pair {pair.ref}", both))
@@ -362,6 +362,14 @@ class Pairs:
         """No trade of it is neither CONFIRMED nor FAILED."""
         ending = f"/{order.ref}"
         return not any(key.endswith(ending) for key in self.core.state.unsettled)
+
+    def _leaving(self, condition_id: str) -> bool:
+        """Shares of the market are being sold (its deadline, the operator): what is on its way out pairs off no more.
+        """
+        plans = self.core.data[condition_id].exits.values()
+        return any(plan.urgent is not None for plan in plans) or any(
+            self.core.open_sells(condition_id, side) for side in Side
+        )
 
     def _pairs_off(self, pair: PairEntry) -> Micros:
         orders = self.core.state.orders

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from polyhost.kernel.core import Core
 from polyhost.kernel.entries import affordable, exposure_rooms, worst_cost
-from polyhost.kernel.exits import LAST_ORDER_MS, REFUSAL_WAITS_MS, REPLACE_EVERY_MS, RESTING_MAX, Exits
+from polyhost.kernel.exits import REFUSAL_WAITS_MS, REPLACE_EVERY_MS, RESTING_MAX, Exits
+from polyhost.kernel.legality import LAST_ORDER_MS
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.standing import Blocks, refusal
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, lock_key

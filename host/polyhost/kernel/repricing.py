@@ -12,7 +12,8 @@ from msgspec import Struct, structs
 
 from polyhost.kernel.core import Core
 from polyhost.kernel.entries import affordable, exposure_rooms, worst_cost
-from polyhost.kernel.exits import LAST_ORDER_MS, REPLACE_EVERY_MS
+from polyhost.kernel.exits import REPLACE_EVERY_MS
+from polyhost.kernel.legality import LAST_ORDER_MS
 from polyhost.kernel.orders_flow import OrderFlow, describe
 from polyhost.kernel.quotes import NEVER_MOVED
 from polyhost.kernel.standing import Blocks, book_refusal, refusal

@@ -176,6 +176,8 @@ class PositionEntry(Struct):
     """Of ``sold``, what left without a trade of ours."""
     paired: Micros = 0
     """Of its size, held because it pairs off with the other side (a pair pays 1.00 whatever happens)."""
+    closing: str = ""
+    """The operator's close or flatten of it, until it is closed: a restart goes on with it."""
 
     @property
     def size(self) -> Micros:
@@ -438,7 +440,7 @@ def apply(state: State, record: Record) -> None:
             _move_action(state, record)
         case CloseRecorded():
             position = state.positions[f"{record.condition_id}:{record.side.value}"]
-            position.closed, position.exit_reason = True, record.exit_reason
+            position.closed, position.exit_reason, position.closing = True, record.exit_reason, ""
             position.closed_at = record.at
             position.pnl += record.pnl
             state.closes.append(record)
@@ -480,10 +482,26 @@ def apply(state: State, record: Record) -> None:
             state.shut.clear()
         case NoticeRaised():
             state.notice_count += 1
-        case RunEnded() | OperatorSaid():
-            pass  # facts for people; what they change is in the records beside them
+        case OperatorSaid():
+            _close_all(state, record)
+        case RunEnded():
+            pass  # a fact for people
         case _:
             assert_never(record)
+
+
+def _close_all(state: State, record: OperatorSaid) -> None:
+    """A close or a flatten stands until its positions are gone; the other words' effects are in records beside them."""
+    if record.word == "close":
+        slug, reason = record.target, "operator"
+    elif record.word == "kill" and record.flatten:
+        slug, reason = "", "kill"
+    else:
+        return
+    for position in state.positions.values():
+        entry = state.markets[position.condition_id]
+        if position.size > 0 and not entry.settled and slug in ("", entry.market.slug):
+            position.closing = reason
 
 
 def _touch(state: State, condition_id: str) -> None:
@@ -529,7 +547,7 @@ def _hold(state: State, record: HeldDeclared) -> None:
         assert 0 <= record.size <= position.size, record
         position.paired = record.size
     else:
-        position.held = record.kind
+        position.held, position.closing = record.kind, ""
     _touch(state, record.condition_id)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from polyhost.kernel.core import Core
-from polyhost.kernel.exits import LAST_ORDER_MS, Exits
+from polyhost.kernel.exits import Exits
+from polyhost.kernel.legality import LAST_ORDER_MS
 from polyhost.model.events import LoopChanged
 from polyhost.model.words import Side
 

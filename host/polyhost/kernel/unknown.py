@@ -16,7 +16,7 @@ from msgspec import Struct
 from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
 from polyhost.kernel.state import OrderEntry, lock_key
-from polyhost.model.commands import Cancel, Post, QueryOrder
+from polyhost.model.commands import Post, QueryOrder
 from polyhost.model.events import CancelAnswered, PostAnswered, SweepDone
 from polyhost.model.money import Micros, notional, size_text, taker_fee
 from polyhost.model.records import OrderMoved, OrderReposted, SlotReleased
@@ -190,7 +190,7 @@ class Unknown:
             return  # FAK and FOK never: type, post-only and expiration are not signed, a killed rest could revive
         wish = Wish.NO if order.draft.action is Action.SELL else self.wanted(order)
         if wish is Wish.NO:
-            self.flow.cancel(order)
+            self.flow.cancel(order, for_good=order.draft.action is Action.BUY)  # if it turns up later, too
         elif wish is Wish.YES and self._may_repost(order):
             self._repost(order)
 
@@ -302,7 +302,7 @@ class Unknown:
             f"reappeared:{order.ref}", "critical", "orders", f"Order {text}: it is cancelled", order.slot.condition_id
         )
         self._reappeared(text)
-        core.command(Cancel(order.order_id))
+        self.flow.cancel(order, for_good=True)  # again whenever it is seen live: nobody else would
         core.sweep(order.slot.condition_id, self.flow.since(order))
 
     def _worst(self, order: OrderEntry) -> Micros:

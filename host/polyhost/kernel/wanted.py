@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from polyhost.kernel.blocks import Blocks, cause_of
 from polyhost.kernel.core import Core
-from polyhost.kernel.entries import LAST_ORDER_MS, exposure
-from polyhost.kernel.legality import illegal
+from polyhost.kernel.entries import exposure
+from polyhost.kernel.legality import LAST_ORDER_MS, illegal
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.quotes import Quotes
 from polyhost.kernel.state import MarketState, OrderEntry
