@@ -11,6 +11,7 @@ from polyhost.model.events import (
     BalanceSeen,
     CancelAnswered,
     Operator,
+    OrderNotFound,
     PostAnswered,
     RunBegan,
     StreamChanged,
@@ -18,12 +19,13 @@ from polyhost.model.events import (
     TokenBalanceSeen,
 )
 from polyhost.model.money import micros, ticks
-from polyhost.model.proposals import Enter, ExitNow, HoldToSettlement, Merge, Pair
+from polyhost.model.proposals import CancelOrders, Enter, ExitNow, ExitTarget, HoldToSettlement, Merge, Pair
 from polyhost.model.words import Action, ActionState, Side
 
 from .rig import CONDITION, START, Rig, cancels, none, only
 
 CROSSED = Pair(ticks("0.42"), ticks("0.60"), micros("20"), "sum below 1", Side.UP)
+AT_99 = ExitTarget(Side.UP, ticks("0.99"))
 RESTING = Enter(Side.UP, ticks("0.40"), "rests", order_type="GTC")
 
 
@@ -260,3 +262,78 @@ def test_ord_02_a_closed_order_that_the_venue_lists_is_cancelled() -> None:
     rig.commands.clear()
     rig.swept(rig.row(order, "LIVE", "0"))
     assert cancels(rig.commands) == [order.order_id]
+
+
+# --- what rested and is nowhere any more ------------------------------------------------------------------------------
+
+
+def minutes_of_nothing(rig: Rig, order: OrderEntry, minutes: int) -> None:
+    """The venue lists no order, and has an empty body for its id: so it answers for orders that are over."""
+    for _ in range(minutes):
+        live(rig, 60_000)
+        rig.do(OrderNotFound(order.order_id))
+        rig.swept()
+
+
+def test_ord_02_an_exit_that_is_nowhere_any_more_does_not_cover_its_position_for_ever() -> None:
+    """The dead-man's switch or the venue cancelled it while nobody listened."""
+    rig = opened()
+    rig.enter()
+    post = rig.posted(rig.answer(AT_99))
+    rig.accept(post)
+    order = rig.order(post)
+    minutes_of_nothing(rig, order, 4)
+    assert not order.open
+    assert any(o.draft.action is Action.SELL for o in rig.kernel.state.open_orders(CONDITION)), "it is placed again"
+    sound(rig)
+
+
+def test_ord_03_a_cancelled_buy_that_is_nowhere_any_more_reserves_nothing() -> None:
+    rig = opened()
+    order = resting(rig)
+    rig.answer(CancelOrders(Side.UP, "enough"))
+    rig.do(CancelAnswered(order.order_id, "canceled"))
+    minutes_of_nothing(rig, order, 4)
+    assert not order.open
+    assert rig.cash("reserved") == 0
+    sound(rig)
+
+
+# --- holds and pairs --------------------------------------------------------------------------------------------------
+
+
+def paired(rig: Rig) -> None:
+    """20 of both sides, held as a pair."""
+    post = rig.posted(rig.answer(CROSSED))
+    rig.accept(post, "matched")
+    leg(rig, rig.order(post), "20", "0.42")
+    second = rig.posted([c for c in live(rig, 2_500) if isinstance(c, Prepare)])
+    rig.accept(second, "matched")
+    leg(rig, rig.order(second), "20", "0.59")
+    assert not rig.kernel.state.open_pairs
+
+
+def test_ord_13_a_hold_of_what_pairs_off_leaves_no_later_leg_unmanaged() -> None:
+    rig = opened()
+    paired(rig)
+    rig.answer(HoldToSettlement(Side.UP, "a pair pays 1.00"))
+    post = rig.posted(rig.answer(CROSSED))
+    rig.accept(post, "matched")
+    leg(rig, rig.order(post), "20", "0.42")
+    rig.book("0.30/0.42")
+    caused = live(rig, 9_000)
+    sold = [c.draft for c in caused if isinstance(c, Prepare)]
+    assert [draft.action for draft in sold] == [Action.SELL], "the second leg costs too much: the first goes back"
+    sound(rig)
+
+
+def test_ord_17_a_close_while_a_merge_is_under_way_sells_what_was_not_merged() -> None:
+    rig = opened()
+    paired(rig)
+    rig.answer(Merge())
+    none(rig.do(Operator("close", "", "me")), Prepare)
+    caused = list(rig.do(ActionAnswered("a00001", "refused", "reverted")))
+    caused += [c for c in live(rig, 3_000) if isinstance(c, Prepare)]  # type: ignore[misc]
+    sold = {c.draft.token_id for c in caused if isinstance(c, Prepare)}
+    assert sold == {rig.market.up, rig.market.down}
+    sound(rig)

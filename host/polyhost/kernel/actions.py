@@ -327,6 +327,7 @@ class Actions:
                     HeldDeclared(core.now, condition_id, side, PAIR_KIND, "not merged", action.paired_before)
                 )
             self.pairs.drive(condition_id)
+        self.pairs.close_on(condition_id)
         self._over(action)
         self._quiet_until[condition_id] = core.wall + ACTION_AGAIN_MS
         core.notice(

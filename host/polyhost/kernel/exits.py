@@ -121,8 +121,8 @@ class Exits:
         """Declare the position held to settlement; it meets the obligation."""
         core = self.core
         position = core.state.position(condition_id, side)
-        if position is None or position.size <= 0 or position.held:
-            return
+        if position is None or position.loose <= 0 or position.held:
+            return  # what pairs off is held as that: a word about it must not stand for what is bought beside it later
         core.record(HeldDeclared(core.now, condition_id, side, kind, reason))
         self._met(condition_id, side, "held")
         plan = core.data[condition_id].exit(side)
@@ -147,6 +147,8 @@ class Exits:
         if core.now > entry.market.end - LAST_ORDER_MS:
             return
         plan = data.exit(side)
+        if plan.urgent is None and position.closing:
+            plan.urgent, plan.forced = ExitNow(side, position.closing, "forced_close"), True
         if plan.urgent is not None:
             self._sell_now(entry, data, position, plan)
         elif core.ending == KILL:

@@ -62,6 +62,9 @@ TOUCHED_MS: Final = 5_000
 """T8, ORD-19: a refusal for balance this soon after our own cancel or fill is *not yet*, wall ms."""
 TOUCHED_MAX: Final = 1_024
 """Tokens of which that is remembered."""
+NOWHERE_MS: Final = 60_000
+"""An order that rested, whose id the venue no longer knows, is over when complete sweeps begun so far apart (market ms)
+do not list it: the venue may answer by id for what lives alone."""
 FOREIGN_MAX: Final = 4_096
 """Orders of others that are remembered, so that each is told once; the oldest is forgotten beyond it."""
 
@@ -104,6 +107,8 @@ class OrderFlow:
         """Orders with a check of their end under way."""
         self._unclear: set[str] = set()
         """Orders whose last word left open whether they live."""
+        self._nowhere: dict[str, int | None] = {}
+        """Order ref that rested and is not found by its id → when the first sweep without it began, market ms."""
         self._explained: set[str] = set()
         """Of these, the ones whose next word was clear: their check ends."""
 
@@ -407,12 +412,14 @@ class OrderFlow:
         order = self.core.state.by_order_id(event.order_id)
         if order is not None and order.open:
             self.unknown.not_found(order)
+            self._nowhere.setdefault(order.ref, None)
             if not self.unknown.asking(order.slot.condition_id):
                 self._sweep(order)
 
     def _row(self, order: OrderEntry, row: OrderRow) -> None:
         """The venue showed the order: presence for ever (U2), perhaps its end."""
         told = order.told if row.size_matched is None else max(row.size_matched, order.told)
+        self._nowhere.pop(order.ref, None)
         self.unknown.shows_up(order, told)
         if not order.open:
             if told > order.told and order.done < told:
@@ -660,8 +667,23 @@ class OrderFlow:
             # its id says.
             self._close(order, "ended")
             self._changed(order)
+        elif self._over_unseen(order, swept):
+            self._close(order, "ended")
+            self._changed(order)
         elif from_start and order.state in (OrderState.WORKING, OrderState.CANCELLING):
             core.command(QueryOrder(order.order_id))
+
+    def _over_unseen(self, order: OrderEntry, swept: SweepDone) -> bool:
+        """It rested, and the venue neither lists it nor knows its id, a minute apart; every trade told of is here."""
+        begun = self.core.begun_at(swept.begun)
+        rested = order.state in (OrderState.WORKING, OrderState.CANCELLING) and order.draft.order_type.rests
+        if not rested or begun is None or order.missing or order.ref not in self._nowhere:
+            return False
+        first = self._nowhere[order.ref]
+        if first is None or self.unknown.troubled_since(first):
+            self._nowhere[order.ref] = begun
+            return False
+        return begun - first >= NOWHERE_MS
 
     def settle_check(self, condition_id: str) -> None:
         """Trades that are neither CONFIRMED nor FAILED are looked up until they are."""
@@ -742,6 +764,7 @@ class OrderFlow:
         self._beside.pop(order.ref, None)
         self._over.discard(order.ref)
         self._unclear.discard(order.ref)
+        self._nowhere.pop(order.ref, None)
         self._explained.discard(order.ref)
         self._checks.pop(order.ref, None)
         self._cancelled.pop(order.ref, None)

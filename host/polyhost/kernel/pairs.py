@@ -231,6 +231,14 @@ class Pairs:
                 )
         self._keep_obliged(condition_id)
 
+    def close_on(self, condition_id: str) -> None:
+        """A merge came to nothing: what the operator closes is sold after all."""
+        positions = [self.core.state.position(condition_id, side) for side in Side]
+        if any(position is not None and position.closing for position in positions):
+            self.dissolve(condition_id)
+            for side in Side:
+                self.exits.drive(condition_id, side)
+
     def shrink(self, condition_id: str, most: Micros) -> None:
         """Shares of one side are gone: at most ``most`` still pair off, and the rest has its deadline again."""
         core = self.core

@@ -132,6 +132,10 @@ class Unknown:
             for posts in self._posts.values():
                 posts.first = None
 
+    def troubled_since(self, at: int) -> bool:
+        """Did an order endpoint answer 425, 429 or 5xx since then (market ms)?"""
+        return self._trouble_at >= at
+
     def found(self, order: OrderEntry) -> None:
         """After a restart: it may have been posted before, perhaps cancelled, and its connection is closed."""
         self._posts[order.ref] = Posts(False, self.core.now, self.core.wall, self.core.wall)
