@@ -176,8 +176,10 @@ class PendingTable(Table):
 class DepthTable(Table):
     """What is checked before a large order at market. Exits are never held back by it."""
 
-    share_max: float = Field(default=0.20, gt=0, le=1)
-    """A buy at market takes at most this share of what is offered near the best price; more is reduced to it."""
+    large_over: float = Field(default=0.20, gt=0, le=1)
+    """A buy at market of more than this share of what is offered near the best price is large: its spread is checked."""
+    share_max: float = Field(default=1.0, gt=0, le=1)
+    """It takes at most this share of what is offered near the best price; more is reduced to it."""
     ticks: int = Field(default=2, ge=0)
     """Offers within so many ticks of the best one count as near."""
     spread_max: Price = Price("0.10")

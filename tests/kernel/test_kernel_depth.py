@@ -35,11 +35,12 @@ def gates(rig: Rig) -> set[str]:
 
 
 @pytest.mark.parametrize("reduced", [True, False])
-def test_ord_18_more_than_a_fifth_of_what_is_near_is_reduced_to_it(reduced: bool) -> None:
+def test_ord_18_more_than_a_set_share_of_what_is_near_is_reduced_to_it(reduced: bool) -> None:
     """A hundredth of a share below and above five times the order. What is offered three ticks away is not near."""
+    fifth = {"depth": {"share_max": 0.2}}
     full = only(offered(("0.42", "100000")).answer(Enter(Side.UP, ticks("0.42"))), Prepare).draft.size
     near = full * 5 + (-10_000 if reduced else 10_000)
-    rig = offered(("0.42", f"{near / 1_000_000}"), ("0.45", "100000"))
+    rig = offered(("0.42", f"{near / 1_000_000}"), ("0.45", "100000"), settings=fifth)
     draft = only(rig.answer(Enter(Side.UP, ticks("0.42"))), Prepare).draft
     assert (draft.size < full) is reduced
     assert draft.size <= near // 5
@@ -49,14 +50,21 @@ def test_ord_18_more_than_a_fifth_of_what_is_near_is_reduced_to_it(reduced: bool
 
 def test_ord_18_what_is_within_two_ticks_counts() -> None:
     full = only(offered(("0.42", "100000")).answer(Enter(Side.UP, ticks("0.44"))), Prepare).draft.size
-    rig = offered(("0.42", "100"), ("0.44", "1000"))
+    rig = offered(("0.42", "10"), ("0.44", "1000"))
     assert only(rig.answer(Enter(Side.UP, ticks("0.44"))), Prepare).draft.size == full
 
 
 def test_ent_04_what_depth_leaves_below_the_minimum_is_refused_with_the_reason() -> None:
-    rig = offered(("0.42", "20"))
+    rig = offered(("0.42", "4"))
     none(rig.answer(Enter(Side.UP, ticks("0.42"))), Prepare)
     assert gates(rig) == {"depth"}
+
+
+def test_ent_04_a_buy_is_reduced_to_what_is_offered_near_the_best_price() -> None:
+    """By default to all of it: what lies further away is not bought, however high the worst price is."""
+    rig = offered(("0.42", "30"), ("0.46", "1000"))
+    draft = only(rig.answer(Enter(Side.UP, ticks("0.46"))), Prepare).draft
+    assert micros("25") < draft.size <= micros("30")
 
 
 def test_ord_18_a_large_order_is_refused_across_a_wide_spread_a_small_one_is_not() -> None:
@@ -73,7 +81,7 @@ def test_ord_18_a_resting_entry_takes_nothing_and_is_not_reduced() -> None:
 
 
 def test_ord_18_a_resting_entry_that_would_cross_is_a_large_order_too() -> None:
-    rig = offered(("0.42", "100"))
+    rig = offered(("0.42", "20"))
     assert only(rig.answer(Enter(Side.UP, ticks("0.42"), order_type="GTC")), Prepare).draft.size == micros("20")
 
 

@@ -34,10 +34,14 @@ def fit(limits: DepthTable, market: Market, data: MarketData, side: Side, price:
     if not book.sized or price < ask:
         return Fit(size)
     near = book.depth(side, Action.BUY, ask + limits.ticks * market.tick)
-    most = near * round(limits.share_max * SHARES) // SHARES
-    if size <= most:
+    if size <= _share(near, limits.large_over):
         return Fit(size)
     if ask - bid > int(limits.spread_max):
         gap = price_text(ask - bid)
         return Fit(0, refused=f"{size_text(size)} is large, and bid and ask are {gap} apart")
-    return Fit(most, f"depth: {size_text(most)} of {size_text(near)} near {price_text(ask)}")
+    most = _share(near, limits.share_max)
+    return Fit(size) if size <= most else Fit(most, f"depth: {size_text(most)} of {size_text(near)} near {price_text(ask)}")
+
+
+def _share(size: Micros, share: float) -> Micros:
+    return size * round(share * SHARES) // SHARES
