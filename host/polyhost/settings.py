@@ -177,7 +177,7 @@ class DepthTable(Table):
     """What is checked before a large order at market. Exits are never held back by it."""
 
     large_over: float = Field(default=0.20, gt=0, le=1)
-    """A buy at market of more than this share of what is offered near the best price is large: its spread is checked."""
+    """A buy at market of more than this share of what is offered near the best price is large: spread is checked."""
     share_max: float = Field(default=1.0, gt=0, le=1)
     """It takes at most this share of what is offered near the best price; more is reduced to it."""
     ticks: int = Field(default=2, ge=0)
