@@ -40,7 +40,9 @@ def fit(limits: DepthTable, market: Market, data: MarketData, side: Side, price:
         gap = price_text(ask - bid)
         return Fit(0, refused=f"{size_text(size)} is large, and bid and ask are {gap} apart")
     most = _share(near, limits.share_max)
-    return Fit(size) if size <= most else Fit(most, f"depth: {size_text(most)} of {size_text(near)} near {price_text(ask)}")
+    if size <= most:
+        return Fit(size)
+    return Fit(most, f"depth: {size_text(most)} of {size_text(near)} near {price_text(ask)}")
 
 
 def _share(size: Micros, share: float) -> Micros:
