@@ -14,6 +14,7 @@ from polyhost.model.events import (
     OrderNotFound,
     PostAnswered,
     RunBegan,
+    RunEnding,
     StreamChanged,
     SweepDone,
     TokenBalanceSeen,
@@ -336,4 +337,60 @@ def test_ord_17_a_close_while_a_merge_is_under_way_sells_what_was_not_merged() -
     caused += [c for c in live(rig, 3_000) if isinstance(c, Prepare)]  # type: ignore[misc]
     sold = {c.draft.token_id for c in caused if isinstance(c, Prepare)}
     assert sold == {rig.market.up, rig.market.down}
+    sound(rig)
+
+
+
+def test_ord_17_a_cancel_that_got_lost_before_a_restart_is_said_again() -> None:
+    """The run ended while the venue took no cancels."""
+    rig = opened()
+    order = resting(rig)
+    assert cancels(rig.do(RunEnding("stopped"))) == [order.order_id]
+    rig.do(CancelAnswered(order.order_id, "unknown"))
+    rig = again(rig)
+    order = rig.kernel.state.orders[order.ref]
+    rig.do(SweepDone("", (rig.row(order, "LIVE", "0"),), (), True, begun=rig.now))
+    rig.wait(2_000)
+    assert order.order_id in cancels(rig.commands)
+
+
+def test_t3_a_stop_does_not_end_as_too_small_before_its_trade_is_here() -> None:
+    """The order's update is faster than its trade: what it sold is not 'too small to sell'."""
+    rig = opened()
+    rig.book("0.20/0.21")
+    post = rig.posted(rig.answer(Enter(Side.UP, ticks("0.21"), "test"), stake="2"))
+    rig.accept(post, "matched")
+    rig.fill(rig.order(post))
+    sale = rig.posted(rig.answer(ExitNow(Side.UP, "stop", "stop")))
+    rig.accept(sale, "matched")
+    order = rig.order(sale)
+    size = f"{order.draft.size / 1_000_000}"
+    rig.see(order, "MATCHED", size)
+    live(rig, 3_000)
+    leg(rig, order, size, "0.20")
+    assert rig.kernel.state.closes[-1].exit_reason == "stop"
+    sound(rig)
+
+
+def test_a_forgotten_market_leaves_nothing_behind() -> None:
+    rig = opened()
+    rig.answer()
+    rig.to(rig.market.end + 1_000)
+    rig.resolve(Side.UP)
+    rig.wait(70_000)
+    assert rig.kernel.data(CONDITION) is None
+    assert rig.kernel.quotes._asked == {}
+
+
+def test_ord_17_a_close_of_shares_that_never_settled_does_not_sell_what_is_bought_later() -> None:
+    rig = opened()
+    post = rig.posted(rig.answer(Enter(Side.UP, ticks("0.42"), "test")))
+    rig.accept(post, "matched")
+    trade = leg(rig, rig.order(post), "20", "0.42", "MATCHED")
+    rig.do(Operator("close", "", "me"))
+    rig.trade(rig.order(post), "20", "0.42", "FAILED", trade_id=trade)
+    again_bought = rig.posted(rig.answer(Enter(Side.UP, ticks("0.42"), "test")))
+    rig.accept(again_bought, "matched")
+    rig.fill(rig.order(again_bought))
+    none(live(rig, 3_000), Prepare)  # type: ignore[arg-type]
     sound(rig)

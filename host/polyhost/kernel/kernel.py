@@ -427,6 +427,7 @@ class Kernel:
             if len(self._gates) > GATES_KEPT:
                 del self._gates[next(iter(self._gates))]
             self._feed.remove(entry.market.up, entry.market.down)
+            self.quotes.forget(condition_id)
             for token in (entry.market.up, entry.market.down):
                 self._core.fresh.tokens.pop(token, None)
             self._core.command(Unfollow(entry.market))

@@ -718,8 +718,7 @@ class OrderFlow:
                     self.unknown.ask(order)
             elif order.state is OrderState.CANCELLING:
                 self._move(order, "cancel_lost")
-                self._away(order)
-            if "killed" in self.core.state.blocked:
+            if order.cause == "cancel_lost" or "killed" in self.core.state.blocked:
                 self._away(order)
             if order.open and not order.draft.order_type.rests and order.order_id:
                 self._recheck(order, FAK_CHECK_MS)  # its end should be known: asked until it is

@@ -90,6 +90,10 @@ class Quotes:
         """The plugins are asked about a market now: what they see of its fills."""
         self._asked[condition_id] = self._fills(condition_id)
 
+    def forget(self, condition_id: str) -> None:
+        """The market is decided and no longer followed."""
+        self._asked.pop(condition_id, None)
+
     def want(self, event: Evaluated, proposed: Sequence[Proposed]) -> None:
         """The quotes that should stand from now on; one that its owner no longer names is withdrawn (T1).
 

@@ -651,7 +651,7 @@ def _merge_or_split(state: State, action: ActionEntry, side: Side, money: Micros
         token = state.markets[action.condition_id].market.token(side)
         position = state.positions[asset] = PositionEntry(action.condition_id, side, token, opened_at=at)
     if position.size <= 0:
-        position.closed, position.held, position.exit_reason = False, "", ""
+        position.closed, position.held, position.exit_reason, position.closing = False, "", "", ""
         position.opened_at = at
     position.bought += action.size
     position.split += action.size
@@ -713,7 +713,7 @@ def _book_fill(state: State, record: FillBooked) -> None:
     position.fees += record.fee
     if record.action is Action.BUY:
         if position.size <= 0:
-            position.closed, position.held, position.exit_reason = False, "", ""
+            position.closed, position.held, position.exit_reason, position.closing = False, "", "", ""
             position.opened_at, position.spot_entry = record.at, record.spot
         elif position.held == "minimum":
             position.held = ""  # it is no longer the rest that was too small to sell
