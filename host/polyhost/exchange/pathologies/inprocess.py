@@ -118,6 +118,8 @@ class FaultyGateway(InProcessGateway):
         match output:
             case api.UserOrder() | api.UserTrade():
                 return output.owner == self.api_key
+            case api.RewardPaid():
+                return output.account == self.address
             case _ if _is_private(output):
                 return getattr(output, "request_id", None) in self._asked
             case _:
