@@ -34,7 +34,7 @@ def test_cfg_what_is_no_probability_is_refused(text: str) -> None:
 def test_a_pathology_of_the_hosts_own_disk_is_none_of_the_exchange() -> None:
     with pytest.raises(ConfigError, match="only of simulations"):
         pathologies_of(["disk_full"])
-    assert len(USABLE) == 29
+    assert len(USABLE) == 31
 
 
 def test_cfg_the_file_takes_names_and_probabilities(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from polyhost.journal import JournalStore, emergency
-from polyhost.kernel import orders_flow
+from polyhost.kernel import adoption, core, orders_flow
 from polyhost.kernel.kernel import Kernel
 from polyhost.lab import crash
 from polyhost.lab.crash import CrashMatrix, commit_kills, emergencies, first_kills, full_disks, later_kills, stuck_sends
@@ -192,8 +192,11 @@ def test_a_recovery_that_asks_for_nothing_is_caught(monkeypatch: pytest.MonkeyPa
 
 
 def _recovers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the ladder, nor the streams' return, nor the minute's comparison, nor adoption finds what was under way."""
     monkeypatch.setattr(orders_flow.OrderFlow, "recover", lambda self: None)
     monkeypatch.setattr(Kernel, "_sweep_all", lambda self: setattr(self._core, "reconciling", False))
+    monkeypatch.setattr(core.Core, "sweep", lambda self, condition_id, since_s: None)
+    monkeypatch.setattr(adoption.Adoption, "begin", lambda self: None)
 
 
 def test_a_host_that_dies_by_its_own_fault_is_told_with_its_last_words(

@@ -20,7 +20,7 @@ from polyhost.journal import read_journal
 from polyhost.kernel.state import State, fold
 from polyhost.model.records import Record
 
-START_S = 20.0
+START_S = 60.0
 """An exchange or a host is up by then, on a busy machine too."""
 END_S = 60.0
 """A process asked to end has ended by then."""
