@@ -192,7 +192,7 @@ def test_a_recovery_that_asks_for_nothing_is_caught(monkeypatch: pytest.MonkeyPa
 
 
 def _recovers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the ladder, nor the streams' return, nor the minute's comparison, nor adoption finds what was under way."""
+    """Neither the ladder, nor the streams' return, the minute's comparison or adoption finds what was under way."""
     monkeypatch.setattr(orders_flow.OrderFlow, "recover", lambda self: None)
     monkeypatch.setattr(Kernel, "_sweep_all", lambda self: setattr(self._core, "reconciling", False))
     monkeypatch.setattr(core.Core, "sweep", lambda self, condition_id, since_s: None)
