@@ -21,7 +21,7 @@ from polyhost.model.events import (
 )
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import CancelOrders, Enter, ExitNow, ExitTarget, HoldToSettlement, Merge, Pair
-from polyhost.model.words import Action, ActionState, Side
+from polyhost.model.words import Action, ActionState, OrderState, Side
 
 from .rig import CONDITION, START, Rig, cancels, none, only
 
@@ -391,6 +391,22 @@ def test_ord_17_a_close_of_shares_that_never_settled_does_not_sell_what_is_bough
     rig.trade(rig.order(post), "20", "0.42", "FAILED", trade_id=trade)
     again_bought = rig.posted(rig.answer(Enter(Side.UP, ticks("0.42"), "test")))
     rig.accept(again_bought, "matched")
+    rig.commands.clear()
     rig.fill(rig.order(again_bought))
-    none(live(rig, 3_000), Prepare)  # type: ignore[arg-type]
+    live(rig, 3_000)
+    none(rig.commands, Prepare)
     sound(rig)
+
+
+def test_t8_a_stop_waits_half_a_second_for_a_cancel_that_was_under_way_before_it() -> None:
+    rig = opened()
+    rig.enter()
+    post = rig.posted(rig.answer(AT_99))
+    rig.accept(post)
+    live(rig, 1_500)
+    assert cancels(rig.answer(ExitTarget(Side.UP, ticks("0.90")))) == [post.request.order_id]
+    rig.wait(100)
+    assert rig.order(post).state is OrderState.CANCELLING
+    rig.do(Operator("close", "", "me"))
+    caused = rig.wait(600)
+    assert [c.draft.order_type.value for c in caused if isinstance(c, Prepare)] == ["FAK"]

@@ -312,8 +312,13 @@ class Exits:
         condition_id, side = position.condition_id, position.side
         sells = core.open_sells(condition_id, side)
         for order in sells:
-            resting = order.draft.order_type.rests and order.state in NOT_CANCELLED
-            if resting and order.open_upper and self.flow.cancel(order) and plan.cancel_sent_wall < 0:
+            if not order.draft.order_type.rests or not order.open_upper:
+                continue
+            # Its cancel was under way before this sale began: it is waited for no longer than one of the sale's own.
+            leaving = order.state is OrderState.CANCELLING and plan.attempts == 0
+            if order.state in NOT_CANCELLED:
+                leaving = self.flow.cancel(order)
+            if leaving and plan.cancel_sent_wall < 0:
                 plan.cancel_sent_wall = core.wall  # of several cancels the first counts: a venue may refuse them all
         if core.wall < plan.next_wall:
             self._again(plan, position, plan.next_wall - core.wall)
@@ -337,6 +342,8 @@ class Exits:
         if blocking:
             plan.waiting = "proof of the end of an earlier sell is awaited"
             left = max(CANCEL_PROOF_MS - self.flow.cancel_age(order) for order in blocking)
+            if plan.cancel_sent_wall >= 0:
+                left = max(left, CANCEL_PROOF_MS - (core.wall - plan.cancel_sent_wall))
             self._again(plan, position, left if left > 0 else RETRY_MS)
             return
         room = self.cover(position, sells) - counted
