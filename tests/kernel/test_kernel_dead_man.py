@@ -59,6 +59,7 @@ def test_ord_15_after_a_restart_no_entry_leaves_before_the_exits_rest_again() ->
     rig.kernel = kernel
     rig.now += 60_000
     rig.do(RunBegan("run-2", "0.1.0", "sim", "hash", "main"))
+    names(rig)  # the resting exit is still believed in: looking at what blocks must not forget what may
     rig.do(StreamChanged("user", True, 1))
     rig.do(SweepDone("", (rig.row(exit_, "CANCELED", "0"),), (), True, begun=rig.now))
     rig.book("0.40/0.42")

@@ -69,7 +69,6 @@ class Supervised:
     def exits_first(self) -> str:
         """Which positions still wait for their exits to rest again, or an empty string."""
         waiting = [key for key, until in self._exits_first.items() if self.core.wall < until and self._bare(key)]
-        self._exits_first = {key: self._exits_first[key] for key in waiting}
         return f"{len(waiting)} positions wait for their exits to rest again" if waiting else ""
 
     def _bare(self, key: str) -> bool:
