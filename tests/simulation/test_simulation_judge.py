@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,7 +20,7 @@ from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.core import Core
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.state import State
-from polyhost.lab.sim_checks import CHECKS, MARKET_A_MINUTE, RESTING_A_MINUTE, Checks
+from polyhost.lab.sim_checks import CHECKS, COVER_MS, MARKET_A_MINUTE, RESTING_A_MINUTE, Checks
 from polyhost.lab.sim_finding import Broken
 from polyhost.lab.sim_heard import Heard
 from polyhost.lab.sim_run import Plan, Simulation
@@ -32,12 +35,26 @@ from polyhost.model.events import (
     SweepDone,
 )
 from polyhost.model.market import Market
-from polyhost.model.money import MICRO, Micros, micros
+from polyhost.model.money import MICRO, Micros, micros, ticks
+from polyhost.model.proposals import ExitTarget
 from polyhost.model.records import OrderMoved, Slot
 from polyhost.model.times import MarketMs
 from polyhost.model.words import OrderState, Purpose, Side
 from polyhost.settings import Configuration
 
+
+def _rig_module() -> ModuleType:
+    path = Path(__file__).parents[1] / "kernel" / "rig.py"
+    spec = importlib.util.spec_from_file_location("judge_rig", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["judge_rig"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+rigs = _rig_module()
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -219,3 +236,20 @@ def test_t7_more_posts_a_minute_than_a_slot_may_have_are_found(rests: bool, most
         checks._pace(Slot("0xc0", Side.DOWN, Purpose.EXIT), rests, number, f"0x{number}")
     with pytest.raises(Broken, match="posts_a_minute"):
         checks._pace(Slot("0xc0", Side.DOWN, Purpose.EXIT), rests, 59_000, "0xff")
+
+
+def test_the_time_of_a_bare_position_begins_anew_when_it_was_closed_in_between() -> None:
+    """A false alarm of seed 9037: what was bought later inherited the first position's time."""
+    rig, checks = rigs.Rig(), judge()
+    rig.to(rigs.START + 60_000)
+    rig.book("0.40/0.42")
+    rig.enter()
+    key = f"{rigs.CONDITION}:UP"
+    rig.kernel.data(rigs.CONDITION).exit(Side.UP).target = ExitTarget(Side.UP, ticks("0.99"))
+    checks.pass_over(rig.kernel, rig.now, 0)
+    due = rig.kernel.state.obligations.pop(key)
+    checks.pass_over(rig.kernel, rig.now + COVER_MS // 2, 0)
+    rig.kernel.state.obligations[key] = due
+    checks.pass_over(rig.kernel, rig.now + COVER_MS + 1, 0)
+    with pytest.raises(Broken, match="covered"):
+        checks.pass_over(rig.kernel, rig.now + 2 * COVER_MS + 2, 0)

@@ -450,6 +450,10 @@ class Checks:
             if position is not None and position.size > 0 and not position.held:
                 self._deadline(kernel, key, now, up_since)
                 self._covered(kernel, key, now, up_since)
+            else:
+                self._uncovered.pop(key, None)
+        for key in self._uncovered.keys() - state.obligations.keys():
+            del self._uncovered[key]  # closed or held meanwhile: what is bought there later has its own time
         self.checked += len(state.obligations)
 
     def _deadline(self, kernel: Kernel, key: str, now: int, up_since: int) -> None:
@@ -478,7 +482,7 @@ class Checks:
             if order.slot.side is position.side and order.draft.action is Action.SELL
         ]
         room = min(position.size, position.inventory) - position.paired
-        room -= sum(order.open_upper for order in sells)
+        room -= sum(order.open_upper + max(order.done - order.traded, 0) for order in sells)
         idle = plan is not None and plan.target is not None and plan.urgent is None
         if not idle or market.settled or now >= market.market.end - 2_000 or room < market.market.min_size:
             self._uncovered.pop(key, None)
