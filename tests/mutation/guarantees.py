@@ -128,10 +128,8 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     ),
     Mutation(
         "cancel a rest below the minimum", "T6", "kernel/exits.py",
-        """            if order.open_upper < entry.market.min_size:
-""",
-        """            if order.open_upper < 0:
-""",
+        "        if floor_lot(max(room, 0) + sum(order.open_upper for order in orders)) < entry.market.min_size:\n",
+        "        if room < -entry.market.min_size:\n",
     ),
     Mutation(
         "skip the obligation", "EXI-05", "kernel/exits.py",
