@@ -101,12 +101,17 @@ def judge(mutation: Mutation) -> Noticed:
 def table(found: dict[str, Noticed]) -> str:
     """The page."""
     lines = [
-        "# 9. Each guarantee broken on purpose, and who noticed",
+        "# 0009 Each guarantee is broken on purpose, and somebody notices",
         "",
-        "A promise that no test defends is a wish. `python tests/mutation/check.py --write` takes away the line that",
-        "gives a guarantee, one at a time, in a copy of the source, and runs the tests named in",
-        f"`tests/mutation/guarantees.py` and seeds {SEEDS} of `polyhost simulate` ({HOURS} h each, all pathologies).",
-        "This table is what it found; a test checks that every line is still where it was.",
+        "## Context",
+        "",
+        "A promise that no test defends is a wish; which line gives it is soon forgotten.",
+        "",
+        "## Decision",
+        "",
+        "`python tests/mutation/check.py --write` takes away the line that gives a guarantee, one at a time, in a copy of the",
+        "source, and runs the tests named in `tests/mutation/guarantees.py` and seeds",
+        f"{SEEDS} of `polyhost simulate` ({HOURS} h each, all pathologies). What it found:",
         "",
         "| broken | promise | in | noticed by a test | noticed by the simulation |",
         "| --- | --- | --- | --- | --- |",
@@ -115,6 +120,13 @@ def table(found: dict[str, Noticed]) -> str:
         test, simulation = found[mutation.name]
         cells = (mutation.name, mutation.promise, f"`{mutation.file}`", test or "nobody", simulation or "nobody")
         lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "## Consequence",
+        "",
+        "A test checks that every line is still where the table looks for it, and that somebody noticed each. Whoever moves",
+        "a line moves its mutation with it.",
+    ]
     return "\n".join(lines) + "\n"
 
 
