@@ -109,8 +109,8 @@ def table(found: dict[str, Noticed]) -> str:
         "",
         "## Decision",
         "",
-        "`python tests/mutation/check.py --write` takes away the line that gives a guarantee, one at a time, in a copy of the",
-        "source, and runs the tests named in `tests/mutation/guarantees.py` and seeds",
+        "`python tests/mutation/check.py --write` takes away the line that gives a guarantee, one at a time, in a copy",
+        "of the source, and runs the tests named in `tests/mutation/guarantees.py` and seeds",
         f"{SEEDS} of `polyhost simulate` ({HOURS} h each, all pathologies). What it found:",
         "",
         "| broken | promise | in | noticed by a test | noticed by the simulation |",
@@ -124,8 +124,8 @@ def table(found: dict[str, Noticed]) -> str:
         "",
         "## Consequence",
         "",
-        "A test checks that every line is still where the table looks for it, and that somebody noticed each. Whoever moves",
-        "a line moves its mutation with it.",
+        "A test checks that every line is still where the table looks for it, and that somebody noticed each. Whoever",
+        "moves a line moves its mutation with it.",
     ]
     return "\n".join(lines) + "\n"
 
