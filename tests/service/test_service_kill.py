@@ -22,10 +22,13 @@ from polyhost.service.session import Session, throwaway_key
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 
-from .service_runs import Exchange, Started, command, eager_configuration, exchange, records, report
+from .service_runs import Exchange, Started, command, eager_configuration, exchange, records, report, wait_for
 
-SPEED = 60
-WITHIN_S = 40.0
+SPEED = 20
+"""Slow enough that a window outlives what a busy machine needs to start a command."""
+WITHIN_S = 60.0
+LEFT_MS = 120_000
+"""Of the window, market ms, when the journal fails: the run must not end by itself before it is killed."""
 
 
 class Sealed(NamedTuple):
@@ -90,9 +93,13 @@ async def _seal_and_kill(session: Session) -> tuple[dict[str, Any], int]:
 
 
 def _holds(session: Session) -> bool:
-    """Shares that can be sold, with their exit resting."""
-    state = session.kernel.state
-    return any(order.draft.action is Action.SELL and order.present and order.open for order in state.orders.values())
+    """Shares that can be sold, with their exit resting, and time left to do it in."""
+    state, now = session.kernel.state, session.engine.clock.now()
+    return any(
+        order.draft.action is Action.SELL and order.present and order.open
+        and state.markets[order.slot.condition_id].market.end - now > LEFT_MS
+        for order in state.orders.values()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +110,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     with exchange(folder, config, SPEED) as served:
         there = ("-c", config, "--exchange", served.url)
         with Started("run", *there, cwd=folder) as host:
-            host.says("exit", ": SELL", "GTC", within_s=WITHIN_S)
+            # What is said is the intention; the order is at the venue a moment later.
+            wait_for(lambda: at_the_venue(served) > 0, WITHIN_S)
             host.stop(signal.SIGKILL)
         resting = at_the_venue(served)
         refused = command("kill", "-c", config, cwd=folder)
