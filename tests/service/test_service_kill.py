@@ -15,7 +15,7 @@ from polyhost.configuration import load_configuration
 from polyhost.journal import JournalError
 from polyhost.model.events import SweepDone
 from polyhost.model.records import OrderIntended, Record
-from polyhost.model.words import Action
+from polyhost.model.words import Action, Side
 from polyhost.service.folder import DataFolder
 from polyhost.service.operator_box import FOLDER, KILL_FILE, waiting
 from polyhost.service.session import Session, throwaway_key
@@ -27,7 +27,7 @@ from .service_runs import Exchange, Started, command, eager_configuration, excha
 SPEED = 20
 """Slow enough that a window outlives what a busy machine needs to start a command."""
 WITHIN_S = 60.0
-LEFT_MS = 120_000
+LEFT_MS = 60_000
 """Of the window, market ms, when the journal fails: the run must not end by itself before it is killed."""
 
 
@@ -93,10 +93,10 @@ async def _seal_and_kill(session: Session) -> tuple[dict[str, Any], int]:
 
 
 def _holds(session: Session) -> bool:
-    """Shares that can be sold, with their exit resting, and time left to do it in."""
+    """Shares with their exit resting that no plugin sells soon (a sealed run that is flat ends by itself)."""
     state, now = session.kernel.state, session.engine.clock.now()
     return any(
-        order.draft.action is Action.SELL and order.present and order.open
+        order.draft.action is Action.SELL and order.slot.side is Side.DOWN and order.present and order.open
         and state.markets[order.slot.condition_id].market.end - now > LEFT_MS
         for order in state.orders.values()
     )
