@@ -146,6 +146,17 @@ def cause_of(name: str) -> Cause:
     return BY_NAME.get(name, BY_NAME["breaker"])
 
 
+def book_problem(core: Core, data: MarketData) -> tuple[str, str] | None:
+    """Why a market's book is nothing to trade or rest on, (gate, reason); None: it can be trusted."""
+    book = data.book
+    if not book.ready:
+        return "book_lost", "the book's continuity was lost"
+    if book.crossed:
+        return "book_crossed", "the book is crossed"
+    age = core.now - book.changed_at
+    return ("book_old", f"the book is {age} ms old") if age > core.settings.safety.book_age_ms_max else None
+
+
 class Blocks:
     """What blocks now."""
 
@@ -190,16 +201,7 @@ class Blocks:
 
     def book(self, data: MarketData, purpose: Purpose) -> tuple[str, str] | None:
         """What is wrong with a market's book for orders of a purpose: (gate, reason), the rows of ``stale_book``."""
-        book, core = data.book, self.core
-        if not self.blocks(BY_NAME["stale_book"], purpose):
-            return None
-        if not book.ready:
-            return "book_lost", "the book's continuity was lost"
-        if book.crossed:
-            return "book_crossed", "the book is crossed"
-        if core.now - book.changed_at > core.settings.safety.book_age_ms_max:
-            return "book_old", f"the book is {core.now - book.changed_at} ms old"
-        return None
+        return book_problem(self.core, data) if self.blocks(BY_NAME["stale_book"], purpose) else None
 
     def blocks(self, cause: Cause, purpose: Purpose) -> bool:
         cell = cause.cells[purpose]

@@ -197,21 +197,30 @@ class Entries:
 
     def _stake(self, market: Market, candidate: Candidate, wish: Enter) -> tuple[Micros, str]:
         """Collateral for this entry, and what reduced it (ENT-04)."""
-        core = self.core
         stakes = [amount for amount in (candidate.stake, wish.stake) if amount is not None]
         if not stakes:
             raise EntryRefused("size", "no plugin sized the entry")
-        stake = min(stakes)
-        if not core.balance_fresh():
-            core.ask_collateral()
-            raise EntryRefused("balance_age", "the balance is too old; it was asked for")
-        limited = ""
-        for name, room in exposure_rooms(core, market):
-            if room < stake:
-                stake, limited = room, name
-        if stake <= 0:
-            raise EntryRefused(limited or "size", f"nothing left of {limited or 'the stake'}")
-        return stake, limited
+        return funded(self.core, market, min(stakes))
+
+
+def need_fresh_balance(core: Core) -> None:
+    """Nothing is bought on an old balance (CON-14): raises EntryRefused, and the venue is asked."""
+    if not core.balance_fresh():
+        core.ask_collateral()
+        raise EntryRefused("balance_age", "the balance is too old; it was asked for")
+
+
+def funded(core: Core, market: Market, stake: Micros) -> tuple[Micros, str]:
+    """What limits and funds leave of a stake, and the name of the one that reduced it; raises EntryRefused for nothing.
+    """
+    need_fresh_balance(core)
+    limited = ""
+    for name, room in exposure_rooms(core, market):
+        if room < stake:
+            stake, limited = room, name
+    if stake <= 0:
+        raise EntryRefused(limited or "size", f"nothing left of {limited or 'the stake'}")
+    return stake, limited
 
 
 def exposure_rooms(core: Core, market: Market) -> Iterator[tuple[str, Micros]]:

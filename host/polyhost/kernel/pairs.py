@@ -13,13 +13,13 @@ from typing import assert_never
 
 from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
-from polyhost.kernel.entries import Entries, EntryRefused, exposure_rooms, worst_cost
+from polyhost.kernel.entries import Entries, EntryRefused, exposure_rooms, funded, need_fresh_balance, worst_cost
 from polyhost.kernel.exits import KILL, Exits
 from polyhost.kernel.legality import illegal
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.pair_table import pair_moved
 from polyhost.kernel.promises import promise
-from polyhost.kernel.state import PAIR_KIND, MarketState, OrderEntry, PairEntry
+from polyhost.kernel.state import PAIR_KIND, MarketState, OrderEntry, PairEntry, lock_key
 from polyhost.kernel.volatile import MarketData
 from polyhost.model.events import Candidate, Evaluated
 from polyhost.model.gateway import OrderDraft
@@ -81,7 +81,7 @@ class Pairs:
         if begun >= self.core.settings.pair.window_max:
             raise EntryRefused("slot", f"{begun} pairs were begun in this market")
         for side in Side:
-            locked = state.slots_locked.get(f"{condition_id}:{side.value}:{Purpose.LEG.value}")
+            locked = state.slots_locked.get(lock_key(Slot(condition_id, side, Purpose.LEG)))
             if locked is not None:
                 raise EntryRefused("slot", locked.why)
             position = state.position(condition_id, side)
@@ -118,16 +118,7 @@ class Pairs:
 
     def _size(self, market: Market, data: MarketData, wish: Pair, prices: dict[Side, Ticks]) -> Micros:
         """Shares of each leg: what the stake, the limits and what is offered on both sides allow."""
-        core = self.core
-        if not core.balance_fresh():
-            core.ask_collateral()
-            raise EntryRefused("balance_age", "the balance is too old; it was asked for")
-        stake, limited = wish.stake, ""
-        for name, room in exposure_rooms(core, market):
-            if room < stake:
-                stake, limited = room, name
-        if stake <= 0:
-            raise EntryRefused(limited or "size", f"nothing left of {limited or 'the stake'}")
+        stake, _ = funded(self.core, market, wish.stake)
         # A size that both legs can carry exactly, so that they can pair off whole.
         step = lcm(*(market_step(Action.BUY, price) for price in prices.values()))
 
@@ -313,9 +304,7 @@ class Pairs:
         entry, data = core.state.markets[pair.condition_id], core.data[pair.condition_id]
         market, side = entry.market, pair.first.other
         self.entries.may_trade(entry, data, Purpose.LEG, pair.reserve)
-        if not core.balance_fresh():
-            core.ask_collateral()
-            raise EntryRefused("balance_age", "the balance is too old; it was asked for")
+        need_fresh_balance(core)
         if data.exit(pair.first).urgent is not None:
             raise EntryRefused("exit", "the first leg is being sold")
         price = self._price(market, data, side, pair.price(side))

@@ -10,13 +10,14 @@ from typing import Final
 
 from msgspec import Struct, structs
 
+from polyhost.kernel.blocks import book_problem
 from polyhost.kernel.core import Core
 from polyhost.kernel.entries import affordable, exposure_rooms, worst_cost
 from polyhost.kernel.exits import REPLACE_EVERY_MS
 from polyhost.kernel.legality import LAST_ORDER_MS
 from polyhost.kernel.orders_flow import OrderFlow, describe
 from polyhost.kernel.quotes import NEVER_MOVED
-from polyhost.kernel.standing import Blocks, book_refusal, refusal
+from polyhost.kernel.standing import Blocks, refusal
 from polyhost.kernel.state import MarketState, OrderEntry
 from polyhost.kernel.views import mid_when_placed
 from polyhost.kernel.volatile import MarketData
@@ -82,7 +83,7 @@ class Repricing:
         """Why this entry must go now; empty when it may rest on."""
         core, settings = self.core, self.core.settings.pending
         data = core.data.get(order.slot.condition_id)
-        if data is None or book_refusal(core, data):
+        if data is None or book_problem(core, data) is not None:
             return ""  # a book that is not to be trusted is no reason for anything
         mid = midpoint(data.book, order.slot.side)
         if mid is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from polyhost.kernel.blocks import book_problem
 from polyhost.kernel.core import Core
 from polyhost.kernel.state import MarketState
 from polyhost.kernel.volatile import MarketData
@@ -29,15 +30,5 @@ def refusal(core: Core, entry: MarketState, data: MarketData, due: int, blocks: 
         return "a reversal waits for what rests to be over"
     if core.now >= due:
         return "what it would buy had to be closed at once"
-    return book_refusal(core, data)
-
-
-def book_refusal(core: Core, data: MarketData) -> str:
-    """Why the book says nothing that an order may rest on; empty when it does."""
-    book = data.book
-    if not book.ready:
-        return "the book's continuity was lost"
-    if book.crossed:
-        return "the book is crossed"
-    age = core.now - book.changed_at
-    return f"the book is {age} ms old" if age > core.settings.safety.book_age_ms_max else ""
+    wrong = book_problem(core, data)
+    return "" if wrong is None else wrong[1]

@@ -18,7 +18,7 @@ from loguru import logger
 
 from polyhost.configuration import Loaded
 from polyhost.errors import ConfigError, nearest_name
-from polyhost.exchange.pathologies import BY_NAME, CATALOGUE
+from polyhost.exchange.pathologies import BY_NAME, CATALOGUE, probability
 from polyhost.exchange.pathologies.catalogue import JOURNAL, SIMULATION
 from polyhost.lab import sim_trader
 from polyhost.lab.sim_run import Outcome, Plan, Simulation
@@ -48,7 +48,7 @@ def chosen_pathologies(words: Iterable[str]) -> dict[str, float]:
         if name == "all":
             chosen |= usable
         elif name in usable:
-            chosen[name] = _probability(name, text) if text else usable[name]
+            chosen[name] = probability(text, key=f"--pathologies {name}") if text else usable[name]
         elif name != "none":
             known = "acts on the wire only" if name in BY_NAME else "there is no such pathology"
             raise ConfigError(
@@ -56,16 +56,6 @@ def chosen_pathologies(words: Iterable[str]) -> dict[str, float]:
                 nearest=nearest_name(name, usable),
             )
     return chosen
-
-
-def _probability(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise ConfigError("a probability is a number from 0 to 1", key=f"--pathologies {name}", value=text)
-    return value
 
 
 def with_trader(loaded: Loaded, seed: int) -> Loaded:

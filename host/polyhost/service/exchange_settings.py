@@ -8,7 +8,7 @@ from typing import Final
 from polyhost.configuration import Loaded
 from polyhost.configuration.loading import DEFAULT
 from polyhost.errors import ConfigError, nearest_name
-from polyhost.exchange.pathologies import BY_NAME
+from polyhost.exchange.pathologies import BY_NAME, probability
 from polyhost.exchange.pathologies.catalogue import WIRE
 from polyhost.exchange.prices import MODELS
 from polyhost.exchange.rules import ExchangeRules
@@ -58,7 +58,9 @@ def pathologies_of(words: Iterable[str]) -> dict[str, float]:
     for word in words:
         name, given, text = word.partition("=")
         _check(name)
-        chosen[name] = _probability(name, text) if given else BY_NAME[name].probability
+        chosen[name] = (
+            probability(text, table="exchange.pathologies", key=name) if given else BY_NAME[name].probability
+        )
     return chosen
 
 
@@ -77,15 +79,3 @@ def _check(name: str) -> None:
             problem, table="exchange", key="pathologies", value=name, allowed=USABLE,
             nearest=nearest_name(name, USABLE),
         )
-
-
-def _probability(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise ConfigError(
-            "is no probability", table="exchange.pathologies", key=name, value=text, allowed=("a number from 0 to 1",)
-        )
-    return value

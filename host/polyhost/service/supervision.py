@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any, Final, TypeAlias
@@ -40,7 +41,7 @@ Beat: TypeAlias = Callable[[], None]
 Work: TypeAlias = Callable[[Beat], Coroutine[Any, Any, None]]
 
 
-class Loop:
+class Loop(ABC):
     """One supervised loop and its liveness figure."""
 
     def __init__(self, name: str, limit_s: float, *, safety: bool) -> None:
@@ -57,9 +58,9 @@ class Loop:
         self._started_at = 0.0
         self._pause_s = RESTART_S
 
+    @abstractmethod
     def age_s(self, now: float) -> float:
         """Seconds without a sign of life."""
-        raise NotImplementedError
 
     def problem(self, now: float) -> str:
         """Why it counts as dead; empty: it lives."""
@@ -68,10 +69,11 @@ class Loop:
             return "nobody works on it any more"
         return "" if age <= self.limit_s else f"no sign of life for {age:.1f} s (limit {self.limit_s:g} s)"
 
+    @abstractmethod
     def revive(self, now: float) -> None:
         """Start it again; called at most once a pause."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forgive(self, seconds: float) -> None:
         """The whole host stood still for so long: it is not this loop's silence."""
 
@@ -161,6 +163,9 @@ class WatchedLoop(Loop):
 
     def age_s(self, now: float) -> float:
         return max(self._age(), 0.0)
+
+    def forgive(self, seconds: float) -> None:
+        """Its figure is somebody else's: there is no stamp of its own to move."""
 
     def revive(self, now: float) -> None:
         self.restarts += 1

@@ -5,7 +5,7 @@
 """
 
 from polyhost.exchange.pathologies.catalogue import BY_NAME, CATALOGUE, Pathology
-from polyhost.exchange.pathologies.chance import Pathologies
+from polyhost.exchange.pathologies.chance import Pathologies, probability
 from polyhost.exchange.pathologies.inprocess import FaultyGateway
 
-__all__ = ["BY_NAME", "CATALOGUE", "FaultyGateway", "Pathologies", "Pathology"]
+__all__ = ["BY_NAME", "CATALOGUE", "FaultyGateway", "Pathologies", "Pathology", "probability"]

@@ -12,10 +12,22 @@ from typing import Final
 
 from msgspec import Struct
 
+from polyhost.errors import ConfigError
 from polyhost.exchange.pathologies.catalogue import BY_NAME
 from polyhost.exchange.seeds import digest
 
 _PRECISION: Final = 1 << 53
+
+
+def probability(text: str, *, key: str, table: str = "") -> float:
+    """A pathology's probability as somebody wrote it. Raises ConfigError, which names the place."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ConfigError("is no probability", table=table, key=key, value=text, allowed=("a number from 0 to 1",))
+    return value
 
 
 class Episode(Struct, frozen=True):
