@@ -166,8 +166,8 @@ class Simulations:
     def replay_command(self, seed: int) -> str:
         """One command that does exactly this seed again."""
         words = ["polyhost", "simulate", "--seeds", f"{seed}:{seed + 1}", "--hours", f"{self.plan.hours:g}"]
-        for name, probability in self.plan.pathologies.items():
-            words += ["--pathologies", f"{name}={probability:g}"]
+        for name, chance in self.plan.pathologies.items():
+            words += ["--pathologies", f"{name}={chance:g}"]
         if self.plan.pathologies == chosen_pathologies(["all"]):
             words = [*words[:6], "--pathologies", "all"]
         elif not self.plan.pathologies:
