@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -34,6 +34,6 @@ class Plugin:
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
-        self.state: Mapping[str, Any] = {}
+        self.state: MutableMapping[str, Any] = {}
         self.metrics: dict[str, float] = {}
         self.log: Logger

@@ -1,7 +1,7 @@
 """The additive combiner: a weighted sum of signals, squeezed into a probability (SIG-07, SIG-10).
 
-1. A signal's signed strength is ``± sqrt(abs(2 p_up - 1) * weight)``: how far from even it is, tempered by how much its
-   plugin trusts it. For ``Signal.of_direction`` that is the strength it was given (0.99 of it).
+1. A signal's signed strength (``Signal.strength``) is ``± sqrt(abs(2 p_up - 1) * weight)``: how far from even it is,
+   tempered by how much its plugin trusts it.
 2. ``sum`` = the mean of the strengths by the configured weights of the signals that answered.
 3. Signals against the sum's direction count ``opposing_scale`` of themselves.
 4. ``score = sum * multiplier``, times ``agreement`` when spot and market trend point the same way, times
@@ -13,11 +13,11 @@ With the defaults the confidence never passes 0.72, since nothing in here knows 
 
 from __future__ import annotations
 
-from math import copysign, exp, sqrt
+from math import exp
 
 from pydantic import Field, field_validator
 
-from polyhost import Bias, Estimate, Plugin, Settings, Signal, View, hookimpl
+from polyhost import Estimate, Plugin, Settings, Signal, View, hookimpl
 
 WEIGHTS = {
     "binance_momentum": 0.35,
@@ -84,7 +84,7 @@ class Additive(Plugin):
     def combine(self, view: View, signals: tuple[tuple[str, Signal], ...]) -> Estimate | None:
         """One estimate; None when no signal with a weight answered."""
         weights = self._weights
-        strengths = {name: signed_strength(signal) for name, signal in signals if name in weights}
+        strengths = {name: signal.strength for name, signal in signals if name in weights}
         if not strengths:
             return None
         total = sum([weights[name] for name in strengths])
@@ -108,16 +108,6 @@ class Additive(Plugin):
 
     def _estimate(self, score: float, parts: dict[str, float], relation: str) -> Estimate:
         bounded = min(max(score, -SCORE_MAX), SCORE_MAX)
-        p_up = 1 / (1 + exp(-bounded))
-        confidence = abs(2 * p_up - 1)
-        bias = Bias.NONE
-        if confidence >= self.settings.bias_confidence_min and confidence > 0:
-            bias = Bias.UP if score > 0 else Bias.DOWN
         told = ", ".join([f"{name} {part:+.3f}" for name, part in parts.items()])
-        return Estimate(p_up, confidence, bias, f"score {score:+.3f} ({relation}; {told})", parts)
-
-
-def signed_strength(signal: Signal) -> float:
-    """In [-1, 1]: the geometric mean of the distance from even and of the plugin's own trust, with its direction."""
-    lean = 2 * signal.p_up - 1
-    return copysign(sqrt(abs(lean) * signal.weight), lean)
+        reason = f"score {score:+.3f} ({relation}; {told})"
+        return Estimate.of_probability(1 / (1 + exp(-bounded)), reason, parts, self.settings.bias_confidence_min)

@@ -11,7 +11,7 @@ from plugin_builders import made, steady_candles, steady_mids, view
 from pydantic import ValidationError
 
 from polyhost import Bias, Estimate, Signal, View
-from polyhost_plugins.additive import Additive, signed_strength
+from polyhost_plugins.additive import Additive
 from polyhost_plugins.binance_momentum import BinanceMomentum
 from polyhost_plugins.polymarket_momentum import PolymarketMomentum
 
@@ -98,11 +98,11 @@ def test_sig_07_weights_that_make_no_sense_are_refused() -> None:
 
 
 def test_a_signal_of_direction_has_the_strength_it_was_given_and_distrust_weakens_any() -> None:
-    assert signed_strength(leaning(-1, 0.5)) == pytest.approx(-0.5 * 0.98**0.5)
-    assert signed_strength(Signal(0.9, 1.0)) == pytest.approx(0.8**0.5)
-    assert signed_strength(Signal(0.9, 0.25)) == pytest.approx(0.8**0.5 / 2)
-    assert signed_strength(Signal(0.9, 0.0)) == 0
-    assert signed_strength(Signal(0.5, 1.0)) == 0
+    assert leaning(-1, 0.5).strength == pytest.approx(-0.5 * 0.98**0.5)
+    assert Signal(0.9, 1.0).strength == pytest.approx(0.8**0.5)
+    assert Signal(0.9, 0.25).strength == pytest.approx(0.8**0.5 / 2)
+    assert Signal(0.9, 0.0).strength == 0
+    assert Signal(0.5, 1.0).strength == 0
 
 
 @pytest.mark.parametrize(("direction", "bias"), [(1, Bias.UP), (-1, Bias.DOWN), (0, Bias.NONE)])

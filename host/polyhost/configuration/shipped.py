@@ -12,6 +12,7 @@ SHIPPED_PLUGINS: Final = (
     "binance_momentum",
     "polymarket_momentum",
     "additive",
+    "bayesian",
     "entry_policy",
     "fixed_size",
     "exit_plan",

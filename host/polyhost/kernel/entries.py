@@ -33,7 +33,7 @@ from polyhost.model.money import (
     size_text,
     taker_fee,
 )
-from polyhost.model.proposals import Enter
+from polyhost.model.proposals import Enter, Estimate
 from polyhost.model.records import Slot
 from polyhost.model.rounding import market_step, safe_price
 from polyhost.model.series import window_of
@@ -188,6 +188,7 @@ class Entries:
             "estimates": ", ".join(
                 f"{name} {estimate.p_up:.4f}/{estimate.confidence:.3f}" for name, estimate in event.estimates
             ),
+            **{f"parts_{name}": _parts(estimate) for name, estimate in event.estimates if estimate.parts},
             **{f"value_{name}": f"{value:.6g}" for name, value in wish.values.items()},
         }
         illegal = self.flow.place(slot, draft, worst_cost(size, price, market), why)
@@ -270,3 +271,8 @@ def at_risk(state: State) -> Iterator[tuple[str, Micros]]:
                 amount += position.cost
         if amount:
             yield condition_id, amount
+
+
+def _parts(estimate: Estimate) -> str:
+    """What a combiner's estimate is made of, in its own order and units."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in estimate.parts.items())

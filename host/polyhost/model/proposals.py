@@ -5,6 +5,7 @@ Probabilities, weights and strengths are floats; prices and amounts are exact (`
 
 from __future__ import annotations
 
+from math import copysign, sqrt
 from typing import TypeAlias
 
 from msgspec import Struct, field
@@ -29,6 +30,15 @@ class Signal(Struct, frozen=True, tag="signal", tag_field="kind"):
         bounded = min(max(strength, 0.0), 1.0)
         return cls(0.5 + 0.49 * direction * bounded, bounded, reason, features or {})
 
+    @property
+    def strength(self) -> float:
+        """Signed, in [-1, 1]: the geometric mean of the distance from even and of the plugin's own trust.
+
+        For ``of_direction`` that is the strength it was given (0.99 of it).
+        """
+        lean = 2 * self.p_up - 1
+        return copysign(sqrt(abs(lean) * self.weight), lean)
+
 
 class Estimate(Struct, frozen=True, tag="estimate", tag_field="kind"):
     """A combiner's view of one market: ``p_up`` in (0, 1); ``confidence`` in [0, 1]."""
@@ -39,6 +49,17 @@ class Estimate(Struct, frozen=True, tag="estimate", tag_field="kind"):
     reason: str = ""
     parts: dict[str, float] = field(default_factory=dict)
     """Contribution of each signal, for explanations."""
+
+    @classmethod
+    def of_probability(
+        cls, p_up: float, reason: str = "", parts: dict[str, float] | None = None, bias_confidence_min: float = 0.05
+    ) -> Estimate:
+        """The one definition of confidence, ``abs(2 p_up - 1)``, and of bias: NONE below a confidence (SIG-10)."""
+        confidence = abs(2 * p_up - 1)
+        bias = Bias.NONE
+        if confidence >= bias_confidence_min and confidence > 0:
+            bias = Bias.UP if p_up > 0.5 else Bias.DOWN
+        return cls(p_up, confidence, bias, reason, parts or {})
 
     @property
     def favoured(self) -> Side:
