@@ -19,10 +19,11 @@ BASE: Final = frozenset({"model", "errors", "settings", "hooks", "plugin"})
 """What any layer above the kernel may know: values, faults, typed settings and the contract with plugins."""
 PARTS: Final = frozenset({"kernel", "extension", "journal", "venue", "exchange", "configuration"})
 MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
-    "": frozenset({"model", "hooks", "plugin"}),
+    "": frozenset({"model", "hooks", "plugin", "polling"}),
     "model": frozenset(),
     "errors": frozenset(),
     "plugin": frozenset(),
+    "polling": frozenset(),
     "hooks": frozenset({"model"}),
     "settings": frozenset({"model"}),
     "kernel": frozenset({"model", "settings"}),
@@ -45,7 +46,7 @@ HOME: Final[Mapping[str, frozenset[str]]] = {
     "pluggy": frozenset({"extension", "hooks"}),
     "peewee": frozenset({"journal"}),
     "polymarket": frozenset({"venue"}),
-    "httpx": frozenset({"venue"}),
+    "httpx": frozenset({"venue", "polling"}),
     "websockets": frozenset({"venue"}),
     "aiohttp": frozenset({"exchange"}),
     "rich": frozenset({"service"}),

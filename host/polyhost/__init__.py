@@ -34,10 +34,12 @@ if TYPE_CHECKING:
         Veto,
     )
     from polyhost.model.quantities import Money, Price, Shares
+    from polyhost.model.reading import Feed, FeedConfig, Reading
     from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
     from polyhost.model.view import Candle, Funds, OrderView, PositionView, Quote, RefusedView, View
     from polyhost.model.words import Action, Bias, OrderType, Purpose, SettlementRule, Side
     from polyhost.plugin import Plugin, Settings
+    from polyhost.polling import polled
 
 __version__ = "0.1.0"
 
@@ -54,6 +56,8 @@ __all__ = [
     "Estimate",
     "ExitNow",
     "ExitTarget",
+    "Feed",
+    "FeedConfig",
     "FillBooked",
     "Funds",
     "HoldToSettlement",
@@ -73,6 +77,7 @@ __all__ = [
     "Purpose",
     "Quote",
     "QuoteTarget",
+    "Reading",
     "RefusedView",
     "Reprice",
     "Settings",
@@ -88,6 +93,7 @@ __all__ = [
     "View",
     "hookimpl",
     "notional",
+    "polled",
     "price_text",
     "taker_fee",
 ]
@@ -103,6 +109,8 @@ _HOMES = {
     "Estimate": "polyhost.model.proposals",
     "ExitNow": "polyhost.model.proposals",
     "ExitTarget": "polyhost.model.proposals",
+    "Feed": "polyhost.model.reading",
+    "FeedConfig": "polyhost.model.reading",
     "FillBooked": "polyhost.model.records",
     "Funds": "polyhost.model.view",
     "HoldToSettlement": "polyhost.model.proposals",
@@ -124,6 +132,7 @@ _HOMES = {
     "Purpose": "polyhost.model.words",
     "Quote": "polyhost.model.view",
     "QuoteTarget": "polyhost.model.proposals",
+    "Reading": "polyhost.model.reading",
     "RefusedView": "polyhost.model.view",
     "Reprice": "polyhost.model.proposals",
     "Settings": "polyhost.plugin",
@@ -139,6 +148,7 @@ _HOMES = {
     "View": "polyhost.model.view",
     "hookimpl": "polyhost.hooks",
     "notional": "polyhost.model.money",
+    "polled": "polyhost.polling",
     "price_text": "polyhost.model.money",
     "taker_fee": "polyhost.model.money",
 }

@@ -8,8 +8,8 @@ depends on registration order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         StandingTarget,
         Veto,
     )
+    from polyhost.model.reading import Feed, FeedConfig, Reading
     from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
     from polyhost.model.view import PositionView, View
 
@@ -111,8 +112,23 @@ class Hooks:
         """Deliver a notice; runs in a worker, off the trading path. Return when delivered, raise to be asked again."""
 
     @hookspec
-    def feeds(self, config: dict[str, Any]) -> Iterable[Any] | None:
-        """Extra feeds: iterators of plain-data events, run in the plugin's process and recorded like any other."""
+    def feeds(self, config: FeedConfig) -> Iterable[Feed | Iterator[Reading | None]] | None:
+        """Extra feeds: iterators of readings (name, finite number, market ms), or ``Feed``s, which have names.
+
+        Asked once at the start of a run, in a process that is there for this plugin's feeds alone: built in or not, the
+        plugin is built there anew, apart from the one that answers, so what a feed keeps in ``self`` only feeds see.
+        Each feed runs in a thread of that process and may wait, use the network and read the clock there. It yields a
+        ``Reading``, or None as a sign of life; the host fills in the source (the plugin's name, or ``plugin.feed``).
+
+        Of each name the newest value goes to the kernel four times a second at most, what was overtaken is counted as
+        dropped; at most 64 names a plugin; what is no reading is counted as refused. Plugins see the readings of all
+        feeds as ``view.feeds`` at the next evaluation: a reading wakes nobody. It is recorded under its source, and
+        replayed and backtested from there; backtests run no feeds, simulations a seeded source in place of the shipped.
+
+        A feed that raises, ends or is silent for longer than ``Feed.silent_s_max`` has the process started again, with
+        growing, jittered pauses. That is no strike, entries go on, and what was read keeps ageing: a plugin that needs
+        a reading says how old it may be, ``view.reading(name, age_ms_max)``, and abstains without it.
+        """
 
     @hookspec
     def start(self) -> None:

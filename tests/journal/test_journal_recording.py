@@ -30,6 +30,7 @@ from polyhost.journal.recording import CANDLE, PRICE, TURN
 from polyhost.journal.retention import prune_recordings
 from polyhost.model import events as e
 from polyhost.model.gateway import OrderRequest, SignedFields
+from polyhost.model.reading import Reading
 from polyhost.model.view import Candle
 from polyhost.model.words import Action, OrderType, Side
 
@@ -380,3 +381,15 @@ def test_a_new_run_deletes_what_is_too_old(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "r")
     recorder.close()
     assert not old.exists()
+
+
+def test_con_17_a_reading_is_recorded_as_a_line_of_its_own_source(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "run1")
+    recorder.reading(Reading("funding.BTC", -0.00025, NOW - 7, "binance_futures"), NOW, WALL)
+    recorder.close()
+    (line,) = lines(recorder.folder)
+    told = {"name": "funding.BTC", "value": -0.00025, "at": NOW - 7}
+    assert line == {"ts": NOW, "wall": WALL, "source": "binance_futures", "msg": told}
+    ((kind, payload, now, wall),), problems = read(recorder.folder)
+    assert (kind, now, wall, problems) == ("feed", NOW, WALL, [])
+    assert payload == FeedInput("binance_futures", b'{"name":"funding.BTC","value":-0.00025,"at":%d}' % (NOW - 7))

@@ -52,6 +52,11 @@ def trade(ts: int, at: str, size: str = "10", token: str = UP) -> Row:
     return {"ts": ts, "source": "polymarket", "msg": msg}
 
 
+def reading(ts: int, name: str, value: object, at: int = 0, source: str = "mood_feed") -> Row:
+    """A line of an optional feed."""
+    return {"ts": ts, "source": source, "msg": {"name": name, "value": value, "at": at}}
+
+
 def host(ts: int, kind: str) -> Row:
     return {"ts": ts, "source": "host", "msg": {"kind": kind}}
 

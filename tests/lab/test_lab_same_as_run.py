@@ -35,6 +35,7 @@ from polyhost.model.events import (
 from polyhost.model.messages import Message
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import Answer, Enter, ExitNow, ExitTarget, Notice
+from polyhost.model.reading import Reading
 from polyhost.model.records import CloseRecorded, MarketSettled, NoticeRaised, OrderIntended, PluginStateSet
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
@@ -44,7 +45,7 @@ from polyhost.service.engine import Engine
 from polyhost.settings import Configuration
 from polyhost.venue.polymarket.decode import FrameDecoder
 
-from .lab_tapes import START, Row, book, gamma, host, price, quiet_window, resolved, trade, write
+from .lab_tapes import START, Row, book, gamma, host, price, quiet_window, reading, resolved, trade, write
 
 END: Final = START + 900_000
 SETTINGS: Final = Configuration.model_validate({"evaluation": {"cadence_ms": 2_000}})
@@ -84,6 +85,10 @@ class NotingKernel(Kernel):
         self.inputs.append(Input("candle", (symbol, candle, closed), 0, 0))
         super().candle(symbol, candle, closed)
 
+    def reading(self, source: str, name: str, value: float, at: int, now: int) -> bool:
+        self.inputs.append(Input("reading", Reading(name, value, at, source), now, now))
+        return super().reading(source, name, value, at, now)
+
     def turn(self, now: int, wall: int) -> Step:
         self.inputs.append(Input("turn", None, now, wall))
         return super().turn(now, wall)
@@ -114,7 +119,7 @@ class Trader:
 
     def _answers(self, view: View) -> list[Answer]:
         if not view.positions:
-            young = not view.taken and not view.orders and view.elapsed_s >= 30
+            young = not view.taken and not view.orders and view.reading("mood", 60_000) is not None
             return [Enter(Side.UP, ticks("0.41"), "young")] if young else []
         if view.up.bid <= ticks("0.30"):
             return [ExitNow(Side.UP, "fell")]
@@ -135,6 +140,7 @@ def story() -> list[Row]:
     rows += [book(START + 200_000, "0.56", "0.57"), trade(START + 150_000, "0.54", "40"), host(START + 80_500, "gap")]
     twap = "crypto_prices_twap_sixty"
     rows += [price(START + 200 + ms, twap, 71_485.25, START + ms) for ms in range(0, 5_000, 1_000)]
+    rows += [reading(at + 30_000, "mood", 0.5, at + 29_000) for at in (START, second)]
     rows += [price(START + ms, "crypto_prices", 71_480.5 + ms / 1e4, START + ms) for ms in range(0, 60_000, 5_000)]
     quotes = [("0.40", "0.41")] * 100 + [("0.29", "0.31")] * 350
     rows += [
@@ -241,6 +247,8 @@ class Shell:
                 self.engine.price(*one.given)
             case "candle":
                 self.engine.candle(*one.given)
+            case "reading":
+                self.engine.reading(one.given)
             case "turn":
                 self.engine.turn()
             case "event":
@@ -312,7 +320,7 @@ def test_the_run_asks_its_venue_for_the_same_orders_in_the_same_order(tmp_path: 
 def test_the_story_has_every_kind_of_input_and_the_turns_of_a_position(tmp_path: Path) -> None:
     """Else the comparison above would prove little."""
     expected, inputs = backtest(tmp_path / "story.jsonl")
-    assert {one.what for one in inputs} == {"feed", "price", "turn", "event", "ended"}
+    assert {one.what for one in inputs} == {"feed", "price", "reading", "turn", "event", "ended"}
     kinds = {msgspec.json.decode(body)["record"] for body in expected}
     tags = {kind.__struct_config__.tag for kind in (CloseRecorded, MarketSettled, OrderIntended, PluginStateSet)}
     assert tags <= kinds

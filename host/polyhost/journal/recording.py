@@ -26,6 +26,7 @@ from loguru import logger
 from polyhost.journal.errors import RecordingError
 from polyhost.journal.retention import prune_recordings
 from polyhost.model.events import Event
+from polyhost.model.reading import Reading, Told
 from polyhost.model.view import Candle
 
 FILE_BYTES_MAX: Final = 64_000_000
@@ -38,7 +39,6 @@ QUEUE_BYTES_MAX: Final = 64_000_000
 """Waiting lines; past it the feed waits for the disk: nothing is dropped."""
 LEVEL: Final = 3
 """Compression: above it size gains little and time doubles."""
-FEEDS: Final = frozenset({"polymarket", "binance", "gamma"})
 HOST: Final = "host"
 TURN: Final = "turn"
 PRICE: Final = "price"
@@ -129,6 +129,10 @@ class Recorder:
     def price(self, feed: str, symbol: str, price_e8: int, stamp: int, now: int, wall: int) -> None:
         """A reference price given to the kernel."""
         self._put((HOST, _ENCODER.encode(PriceInput(feed, symbol, price_e8, stamp)), now, wall))
+
+    def reading(self, reading: Reading, now: int, wall: int) -> None:
+        """A value of an optional feed given to the kernel: a line of its own source, as on a tape."""
+        self._put((reading.source, _ENCODER.encode(Told(reading.name, reading.value, reading.at)), now, wall))
 
     def candle(self, symbol: str, candle: Candle, closed: bool, now: int, wall: int) -> None:
         """A spot candle given to the kernel."""

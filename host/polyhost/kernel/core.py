@@ -7,6 +7,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 from polyhost.kernel.allowance import Allowance
+from polyhost.kernel.readings import Readings
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
 from polyhost.kernel.views import SIDES
 from polyhost.kernel.volatile import BASIS_AGE_MS, Basis, Freshness, MarketData, Spot
@@ -45,6 +46,7 @@ class Core:
         self.references: dict[tuple[str, str], tuple[int, int]] = {}
         """(feed, symbol) → (price in 1e-8, stamp)."""
         self.bases: dict[str, Basis] = {}
+        self.readings = Readings()
         self.fresh = Freshness()
         self.now = 0
         self.wall = 0

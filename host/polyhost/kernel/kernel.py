@@ -210,6 +210,10 @@ class Kernel:
         """A one-minute candle of the spot feed."""
         self._core.spot(symbol).candle(candle, closed)
 
+    def reading(self, source: str, name: str, value: float, at: int, now: int) -> bool:
+        """A value of an optional feed (CON-17); wakes nobody. False: it was no reading, or an old one."""
+        return self._core.readings.tell(source, name, value, at, now)
+
     def turn(self, now: int, wall: int) -> Step:
         """Everything that is due: deadlines in order, and markets whose watched price was reached."""
         core = self._core
@@ -465,7 +469,7 @@ class Kernel:
         return build_view(
             view_seq=self._view_seq, now=core.now, entry=entry, data=data, state=core.state,
             spot=core.spots.get(market.symbol), reference=core.reference(market), basis=core.basis(market),
-            sellable=core.sellable, in_positions=core.in_positions(),
+            feeds=core.readings.shown(), sellable=core.sellable, in_positions=core.in_positions(),
         )
 
     def _evaluated(self, event: Evaluated) -> None:

@@ -9,6 +9,7 @@ from polyhost.kernel.state import PAIR_KIND, MarketState, OrderEntry, PositionEn
 from polyhost.kernel.volatile import MarketData, Spot
 from polyhost.model.book import TICKS_OF, Book
 from polyhost.model.money import ONE, Micros, Ticks
+from polyhost.model.reading import Reading
 from polyhost.model.view import Funds, OrderView, PositionView, Quote, View
 from polyhost.model.words import Purpose, Side
 
@@ -74,6 +75,7 @@ def build_view(
     spot: Spot | None,
     reference: int | None,
     basis: float | None,
+    feeds: tuple[Reading, ...],
     sellable: Callable[[PositionEntry], Micros],
     in_positions: Micros,
 ) -> View:
@@ -120,6 +122,7 @@ def build_view(
         refused=tuple(data.refused.values()),
         book_source=book.source,
         basis=basis,
+        feeds=feeds,
     )
 
 

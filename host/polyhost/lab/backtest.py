@@ -29,7 +29,7 @@ from polyhost.kernel.state import fold
 from polyhost.lab.catalogue import CatalogueLine, catalogue_line
 from polyhost.lab.prices import Candle, Price, reference
 from polyhost.lab.summary import Extras, gather, summary
-from polyhost.lab.tape import Aside, Line, Tape, merged
+from polyhost.lab.tape import Aside, Line, Tape, TapeMessage, merged
 from polyhost.model import view
 from polyhost.model.batching import batched
 from polyhost.model.book import TICKS_OF, UNKNOWN_SIZE, Book
@@ -49,6 +49,7 @@ from polyhost.model.market import Market, normal_token
 from polyhost.model.messages import Message
 from polyhost.model.money import ONE, Ticks, fast_micros, price_text, ticks
 from polyhost.model.openings import Openings, Strike
+from polyhost.model.reading import VENUE_SOURCES
 from polyhost.model.rounding import TICK_RULES
 from polyhost.model.series import DURATIONS
 from polyhost.model.step import Step
@@ -284,7 +285,7 @@ class Backtest:
         self._settle_queue()
         self._reached(now)
 
-    def _price(self, msg: Message, source: str, now: int) -> int:
+    def _price(self, msg: TapeMessage, source: str, now: int) -> int:
         try:
             found = reference(msg)
         except ValueError:
@@ -298,8 +299,10 @@ class Backtest:
             candle = _shown(found)
             self.kernel.candle(found.symbol, candle, found.closed)
             self._struck(self._openings.candle(found.symbol, candle, found.closed), now)
-        else:
+        elif msg.value is None or source in VENUE_SOURCES:
             self.counts["unknown_kinds"] += 1
+        elif not self.kernel.reading(source, msg.name, msg.value, msg.at, now):
+            self.counts["bad_values"] += 1
         return self._due
 
     def _struck(self, strikes: list[Strike], now: int) -> None:

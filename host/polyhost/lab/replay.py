@@ -20,6 +20,7 @@ from polyhost.kernel.kernel import Kernel
 from polyhost.model.commands import Ask
 from polyhost.model.events import Evaluated, Event
 from polyhost.model.messages import Message
+from polyhost.model.reading import VENUE_SOURCES, Told
 from polyhost.model.records import Record, RunEnded, RunStarted
 from polyhost.model.step import Step
 from polyhost.model.view import View
@@ -28,6 +29,7 @@ from polyhost.settings import Configuration
 DIFFERENCES_MAX: Final = 20
 """Differences that are told one by one; the rest is counted."""
 _MESSAGE: Final = msgspec.json.Decoder(Message)
+_READING: Final = msgspec.json.Decoder(Told)
 
 
 class ReplayError(PolyhostError):
@@ -137,8 +139,11 @@ class _Player:
         match payload:
             case FeedInput(source="polymarket", raw=raw):
                 kernel.feed(_MESSAGE.decode(raw), now)
-            case FeedInput():
+            case FeedInput(source=source) if source in VENUE_SOURCES:
                 pass  # another source's own words: what the kernel took of them is recorded beside them
+            case FeedInput(source=source, raw=raw):
+                told = _READING.decode(raw)
+                kernel.reading(source, told.name, told.value, told.at, now)
             case PriceInput():
                 kernel.price(payload.feed, payload.symbol, payload.price, payload.stamp, now)
             case CandleInput():

@@ -22,6 +22,7 @@ from polyhost.model.book import TICKS_OF
 from polyhost.model.market import normal_token
 from polyhost.model.messages import Level, Message
 from polyhost.model.money import ONE, Ticks
+from polyhost.model.reading import VENUE_SOURCES, wrong
 from polyhost.model.words import Side
 
 SILENCE_MS: Final = 10_000
@@ -247,10 +248,22 @@ def _priced(seen: Survey, line: Line) -> None:
         seen.odd["bad_values"] += 1
         return
     if found is None:
-        seen.unknown_kinds[name] += 1
+        if msg.value is not None and line.source not in VENUE_SOURCES:
+            _reading(seen, line)
+        else:
+            seen.unknown_kinds[name] += 1
         return
     seen.kinds[name] += 1
     seen.feeds[found.feed if isinstance(found, Price) else "candles"] += 1
+
+
+def _reading(seen: Survey, line: Line) -> None:
+    """A line of an optional feed."""
+    if wrong(line.msg.name, line.msg.value, line.msg.at):
+        seen.odd["bad_values"] += 1
+        return
+    seen.kinds["reading"] += 1
+    seen.feeds[line.source] += 1
 
 
 def _market_message(seen: Survey, line: Line, kind: str) -> None:

@@ -44,12 +44,20 @@ class NoTapeError(TapeError):
     exit_code = 2
 
 
+class TapeMessage(Message):
+    """A message as tapes hold them: the stream's fields, and those of a feed's reading, of whatever type they are."""
+
+    name: Any = ""
+    value: Any = None
+    at: Any = 0
+
+
 class Line(Struct):
-    """One market or price message and its arrival."""
+    """One market or price message, or a feed's reading, and its arrival."""
 
     ts: int
     source: str
-    msg: Message
+    msg: TapeMessage
 
 
 class Aside(Struct, frozen=True):

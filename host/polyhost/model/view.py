@@ -11,6 +11,7 @@ from msgspec import Struct
 from polyhost.model.market import Market
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.proposals import Estimate
+from polyhost.model.reading import Reading
 from polyhost.model.words import Action, Purpose, Side
 
 
@@ -157,6 +158,17 @@ class View(Struct, frozen=True):
     basis: float | None = None
     """How far spot stands above the settlement feed, smoothed over a minute; 0 where spot candles settle; None: not
     known yet. Take it off the spot price before you compare that with the strike."""
+    feeds: tuple[Reading, ...] = ()
+    """What the optional feeds said last, the newest value of each name and source; empty without such feeds. The same
+    for every market: names tell the symbol (``spot2.BTC``)."""
+
+    def reading(self, name: str, age_ms_max: int) -> Reading | None:
+        """The newest reading of this name, of whatever feed; None: there is none, or it is older (market ms)."""
+        found: Reading | None = None
+        for reading in self.feeds:
+            if reading.name == name and (found is None or reading.at > found.at):
+                found = reading
+        return found if found is not None and self.now - found.at <= age_ms_max else None
 
     def side(self, side: Side) -> Quote:
         return self.up if side is Side.UP else self.down

@@ -37,6 +37,7 @@ from polyhost.model.commands import (
 )
 from polyhost.model.events import Event, LoopChanged, PluginTold, PostLeft, QueryFailed
 from polyhost.model.messages import Message
+from polyhost.model.reading import Reading
 from polyhost.model.records import NoticeRaised
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
@@ -175,6 +176,16 @@ class Engine:
             self.recorder.candle(symbol, candle, closed, self.clock.now(), self.wall())
         with self._kernels:
             self.kernel.candle(symbol, candle, closed)
+
+    def reading(self, reading: Reading) -> None:
+        """A value of an optional feed; it wakes nobody."""
+        if self.halted:
+            return
+        now = self.clock.now()
+        if self.recorder is not None:
+            self.recorder.reading(reading, now, self.wall())
+        with self._kernels:
+            self.kernel.reading(reading.source, reading.name, reading.value, reading.at, now)
 
     def event(self, event: Event) -> None:
         """A fact. Handled at once, or after the one being handled."""
