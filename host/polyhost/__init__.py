@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from polyhost.model.quantities import Money, Price, Shares
     from polyhost.model.reading import Feed, FeedConfig, Reading
     from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
+    from polyhost.model.rewards import maker_score, reward_midpoint, reward_score, two_sided_only
     from polyhost.model.view import Candle, Funds, OrderView, PositionView, Quote, RefusedView, View
     from polyhost.model.words import Action, Bias, OrderType, Purpose, SettlementRule, Side
     from polyhost.plugin import Plugin, Settings
@@ -92,10 +93,14 @@ __all__ = [
     "Veto",
     "View",
     "hookimpl",
+    "maker_score",
     "notional",
     "polled",
     "price_text",
+    "reward_midpoint",
+    "reward_score",
     "taker_fee",
+    "two_sided_only",
 ]
 
 _HOMES = {
@@ -147,10 +152,14 @@ _HOMES = {
     "Veto": "polyhost.model.proposals",
     "View": "polyhost.model.view",
     "hookimpl": "polyhost.hooks",
+    "maker_score": "polyhost.model.rewards",
     "notional": "polyhost.model.money",
     "polled": "polyhost.polling",
     "price_text": "polyhost.model.money",
+    "reward_midpoint": "polyhost.model.rewards",
+    "reward_score": "polyhost.model.rewards",
     "taker_fee": "polyhost.model.money",
+    "two_sided_only": "polyhost.model.rewards",
 }
 
 

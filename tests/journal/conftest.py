@@ -132,6 +132,7 @@ class Builder:
                 self.posted("correction", "0xadopted:UP", ("settled", "0xadopted:UP", -1_000_000)),
                 r.UnexplainedSeen(self.now(), "777", "0xadopted", up, 500_000),
                 r.ForeignSeen(self.now(), "888", "0xelse", "else", 2_000_000, 900_000, "not ours"),
+                r.EarningsReported(self.now(), 20_000, self.condition, 1_250_000, 40_000),
             ],
             [
                 r.MarketSettled(self.now(), self.condition, up, 78 * 10**8, "gamma"),

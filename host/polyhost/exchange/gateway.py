@@ -130,6 +130,13 @@ class InProcessGateway:
             case commands.QueryPositions():
                 number = self._ask("positions", str(command.begun))
                 return self._send(api.GetTrades(number, self.api_key), now)
+            case commands.QueryScoring():
+                rows = tuple((one, self.exchange.scoring(one, self.api_key, now)) for one in command.order_ids)
+                return [events.ScoringSeen(rows)]
+            case commands.QueryEarnings():
+                earned = self.exchange.rewards_earned(self.address, command.day, now)
+                parts = tuple(events.EarnedRow(key, amount, 0) for key, amount in earned.items())
+                return [events.EarningsSeen(command.day, parts)]
             case commands.FindMarket():
                 market = self.exchange.market(command.condition_id)
                 if market is None:

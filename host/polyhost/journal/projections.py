@@ -293,7 +293,7 @@ class Projector:
         position["cost"] += record.cost
         return record.condition_id
 
-    def of_its_market(self, seq: int, record: r.UnexplainedSeen | r.ForeignSeen) -> str:
+    def of_its_market(self, seq: int, record: r.UnexplainedSeen | r.ForeignSeen | r.EarningsReported) -> str:
         """In the journal alone, under its market."""
         return record.condition_id
 
@@ -370,6 +370,7 @@ _FOLDS: Final[dict[type, Callable[[Projector, int, Any], str]]] = {
     r.PositionAdopted: Projector.position_adopted,
     r.UnexplainedSeen: Projector.of_its_market,
     r.ForeignSeen: Projector.of_its_market,
+    r.EarningsReported: Projector.of_its_market,
     r.PairOpened: Projector.pair_opened,
     r.PairMoved: Projector.unprojected,
     r.ActionIntended: Projector.action_intended,

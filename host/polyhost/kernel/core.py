@@ -70,6 +70,8 @@ class Core:
         """Which exits must rest again before anything is entered (the dead-man's switch); empty: none."""
         self.loops_down: dict[str, str] = {}
         """Safety loops of the host that are not alive (ORD-15), and why; volatile, they clear themselves."""
+        self.scoring: dict[str, bool] = {}
+        """Ref of a resting order → whether it scores for liquidity rewards, as the venue last said."""
         self._begun: dict[int, int] = {}
         """When sweeps left: wall ms → market ms."""
 

@@ -21,6 +21,7 @@ from polyhost.kernel.pairs import Pairs
 from polyhost.kernel.quotes import Quotes
 from polyhost.kernel.reconciliation import Reconciliation
 from polyhost.kernel.repricing import Repricing
+from polyhost.kernel.scoring import Scoring
 from polyhost.kernel.settlement import Settlement
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
 from polyhost.kernel.studies import mark_row, quote_row
@@ -41,6 +42,7 @@ from polyhost.model.events import (
     BalanceSeen,
     CancelAnswered,
     Candidate,
+    EarningsSeen,
     Evaluated,
     Event,
     LoopChanged,
@@ -62,6 +64,7 @@ from polyhost.model.events import (
     RewardPaid,
     RunBegan,
     RunEnding,
+    ScoringSeen,
     StreamChanged,
     StrikeSeen,
     SweepDone,
@@ -150,6 +153,7 @@ class Kernel:
         self.reconciliation = Reconciliation(core, self.flow, self.exits, self.pairs)
         self.quotes = Quotes(core, self.flow, self.exits, self.blocking.against)
         self.repricing = Repricing(core, self.flow, self.blocking.against)
+        self.scoring = Scoring(core)
         self.supervised = Supervised(core, self.exits, self._sweep_all)
         self.flow.unknown.wanted = Wanted(core, self.flow, self.blocking, self.quotes)
         self._tripped: set[str] = set()
@@ -378,6 +382,10 @@ class Kernel:
             case "timer":
                 self._core.tell("on_timer", None, None)
                 self._core.at_market(self._core.now + TIMER_EVERY_MS, "timer", "")
+            case "scoring":
+                self.scoring.due()
+            case "earnings":
+                self.scoring.earnings_due()
             case "reconcile":
                 self.reconciliation.second()
             case "pass":
@@ -470,6 +478,7 @@ class Kernel:
             view_seq=self._view_seq, now=core.now, entry=entry, data=data, state=core.state,
             spot=core.spots.get(market.symbol), reference=core.reference(market), basis=core.basis(market),
             feeds=core.readings.shown(), sellable=core.sellable, in_positions=core.in_positions(),
+            scoring=core.scoring,
         )
 
     def _evaluated(self, event: Evaluated) -> None:
@@ -696,6 +705,10 @@ class Kernel:
                 self._balance(event)
             case RewardPaid():
                 self._reward(event)
+            case ScoringSeen():
+                self.scoring.seen(event)
+            case EarningsSeen():
+                self.scoring.earned(event)
             case TokenBalanceSeen():
                 self._token_balance(event)
             case PositionsSeen():
@@ -756,6 +769,7 @@ class Kernel:
             self._began_once = True  # each of these sets its next deadline itself: begun twice they would run twice
             core.at_wall(core.wall + BALANCE_EVERY_MS, "balance", "")
             self.reconciliation.begin()
+            self.scoring.begin()
             core.at_market(core.now, "breakers", "")
             if "on_timer" in core.told_hooks:
                 core.at_market(core.now + TIMER_EVERY_MS, "timer", "")

@@ -21,6 +21,7 @@ from polyhost.model.records import (
     ActionMoved,
     CloseRecorded,
     DayBegan,
+    EarningsReported,
     EntriesBlocked,
     FillBooked,
     FillMoved,
@@ -326,6 +327,8 @@ class State(Struct):
     """Token id → shares the venue shows beyond the position: never sold, never averaged in."""
     foreign: dict[str, ForeignEntry] = field(default_factory=dict)
     """Token id → holdings that are not ours."""
+    earned: dict[str, tuple[Micros, Micros]] = field(default_factory=dict)
+    """``day:condition_id`` (days since 1970) → rewards and rebates that the venue says it brought."""
     order_count: int = 0
     notice_count: int = 0
     last_match_s: int = 0
@@ -480,6 +483,8 @@ def apply(state: State, record: Record) -> None:
             state.runs += 1
             state.account, state.run_id = record.account, record.run_id
             state.shut.clear()
+        case EarningsReported():
+            state.earned[f"{record.day}:{record.condition_id}"] = (record.rewards, record.rebates)
         case NoticeRaised():
             state.notice_count += 1
         case OperatorSaid():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from polyhost.kernel.scores import local_scores
 from polyhost.kernel.state import PAIR_KIND, MarketState, OrderEntry, PositionEntry, State
 from polyhost.kernel.volatile import MarketData, Spot
 from polyhost.model.book import TICKS_OF, Book
+from polyhost.model.market import Market
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.reading import Reading
 from polyhost.model.view import Funds, OrderView, PositionView, Quote, View
@@ -48,12 +50,23 @@ def position_view(position: PositionEntry, sellable: Micros) -> PositionView:
     )
 
 
-def order_view(order: OrderEntry) -> OrderView:
+def order_view(order: OrderEntry, scoring: bool | None = None, score: float = 0.0) -> OrderView:
     draft = order.draft
     return OrderView(
         order.ref, order.slot.side, draft.action, order.slot.purpose, draft.price, draft.size, order.done,
         order.state.value, order.placed_at, order.why.get("plugin", ""), order.slot.key, mid_when_placed(order),
+        scoring, score,
     )
+
+
+def order_views(
+    market: Market, book: Book, orders: list[OrderEntry], scoring: Mapping[str, bool], now: int
+) -> tuple[OrderView, ...]:
+    """Our open orders in a market, with what each scores."""
+    if not orders:
+        return ()
+    scores = local_scores(market, book, orders, now)
+    return tuple([order_view(order, scoring.get(order.ref), scores.get(order.ref, 0.0)) for order in orders])
 
 
 def mid_when_placed(order: OrderEntry) -> Ticks:
@@ -78,8 +91,10 @@ def build_view(
     feeds: tuple[Reading, ...],
     sellable: Callable[[PositionEntry], Micros],
     in_positions: Micros,
+    scoring: Mapping[str, bool],
 ) -> View:
-    """One market as plugins see it at ``now``. ``sellable`` says how much of a position can be sold."""
+    """One market as plugins see it at ``now``. ``sellable`` says how much of a position can be sold, ``scoring`` which
+    orders the venue says score."""
     market = entry.market
     condition_id = market.condition_id
     book = data.book
@@ -115,7 +130,7 @@ def build_view(
         strike=None if entry.strike is None else entry.strike / 1e8,
         reference=None if reference is None else reference / 1e8,
         positions=tuple(positions),
-        orders=tuple([order_view(order) for order in state.open_orders(condition_id)]),
+        orders=order_views(market, book, state.open_orders(condition_id), scoring, now),
         funds=funds(state, in_positions),
         estimate=data.estimate,
         taken=tuple(taken),

@@ -78,7 +78,8 @@ _KINDS: Final[dict[str, type[Command]]] = {
         commands.Post, commands.Act, commands.PostMany, commands.Prepare, commands.Cancel, commands.CancelMany,
         commands.CancelMarket, commands.CancelEverything, commands.QueryOrder,
         commands.Sweep, commands.QueryBalance, commands.QueryTokenBalance, commands.QueryPositions,
-        commands.FindMarket, commands.Follow, commands.Unfollow, commands.QueryResult,
+        commands.FindMarket, commands.Follow, commands.Unfollow, commands.QueryResult, commands.QueryScoring,
+        commands.QueryEarnings,
     )
 }  # fmt: skip
 """Commands that leave the host; the others stay in it."""

@@ -8,13 +8,21 @@ from typing import Any, Final
 
 import msgspec
 
-from polyhost.model.commands import QueryBalance, QueryPositions, QueryTokenBalance
-from polyhost.model.events import BalanceSeen, Evaluated, PositionsSeen, TokenBalanceSeen
+from polyhost.model.commands import QueryBalance, QueryEarnings, QueryPositions, QueryScoring, QueryTokenBalance
+from polyhost.model.events import (
+    BalanceSeen,
+    EarningsSeen,
+    Evaluated,
+    PositionsSeen,
+    ScoringSeen,
+    TokenBalanceSeen,
+)
 
 KEPT: Final = 20_000
 SHOWN: Final = 40
 NOISE: Final = (
-    Evaluated, BalanceSeen, TokenBalanceSeen, PositionsSeen, QueryBalance, QueryTokenBalance, QueryPositions
+    Evaluated, BalanceSeen, TokenBalanceSeen, PositionsSeen, QueryBalance, QueryTokenBalance, QueryPositions,
+    QueryScoring, ScoringSeen, QueryEarnings, EarningsSeen,
 )
 """Not shown when the finding concerns nothing in particular."""
 LONG: Final = re.compile(r"0x[0-9a-f]{40,}|[0-9]{40,}|[0-9a-f]{8}-[0-9a-f-]{27}")

@@ -16,6 +16,7 @@ from polyhost import __version__
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import MarketState, State
 from polyhost.model.money import Micros, money_text
+from polyhost.model.times import day_text
 from polyhost.model.words import TradeStatus
 
 SIDES = ("UP", "DOWN")
@@ -67,6 +68,7 @@ def summary(state: State, extras: Extras) -> dict[str, Any]:
         "cash_end": money_text(cash_end),
         "fees": money_text(fees),
         "rewards": money_text(-state.balance("rewards")),
+        "earned": earned_rows(state),
         "pnl": {"central": money_text(central)},
         "by_window": [_window(state, market, extras.gates) for market in markets],
         "by_plugin": _plugins(extras),
@@ -77,6 +79,35 @@ def summary(state: State, extras: Extras) -> dict[str, Any]:
         "version": __version__,
         "config_hash": extras.config_hash,
         "wall": extras.wall,
+    }
+
+
+def earned_rows(state: State) -> list[dict[str, Any]]:
+    """What each day (UTC) and market brought in liquidity rewards and maker rebates, as the venue tells it.
+
+    Earned, whether or not it is paid: ``rewards`` of the summary is what was paid.
+    """
+    rows = []
+    for key, (rewards, rebates) in state.earned.items():
+        day, _, condition_id = key.partition(":")
+        entry = state.markets.get(condition_id)
+        rows.append({
+            "day": day_text(int(day)), "slug": None if entry is None else entry.market.slug,
+            "condition_id": condition_id, "rewards": money_text(rewards), "rebates": money_text(rebates),
+        })
+    return rows
+
+
+def earned_by_day(state: State) -> dict[str, dict[str, str]]:
+    """The same summed by day, oldest first."""
+    days: dict[int, tuple[Micros, Micros]] = {}
+    for key, (rewards, rebates) in state.earned.items():
+        day = int(key.partition(":")[0])
+        before = days.get(day, (0, 0))
+        days[day] = (before[0] + rewards, before[1] + rebates)
+    return {
+        day_text(day): {"rewards": money_text(rewards), "rebates": money_text(rebates)}
+        for day, (rewards, rebates) in sorted(days.items())
     }
 
 
@@ -150,6 +181,7 @@ def text_lines(report: Mapping[str, Any]) -> list[str]:
         f"orders {report['orders']}, fills {report['fills']}, open positions {report['positions_open']}",
         f"orphans {report['orphans']}, held {report['held']}, assumed {report['assumed']}",
         f"cash {report['cash_start']} -> {report['cash_end']}, P&L {report['pnl']['central']}, fees {report['fees']}",
+        f"rewards paid {report['rewards']}, earned in {len(report['earned'])} markets and days",
         f"invariants broken: {broken}",
     ]
     if "events_per_s" in wall:

@@ -88,6 +88,19 @@ class QueryPositions(Struct, frozen=True):
     """When the command left, wall ms; the answer repeats it."""
 
 
+class QueryScoring(Struct, frozen=True):
+    """Ask which of these orders score for liquidity rewards; the answer is ``ScoringSeen`` or ``QueryFailed``."""
+
+    order_ids: tuple[str, ...]
+
+
+class QueryEarnings(Struct, frozen=True):
+    """Ask what a day (UTC, counted from 1970) brought in rewards and rebates; the answer is ``EarningsSeen`` or
+    ``QueryFailed``."""
+
+    day: int
+
+
 class FindMarket(Struct, frozen=True):
     """Look a market up that is not followed yet; the answer is ``MarketFound`` or ``QueryFailed`` (``market``)."""
 
@@ -155,7 +168,7 @@ class Analyse(Struct, frozen=True):
 Command: TypeAlias = (
     Post | PostMany | Act | Prepare | Cancel | CancelMany | CancelMarket | CancelEverything | QueryOrder | Sweep
     | QueryBalance | QueryTokenBalance | QueryPositions | FindMarket | Follow | Unfollow | QueryResult | Ask | Tell
-    | Remember | Deliver | Analyse
+    | Remember | Deliver | Analyse | QueryScoring | QueryEarnings
 )
 GATED: tuple[type, ...] = (Post, PostMany, Act)
 

@@ -186,6 +186,29 @@ class RewardPaid(_Event, tag="reward_paid", frozen=True):
     paid_at: int
 
 
+class ScoringSeen(_Event, tag="scoring_seen", frozen=True):
+    """Which orders score for liquidity rewards at this moment, as the venue says: (order id, yes or no)."""
+
+    rows: tuple[tuple[str, bool], ...]
+
+
+class EarnedRow(Struct, frozen=True):
+    """What one market brought an account on one day, as the venue tells it; micro-units. Paid or not."""
+
+    condition_id: str
+    rewards: Micros
+    """Liquidity rewards."""
+    rebates: Micros
+    """Maker rebates."""
+
+
+class EarningsSeen(_Event, tag="earnings_seen", frozen=True):
+    """What a day (UTC, counted from 1970) brought by market; of the running day: so far."""
+
+    day: int
+    rows: tuple[EarnedRow, ...]
+
+
 class TokenBalanceSeen(_Event, tag="token_balance_seen", frozen=True):
     token_id: str
     balance: Micros
@@ -202,7 +225,8 @@ class PositionsSeen(_Event, tag="positions_seen", frozen=True):
 
 
 class QueryFailed(_Event, tag="query_failed", frozen=True):
-    """A query got no usable answer. ``what``: order, sweep, balance, token_balance, positions, market.
+    """A query got no usable answer. ``what``: order, sweep, balance, token_balance, positions, market, scoring,
+    earnings.
 
     ``key`` is its argument.
     """
@@ -304,5 +328,5 @@ Event: TypeAlias = (
     | PrepareFailed | PostAnswered | ActionAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen
     | SweepDone | BalanceSeen | TokenBalanceSeen | PositionsSeen | QueryFailed | Evaluated | PluginTold | PluginStruck
     | Operator | PostLeft
-    | LoopChanged | RewardPaid
+    | LoopChanged | RewardPaid | ScoringSeen | EarningsSeen
 )

@@ -310,6 +310,17 @@ class ForeignSeen(_Record, tag="foreign_seen", frozen=True):
     """Why it is not adopted."""
 
 
+class EarningsReported(_Record, tag="earnings_reported", frozen=True):
+    """What a market brought on a day in rewards and rebates, as the venue tells it: earned, whether or not it is paid
+    yet (it pays once a day, and no day below 1.00). Replaces what was reported of that market and day before."""
+
+    day: int
+    """UTC, counted from 1970."""
+    condition_id: str
+    rewards: Micros
+    rebates: Micros
+
+
 class DayBegan(_Record, tag="day_began", frozen=True):
     """A day (UTC, counted from 1970) began with this equity; loss and drawdown of the day are measured from here."""
 
@@ -379,5 +390,5 @@ Record: TypeAlias = (
     | PluginStateSet | NoticeRaised | OperatorSaid | EntriesBlocked | DayBegan | PairOpened | PairMoved
     | OrderReposted | SlotReleased
     | ActionIntended | ActionMoved
-    | PositionCorrected | PositionAdopted | UnexplainedSeen | ForeignSeen
+    | PositionCorrected | PositionAdopted | UnexplainedSeen | ForeignSeen | EarningsReported
 )

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Final, NewType
 
 MarketMs = NewType("MarketMs", int)
@@ -13,5 +14,11 @@ MarketMs = NewType("MarketMs", int)
 WallMs = NewType("WallMs", int)
 """Machine time, ms since 1970 UTC."""
 
+EPOCH: Final = date(1970, 1, 1)
 NEVER: Final = 1 << 62
 """A deadline that does not come."""
+
+
+def day_text(day: int) -> str:
+    """A day counted from 1970 as its UTC date."""
+    return (EPOCH + timedelta(days=day)).isoformat()

@@ -13,8 +13,10 @@ from polyhost.model.commands import (
     Post,
     Prepare,
     QueryBalance,
+    QueryEarnings,
     QueryOrder,
     QueryPositions,
+    QueryScoring,
     QueryTokenBalance,
     Sweep,
 )
@@ -51,6 +53,10 @@ def _unanswered(command: Command, reason: str) -> list[Event]:
             return [QueryFailed("token_balance", token_id, reason)]
         case QueryPositions():
             return [QueryFailed("positions", "", reason)]
+        case QueryScoring():
+            return [QueryFailed("scoring", "", reason)]
+        case QueryEarnings(day=day):
+            return [QueryFailed("earnings", str(day), reason)]
         case FindMarket(condition_id=condition_id):
             return [QueryFailed("market", condition_id, reason)]
         case _:

@@ -86,6 +86,11 @@ class OrderView(Struct, frozen=True):
     key: str = ""
     mid_placed: Ticks = 0
     """Midpoint of its token when it was placed; 0: not known."""
+    scoring: bool | None = None
+    """Does it score for liquidity rewards, as the venue last said; None: the venue was not asked yet."""
+    score: float = 0.0
+    """What it scores now by the published formula, in shares (``reward_score``); 0: too small, too far from the
+    midpoint, too young, alone on its side where both sides are needed, or no program. An opinion of the host's."""
 
 
 class RefusedView(Struct, frozen=True):

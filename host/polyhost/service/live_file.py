@@ -32,6 +32,9 @@ class Live(msgspec.Struct, frozen=True):
     ages: dict[str, int | None] = {}
     """How old each kind of comparison with the venue is, wall ms; None: not made in this run, or nothing to compare."""
 
+    scoring: dict[str, bool] = {}
+    """Ref of a resting order → whether it scores for liquidity rewards, as the venue last said."""
+
     @property
     def age_s(self) -> float:
         """Wall seconds since it was said."""

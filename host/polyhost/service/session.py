@@ -433,7 +433,7 @@ class Session:
         wall = time.time_ns() // 1_000_000
         return live_file.Live(
             self.run_id, wall, ready, sealed, self.supervisor.figures(), self.kernel.blocks(),
-            self.kernel.reconciliation.ages(),
+            self.kernel.reconciliation.ages(), self.kernel.scoring.said(),
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:

@@ -17,7 +17,7 @@ from polyhost.journal import JOURNAL_FILE, read_journal
 from polyhost.kernel.blocks import Cell, cause_of
 from polyhost.kernel.entries import at_risk
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, fold
-from polyhost.lab.summary import market_pnl
+from polyhost.lab.summary import earned_by_day, market_pnl
 from polyhost.model.money import money_text, price_text, size_text
 from polyhost.model.records import CloseRecorded, Record, RunEnded, RunStarted
 from polyhost.model.words import Action
@@ -25,6 +25,8 @@ from polyhost.service import live_file
 from polyhost.service.folder import running_pid
 from polyhost.service.live_file import Live
 
+SCORES: Final = {True: ", SCORING", False: ", NOT SCORING", None: ""}
+"""What is said of an order's rewards (REW-01); nothing while the venue was not asked about it."""
 LIVE_OLD_S: Final = 10.0
 """A host whose figures are older than this (wall seconds) is stuck: it writes them every two seconds."""
 
@@ -96,7 +98,8 @@ def described(found: Found) -> dict[str, Any]:
         "blocks": [_block(name, reason) for name, reason in blocked.items()],
         "windows": [_window(state, entry) for entry in state.markets.values() if not entry.settled],
         "positions": [_position(state, position) for position in open_positions(state)],
-        "orders": [_order(state, order) for order in open_orders(state)],
+        "orders": [_order(state, order, _scoring(found)) for order in open_orders(state)],
+        "rewards": {"paid": money_text(-state.balance("rewards")), "earned": earned_by_day(state)},
         "unmanaged": [f"{_slug(state, each.condition_id)} {each.side.value}" for each in unmanaged(state)],
         "last_close": None if not state.closes else _close(state, state.closes[-1]),
     }
@@ -105,6 +108,11 @@ def described(found: Found) -> dict[str, Any]:
 def _volatile(found: Found) -> dict[str, str]:
     """Blocks that no journal holds, as the running host says them."""
     return {} if found.live is None else dict(found.live.blocks)
+
+
+def _scoring(found: Found) -> Mapping[str, bool]:
+    """Which orders score, as the venue told the running host."""
+    return {} if found.live is None else found.live.scoring
 
 
 def open_positions(state: State) -> list[PositionEntry]:
@@ -164,14 +172,14 @@ def _position(state: State, position: PositionEntry) -> dict[str, Any]:
     }
 
 
-def _order(state: State, order: OrderEntry) -> dict[str, Any]:
+def _order(state: State, order: OrderEntry, scoring: Mapping[str, bool]) -> dict[str, Any]:
     draft, slot = order.draft, order.slot
     return {
         "order": order.ref, "order_id": order.order_id or None, "slug": _slug(state, slot.condition_id),
         "side": slot.side.value, "purpose": slot.purpose.value, "action": draft.action.value,
         "type": draft.order_type.value, "price": price_text(draft.price), "size": size_text(draft.size),
         "matched": size_text(order.done), "state": order.state.value, "reserved": money_text(order.reserve),
-        "placed_at": order.placed_at,
+        "placed_at": order.placed_at, "scoring": scoring.get(order.ref),
     }
 
 
@@ -223,6 +231,8 @@ def lines(report: Mapping[str, Any]) -> list[str]:
             f"last close {_time(close['at'])}: {close['slug']} {close['size']} {close['side']} at "
             f"{close['exit_price']} ({close['reason']}), P&L {close['pnl']}"
         )
+    if report["rewards"]["earned"]:
+        told.append(_rewards_line(report["rewards"]))
     told += [f"UNMANAGED: {name} has neither exit nor obligation" for name in report["unmanaged"]]
     return told
 
@@ -280,8 +290,14 @@ def _position_line(position: Mapping[str, Any]) -> str:
 def _order_line(order: Mapping[str, Any]) -> str:
     return (
         f"order {order['order']} {order['slug']} {order['purpose']}: {order['action']} {order['size']} {order['side']} "
-        f"at {order['price']} {order['type']}, {order['matched']} matched, {order['state']}"
+        f"at {order['price']} {order['type']}, {order['matched']} matched, {order['state']}{SCORES[order['scoring']]}"
     )
+
+
+def _rewards_line(rewards: Mapping[str, Any]) -> str:
+    """Today, or the last day that brought anything."""
+    day, earned = list(rewards["earned"].items())[-1]
+    return f"rewards: {earned['rewards']} and rebates {earned['rebates']} earned on {day}; {rewards['paid']} paid so far"
 
 
 def _time(ms: int) -> str:

@@ -8,6 +8,7 @@ from polyhost.model.records import (
     ActionIntended,
     ActionMoved,
     CloseRecorded,
+    EarningsReported,
     EntriesBlocked,
     FillBooked,
     FillMoved,
@@ -29,6 +30,7 @@ from polyhost.model.records import (
     RunStarted,
     SlotReleased,
 )
+from polyhost.model.times import day_text
 from polyhost.model.words import ActionState, OrderState, TradeStatus
 
 _SHOWN_MOVES = frozenset({OrderState.UNKNOWN, OrderState.CLOSED})
@@ -117,6 +119,11 @@ def line_of(record: Record, state: State) -> tuple[str, str] | None:
             return "INFO", (
                 f"{_slug(state, record.condition_id)} {record.side.value} closed ({record.exit_reason}): "
                 f"P&L {money_text(record.pnl)}, fees {money_text(record.fees)}"
+            )
+        case EarningsReported():
+            return "INFO", (
+                f"{_slug(state, record.condition_id)} earned {money_text(record.rewards)} of rewards and "
+                f"{money_text(record.rebates)} of rebates on {day_text(record.day)}"
             )
         case EntriesBlocked():
             return "WARNING", f"new entries {'blocked' if record.on else 'allowed'} ({record.name}): {record.reason}"

@@ -20,6 +20,7 @@ from polyhost.lab.summary import market_pnl
 from polyhost.model.money import Micros, money_text, price_text, size_text
 from polyhost.model.records import (
     CloseRecorded,
+    EarningsReported,
     FillBooked,
     FillMoved,
     ForeignSeen,
@@ -40,6 +41,7 @@ from polyhost.model.records import (
     Record,
     UnexplainedSeen,
 )
+from polyhost.model.times import day_text
 from polyhost.model.words import Side
 
 OURS = frozenset({"settled", "in_flight"})
@@ -206,6 +208,7 @@ def _concerns(record: Record, state: State, slug: str) -> bool:
         case (
             MarketChanged() | MarketSettled() | ObligationSet() | ObligationMet() | HeldDeclared() | CloseRecorded()
             | PositionCorrected() | PositionAdopted() | UnexplainedSeen() | ForeignSeen() | NoticeRaised()
+            | EarningsReported()
         ):
             entry = state.markets.get(record.condition_id)
             return entry is not None and entry.market.slug == slug
@@ -270,6 +273,11 @@ def _text(record: Record, state: State) -> str:
             return f"{size_text(record.size)} more at the venue than our trades explain"
         case ForeignSeen():
             return f"{size_text(record.size)} foreign: {record.reason}"
+        case EarningsReported():
+            return (
+                f"earned on {day_text(record.day)}: {money_text(record.rewards)} of rewards, "
+                f"{money_text(record.rebates)} of rebates"
+            )
         case MarketAdded():
             return "found" if record.from_open else "found after its start"
         case MarketChanged():

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from aiohttp import web
+from eth_utils.address import is_address
 
 from polyhost.exchange.rewards import DAY_MS
 from polyhost.exchange.server.catalogue import COLLATERAL, outcomes, question, rate_of_rewards
@@ -130,6 +131,15 @@ def _day(request: web.Request, now: int) -> int:
 
 def _amount(micros: Micros) -> Any:
     return number(show_fixed(micros, 6))
+
+
+@routes.get("/rebates/current")
+async def rebates(request: web.Request) -> web.Response:
+    """Maker rebates of a day by market. This exchange pays none (docs/seam.md)."""
+    if not is_address(request.query.get("maker_address", "")):
+        raise HttpError(400, "invalid maker address")
+    _day(request, request.app[ENGINE].clock.now)
+    return answer([])
 
 
 @routes.get("/rewards/user")

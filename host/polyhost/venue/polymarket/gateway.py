@@ -33,6 +33,7 @@ from polyhost.model.market import Market
 from polyhost.model.money import price_text, size_text
 from polyhost.model.order_hash import order_id
 from polyhost.model.rounding import floor_lot, legal_price, limit_amounts
+from polyhost.model.times import day_text
 from polyhost.model.wallets import WalletKind, wallet_of
 from polyhost.model.words import Action, ActionKind, OrderType
 from polyhost.venue.budget import Budget, OverBudget, Urgency
@@ -44,7 +45,7 @@ from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.heartbeats import Beaten
 from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer, Row, classify
 from polyhost.venue.polymarket.pacing import Paced
-from polyhost.venue.polymarket.rows import order_row, position_row, trade_row
+from polyhost.venue.polymarket.rows import earned_rows, order_row, position_row, trade_row
 from polyhost.venue.polymarket.selftest import fields_of, proves, signing_selftest
 
 POSITIONS_PAGE: Final = 500
@@ -440,6 +441,35 @@ class PolymarketGateway:
             return events.QueryFailed("positions", "", str(error))
         return events.PositionsSeen(tuple(rows), not problems, "; ".join(problems[:3]), begun)
 
+    async def scoring(self, order_ids: Sequence[str]) -> events.ScoringSeen | events.QueryFailed:
+        """Which of these orders score for rewards, in one request."""
+        try:
+            await self._unhurried("scoring")
+            said = await self._connected.get_orders_scoring(order_ids=order_ids)
+        except (PolymarketError, VenueError, ValueError) as error:
+            return events.QueryFailed("scoring", "", str(error))
+        return events.ScoringSeen(tuple(said.items()))
+
+    async def earnings(self, day: int) -> events.EarningsSeen | events.QueryFailed:
+        """Rewards and rebates of a day by market. The venue tells them apart, and nothing of a market without any."""
+        named = day_text(day)
+        client = self._connected
+        try:
+            await self._unhurried("earnings")
+            pages = client.list_user_earnings_for_day(date=named)
+            rewards = [item async for page in pages for item in page.items]
+            await self._unhurried("rebates")
+            rebates = await client.get_current_rebates(date=named, maker_address=self.wallet)
+            return events.EarningsSeen(day, earned_rows(rewards, rebates))
+        except (PolymarketError, VenueError, ValueError) as error:
+            return events.QueryFailed("earnings", str(day), str(error))
+
+    async def _unhurried(self, purpose: str) -> None:
+        """A request that everything else goes before. Raises OverBudget."""
+        await self.budget.admit(
+            "query", Urgency.BACKGROUND, purpose, patience_s=PATIENCE_S[Urgency.BACKGROUND]
+        )
+
     async def find_market(self, condition_id: str, slug: str) -> Event:
         """A market by its slug; it counts only if it is the one with this condition id."""
         assert self._catalogue is not None, "connect() first"
@@ -494,6 +524,10 @@ class PolymarketGateway:
                 return await self._once(token_id, lambda: self.token_balance(token_id))
             case commands.QueryPositions(begun):
                 return [await self.positions(begun)]
+            case commands.QueryScoring(order_ids):
+                return [await self.scoring(order_ids)]
+            case commands.QueryEarnings(day):
+                return [await self.earnings(day)]
             case commands.FindMarket(condition_id, slug):
                 return [await self.find_market(condition_id, slug)]
             case commands.QueryResult(condition_id, slug):

@@ -6,13 +6,15 @@ empty strings for what is not known); one parser serves both. Raises ValueError 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 
+from polymarket.models.clob.rewards import RebatedFee, UserEarning
 from polymarket.models.data.portfolio import Position
 
+from polyhost.model.events import EarnedRow
 from polyhost.model.gateway import MakerSlice, OrderRow, PositionRow, TradeRow
 from polyhost.model.market import normal_token
 from polyhost.model.money import MICRO, ONE, Micros, Ticks, parse_fixed
@@ -144,3 +146,16 @@ def epoch_s(value: object, field: str = "time") -> int:
     except ValueError as error:
         raise ValueError(f"{field} is {value!r}") from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def earned_rows(rewards: Iterable[UserEarning], rebates: Iterable[RebatedFee]) -> tuple[EarnedRow, ...]:
+    """By market what a day brought; several rows of a market (one an asset) are summed. Parts of a micro-unit go."""
+    found: dict[str, list[Decimal]] = {}
+    for earning in rewards:
+        found.setdefault(str(earning.condition_id), [Decimal(), Decimal()])[0] += earning.earnings * earning.asset_rate
+    for rebate in rebates:
+        found.setdefault(str(rebate.condition_id), [Decimal(), Decimal()])[1] += rebate.rebated_fees_usdc
+    return tuple(
+        EarnedRow(condition_id, int(rewarded * MICRO), int(rebated * MICRO))
+        for condition_id, (rewarded, rebated) in found.items()
+    )
