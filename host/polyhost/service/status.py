@@ -297,7 +297,10 @@ def _order_line(order: Mapping[str, Any]) -> str:
 def _rewards_line(rewards: Mapping[str, Any]) -> str:
     """Today, or the last day that brought anything."""
     day, earned = list(rewards["earned"].items())[-1]
-    return f"rewards: {earned['rewards']} and rebates {earned['rebates']} earned on {day}; {rewards['paid']} paid so far"
+    return (
+        f"rewards: {earned['rewards']} and rebates {earned['rebates']} earned on {day}; "
+        f"{rewards['paid']} paid so far"
+    )
 
 
 def _time(ms: int) -> str:
