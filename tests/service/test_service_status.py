@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from polyhost.cli import main as front
 from polyhost.journal import JournalStore
+from polyhost.model.events import EarnedRow, EarningsSeen
 from polyhost.model.money import ticks
 from polyhost.model.proposals import Enter, ExitTarget
 from polyhost.model.records import EntriesBlocked, ObligationMet, Record, RunEnded
@@ -193,3 +195,23 @@ def test_the_page_names_every_key_of_the_object(tmp_path: Path) -> None:
     keys = {*report, *report["run"], *report["positions"][0], *report["orders"][0], *report["windows"][0]}
     assert sorted(key for key in keys if f"`{key}`" not in page and f"`{key}[]`" not in page) == []
     assert lines(report)
+
+
+def test_rew_01_a_resting_order_is_told_as_scoring_or_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = story()
+    day = rig.now // 86_400_000
+    rig.do(EarningsSeen(day, (EarnedRow(CONDITION, 250_000, 10_000),)))
+    data = written(tmp_path / "data", rig.records)
+    exits = next(order for order in status.open_orders(rig.kernel.state) if order.draft.order_type.rests)
+    with DataFolder(data):
+        for said, text in ((True, ", SCORING"), (False, ", NOT SCORING"), (None, "live")):
+            host = msgspec.structs.replace(live("run-1", []), scoring={} if said is None else {exits.ref: said})
+            live_file.write(data, host)
+            told = report(data, capsys)
+            assert {each["order"]: each["scoring"] for each in told["orders"]}[exits.ref] is said
+            (line,) = [line for line in lines(told) if line.startswith(f"order {exits.ref} ")]
+            assert line.endswith(text) or (said is None and "SCORING" not in line)
+        assert told["rewards"] == {
+            "paid": "0.000000", "earned": {"2027-01-15": {"rewards": "0.250000", "rebates": "0.010000"}},
+        }
+        assert "rewards: 0.250000 and rebates 0.010000 earned on 2027-01-15; 0.000000 paid so far" in lines(told)
