@@ -41,6 +41,7 @@ from polyhost.model.records import (
     OrderPrepared,
     Slot,
 )
+from polyhost.model.step import Step
 from polyhost.model.times import NEVER
 from polyhost.model.words import Action, OrderState, Side, TradeStatus
 
@@ -67,6 +68,18 @@ NOWHERE_MS: Final = 60_000
 do not list it: the venue may answer by id for what lives alone."""
 FOREIGN_MAX: Final = 4_096
 """Orders of others that are remembered, so that each is told once; the oldest is forgotten beyond it."""
+
+
+class Driven:
+    """Sides whose orders took their step since a turn last said something."""
+
+    __slots__ = ("said", "sides", "step")
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.said = len(step.records) + len(step.commands)
+        """Both only grow within a turn."""
+        self.sides: set[tuple[str, Side]] = set()
 
 
 class OrderFlow:
@@ -111,6 +124,7 @@ class OrderFlow:
         """Order ref that rested and is not found by its id → when the first sweep without it began, market ms."""
         self._explained: set[str] = set()
         """Of these, the ones whose next word was clear: their check ends."""
+        self._driven = Driven(core.step)
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -501,7 +515,7 @@ class OrderFlow:
                 self._book_failed(order, row, price, size, maker=maker)
         elif known.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED) and _later(known.status, status):
             self._advance(order, row, known.fill, status)
-        self._changed(order)
+        self._looked(order)
 
     def _book(
         self, order: OrderEntry, row: TradeRow, price: Ticks, size: Micros, status: TradeStatus, *, maker: bool
@@ -775,6 +789,19 @@ class OrderFlow:
 
     def _changed(self, order: OrderEntry) -> None:
         self.on_change(order.slot.condition_id, order.slot.side)
+
+    def _looked(self, order: OrderEntry) -> None:
+        """As ``_changed``, but once a side while a turn says nothing new.
+
+        A sweep tells dozens of trades that are known; what stands on their side took its step at the first of them.
+        """
+        step = self.core.step
+        if self._driven.step is not step or self._driven.said != len(step.records) + len(step.commands):
+            self._driven = Driven(step)
+        side = (order.slot.condition_id, order.slot.side)
+        if side not in self._driven.sides:
+            self._driven.sides.add(side)
+            self._changed(order)
 
     def _sweep(self, order: OrderEntry) -> None:
         """Ask for its market's open orders, and the trades since it was wanted."""

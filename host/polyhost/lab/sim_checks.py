@@ -208,7 +208,9 @@ class Checks:
         self.checked += len(refs) + len(assets) + money
 
     def _same(self, key: str, ours: dict[str, Any], folded: dict[str, Any]) -> None:
-        must(ours.get(key) == folded.get(key), "state_equals_fold", f"{key}: {ours.get(key)} != {folded.get(key)}", key)
+        left, right = ours.get(key), folded.get(key)
+        if left != right:  # nothing is put into words while all is well: most of the judge's time went there
+            raise Broken("state_equals_fold", f"{key}: {left} != {right}", key)
 
     def _order(self, state: State, ref: str) -> None:
         order = state.orders[ref]
@@ -235,7 +237,8 @@ class Checks:
         must(position.size >= 0, "never_oversold", position, asset)
         market = state.markets[position.condition_id]
         held = state.balance("settled", asset) + state.balance("in_flight", asset)
-        must(held == (0 if market.settled else position.size), "positions_equal_ledger", f"{held} != {position}", asset)
+        if held != (0 if market.settled else position.size):
+            raise Broken("positions_equal_ledger", f"{held} != {position}", asset)
         if position.loose > 0 and not market.settled and not position.held:
             must(asset in state.obligations, "positions_have_obligations", position, asset)
 
@@ -259,8 +262,8 @@ class Checks:
         row = self.exchange.trade(fill.trade_id)
         slices = [(row.price, row.size)] if row is not None and row.taker_order_id == order.order_id else []
         slices += [(m.price, m.size) for m in (() if row is None else row.makers) if m.order_id == order.order_id]
-        booked = (fill.price, fill.size) in slices
-        must(booked, "fills_are_the_venues", f"{fill} is none of {slices} of {row}", fill.trade_id, fill.ref)
+        if (fill.price, fill.size) not in slices:
+            raise Broken("fills_are_the_venues", f"{fill} is none of {slices} of {row}", fill.trade_id, fill.ref)
 
     def _held(self, record: HeldDeclared, kernel: Kernel) -> None:
         """Held for a reason that is so, when it is declared: a trade that follows in the same turn changes that."""
@@ -289,7 +292,8 @@ class Checks:
         must(wanted.draft.post_only, "quotes_never_take", wanted, wanted.draft.ref)
         slot = (wanted.slot, wanted.draft.action)
         last = self._quoted.get(slot, now - REPLACED_MS)
-        must(now - last >= REPLACED_MS, "quotes_replaced_once_a_second", f"{wanted} after {last}", wanted.draft.ref)
+        if now - last < REPLACED_MS:
+            raise Broken("quotes_replaced_once_a_second", f"{wanted} after {last}", wanted.draft.ref)
         self._quoted[slot] = now
 
     def _reserved(self, state: State) -> None:
@@ -395,7 +399,8 @@ class Checks:
             times.popleft()
         times.append(now)
         most = RESTING_A_MINUTE if rests else MARKET_A_MINUTE
-        must(len(times) <= most, "posts_a_minute", f"{len(times)} posts of {slot} within a minute", order_id)
+        if len(times) > most:
+            raise Broken("posts_a_minute", f"{len(times)} posts of {slot} within a minute", order_id)
 
     def _reposted(self, state: State, order: OrderEntry, now: int) -> None:
         """U5, when it is decided: a buy that is nowhere to be found, never cancelled, in a market that is open."""
@@ -426,8 +431,8 @@ class Checks:
         sells: Counter[Slot] = Counter()
         for row in rows:
             slot = self._slots.get(row.order_id)
-            must(slot is not None, "venue_orders_equal_ours", f"{row} was never prepared", row.order_id)
-            assert slot is not None
+            if slot is None:
+                raise Broken("venue_orders_equal_ours", f"{row} was never prepared", row.order_id)
             if row.action is Action.BUY:
                 must(slot not in seen, "one_live_buy_a_slot_at_the_venue", row, row.order_id, seen.get(slot, ""))
                 seen[slot] = row.order_id

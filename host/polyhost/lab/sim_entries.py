@@ -7,7 +7,7 @@ from typing import Final
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import State
 from polyhost.kernel.views import SIDES
-from polyhost.lab.sim_finding import must
+from polyhost.lab.sim_finding import Broken, must
 from polyhost.lab.sim_heard import Heard
 from polyhost.model.money import Micros
 from polyhost.model.records import ActionIntended, OrderIntended, PairOpened, Record
@@ -40,7 +40,8 @@ class EntryJudge:
     def _order(self, record: OrderIntended, before: State, kernel: Kernel, now: int) -> None:
         slot, ref = record.slot, record.draft.ref
         end = before.markets[slot.condition_id].market.end
-        must(now <= end - LAST_ORDER_MS, "nothing_placed_at_the_end", f"{record} {end - now} ms before it", ref)
+        if now > end - LAST_ORDER_MS:
+            raise Broken("nothing_placed_at_the_end", f"{record} {end - now} ms before it", ref)
         self._allowed(slot.condition_id, slot.purpose, before, kernel, now, ref)
         if record.draft.action is Action.BUY and slot.purpose is not Purpose.LEG:
             self._paid(slot.condition_id, record.reserve, before, ref)  # a leg's funds are reserved by its pair
