@@ -331,23 +331,51 @@ class Exchange:
         GTC rests what does not match; FAK and FOK drop it. The id of an order that does not rest is worth nothing.
         An ended or unknown market takes nothing: ("", []). Raises ValueError for a price or size that cannot be.
         """
+        order_id = self.put_house(name, token_id, action, price, size, order_type, now)
+        return order_id, self._flush(now)
+
+    def cancel_house(self, order_id: str, now: MarketMs) -> list[api.Output]:
+        """Cancel an order of the population; an order that is gone is nothing."""
+        self.drop_house(order_id, now)
+        return self._flush(now)
+
+    def put_house(
+        self,
+        name: str,
+        token_id: str,
+        action: Action,
+        price: Ticks,
+        size: Micros,
+        order_type: OrderType,
+        now: MarketMs,
+    ) -> str:
+        """As ``place_house`` for a caller with many orders at one instant: ``said`` has the outputs of all of them."""
         if size <= 0 or not 0 < price < ONE:
             raise ValueError(f"a house order for {size} at {price} cannot be")
         if now > self._desk.now:
             self._run_due(now)
         state = self._by_token.get(token_id)
         if state is None or not state.market.accepting:
-            return "", self._flush(now)
+            return ""
         account = self._bank.accounts[name]
         order_id = self._desk.place_house(account, state, token_id, action, price, size, order_type)
-        return order_id, self._flush(now)
+        if self._agenda.next_due <= now:
+            self._run_due(now)
+        return order_id
 
-    def cancel_house(self, order_id: str, now: MarketMs) -> list[api.Output]:
-        """Cancel an order of the population; an order that is gone is nothing."""
+    def drop_house(self, order_id: str, now: MarketMs) -> None:
+        """As ``cancel_house`` for a caller with many orders at one instant."""
         if now > self._desk.now:
             self._run_due(now)
         self._desk.cancel_house(order_id)
-        return self._flush(now)
+        if self._agenda.next_due <= now:
+            self._run_due(now)
+
+    def said(self) -> list[api.Output]:
+        """Everything said since the last time: what came of ``put_house`` and ``drop_house``, in order."""
+        desk = self._desk
+        out, desk.out = desk.out, []
+        return out
 
     # --- mirror mode: another venue's displayed book ------------------------------------------------------------------
 
@@ -423,8 +451,7 @@ class Exchange:
         desk = self._desk
         if self._agenda.next_due <= now or now > desk.now:
             self._run_due(now)
-        out, desk.out = desk.out, []
-        return out
+        return self.said()
 
     def _run_due(self, now: MarketMs) -> None:
         """Every task up to now, at its own time."""

@@ -25,7 +25,7 @@ from polyhost.exchange.mood import Mood, Stages
 from polyhost.exchange.orders import DELAYED, LIVE, MATCHED, NO_REQUEST, Order
 from polyhost.exchange.refusals import Refusal
 from polyhost.exchange.rules import ExchangeRules
-from polyhost.exchange.shown import show_levels, snapshot_of
+from polyhost.exchange.shown import show_level, snapshot_of
 from polyhost.exchange.trades import TradeBook, owners_of
 from polyhost.exchange.undoing import can_undo, undo
 from polyhost.exchange.validation import Terms, check_form, check_funds, check_value, fee_at_limit, terms_of
@@ -596,8 +596,8 @@ class Desk:
             self.out.append(api.UserOrder(order.owner, order.stored(kind)))
 
     def _show(self, state: MarketState, is_bid: bool, price: Ticks) -> None:
-        if self.rules.market_channel and state.mirror is None:
-            self.out.append(show_levels(state, is_bid, price))
+        if state.mirror is None and self.rules.market_channel:
+            self.out.append(show_level(state, is_bid, price))
 
     def _tell_books(self, state: MarketState) -> None:
         """Full books of both tokens, as the venue sends them after trades."""

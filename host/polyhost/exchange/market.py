@@ -105,9 +105,6 @@ class MarketState:
         queues = self.bids if bids else self.asks
         return next(iter(queues[max(queues) if bids else min(queues)].values())) if queues else None
 
-    def total(self, is_bid: bool, price: Ticks) -> Micros:
-        return (self.resting.bids if is_bid else self.resting.asks).get(price, 0)
-
     def orders(self) -> list[Order]:
         """Every resting order, oldest first."""
         found = [order for side in (self.bids, self.asks) for queue in side.values() for order in queue.values()]

@@ -126,6 +126,8 @@ class Population:
         self.crowd: dict[str, list[tuple[float, str]]] = {}
         """By symbol: (cumulated share of the events, condition id)."""
         self.seen_changes = -1
+        self._fairs: dict[str, tuple[int, int | None, float]] = {}
+        """By condition id: the fair price in ticks, and the state of the prices and the strike it was worked out of."""
         self.plain_logit = 0.0
         self.next_due = NEVER
         self.events = 0
@@ -155,18 +157,19 @@ class Population:
     def advance(self, now: MarketMs, out: list[Output]) -> None:
         """Everything that makers and takers do up to ``now``; what comes of it is added to ``out``."""
         if self.seen_changes != self.windows.changes:
-            out += self._gather(now)
+            self._gather(now)
+            out += self.exchange.said()
         while self.next_due <= now:
             symbol = min(self.next_at, key=self.next_at.__getitem__)
             at = self.next_at[symbol]
             self._schedule(symbol, at)
             self._reckon()
-            self._event(symbol, MarketMs(math.ceil(at)), out)
+            self._event(symbol, MarketMs(math.ceil(at)))
+            out += self.exchange.said()
 
-    def _gather(self, now: MarketMs) -> list[Output]:
+    def _gather(self, now: MarketMs) -> None:
         """Markets came or went, or windows began: first books for new ones, and the events are shared out anew."""
         self.seen_changes = self.windows.changes
-        out: list[Output] = []
         shares: dict[str, list[tuple[float, str]]] = {symbol: [] for symbol in self.prices}
         alive: dict[str, Quoted] = {}
         for condition_id, listed in self.windows.listed.items():
@@ -177,19 +180,19 @@ class Population:
             if quoted is None:
                 if self.density <= 0:
                     continue
-                quoted = self._first_book(market, now, out)
+                quoted = self._first_book(market, now)
             alive[condition_id] = quoted
             shares[quoted.symbol].append((_share(market, now), condition_id))
         self.quoted = alive
+        self._fairs.clear()
         for symbol, parts in shares.items():
             total, sum_so_far = sum(share for share, _ in parts), 0.0
             self.crowd[symbol] = []
             for share, condition_id in parts:
                 sum_so_far += share / total
                 self.crowd[symbol].append((sum_so_far, condition_id))
-        return out
 
-    def _event(self, symbol: str, now: MarketMs, out: list[Output]) -> None:
+    def _event(self, symbol: str, now: MarketMs) -> None:
         rng = self.rngs[symbol]
         self.events += 1
         pick = rng.random()
@@ -205,10 +208,10 @@ class Population:
         fair = self._fair(market, now)
         book = self.exchange.book(condition_id)
         if rng.random() < TAKER_SHARE:
-            self._take(market, book, fair, now, out)
+            self._take(market, book, fair, now)
         else:
             self._follow(quoted, fair, now)
-            self._quote(quoted, market, book, fair, now, out)
+            self._quote(quoted, market, book, fair, now)
 
     # --- value --------------------------------------------------------------------------------------------------------
 
@@ -216,8 +219,12 @@ class Population:
         """The fair price of UP in ticks, as a well-connected trader sees it."""
         if market.start is None:
             return ONE / (1 + math.exp(-self.plain_logit))
-        strike = self.windows.strike(market.condition_id)
-        return ONE * up_chance(self.prices[market.symbol], strike, market.start, market.end, market.rule)
+        strike, prices = self.windows.strike(market.condition_id), self.prices[market.symbol]
+        known = self._fairs.get(market.condition_id)
+        if known is None or known[0] != prices.changes or known[1] != strike:
+            chance = up_chance(prices, strike, market.start, market.end, market.rule)
+            known = self._fairs[market.condition_id] = (prices.changes, strike, ONE * chance)
+        return known[2]
 
     def _follow(self, quoted: Quoted, fair: float, now: int) -> None:
         """The makers' consensus moves towards the fair value, with its lag and its mood."""
@@ -237,19 +244,19 @@ class Population:
 
     # --- makers -------------------------------------------------------------------------------------------------------
 
-    def _first_book(self, market: Market, now: MarketMs, out: list[Output]) -> Quoted:
+    def _first_book(self, market: Market, now: MarketMs) -> Quoted:
         """A new market: a level at every cent on both sides of the fair value."""
         symbol = market.symbol or next(iter(self.prices))
         fair = self._fair(market, now)
         quoted = Quoted(market.condition_id, symbol, fair, 0.0, now, {}, {}, 0.0, fair)
         bid = min(max(int(fair - 60) // CENT * CENT, CENT), ONE - 2 * CENT)
         for rank, price in enumerate(range(bid, 0, -CENT)):
-            self._place(quoted, market, True, price, rank, now, out)
+            self._place(quoted, market, True, price, rank, now)
         for rank, price in enumerate(range(bid + CENT, ONE, CENT)):
-            self._place(quoted, market, False, price, rank, now, out)
+            self._place(quoted, market, False, price, rank, now)
         return quoted
 
-    def _quote(self, quoted: Quoted, market: Market, book: Book, fair: float, now: MarketMs, out: list[Output]) -> None:
+    def _quote(self, quoted: Quoted, market: Market, book: Book, fair: float, now: MarketMs) -> None:
         """One maker wakes up: he takes out what is stale, quotes both sides, and refreshes a level behind."""
         rng = self.rngs[quoted.symbol]
         center = quoted.center
@@ -257,22 +264,22 @@ class Population:
         view = center + width * (quoted.mood + rng.gauss(0.0, OPINION_TICKS))
         tick = market.tick
         if self._content(book, view, tick):
-            self._refresh(quoted, market, book, rng.random() < 0.5, now, out)
+            self._refresh(quoted, market, book, rng.random() < 0.5, now)
             return
         half = width * HALF_SPREAD + HALF_SPREAD_MOVE * min(quoted.move, 600.0)
         bid = math.floor((view - half) / tick) * tick
         ask = max(math.ceil((view + half) / tick) * tick, bid + tick)
         bid, ask = min(bid, ONE - tick), max(ask, tick)
         cleans = rng.random() < CLEAN_CHANCE
-        self._clear_asks(quoted, book, bid if not cleans else ask - 1, now, out)
-        self._clear_bids(quoted, book, ask if not cleans else bid + 1, now, out)
+        self._clear_asks(quoted, book, bid if not cleans else ask - 1, now)
+        self._clear_bids(quoted, book, ask if not cleans else bid + 1, now)
         if rng.random() < 0.5:
-            self._front(quoted, market, book, True, bid, now, out)
-            self._front(quoted, market, book, False, ask, now, out)
+            self._front(quoted, market, book, True, bid, now)
+            self._front(quoted, market, book, False, ask, now)
         else:
-            self._front(quoted, market, book, False, ask, now, out)
-            self._front(quoted, market, book, True, bid, now, out)
-        self._refresh(quoted, market, book, rng.random() < 0.5, now, out)
+            self._front(quoted, market, book, False, ask, now)
+            self._front(quoted, market, book, True, bid, now)
+        self._refresh(quoted, market, book, rng.random() < 0.5, now)
 
     def _content(self, book: Book, view: float, tick: Ticks) -> bool:
         """The front is near enough to what the maker thinks."""
@@ -280,31 +287,31 @@ class Population:
         near = abs(view - (bid + ask) / 2) < CONTENT_TICKS * tick
         return near and bid > 0 and ask < ONE and ask - bid <= CONTENT_SPREAD * tick
 
-    def _clear_asks(self, quoted: Quoted, book: Book, limit: Ticks, now: MarketMs, out: list[Output]) -> None:
+    def _clear_asks(self, quoted: Quoted, book: Book, limit: Ticks, now: MarketMs) -> None:
         """Take the makers' asks at ``limit`` or lower out."""
         for _ in range(STALE_MAX):
             price = book.best_ask
-            if price > limit or not self._pull(quoted.asks, price, now, out):
+            if price > limit or not self._pull(quoted.asks, price, now):
                 return
 
-    def _clear_bids(self, quoted: Quoted, book: Book, limit: Ticks, now: MarketMs, out: list[Output]) -> None:
+    def _clear_bids(self, quoted: Quoted, book: Book, limit: Ticks, now: MarketMs) -> None:
         """Take the makers' bids at ``limit`` or higher out."""
         for _ in range(STALE_MAX):
             price = book.best_bid
-            if price < limit or not self._pull(quoted.bids, price, now, out):
+            if price < limit or not self._pull(quoted.bids, price, now):
                 return
 
-    def _pull(self, side: dict[Ticks, list[str]], price: Ticks, now: MarketMs, out: list[Output]) -> bool:
+    def _pull(self, side: dict[Ticks, list[str]], price: Ticks, now: MarketMs) -> bool:
         """Cancel the makers' orders at a price; False when there were none (the level is a client's)."""
         ids = side.pop(price, None)
         if not ids:
             return False
         for order_id in ids:
-            out += self.exchange.cancel_house(order_id, now)
+            self.exchange.drop_house(order_id, now)
         return True
 
     def _front(
-        self, quoted: Quoted, market: Market, book: Book, buys: bool, price: Ticks, now: MarketMs, out: list[Output]
+        self, quoted: Quoted, market: Market, book: Book, buys: bool, price: Ticks, now: MarketMs
     ) -> None:
         """Quote a side: an order at the price if nothing as good stands there, and the gaps just behind it filled.
 
@@ -320,31 +327,29 @@ class Population:
         if first:
             if (price >= other) if buys else (price <= other):
                 # A client's order stands here, better than the maker's view: he takes what it offers.
-                self._meet(quoted, market, buys, price, book, now, out)
+                self._meet(quoted, market, buys, price, book, now)
                 return
-            self._place(quoted, market, buys, price, 0, now, out)
+            self._place(quoted, market, buys, price, 0, now)
         level = price - price % CENT if buys else price + -price % CENT
         for rank in range(1, FILL_LEVELS + 1):
             level += step * CENT
             if not CENT <= level <= ONE - CENT:
                 return
             if level not in levels:
-                self._place(quoted, market, buys, level, rank, now, out)
+                self._place(quoted, market, buys, level, rank, now)
 
     def _meet(
-        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, book: Book, now: MarketMs, out: list[Output]
+        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, book: Book, now: MarketMs
     ) -> None:
         size = sum(book.asks.get(p, 0) for p in book.asks if p <= price) if buys else sum(
             book.bids.get(p, 0) for p in book.bids if p >= price
         )
         if size > 0:
             action = Action.BUY if buys else Action.SELL
-            out += self.exchange.place_house(
-                MAKERS, market.up, action, price, size, OrderType.FAK, now
-            )[1]
+            self.exchange.put_house(MAKERS, market.up, action, price, size, OrderType.FAK, now)
 
     def _refresh(
-        self, quoted: Quoted, market: Market, book: Book, buys: bool, now: MarketMs, out: list[Output]
+        self, quoted: Quoted, market: Market, book: Book, buys: bool, now: MarketMs
     ) -> None:
         """One level behind the best changes: an order joins, leaves, or is replaced."""
         rng = self.rngs[quoted.symbol]
@@ -357,21 +362,21 @@ class Population:
         ids = side.get(price)
         if not ids or price not in (book.bids if buys else book.asks):
             side.pop(price, None)
-            self._place(quoted, market, buys, price, cents, now, out)
+            self._place(quoted, market, buys, price, cents, now)
             return
         thins = market.end - now < THIN_FROM_MS and rng.random() < 0.35
         if len(ids) >= ORDERS_A_LEVEL or rng.random() < 0.45 or thins:
-            out += self.exchange.cancel_house(ids.pop(rng.randrange(len(ids))), now)
+            self.exchange.drop_house(ids.pop(rng.randrange(len(ids))), now)
             if not ids:
                 del side[price]
                 if not thins:
-                    self._place(quoted, market, buys, price, cents, now, out)
+                    self._place(quoted, market, buys, price, cents, now)
         else:
             size = EXTRA_SIZE * math.exp(rng.gauss(0.0, EXTRA_SPREAD)) * (EXTRA_DEEP if cents >= len(RANK_PARTS) else 1)
-            self._put(quoted, market, buys, price, _whole_shares(size), now, out)
+            self._put(quoted, market, buys, price, _whole_shares(size), now)
 
     def _place(
-        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, rank: int, now: MarketMs, out: list[Output]
+        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, rank: int, now: MarketMs
     ) -> None:
         """The first order of a level, of a size that fits its place."""
         end = price if buys else ONE - price
@@ -382,23 +387,22 @@ class Population:
             size = SURE_SIZE
         rng = self.rngs[quoted.symbol]
         size *= math.exp(rng.gauss(0.0, FRONT_SPREAD if rank == 0 else LEVEL_SPREAD)) * _thinness(market.end - now)
-        self._put(quoted, market, buys, price, _whole_shares(size), now, out)
+        self._put(quoted, market, buys, price, _whole_shares(size), now)
 
     def _put(
-        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, size: Micros, now: MarketMs, out: list[Output]
+        self, quoted: Quoted, market: Market, buys: bool, price: Ticks, size: Micros, now: MarketMs
     ) -> None:
         """A maker's order: a bid or ask for UP, or as often its mirror for DOWN, so that matches mint and merge."""
         token, action, own = market.up, Action.BUY if buys else Action.SELL, price
         if self.rngs[quoted.symbol].random() < 0.5:
             token, action, own = market.down, Action.SELL if buys else Action.BUY, ONE - price
-        order_id, outputs = self.exchange.place_house(MAKERS, token, action, own, size, OrderType.GTC, now)
+        order_id = self.exchange.put_house(MAKERS, token, action, own, size, OrderType.GTC, now)
         if order_id:
             (quoted.bids if buys else quoted.asks).setdefault(price, []).append(order_id)
-        out += outputs
 
     # --- takers -------------------------------------------------------------------------------------------------------
 
-    def _take(self, market: Market, book: Book, fair: float, now: MarketMs, out: list[Output]) -> None:
+    def _take(self, market: Market, book: Book, fair: float, now: MarketMs) -> None:
         """One taker: informed ones take what is mispriced, the others what they fancy."""
         rng = self.rngs[market.symbol or next(iter(self.prices))]
         buys = self._informed_choice(market, book, fair) if rng.random() < INFORMED_PART else None
@@ -413,7 +417,7 @@ class Population:
         size = max(1, round(shares)) * MICRO if whole else int(min(max(shares, 1.0), TAKE_MAX) * 100) * LOT
         token, own = (market.up, price) if of_up else (market.down, ONE - price)
         action = Action.BUY if buys == of_up else Action.SELL
-        out += self.exchange.place_house(TAKERS, token, action, own, size, OrderType.FAK, now)[1]
+        self.exchange.put_house(TAKERS, token, action, own, size, OrderType.FAK, now)
 
     def _informed_choice(self, market: Market, book: Book, fair: float) -> bool | None:
         """Buy UP (True), sell it (False), or None: nothing is mispriced by more than the fee and an edge."""

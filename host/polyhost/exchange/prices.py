@@ -172,6 +172,8 @@ class SymbolPrices:
         self._sd_of = math.nan
         self._summed_at = -1
         self._sums: dict[int, int] = {}
+        self.changes = 0
+        """Rises with everything that a trader's view of the price depends on."""
 
     def _candles_max(self) -> int:
         return max(CANDLES_KEPT, self.kept_s // 60 + 2)
@@ -269,6 +271,7 @@ class SymbolPrices:
 
     def _begin_second(self, ticks: int = 0) -> None:
         """The next whole second: its values become known, and what is published during it is drawn up."""
+        self.changes += 1
         self._step()
         self._reference()
         start = self.second * SECOND
@@ -340,6 +343,7 @@ class SymbolPrices:
 
     def _trade(self, tick: PriceTick) -> None:
         """A Binance tick is published: it enters the candle, and traders see the walk so far."""
+        self.changes += 1
         offset = tick.stamp % SECOND
         self.seen = self.walk + (self.ahead - self.walk) * offset / SECOND
         self.last_price = tick.price

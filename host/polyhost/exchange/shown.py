@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from polyhost.exchange.api import BookChanged, BookSnapshot, Printed
 from polyhost.exchange.book_hash import book_hash
 from polyhost.exchange.market import MarketState
 from polyhost.model.money import ONE, Ticks
 from polyhost.model.words import Action, Side
 
+_BUY: Final = Action.BUY
+_SELL: Final = Action.SELL
+"""A member is looked up in its class slowly, and levels change a hundred times a second."""
 
-def show_levels(state: MarketState, is_bid: bool, price: Ticks) -> BookChanged:
+
+def show_level(state: MarketState, is_bid: bool, price: Ticks) -> BookChanged:
     """One level's new total, told of the UP token."""
-    action = Action.BUY if is_bid else Action.SELL
-    return BookChanged(state.condition_id, state.market.up, ((action, price, state.total(is_bid, price)),))
+    book = state.resting
+    change = (_BUY, price, book.bids.get(price, 0)) if is_bid else (_SELL, price, book.asks.get(price, 0))
+    return BookChanged(state.condition_id, state.market.up, (change,))
 
 
 def last_price(state: MarketState, token_id: str) -> Ticks | None:
