@@ -84,14 +84,17 @@ def discover(
     file: str = "",
     points: Iterable[EntryPoint] | None = None,
     deadlines: Deadlines | None = None,
+    sources: Mapping[str, list[Source]] | None = None,
 ) -> tuple[LoadedPlugin, ...]:
     """Every plugin that the configuration names, in its order, then those that could be named.
 
     ``base`` is where relative ``plugin_paths`` begin, ``file`` the configuration's name for messages, ``points`` the
-    entry points (the installed ones by default). A plugin that cannot be loaded is ``refused`` and the others go on.
+    entry points (the installed ones by default). ``sources``: what ``found_sources`` gave before, for who starts the
+    same plugins again and again; None: looked for now. A plugin that cannot be loaded is ``refused``, the others go on.
     Raises ConfigError for what the user wrote wrongly, PluginError for a name that two distributions offer.
     """
-    sources = found_sources(configuration.plugin_paths, base, points)
+    if sources is None:
+        sources = found_sources(configuration.plugin_paths, base, points)
     tables = configuration.plugins
     named = [_plugin(name, table, sources, file, deadlines) for name, table in tables.items()]
     used = {plugin.source.name for plugin in named} | set(tables)

@@ -191,6 +191,12 @@ class Kernel:
     def next_wall_due(self) -> int:
         return self._core.next_wall_due
 
+    @property
+    def next_due(self) -> int:
+        """The earlier of both, for whoever has one time for the market and the wall."""
+        market, wall = self._core.next_market_due, self._core.next_wall_due
+        return market if market < wall else wall
+
     def feed(self, message: Message, now: int) -> bool:
         """Bring a market message into its book; True when a watched price was reached and a turn is wanted."""
         reached = self._feed.apply(message, now)

@@ -27,6 +27,7 @@ from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.world import World, WorldSettings
 from polyhost.extension.discovery import LoadedPlugin, discover
 from polyhost.extension.runner import Runner
+from polyhost.extension.sources import found_sources
 from polyhost.hooks import TELLING
 from polyhost.journal.memory import MemoryJournal
 from polyhost.kernel.kernel import Kernel
@@ -179,6 +180,7 @@ class Simulation:
         self.plan = plan
         self.settings = settings = loaded.configuration
         self._loaded = loaded
+        self._sources = found_sources(settings.plugin_paths, loaded.base)
         self.weather = Weather(seed, rough=plan.rough)
         self.began = self._first_moment()
         rules = settings.exchange
@@ -222,6 +224,8 @@ class Simulation:
         """Market data on its way to the host, in order."""
         self._market_lag = 1
         """How late market data is now; drawn anew every few seconds."""
+        self._silence = (False, 0)
+        """Whether the venue's market stream is silent, and until when that is so."""
         self._user_last = 0
         self._gateway_due = self.gateway.next_due
         self._host: Host | None = None
@@ -372,8 +376,9 @@ class Simulation:
             if agenda and agenda[0][0] < others:
                 others = agenda[0][0]
             if host is not None:
-                kernel = host.kernel
-                others = min(others, kernel.next_market_due, kernel.next_wall_due)
+                kernels = host.kernel.next_due
+                if kernels < others:
+                    others = kernels
             theirs = world.next_due
             due = theirs if theirs < others else others
             if due > end:
@@ -400,7 +405,7 @@ class Simulation:
         if self._market and self._market[0][0] <= now:
             self._arrive(now)
         host = self._host
-        if host is not None and (host.kernel.next_market_due <= now or host.kernel.next_wall_due <= now):
+        if host is not None and host.kernel.next_due <= now:
             self._carry(host, host.kernel.turn(now, now))
             self._pump(host)
 
@@ -418,16 +423,18 @@ class Simulation:
         others: list[api.Output] = []
         host = self._host
         heard = None if host is None or not host.market_up else host.books
-        if self.pathologies and host is not None and heard is not None and self._silent(host):
+        faulty = bool(self.pathologies.probabilities)
+        if faulty and host is not None and heard is not None and self._silent(host):
             heard = None
         self.outcome.events += len(outputs)
+        arrives = self.now + self._market_lag
         for output in outputs:
             kind = type(output)
             if kind is api.BookChanged:
                 if heard is not None and output.condition_id in heard:  # type: ignore[union-attr]
-                    self._market.append((self.now + self._market_lag, host, output))  # type: ignore[arg-type]
+                    self._market.append((arrives, host, output))  # type: ignore[arg-type]
             elif kind is api.PriceTick or kind is api.CandleTick:
-                if self.pathologies and self.gateway.faults.unpriced(output, self.now):  # type: ignore[arg-type]
+                if faulty and self.gateway.faults.unpriced(output, self.now):  # type: ignore[arg-type]
                     continue
                 if kind is api.PriceTick:
                     self._price(output)  # type: ignore[arg-type]
@@ -442,7 +449,9 @@ class Simulation:
 
     def _silent(self, host: Host) -> bool:
         """Is the market stream frozen? When that ends the watch on the data's age has it made anew."""
-        silent = self.gateway.faults.silent("market", self.now)
+        if self.now >= self._silence[1]:
+            self._silence = self.gateway.faults.silence("market", self.now)
+        silent = self._silence[0]
         if silent:
             host.frozen = True
         elif host.frozen:
@@ -637,7 +646,7 @@ class Simulation:
     def _plugins(self) -> Plugins:
         loaded = self._loaded
         return Plugins(
-            discover(loaded.configuration, loaded.base, str(loaded.path or "")),
+            discover(loaded.configuration, loaded.base, str(loaded.path or ""), sources=self._sources),
             loaded.configuration.evaluation.combiner,
         )
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from polyhost.errors import ConfigError
 from polyhost.exchange.pathologies.catalogue import BY_NAME
 from polyhost.exchange.seeds import digest
+from polyhost.model.times import NEVER
 
 _PRECISION: Final = 1 << 53
 
@@ -95,6 +96,17 @@ class Pathologies:
         """Is an episode of it going on?"""
         episode = self.episode(name, now)
         return episode is not None and episode.start <= now < episode.end
+
+    def stretch(self, name: str, now: int) -> tuple[bool, int]:
+        """``holds``, and the market ms up to which (not included) it goes on saying so; NEVER when switched off."""
+        if name not in self.probabilities:
+            return False, NEVER
+        episode = self.episode(name, now)
+        period = BY_NAME[name].period_ms
+        ends = now - now % period + period
+        if episode is None or now >= episode.end:
+            return False, ends
+        return (False, episode.start) if now < episode.start else (True, episode.end)
 
     def _plan(self, name: str, number: int, period: int) -> Episode | None:
         if not self._falls(name, str(number)):

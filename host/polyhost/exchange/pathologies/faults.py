@@ -135,6 +135,16 @@ class Faults:
         """Does nothing come through this stream, be it frozen or broken?"""
         return self.down(stream, now) or (stream in self.streams and self.pathologies.holds("ws_freeze", now))
 
+    def silence(self, stream: str, now: int) -> tuple[bool, int]:
+        """``silent``, and the market ms up to which (not included) it is so: for who asks at every message."""
+        if stream not in self.streams:
+            return False, NEVER
+        broken, broken_until = self.pathologies.stretch("ws_gap", now)
+        if broken:
+            return True, broken_until
+        frozen, frozen_until = self.pathologies.stretch("ws_freeze", now)
+        return frozen, min(broken_until, frozen_until)
+
     def unpriced(self, tick: api.PriceTick | api.CandleTick, now: int) -> bool:
         """Is the stream of this price or candle frozen? Reference prices and Binance's freeze by themselves."""
         spot = isinstance(tick, api.CandleTick) or tick.feed == "binance"
