@@ -91,7 +91,7 @@ def test_evd_03_a_position_is_the_sum_of_its_rows_each_with_cause_reference_and_
     assert any(row["record"] == "position_corrected" and "positions" in row["text"] for row in told["rows"])
     assert any(row["record"] == "obligation_set" for row in told["rows"])
     entry, exit_ = told["orders"]
-    assert (entry["why"]["plugin"], entry["why"]["signals"]) == ("test", "s 0.6000")
+    assert (entry["why"]["plugin"], entry["why"]["signals"]) == ("test", "s 0.6000/0.500")
     assert exit_["why"]["reason"] == "exit plan"
 
 

@@ -6,15 +6,16 @@ but in ``size`` (no entry) and ``review`` (a veto).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from operator import itemgetter
-from typing import TypeAlias, cast
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from msgspec.structs import replace
 
 from polyhost.extension.merging import Bid, Chosen, arbitrated, careful, smallest_stake
 from polyhost.extension.table import Failed, Given, Inputs, Outcome, Question, Table
-from polyhost.model.events import Candidate, Evaluated, PluginUse, Proposed
+from polyhost.model.events import Abstained, Candidate, Evaluated, PluginUse, Proposed
 from polyhost.model.money import Micros, notional
 from polyhost.model.proposals import (
     Answer,
@@ -66,10 +67,25 @@ class Tally:
         return tuple(uses)
 
 
-def chain(view: View, names: Sequence[str], asked: Sequence[int], combiner: str, tally: Tally) -> Chain:
+class Opinions(NamedTuple):
+    """Who is asked for an opinion, by index in configured order; ``out``: why one is out of service."""
+
+    signals: Sequence[int] = ()
+    combiners: Sequence[int] = ()
+    out: Mapping[int, str] = MappingProxyType({})
+
+
+NO_OPINIONS: Final = Opinions()
+
+
+def chain(
+    view: View, names: Sequence[str], asked: Sequence[int], combiner: str, tally: Tally,
+    opinions: Opinions = NO_OPINIONS,
+) -> Chain:
     """Yields questions and takes their outcomes; returns what the kernel gets.
 
-    ``names`` by index in configured order, ``asked`` the indices that answer at all, ``combiner`` the one that trades.
+    ``names`` by index in configured order, ``asked`` the indices that answer at all, ``combiner`` the one that trades,
+    ``opinions`` who of them is a signal or a combiner.
     """
     given = _ordered((yield Question("signal", NOTHING)), tally)
     signals = cast("tuple[tuple[str, Signal], ...]", tuple([(names[index], answer) for index, _, answer in given]))
@@ -108,7 +124,27 @@ def chain(view: View, names: Sequence[str], asked: Sequence[int], combiner: str,
         candidates,
         tuple([Proposed(names[index], answer) for index, answer in wishes]),
         tally.uses(names, asked),
+        _abstained(names, opinions, signals, estimates, tally),
     )
+
+
+def _abstained(
+    names: Sequence[str], opinions: Opinions, signals: Sequence[object], estimates: Sequence[object], tally: Tally
+) -> tuple[Abstained, ...]:
+    """Who was asked for an opinion and gave none, and why; nearly always nobody."""
+    if len(signals) == len(opinions.signals) and len(estimates) == len(opinions.combiners):
+        return ()
+    failed = {(failure.hook, failure.plugin): failure.problem for failure in tally.failed}
+    said = {"signal": _who(signals), "combine": _who(estimates)}
+    return tuple(
+        Abstained(hook, names[index], failed.get((hook, index)) or opinions.out.get(index, ""))
+        for hook, asked in (("signal", opinions.signals), ("combine", opinions.combiners))
+        for index in asked if names[index] not in said[hook]
+    )
+
+
+def _who(opinions: Sequence[Any]) -> frozenset[str]:
+    return frozenset(name for name, _ in opinions)
 
 
 def _ordered(outcome: Outcome, tally: Tally) -> list[Given]:
@@ -227,10 +263,13 @@ def _quoted(
     return wishes
 
 
-def run_chain(view: View, table: Table, names: Sequence[str], combiner: str, asked: Sequence[int] = ()) -> Evaluated:
+def run_chain(
+    view: View, table: Table, names: Sequence[str], combiner: str, asked: Sequence[int] = (),
+    opinions: Opinions = NO_OPINIONS,
+) -> Evaluated:
     """The whole chain at once, of the plugins in this process alone."""
     tally = Tally(len(names))
-    return driven(chain(view, names, asked or range(len(names)), combiner, tally), table, view, tally)
+    return driven(chain(view, names, asked or range(len(names)), combiner, tally, opinions), table, view, tally)
 
 
 def driven(steps: Chain, table: Table, view: View, tally: Tally) -> Evaluated:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from polyhost.errors import PluginError
 from polyhost.extension.answers import ANSWERS_MAX, PROBLEM_MAX, AnswerError, checked
-from polyhost.extension.chain import Tally, chain, driven
+from polyhost.extension.chain import Opinions, Tally, chain, driven
 from polyhost.extension.delivery import Deliverer, DeliveryFailed
 from polyhost.extension.discovery import LoadedPlugin
 from polyhost.extension.process import Deadlines, ForeignPlugin
@@ -191,7 +191,7 @@ class Runner:
     def evaluate_inline(self, view: View) -> Evaluated:
         """The whole chain at once; waits for plugins in other processes, each within its deadline."""
         tally = Tally(len(self._names))
-        steps = chain(view, self._names, self._asked, self._combiner, tally)
+        steps = chain(view, self._names, self._asked, self._combiner, tally, self._opinions)
         evaluated = driven(steps, self._table, view, tally) if self.all_inline else self._blocking(steps, view, tally)
         self._judge(tally)
         return evaluated
@@ -202,7 +202,7 @@ class Runner:
             return self.evaluate_inline(view)
         self._attach()
         tally = Tally(len(self._names))
-        steps = chain(view, self._names, self._asked, self._combiner, tally)
+        steps = chain(view, self._names, self._asked, self._combiner, tally, self._opinions)
         try:
             question = next(steps)
             while True:
@@ -538,6 +538,12 @@ class Runner:
             ],
             {index: (QUARANTINED, self._plugins[index].hooks) for index in out},
         )
+        self._opinions = Opinions(
+            self._having("signal"), self._having("combine"), dict.fromkeys(sorted(out), QUARANTINED)
+        )
+
+    def _having(self, hook: str) -> tuple[int, ...]:
+        return tuple(index for index, plugin in enumerate(self._plugins) if hook in plugin.hooks)
 
     def _attach(self) -> None:
         """Let the running loop serve the processes' sockets."""

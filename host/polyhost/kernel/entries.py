@@ -16,6 +16,7 @@ from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.promises import promise
 from polyhost.kernel.slots import pending, slot_refusal
 from polyhost.kernel.state import MarketState, State
+from polyhost.kernel.studies import opinions_why
 from polyhost.kernel.volatile import MarketData
 from polyhost.model.events import Candidate, Evaluated
 from polyhost.model.gateway import OrderDraft
@@ -184,10 +185,7 @@ class Entries:
             "stake": money_text(stake),
             "sized_by": candidate.sized_by or wish.purpose.value, "limited": limited,
             "balance_age_ms": str(core.wall - core.fresh.collateral_wall),
-            "signals": ", ".join(f"{name} {signal.p_up:.4f}" for name, signal in event.signals),
-            "estimates": ", ".join(
-                f"{name} {estimate.p_up:.4f}/{estimate.confidence:.3f}" for name, estimate in event.estimates
-            ),
+            **opinions_why(event, data.answered_view),
             **{f"parts_{name}": _parts(estimate) for name, estimate in event.estimates if estimate.parts},
             **{f"value_{name}": f"{value:.6g}" for name, value in wish.values.items()},
         }

@@ -24,7 +24,7 @@ from polyhost.kernel.repricing import Repricing
 from polyhost.kernel.scoring import Scoring
 from polyhost.kernel.settlement import Settlement
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
-from polyhost.kernel.studies import mark_row, quote_row
+from polyhost.kernel.studies import evaluation_row, mark_row, quote_row
 from polyhost.kernel.supervised import Supervised
 from polyhost.kernel.views import SIDES, build_view
 from polyhost.kernel.volatile import MINUTE_MS, OPENING_MS, MarketData, Spot
@@ -469,7 +469,8 @@ class Kernel:
         self._view_seq += 1
         data.asked_seq, data.asked_wall, data.dirty = self._view_seq, core.wall, False
         self.quotes.asked(condition_id)
-        core.command(Ask(self._view(entry, data)))
+        data.asked_view = view = self._view(entry, data)
+        core.command(Ask(view))
 
     def _holds(self, condition_id: str) -> bool:
         """There is something to exit: then prices of another source than the stream are looked at, too (CON-03)."""
@@ -500,7 +501,7 @@ class Kernel:
             self._gate(data, "late_answer")
             return
         late = core.wall - data.asked_wall > core.settings.safety.answer_age_ms_max
-        data.asked_seq = 0
+        data.asked_seq, data.answered_view = 0, data.asked_view
         if late:
             self._gate(data, "late_answer")
         else:
@@ -520,8 +521,8 @@ class Kernel:
         # Exits first: they free funds and never wait for entries.
         self._proposals(event, data)
         gate = self._candidates(event, entry, data)
-        if self.analyse:
-            self._core.command(Analyse("evaluations", self._row(event, entry, data, gate)))
+        if self.analyse and data.answered_view is not None:
+            self._core.command(Analyse("evaluations", evaluation_row(event, data.answered_view, gate)))
             self._core.command(Analyse("quotes", quote_row(self._core.now, entry, data)))
 
     def _candidates(self, event: Evaluated, entry: MarketState, data: MarketData) -> str:
@@ -568,16 +569,6 @@ class Kernel:
 
     def _gate(self, data: MarketData, gate: str) -> None:
         data.gates[gate] = data.gates.get(gate, 0) + 1
-
-    def _row(self, event: Evaluated, entry: MarketState, data: MarketData, gate: str) -> dict[str, object]:
-        book = data.book
-        row: dict[str, object] = {
-            "at": self._core.now, "condition_id": event.condition_id, "slug": entry.market.slug,
-            "view_seq": event.view_seq, "bid": book.best_bid, "ask": book.best_ask, "gate": gate,
-            "signals": {name: signal.p_up for name, signal in event.signals},
-            "estimates": {name: [e.p_up, e.confidence, e.bias.value] for name, e in event.estimates},
-        }
-        return row
 
     def _proposals(self, event: Evaluated, data: MarketData) -> None:
         condition_id = event.condition_id

@@ -9,7 +9,7 @@ from polyhost.model.book import Book
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.proposals import Estimate, ExitNow, ExitTarget, Trigger
 from polyhost.model.times import NEVER
-from polyhost.model.view import Candle, RefusedView
+from polyhost.model.view import Candle, RefusedView, View
 from polyhost.model.words import Purpose, Side
 
 MIDS_KEPT: Final = 60
@@ -137,7 +137,9 @@ class MarketData:
     """One market's volatile state."""
 
     __slots__ = (
+        "answered_view",
         "asked_seq",
+        "asked_view",
         "asked_wall",
         "book",
         "closes_asked",
@@ -164,6 +166,10 @@ class MarketData:
         self.spot_open: int | None = None
         self.asked_seq = 0
         """The outstanding view; 0: none."""
+        self.asked_view: View | None = None
+        """What the plugins were last asked about."""
+        self.answered_view: View | None = None
+        """What the answer is about that is being taken, or was taken last."""
         self.asked_wall = 0
         self.dirty = False
         self.triggered = False

@@ -245,6 +245,17 @@ class PluginUse(Struct, frozen=True):
     problem: str = ""
 
 
+class Abstained(Struct, frozen=True):
+    """A plugin that was asked for its opinion (``hook``: signal or combine) and gave none.
+
+    ``reason``: what failed, or that it is out of service; empty: it simply has none.
+    """
+
+    hook: str
+    plugin: str
+    reason: str = ""
+
+
 class Proposed(Struct, frozen=True):
     """One answer and whose it is."""
 
@@ -279,6 +290,8 @@ class Evaluated(_Event, tag="evaluated", frozen=True):
     proposals: tuple[Proposed, ...] = ()
     """Everything but entries: skips, exits, triggers, cancels, notices, in configured order of the plugins."""
     used: tuple[PluginUse, ...] = ()
+    abstained: tuple[Abstained, ...] = ()
+    """Signals and combiners without an opinion, in configured order."""
 
 
 class PluginTold(_Event, tag="plugin_told", frozen=True):
