@@ -346,3 +346,21 @@ def test_a_re_price_that_pays_more_is_reviewed_like_an_entry(bench: Bench, price
     said = [proposed.answer for proposed in evaluated.proposals]
     assert said[0] == (Skip("re-price vetoed by guard: 4100000 at 4100") if vetoed else Reprice("o1", price))
     assert said[1] == Reprice("o2", 9_000), "the kernel refuses what does not exist"
+
+
+def test_sig_09_who_has_no_opinion_is_named_with_the_reason(bench: Bench) -> None:
+    """In configured order: one that answers nothing, one that raises, one that is out of service."""
+    mute = '@hookimpl\ndef signal(self, view): return None'
+    silent = '@hookimpl\ndef combine(self, view, signals): return None'
+    runner = bench({
+        "mute": mute, "bad": '@hookimpl\ndef signal(self, view): raise ValueError("no data")', "momentum": SIGNAL,
+        "additive": COMBINE, "second": silent,
+    }, strikes_max=2)
+    told = [
+        [(each.hook, each.plugin, each.reason) for each in bench.ask(runner, make.view(seq)).abstained]
+        for seq in (1, 2, 3)
+    ]
+    failing = [("signal", "mute", ""), ("signal", "bad", "ValueError: no data"), ("combine", "second", "")]
+    assert told[:2] == [failing, failing]
+    assert told[2] == [("signal", "mute", ""), ("signal", "bad", "is quarantined"), ("combine", "second", "")]
+    assert bench.ask(bench({"momentum": SIGNAL, "additive": COMBINE}), make.view(4)).abstained == ()

@@ -38,7 +38,7 @@ def test_per_06_rows_are_kept_apart_with_time_market_and_body(tmp_path: Path) ->
     assert [row[:3] for row in rows] == [(1, 5, "0xc0"), (2, 6, "0xc0"), (3, 5, "0xc0"), (4, 6, "0xc0")]
     assert json.loads(rows[0][3])["who"] == ["a", "b"]
     found = analysis_status(tmp_path / "analysis.db")
-    assert found.rows == {"schema_version": 1, "evaluations": 4, "quotes": 2, "marks": 2}
+    assert found.rows == {"schema_version": 2, "evaluations": 4, "quotes": 2, "marks": 2}
 
 
 def test_a_table_that_does_not_exist_is_a_mistake_of_the_caller(tmp_path: Path) -> None:

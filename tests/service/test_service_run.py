@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from polyhost.configuration import load_configuration
+from polyhost.extension import discover
 from polyhost.journal import JournalStore
+from polyhost.journal.evaluations import evaluations
 from polyhost.kernel.state import State
-from polyhost.model.records import EntriesBlocked, FillBooked, OrderPrepared
+from polyhost.model.records import EntriesBlocked, FillBooked, OrderIntended, OrderPrepared
 from polyhost.model.times import MarketMs
-from polyhost.model.words import Action, OrderState, OrderType
+from polyhost.model.words import Action, OrderState, OrderType, Purpose
 from polyhost.service.closing import closing_lines
 
 from .service_runs import Started, command, configuration, eager_configuration, records, report, state
@@ -275,3 +278,41 @@ def test_record_false_keeps_nothing_to_replay(tmp_path: Path) -> None:
     again = command("replay", "-c", config, cwd=tmp_path)
     assert again.process.returncode == 2
     assert "no recorded run" in again.err[-1]
+
+
+# --- what was thought -------------------------------------------------------------------------------------------------
+
+
+def test_sig_09_after_a_trade_no_column_of_the_comparison_is_empty(whole: Whole) -> None:
+    """Every evaluation of the run, and above all those that led to orders: both combiners, each signal, the prior."""
+    entries = [
+        record for record in records(whole.data)
+        if isinstance(record, OrderIntended) and record.slot.purpose is Purpose.ENTRY
+    ]
+    assert len(entries) >= 3
+    combiners = opinionated("combine")
+    signals = opinionated("signal")
+    assert "additive" in combiners
+    with evaluations(whole.data / "analysis.db") as reader:
+        assert reader is not None
+        assert reader.omissions() == {}
+        found = {row.view_seq: row for market in reader.markets() for row in reader.rows(market)}
+        assert (reader.older, len(found)) == (0, whole.summary["evaluations"])
+    for row in found.values():
+        assert set(row.estimates) == combiners
+        assert set(row.signals) == signals
+    for entry in entries:
+        row = found[int(entry.why["view_seq"])]
+        assert row.prior is not None
+        for name in combiners:
+            said = row.estimates[name]
+            assert None not in (said.p_up, said.confidence, said.bias), name
+            assert f"{name} {said.p_up:.4f}/{said.confidence:.3f}/{said.bias}" in entry.why["estimates"]
+        assert entry.why["prior"] == f"{row.prior:.5f}"
+
+
+def opinionated(hook: str) -> set[str]:
+    """The shipped plugins that are on by default and have this hook."""
+    shipped = Path(__file__).resolve().parents[2] / "config" / "polyhost.toml"
+    found = discover(load_configuration(shipped, env={}).configuration, shipped.parent, str(shipped))
+    return {plugin.name for plugin in found if plugin.runs and hook in plugin.hooks}

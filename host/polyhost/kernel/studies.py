@@ -38,7 +38,8 @@ def evaluation_row(event: Evaluated, view: View, gate: str) -> dict[str, Any]:
     up, market = view.up, view.market
     prior, no_prior = prior_of(up)
     return asdict(Evaluation(
-        view.now, event.condition_id, market.slug, view.view_seq, market.end - view.now,
+        view.now, event.condition_id, market.slug, view.view_seq, market.start,
+        market.end - view.now,
         up.bid or None, up.ask if up.ask < ONE else None, _told(up.bid, up.bid_size), _told(ONE - up.ask, up.ask_size),
         view.book_age_ms, market.fees.rate, market.fees.exponent, prior, no_prior,
         view.spot, view.spot_age_ms, view.strike, view.reference, event.trading, gate, signals, estimates,

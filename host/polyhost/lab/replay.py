@@ -188,8 +188,9 @@ class _Player:
 
 
 def _without_time(event: Evaluated) -> Evaluated:
+    """The answers alone: not what they cost, nor why there are no others (older recordings do not tell)."""
     used = tuple(structs.replace(use, used_us=0) for use in event.used)
-    return structs.replace(event, used=used)
+    return structs.replace(event, used=used, abstained=())
 
 
 def _short(record: Record) -> str:

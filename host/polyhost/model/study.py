@@ -37,6 +37,8 @@ class Evaluation(Struct, frozen=True):
     condition_id: str
     slug: str
     view_seq: int
+    opens_at: int | None
+    """The window's start, market ms; None: a market without a window."""
     time_left_ms: int
     bid: int | None
     """Best UP bid, ticks; None: nobody bids. The DOWN ask is 10,000 less it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from polyhost.journal import JournalError, read_journal
+from polyhost.journal.evaluations import evaluations
 from polyhost.journal.schema import ANALYSIS_TABLES, JOURNAL_TABLES
 from polyhost.journal.status import DatabaseStatus, analysis_status, journal_status, null_problems
 from polyhost.kernel.invariants import broken
@@ -22,7 +23,7 @@ def checked(journal: Path, analysis: Path) -> tuple[int, list[str]]:
     other = analysis_status(analysis)
     if other.exists:
         problems += [f"{analysis.name}: {problem}" for problem in other.problems]
-        problems += _nulls(analysis, other)
+        problems += _nulls(analysis, other) + _omissions(analysis, other)
     return records, list(dict.fromkeys(problems))
 
 
@@ -52,3 +53,15 @@ def _nulls(path: Path, found: DatabaseStatus) -> list[str]:
         return [f"{path.name}: {problem}" for problem in null_problems(path, tables)]
     except JournalError as error:
         return [f"{path.name}: {error.found}. {error.remedy}."]
+
+
+def _omissions(path: Path, found: DatabaseStatus) -> list[str]:
+    """Opinions that an evaluation should hold and does not (SIG-09)."""
+    if not found.readable:
+        return []
+    try:
+        with evaluations(path) as reader:
+            left_out = {} if reader is None else reader.omissions()
+    except JournalError as error:
+        return [f"{path.name}: {error.found}. {error.remedy}."]
+    return [f"{path.name}: {name} is missing in {count} evaluations. Report this." for name, count in left_out.items()]
