@@ -74,7 +74,8 @@ def test_a_database_of_version_one_is_backed_up_migrated_and_keeps_its_rows(tmp_
     first = msgspec.structs.replace(ANALYSIS, migrations=ANALYSIS.migrations[:1])
     prepare(path, first)
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("INSERT INTO evaluations VALUES (1, 5, 4000000000000, '0xc0', '{\"signals\": {\"s\": 0.6}}')")
+        body = '{"signals": {"s": 0.6}}'
+        connection.execute("INSERT INTO evaluations VALUES (1, 5, 4000000000000, '0xc0', ?)", (body,))
     with evaluations(path) as reader:
         assert reader is None
     kept(path, evaluation(6))
