@@ -21,10 +21,12 @@ if TYPE_CHECKING:
         ExitNow,
         ExitTarget,
         HoldToSettlement,
+        Keep,
         Merge,
         Notice,
         Pair,
         QuoteTarget,
+        Remembered,
         Reprice,
         Signal,
         Skip,
@@ -37,9 +39,10 @@ if TYPE_CHECKING:
     from polyhost.model.reading import Feed, FeedConfig, Reading
     from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
     from polyhost.model.rewards import maker_score, reward_midpoint, reward_score, two_sided_only
+    from polyhost.model.triggers import midpoint_triggers
     from polyhost.model.view import Candle, Funds, OrderView, PositionView, Quote, RefusedView, View
     from polyhost.model.words import Action, Bias, OrderType, Purpose, SettlementRule, Side
-    from polyhost.plugin import Plugin, Settings
+    from polyhost.plugin import Contradiction, Plugin, Settings, Setup
     from polyhost.polling import polled
 
 __version__ = "0.1.0"
@@ -52,6 +55,7 @@ __all__ = [
     "CancelOrders",
     "Candle",
     "CloseRecorded",
+    "Contradiction",
     "Defer",
     "Enter",
     "Estimate",
@@ -62,6 +66,7 @@ __all__ = [
     "FillBooked",
     "Funds",
     "HoldToSettlement",
+    "Keep",
     "Market",
     "MarketSettled",
     "Merge",
@@ -80,9 +85,11 @@ __all__ = [
     "QuoteTarget",
     "Reading",
     "RefusedView",
+    "Remembered",
     "Reprice",
     "Settings",
     "SettlementRule",
+    "Setup",
     "Shares",
     "Side",
     "Signal",
@@ -94,6 +101,7 @@ __all__ = [
     "View",
     "hookimpl",
     "maker_score",
+    "midpoint_triggers",
     "notional",
     "polled",
     "price_text",
@@ -109,6 +117,7 @@ _HOMES = {
     "CancelOrders": "polyhost.model.proposals",
     "Candle": "polyhost.model.view",
     "CloseRecorded": "polyhost.model.records",
+    "Contradiction": "polyhost.plugin",
     "Defer": "polyhost.model.proposals",
     "Enter": "polyhost.model.proposals",
     "Estimate": "polyhost.model.proposals",
@@ -119,6 +128,7 @@ _HOMES = {
     "FillBooked": "polyhost.model.records",
     "Funds": "polyhost.model.view",
     "HoldToSettlement": "polyhost.model.proposals",
+    "Keep": "polyhost.model.proposals",
     "Market": "polyhost.model.market",
     "MarketSettled": "polyhost.model.records",
     "Merge": "polyhost.model.proposals",
@@ -139,9 +149,11 @@ _HOMES = {
     "QuoteTarget": "polyhost.model.proposals",
     "Reading": "polyhost.model.reading",
     "RefusedView": "polyhost.model.view",
+    "Remembered": "polyhost.model.proposals",
     "Reprice": "polyhost.model.proposals",
     "Settings": "polyhost.plugin",
     "SettlementRule": "polyhost.model.words",
+    "Setup": "polyhost.plugin",
     "Shares": "polyhost.model.quantities",
     "Side": "polyhost.model.words",
     "Signal": "polyhost.model.proposals",
@@ -153,6 +165,7 @@ _HOMES = {
     "View": "polyhost.model.view",
     "hookimpl": "polyhost.hooks",
     "maker_score": "polyhost.model.rewards",
+    "midpoint_triggers": "polyhost.model.triggers",
     "notional": "polyhost.model.money",
     "polled": "polyhost.polling",
     "price_text": "polyhost.model.money",

@@ -2,19 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from loguru import Logger
 
 
+class Contradiction(Struct, frozen=True):
+    """A setting with which something could never happen: the start is refused with these words."""
+
+    key: str
+    """The setting to change, of the plugin's own."""
+    problem: str
+    """What could never happen, and because of what."""
+    allowed: str = ""
+    """What the setting would have to be."""
+
+
+class Setup(Struct, frozen=True):
+    """What a configuration comes to in windows of one length, for ``Settings.contradictions``.
+
+    Seconds are as they stand in the configuration (for 15-minute windows) unless ``scaled_s`` made them this window's.
+    """
+
+    window: str
+    """The window's length as it is configured: 5m, 15m …"""
+    duration_s: int
+    first_entry_s: float
+    """No entry in the first seconds of a window, whichever entry policy is the earliest."""
+    close_before_expiry_s: float
+    """So many seconds before the end the host sees to it that everything is closed or held."""
+    plugins: tuple[tuple[str, str, Any], ...] = ()
+    """(name, class name, settings) of every plugin that runs."""
+    full_s: int = 900
+    """Times are written for windows of this length."""
+
+    def scaled_s(self, seconds_at_15m: float) -> float:
+        """As ``View.scaled_s``: shorter windows scale a time, longer ones keep it."""
+        return seconds_at_15m * min(self.duration_s, self.full_s) / self.full_s
+
+    @property
+    def longest_s(self) -> int:
+        """What a time written for 15-minute windows must stay below to fit into this window."""
+        return max(self.duration_s, self.full_s)
+
+    def settings_of(self, kind: str) -> tuple[tuple[str, Any], ...]:
+        """(name, settings) of the running plugins of a built-in class, in configured order."""
+        return tuple((name, settings) for name, of, settings in self.plugins if of == kind)
+
+
 class Settings(BaseModel):
     """Base of a plugin's settings: strict about unknown keys, frozen; each field's docstring says its unit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+    def contradictions(self, setup: Setup) -> Iterable[Contradiction]:
+        """Settings with which a rule of the plugin could never fire (EXI-11); asked once for each window length.
+
+        What one setting says by itself is a pydantic validator's matter; this is about windows and other plugins.
+        """
+        return ()
 
 
 class Plugin:

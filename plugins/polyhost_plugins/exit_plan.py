@@ -6,9 +6,23 @@ resting order fit the target again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydantic import Field, field_validator
 
-from polyhost import ONE, ExitTarget, Plugin, PositionView, Price, Settings, View, hookimpl, price_text
+from polyhost import (
+    ONE,
+    Contradiction,
+    ExitTarget,
+    Plugin,
+    PositionView,
+    Price,
+    Settings,
+    Setup,
+    View,
+    hookimpl,
+    price_text,
+)
 
 
 class ExitPlanSettings(Settings):
@@ -23,6 +37,17 @@ class ExitPlanSettings(Settings):
         if not 0 < value < ONE:
             raise ValueError("must be above 0 and below 1")
         return value
+
+    def contradictions(self, setup: Setup) -> Iterator[Contradiction]:
+        """A position must get old enough before it is closed."""
+        if setup.scaled_s(setup.first_entry_s + self.age_min_s + setup.close_before_expiry_s) >= setup.duration_s:
+            first_s, close_s = setup.first_entry_s, setup.close_before_expiry_s
+            yield Contradiction(
+                "age_min_s",
+                f"an entry after {setup.scaled_s(first_s):g} s would not be old enough before it is closed "
+                f"{setup.scaled_s(close_s):g} s before the end of a {setup.window} window: the exit could never rest",
+                f"below {setup.longest_s - first_s - close_s:g}",
+            )
 
 
 class ExitPlan(Plugin):

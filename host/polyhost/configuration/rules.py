@@ -1,7 +1,7 @@
 """Contradictions: configurations in which something could never trade, never fire or never end (EXI-11).
 
-Each check names the setting to change. Plugins are known by their settings alone: the three shipped ones whose times
-must fit into a window are looked up through their entry points, like anyone's.
+Each check names the setting to change. What could never fire in a plugin its own settings say (``contradictions``); the
+built-in ones are looked up through their entry points, like anyone's.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from polyhost.configuration.problems import label_of
 from polyhost.configuration.shipped import shipped_class
 from polyhost.configuration.sources import Layer
 from polyhost.errors import ConfigError, nearest_name
+from polyhost.model.quantities import Money, Price, Shares
 from polyhost.model.series import DURATIONS
+from polyhost.plugin import Settings, Setup
 from polyhost.settings import Configuration
 
 FULL_WINDOW_S: Final = 900
@@ -163,51 +165,42 @@ def _entry_times(configuration: Configuration) -> None:
                 )
 
 
-def _exit_times(configuration: Configuration) -> None:
+def _own_rules(configuration: Configuration) -> None:
+    """What each plugin's own settings call a contradiction, in windows of every configured length (EXI-11)."""
+    running = tuple(_running(configuration))
+    first_s = min((settings.not_first_s for _, kind, settings in running if kind == "entry_policy"), default=0.0)
     close_s = configuration.safety.close_before_expiry_s
-    first_s = min((policy.not_first_s for _, policy in _users_of("entry_policy", configuration)), default=0.0)
-    for name, plan in _users_of("exit_plan", configuration):
+    for name, _, settings in running:
         for window, duration_s in _windows(configuration):
-            spent_s = scaled_s(first_s + plan.age_min_s + close_s, duration_s)
-            if spent_s >= duration_s:
+            setup = Setup(window, duration_s, first_s, close_s, running, FULL_WINDOW_S)
+            for found in settings.contradictions(setup):
                 raise _BrokenError(
-                    f"plugins.{name}.age_min_s",
-                    f"an entry after {scaled_s(first_s, duration_s):g} s would not be old enough before it is closed "
-                    f"{scaled_s(close_s, duration_s):g} s before the end of a {window} window: the exit could never "
-                    "rest",
-                    plan.age_min_s, (f"below {max(duration_s, FULL_WINDOW_S) - first_s - close_s:g}",),
+                    f"plugins.{name}.{found.key}", found.problem, told(getattr(settings, found.key)),
+                    (found.allowed,) if found.allowed else (),
                 )
 
 
-def _guard_times(configuration: Configuration) -> None:
-    close_s = configuration.safety.close_before_expiry_s
-    for name, guard in _users_of("expiry_guard", configuration):
-        if guard.close_before_expiry_s < close_s:
-            raise _BrokenError(
-                f"plugins.{name}.close_before_expiry_s",
-                f"the host itself acts {close_s:g} s before the end (safety.close_before_expiry_s): the guard could "
-                "never fire",
-                guard.close_before_expiry_s, (f"at least {close_s:g}",),
-            )
-        for window, duration_s in _windows(configuration):
-            if scaled_s(guard.close_before_expiry_s, duration_s) >= duration_s:
-                raise _BrokenError(
-                    f"plugins.{name}.close_before_expiry_s", f"leaves no time to hold anything in a {window} window",
-                    guard.close_before_expiry_s, (f"below {max(duration_s, FULL_WINDOW_S)}",),
-                )
+def told(value: object) -> object:
+    """A setting's value as an error shows it: exact quantities as a person writes them."""
+    return str(value) if isinstance(value, Price | Money | Shares) else value
+
+
+def _running(configuration: Configuration) -> Iterator[tuple[str, str, Any]]:
+    """(name, class name, settings) of the enabled built-in plugins whose settings are right."""
+    for name in enabled_plugins(configuration):
+        table = configuration.plugins[name]
+        kind = table.get("use", name)
+        settings = _settings(kind, {k: v for k, v in table.items() if k not in ("enabled", "use", "trusted")})
+        if settings is not None:
+            yield name, kind, settings
 
 
 def _users_of(kind: str, configuration: Configuration) -> Iterator[tuple[str, Any]]:
     """Enabled plugins of one shipped class with their settings; settings that are wrong are told by their builder."""
-    for name in enabled_plugins(configuration):
-        table = configuration.plugins[name]
-        if table.get("use", name) == kind:
-            settings = _settings(kind, {k: v for k, v in table.items() if k not in ("enabled", "use", "trusted")})
-            if settings is not None:
-                yield name, settings
+    return ((name, settings) for name, of, settings in _running(configuration) if of == kind)
 
 
-def _settings(kind: str, own: Mapping[str, Any]) -> BaseModel | None:
+def _settings(kind: str, own: Mapping[str, Any]) -> Settings | None:
     try:
         return shipped_class(kind).Settings.model_validate(dict(own))
     except (ValidationError, LookupError):
@@ -216,5 +209,5 @@ def _settings(kind: str, own: Mapping[str, Any]) -> BaseModel | None:
 
 
 _RULES: Final[tuple[Callable[[Configuration], None], ...]] = (
-    _texts, _markets, _money, _times, _plugin_tables, _combiner, _entry_times, _exit_times, _guard_times,
+    _texts, _markets, _money, _times, _plugin_tables, _combiner, _entry_times, _own_rules,
 )

@@ -27,6 +27,7 @@ from polyhost.model.proposals import (
     ExitNow,
     ExitTarget,
     HoldToSettlement,
+    Keep,
     Merge,
     Notice,
     Pair,
@@ -264,6 +265,13 @@ def _merge(answer: Merge | Split) -> Merge | Split:
     return answer
 
 
+def _keep(answer: Keep) -> Keep:
+    if not answer.values:
+        raise AnswerError("keeps nothing")
+    _promises(answer.values)
+    return answer
+
+
 def _notice(answer: Notice) -> Notice:
     _text(answer.text, "text")
     _text(answer.topic, "topic")
@@ -290,6 +298,7 @@ _RANGES: Final[dict[type, Callable[[Any], Any]]] = {
     Merge: _merge,
     Split: _merge,
     Trigger: _trigger,
+    Keep: _keep,
     Notice: _notice,
 }
 ALLOWED: Final[dict[str, tuple[type, ...]]] = {

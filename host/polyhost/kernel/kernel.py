@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final, assert_never
 
 from polyhost.kernel import ledger
 from polyhost.kernel.actions import Actions
 from polyhost.kernel.adoption import Adoption
+from polyhost.kernel.arbitration import Arbitrated, Planned, adds_now, adds_to, arbitrated
 from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.breakers import CHECK_EVERY_MS, Breakers
 from polyhost.kernel.core import Core
@@ -18,6 +20,7 @@ from polyhost.kernel.hotpath import Feed
 from polyhost.kernel.invariants import broken
 from polyhost.kernel.orders_flow import LOOK_BACK_S, OrderFlow
 from polyhost.kernel.pairs import Pairs
+from polyhost.kernel.promises import keep
 from polyhost.kernel.quotes import Quotes
 from polyhost.kernel.reconciliation import Reconciliation
 from polyhost.kernel.repricing import Repricing
@@ -74,13 +77,13 @@ from polyhost.model.events import (
 from polyhost.model.messages import Message
 from polyhost.model.money import money_text, price_text
 from polyhost.model.proposals import (
-    URGENCY,
     CancelOrders,
     Defer,
     Enter,
     ExitNow,
     ExitTarget,
     HoldToSettlement,
+    Keep,
     Merge,
     Notice,
     Pair,
@@ -518,9 +521,11 @@ class Kernel:
             self.answers[name] = self.answers.get(name, 0) + 1
             if name == event.trading:
                 data.estimate = estimate
-        # Exits first: they free funds and never wait for entries.
-        self._proposals(event, data)
+        # Urgent exits first: they free funds and never wait for entries. Planned ones follow a scale-in (EXI-07).
+        planned = self._proposals(event, data)
         gate = self._candidates(event, entry, data)
+        for plan in planned:
+            self._planned_exit(event.condition_id, plan, data)
         if self.analyse and data.answered_view is not None:
             self._core.command(Analyse("evaluations", evaluation_row(event, data.answered_view, gate)))
             self._core.command(Analyse("quotes", quote_row(self._core.now, entry, data)))
@@ -570,7 +575,8 @@ class Kernel:
     def _gate(self, data: MarketData, gate: str) -> None:
         data.gates[gate] = data.gates.get(gate, 0) + 1
 
-    def _proposals(self, event: Evaluated, data: MarketData) -> None:
+    def _proposals(self, event: Evaluated, data: MarketData) -> list[Planned]:
+        """Carry out all but new exposure; planned exits of a position that is to be added to are left to the caller."""
         condition_id = event.condition_id
         exits: dict[Side, list[Proposed]] = {}
         triggers: list[Trigger] = []
@@ -599,10 +605,13 @@ class Kernel:
                     )
                 case Merge() | Split():
                     merges.append((name, answer))
+                case Keep():
+                    keep(self._core, name, answer.values)
                 case Skip():
                     pass
                 case _:
                     raise AssertionError(f"{type(answer).__name__} from {name} is no proposal")
+        triggers = list(dict.fromkeys(triggers))
         if len(triggers) > TRIGGERS_MAX:
             self._core.notice(
                 f"triggers:{condition_id}", "warning", "plugins",
@@ -612,14 +621,22 @@ class Kernel:
         if wanted != data.plugin_triggers:
             data.plugin_triggers = wanted
             data.rewatch()
+        planned = []
         for side in SIDES:
             position = self._core.state.position(condition_id, side)
             if position is not None and position.size > 0 and not self.pairs.owns(condition_id):
-                self._exit(condition_id, side, exits.get(side, []), data)
+                exit_ = arbitrated(exits.get(side, []), self._core.now, partial(self._defer_void, condition_id, side))
+                if self._urgent_exit(condition_id, side, exit_, data):
+                    continue
+                if adds_to(event.candidates, side):
+                    planned.append(Planned(side, exit_))
+                else:
+                    self._planned_exit(condition_id, Planned(side, exit_), data)
         for name, answer in merges:
             self._merge_or_split(event, data, name, answer)
         # What someone wants cancelled is not placed in the same breath.
         self.quotes.want(event, [p for p in quotes if not any(_covers(cancel, p.answer) for cancel in cancelled)])
+        return planned
 
     def _merge_or_split(self, event: Evaluated, data: MarketData, plugin: str, wish: Merge | Split) -> None:
         """A merge only frees; a split is new exposure, and needs that what its plugin saw still holds."""
@@ -633,35 +650,31 @@ class Kernel:
         if refused:
             self._gate(data, "merge" if isinstance(wish, Merge) else "split")
 
-    def _exit(self, condition_id: str, side: Side, proposed: list[Proposed], data: MarketData) -> None:
-        """EXI-07: the most urgent exit wins; a Defer holds back one named urgency until its deadline."""
-        core = self._core
-        deferred = {
-            p.answer.urgency for p in proposed
-            if isinstance(p.answer, Defer) and p.answer.until > core.now
-            and p.answer.urgency not in ("floor", "forced_close")
-            # EXI-09: what waits for a hedge does not wait for one that cannot be bought.
-            and not self.hedges.failed(condition_id, side.other, p.plugin)
-        }
-        urgent = [
-            (URGENCY.get(p.answer.urgency, len(URGENCY)), index, p.answer)
-            for index, p in enumerate(proposed)
-            if isinstance(p.answer, ExitNow) and p.answer.urgency not in deferred
-        ]
-        hold = next((p for p in proposed if isinstance(p.answer, HoldToSettlement)), None)
-        if urgent:
-            self.exits.now(condition_id, min(urgent)[2])
+    def _defer_void(self, condition_id: str, side: Side, plugin: str) -> bool:
+        """EXI-09: what waits for a hedge does not wait for one that cannot be bought."""
+        return self.hedges.failed(condition_id, side.other, plugin)
+
+    def _urgent_exit(self, condition_id: str, side: Side, wanted: Arbitrated, data: MarketData) -> bool:
+        """Begin the most urgent sale, if it is one that goes before everything else; else note a hold."""
+        if wanted.sale is not None and wanted.urgent:
+            self.exits.now(condition_id, wanted.sale)
+            return True
+        # What is sold at market is sold until it is gone: a hold takes back no stop, deadline or operator's close.
+        if wanted.hold is not None and data.exit(side).urgent is None:
+            self.exits.hold(condition_id, side, "plugin", wanted.hold.reason)
+        return False
+
+    def _planned_exit(self, condition_id: str, planned: Planned, data: MarketData) -> None:
+        """A planned sale, unless a scale-in of the position is being bought; else the standing target."""
+        side, wanted = planned.side, planned.wanted
+        if wanted.sale is not None and not adds_now(self._core.state, condition_id, side):
+            self.exits.now(condition_id, wanted.sale)
             return
         plan = data.exit(side)
-        # What is sold at market is sold until it is gone: a hold takes back no stop, deadline or operator's close.
-        if hold is not None and isinstance(hold.answer, HoldToSettlement) and plan.urgent is None:
-            self.exits.hold(condition_id, side, "plugin", hold.answer.reason)
-        targets = [p for p in proposed if isinstance(p.answer, ExitTarget)]
-        if targets:
-            # T1: at equal urgency the present owner keeps the slot, then the configured order decides.
-            chosen = next((p for p in targets if p.plugin == plan.target_owner), targets[0])
-            assert isinstance(chosen.answer, ExitTarget)
-            self.exits.want(condition_id, chosen.answer, chosen.plugin)
+        target = wanted.target(plan.target_owner)
+        if target is not None:
+            assert isinstance(target.answer, ExitTarget)
+            self.exits.want(condition_id, target.answer, target.plugin)
         elif plan.urgent is None:
             self.exits.drop_target(condition_id, side)
 

@@ -14,6 +14,14 @@ from polyhost.model.proposals import ORDER_REF, Remembered
 from polyhost.model.records import PluginStateSet
 
 
+def keep(core: Core, plugin: str, values: dict[str, Remembered]) -> None:
+    """What a plugin wants kept without an order (``Keep``); values that it has already are no change."""
+    known = core.state.plugin_state.get(plugin, {})
+    texts = {key: None if value is None else msgspec.json.encode(value).decode() for key, value in values.items()}
+    changed = {key: values[key] for key, text in texts.items() if known.get(key) != text}
+    promise(core, plugin, changed, "")
+
+
 def promise(core: Core, plugin: str, values: dict[str, Remembered], ref: str) -> None:
     """Keep ``values`` (None deletes, ``ORDER_REF`` stands for the ref of the order or pair) and tell the runner."""
     if not values:

@@ -95,6 +95,9 @@ class Enter(Struct, frozen=True, tag="enter", tag_field="kind"):
     values: dict[str, float] = field(default_factory=dict)
     remember: dict[str, Remembered] = field(default_factory=dict)
     """Kept in the plugin's state if, and only if, the wish becomes an order; durable before the order is signed."""
+    to_settlement: bool = False
+    """It is bought to be held to the market's result: only then may it be bought after the time by which a position
+    must be closed. Its plugin declares the position held itself (``HoldToSettlement``)."""
 
 
 class Pair(Struct, frozen=True, tag="pair", tag_field="kind"):
@@ -209,7 +212,8 @@ class Reprice(Struct, frozen=True, tag="reprice", tag_field="kind"):
 class ExitNow(Struct, frozen=True, tag="exit_now", tag_field="kind"):
     """Sell the whole position at market, never below ``floor`` ticks in the first attempt.
 
-    ``urgency`` is one of forced_close, floor, stop, reversal; the most urgent exit wins.
+    ``urgency`` is one of forced_close, floor, stop, reversal, exit_plan; the most urgent exit wins. One of exit_plan is
+    planned: it waits while a scale-in of the position is bought, and is no emergency.
     """
 
     side: Side
@@ -246,13 +250,25 @@ class CancelOrders(Struct, frozen=True, tag="cancel", tag_field="kind"):
 class Trigger(Struct, frozen=True, tag="trigger", tag_field="kind"):
     """Ask again at once when this token's best bid or ask reaches a price: integers on the hot path.
 
-    ``quote`` is bid or ask, ``direction`` above or below (reached counts), ``price`` in ticks of that token.
+    ``quote`` is bid or ask, ``direction`` above or below (reached counts), ``price`` in ticks of that token. For a
+    midpoint see ``midpoint_triggers``.
     """
 
     side: Side
     quote: str
     direction: str
     price: Ticks
+
+
+class Keep(Struct, frozen=True, tag="keep", tag_field="kind"):
+    """Write these values into the plugin's own state, durable with this answer; equal ones are no change.
+
+    For what an answering hook learns from a view and must still know after a restart (a high-water mark): rarely, since
+    each change is a record.
+    """
+
+    values: dict[str, Remembered]
+    """None forgets the key."""
 
 
 class Notice(Struct, frozen=True, tag="notice", tag_field="kind"):
@@ -265,14 +281,14 @@ class Notice(Struct, frozen=True, tag="notice", tag_field="kind"):
 
 Proposal: TypeAlias = (
     Enter | Pair | Skip | ExitTarget | ExitNow | Defer | HoldToSettlement | QuoteTarget | Reprice | CancelOrders
-    | Merge | Split | Trigger | Notice
+    | Merge | Split | Trigger | Keep | Notice
 )
 EntryAnswer: TypeAlias = Enter | Skip
 StandingTarget: TypeAlias = ExitTarget | QuoteTarget
-ExitAnswer: TypeAlias = ExitTarget | ExitNow | Enter | Defer | HoldToSettlement
+ExitAnswer: TypeAlias = ExitTarget | ExitNow | Enter | Defer | HoldToSettlement | Trigger | Keep | Notice
 Answer: TypeAlias = (
     Signal | Estimate | Enter | Pair | Skip | Stake | Veto | ExitTarget | ExitNow | Defer | HoldToSettlement
-    | QuoteTarget | Reprice | CancelOrders | Merge | Split | Trigger | Notice
+    | QuoteTarget | Reprice | CancelOrders | Merge | Split | Trigger | Keep | Notice
 )
 URGENCY: dict[str, int] = {
     "forced_close": 0, "floor": 1, "stop": 2, "reversal": 3, "scale_in": 4, "exit_plan": 5, "reward_requote": 6,

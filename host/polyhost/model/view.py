@@ -37,6 +37,20 @@ class Quote(Struct, frozen=True):
         """Both sides have orders and do not cross."""
         return 0 < self.bid < self.ask < ONE
 
+    @property
+    def mid_at_most(self) -> Ticks | None:
+        """The midpoint; without a bid the ask, which it is not above; None when nothing bounds it from above."""
+        if self.complete:
+            return self.mid
+        return self.ask if not self.bid and self.ask < ONE else None
+
+    @property
+    def mid_at_least(self) -> Ticks | None:
+        """The midpoint; without an ask the bid, which it is not below; None when nothing bounds it from below."""
+        if self.complete:
+            return self.mid
+        return self.bid if self.bid and self.ask >= ONE else None
+
 
 class Candle(Struct, frozen=True):
     """One minute of the spot price. ``start`` market ms; prices and base volume as floats."""
