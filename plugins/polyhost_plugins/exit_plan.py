@@ -58,14 +58,15 @@ class ExitPlan(Plugin):
 
     @hookimpl
     def exit(self, view: View, position: PositionView) -> ExitTarget | None:
-        """The target; None while the position is too young (metrics tell age and threshold) or knowingly held."""
+        """The target, pending with age and threshold while the position is too young; None when knowingly held."""
         if position.held:
             return None
         age_s, age_min_s = (view.now - position.opened_at) / 1_000, view.scaled_s(self.settings.age_min_s)
         self.metrics["last_age_s"], self.metrics["last_age_min_s"] = age_s, age_min_s
-        if age_s < age_min_s:
-            return None
         price = legal_sell(self.settings.price, view.market.tick)
+        if age_s < age_min_s:
+            told = f"{age_s:.0f} s old, rests at {price_text(price)} from {age_min_s:g} s"
+            return ExitTarget(position.side, price, told, not_before=position.opened_at + round(age_min_s * 1_000))
         return ExitTarget(position.side, price, f"rests at {price_text(price)} from an age of {age_min_s:g} s")
 
 

@@ -48,6 +48,8 @@ from polyhost import (
 
 PASSING = ("stale_answer", "late_answer", "balance_age", "pending_orders")
 """Gates that open by themselves: the wish is repeated."""
+ROUNDING = 1e-9
+"""Two probabilities that differ by just the threshold do not differ by more, whatever a double makes of them."""
 Wish: TypeAlias = Enter | ExitNow | Defer | Trigger
 
 
@@ -210,7 +212,7 @@ class Reversal(Plugin):
         if stood_s < stand_s or view.estimate is None:
             return ""
         favour = 2 * view.estimate.probability(hedge.side) - 1
-        if favour <= self.settings.favour_min:
+        if favour <= self.settings.favour_min + ROUNDING:
             return ""
         return f"the hedge has stood {stood_s:.0f} s and the estimate favours {hedge.side} by {favour:.2f}"
 

@@ -11,7 +11,7 @@ import pytest
 
 from polyhost.configuration import SHIPPED_PLUGINS, load_configuration
 from polyhost.configuration.docs import page
-from polyhost.configuration.shipped import shipped_class
+from polyhost.configuration.shipped import OFF_BY_DEFAULT, shipped_class
 from polyhost.settings import Configuration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +43,15 @@ def test_the_shipped_file_names_every_setting_of_the_host(defaults: Configuratio
 
 def test_the_shipped_plugins_are_enabled_in_the_order_of_precedence(defaults: Configuration) -> None:
     assert tuple(defaults.plugins) == SHIPPED_PLUGINS
-    assert all(table.get("enabled", True) for table in defaults.plugins.values())
+    off = {name for name, table in defaults.plugins.items() if not table.get("enabled", True)}
+    assert off == OFF_BY_DEFAULT
+
+
+@pytest.mark.parametrize("name", sorted(OFF_BY_DEFAULT))
+def test_a_plugin_that_is_off_by_default_runs_where_a_file_names_it(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f"[plugins.{name}]\n")
+    assert load_configuration(file, env={}).configuration.plugins[name].get("enabled", True)
 
 
 def test_the_shipped_plugins_are_the_installed_entry_points_of_this_distribution() -> None:
@@ -60,7 +68,7 @@ def uncommented(tmp_path: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", SHIPPED_PLUGINS)
 def test_the_commented_values_are_all_the_settings_of_a_plugin_at_their_defaults(name: str, tmp_path: Path) -> None:
-    table = uncommented(tmp_path)[name]
+    table = {key: value for key, value in uncommented(tmp_path)[name].items() if key != "enabled"}
     settings = shipped_class(name).Settings
     assert set(table) == set(settings.model_fields)
     assert settings.model_validate(table) == settings()

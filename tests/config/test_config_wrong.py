@@ -200,11 +200,13 @@ def just_inside(tmp_path: Path, text: str) -> Loaded:
 @pytest.mark.parametrize(
     "text",
     [
-        "[plugins.entry_policy]\nnot_first_s = 719.9\n[plugins.exit_plan]\nenabled = false",
+        "[plugins.entry_policy]\nnot_first_s = 719.9\n"
+        + OFF.format("exit_plan") + OFF.format("reversal") + OFF.format("scale_in"),
         "[plugins.exit_plan]\nage_min_s = 749.9",
         "[plugins.expiry_guard]\nclose_before_expiry_s = 120",
         "[plugins.expiry_guard]\nclose_before_expiry_s = 60\nenabled = false",
-        "[safety]\nclose_before_expiry_s = 899\n" + OFF.format("exit_plan") + OFF.format("expiry_guard"),
+        "[safety]\nclose_before_expiry_s = 899\n" + OFF.format("exit_plan") + OFF.format("expiry_guard")
+        + OFF.format("reversal") + OFF.format("scale_in"),
         "[evaluation]\ncadence_ms = 299999",
         "[markets]\nsymbols = []\nslugs = ['some-market']",
         "[plugins.additive]\nenabled = false\n[plugins.entry_policy]\nenabled = false",
@@ -218,5 +220,6 @@ def test_exi_11_just_inside_each_rule_is_accepted(tmp_path: Path, text: str) -> 
 def test_exi_11_thresholds_of_long_windows_are_not_scaled(tmp_path: Path) -> None:
     """4 h windows last 14,400 s: 14,220 s and the last 180 s leave none of it."""
     text = "[markets]\ndurations = ['4h']\n[plugins.entry_policy]\nnot_first_s = {}\n" + OFF.format("exit_plan")
+    text += OFF.format("reversal") + OFF.format("scale_in")
     assert just_inside(tmp_path, text.format(14_219)).path is not None
     assert "4h window of 14400 s" in refused(written(tmp_path, text.format(14_220)))

@@ -19,12 +19,15 @@ from polyhost_plugins.expiry_guard import ExpiryGuard
 def test_exi_01_exi_11_the_sell_rests_from_an_age_of_60_s_20_s_at_5_minutes(minutes: int, age_s: float) -> None:
     held = position(opened_s=100)
     plan = made(ExitPlan)
-    assert plan.exit(view(100 + age_s - 0.001, minutes=minutes), held) is None
+    pending = plan.exit(view(100 + age_s - 0.001, minutes=minutes), held)
+    assert isinstance(pending, ExitTarget)
+    assert pending.not_before == held.opened_at + age_s * 1_000, "nothing rests before"
+    assert f"from {age_s:g} s" in pending.reason
     assert plan.metrics["last_age_min_s"] == age_s
     assert plan.metrics["last_age_s"] == pytest.approx(age_s, abs=0.01)
     target = plan.exit(view(100 + age_s, minutes=minutes), held)
     assert isinstance(target, ExitTarget)
-    assert (target.side, target.price) == (Side.UP, 9_900)
+    assert (target.side, target.price, target.not_before) == (Side.UP, 9_900, 0)
 
 
 def test_exi_01_each_side_has_its_own_target_and_the_same_view_the_same_answer() -> None:

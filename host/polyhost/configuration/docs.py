@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from polyhost.configuration.problems import allowed_in
-from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
+from polyhost.configuration.shipped import OFF_BY_DEFAULT, SHIPPED_PLUGINS, shipped_class
 from polyhost.settings import Configuration, Table
 
 HEAD: Final = """# Settings
@@ -61,7 +61,8 @@ def _host_sections() -> Iterator[str]:
 def _plugin_sections() -> Iterator[str]:
     for name in SHIPPED_PLUGINS:
         kind = shipped_class(name)
-        yield _section(f"### [plugins.{name}]", kind.description, kind.Settings)
+        off = " Off by default: it runs where a file has this table." if name in OFF_BY_DEFAULT else ""
+        yield _section(f"### [plugins.{name}]", kind.description + off, kind.Settings)
 
 
 def _own_docstring(kind: type[Table]) -> str:

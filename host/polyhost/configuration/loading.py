@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from polyhost.configuration.problems import refusal, refuse_infinite
 from polyhost.configuration.rules import refuse_contradictions
-from polyhost.configuration.shipped import SHIPPED_PLUGINS
+from polyhost.configuration.shipped import OFF_BY_DEFAULT, SHIPPED_PLUGINS
 from polyhost.configuration.sources import Layer, command_line_layer, environment_layers, file_layer
 from polyhost.settings import Configuration
 
@@ -100,7 +100,8 @@ def _with_shipped(plugins: object) -> object:
     """The plugins that were named, in their order, then the shipped ones that were not."""
     if not isinstance(plugins, dict):
         return plugins
-    return plugins | {name: {} for name in SHIPPED_PLUGINS if name not in plugins}
+    unnamed = [name for name in SHIPPED_PLUGINS if name not in plugins]
+    return plugins | {name: {"enabled": False} if name in OFF_BY_DEFAULT else {} for name in unnamed}
 
 
 def _validated(merged: dict[str, Any], labels: Mapping[str, Layer]) -> Configuration:

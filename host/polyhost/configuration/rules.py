@@ -176,7 +176,7 @@ def _own_rules(configuration: Configuration) -> None:
             for found in settings.contradictions(setup):
                 raise _BrokenError(
                     f"plugins.{name}.{found.key}", found.problem, told(getattr(settings, found.key)),
-                    (found.allowed,) if found.allowed else (),
+                    tuple(word for word in (found.allowed, f"[plugins.{name}] enabled = false") if word),
                 )
 
 

@@ -16,10 +16,17 @@ SHIPPED_PLUGINS: Final = (
     "entry_policy",
     "fixed_size",
     "exit_plan",
+    "stop_loss",
+    "reversal",
+    "scale_in",
+    "take_profit",
+    "trailing_stop",
     "expiry_guard",
     "console_notify",
 )
 """Enabled unless ``enabled = false``, in this order of precedence unless a file names them in another."""
+OFF_BY_DEFAULT: Final = frozenset({"take_profit", "trailing_stop"})
+"""Of these, the ones that run only where a file names them (``[plugins.NAME]``)."""
 
 
 def shipped_class(name: str) -> type[Plugin]:

@@ -199,6 +199,8 @@ def _exit_target(answer: ExitTarget) -> ExitTarget:
     if answer.least is not None:
         _price(answer.least, "least")
     _until(answer.valid_until)
+    if answer.not_before < 0:
+        raise AnswerError(f"not_before is {answer.not_before}; it is a market ms, or 0")
     _text(answer.reason, "reason")
     return answer
 

@@ -102,6 +102,13 @@ class Exits:
             plan.target, plan.spoken = None, True
             self.drive(condition_id, side)
 
+    def pend(self, condition_id: str, target: ExitTarget) -> None:
+        """A target whose time has not come (EXI-01): nothing rests, and why is shown."""
+        self.drop_target(condition_id, target.side)
+        plan = self.core.data[condition_id].exit(target.side)
+        if plan.urgent is None:
+            plan.waiting = f"pending: {target.reason}"
+
     def now(self, condition_id: str, wish: ExitNow, *, forced: bool = False) -> None:
         """Sell the whole position at market, from now on until it is gone."""
         plan = self.core.data[condition_id].exit(wish.side)

@@ -674,7 +674,10 @@ class Kernel:
         target = wanted.target(plan.target_owner)
         if target is not None:
             assert isinstance(target.answer, ExitTarget)
-            self.exits.want(condition_id, target.answer, target.plugin)
+            if target.answer.not_before > self._core.now:
+                self.exits.pend(condition_id, target.answer)
+            else:
+                self.exits.want(condition_id, target.answer, target.plugin)
         elif plan.urgent is None:
             self.exits.drop_target(condition_id, side)
 

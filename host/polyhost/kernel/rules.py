@@ -195,7 +195,7 @@ RULES: Final[tuple[Rule, ...]] = (
             "kernel.exits.Exits.until",
             "kernel.quotes.Quotes.want",
             "kernel.quotes.Quotes._stand",
-            "kernel.kernel.Kernel._exit",
+            "kernel.arbitration.Arbitrated.target",
         ),
         (
             "test_t1_an_equal_target_is_no_change_however_often_it_comes",

@@ -173,6 +173,8 @@ class ExitTarget(Struct, frozen=True, tag="exit_target", tag_field="kind"):
     """Market ms from which it no longer stands unless it is proposed again; 0: as long as its owner proposes it."""
     least: Ticks | None = None
     """How low ``quote`` hooks may move it (REW-02); None: not below ``price``."""
+    not_before: int = 0
+    """Market ms before which nothing rests: until then it is pending, and shown with its ``reason``."""
 
 
 class QuoteTarget(Struct, frozen=True, tag="quote_target", tag_field="kind"):
