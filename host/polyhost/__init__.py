@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from polyhost.model.money import ONE, notional, price_text, taker_fee
     from polyhost.model.proposals import (
         ORDER_REF,
+        Abstain,
         CancelOrders,
         Defer,
         Enter,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
     from polyhost.model.rewards import maker_score, reward_midpoint, reward_score, two_sided_only
     from polyhost.model.triggers import midpoint_triggers
-    from polyhost.model.view import Candle, Funds, OrderView, PositionView, Quote, RefusedView, View
+    from polyhost.model.view import Candle, Flow, Funds, OrderView, PositionView, Quote, RefusedView, View
     from polyhost.model.words import Action, Bias, OrderType, Purpose, SettlementRule, Side
     from polyhost.plugin import Contradiction, Plugin, Settings, Setup
     from polyhost.polling import polled
@@ -50,6 +51,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ONE",
     "ORDER_REF",
+    "Abstain",
     "Action",
     "Bias",
     "CancelOrders",
@@ -64,6 +66,7 @@ __all__ = [
     "Feed",
     "FeedConfig",
     "FillBooked",
+    "Flow",
     "Funds",
     "HoldToSettlement",
     "Keep",
@@ -112,6 +115,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Abstain": "polyhost.model.proposals",
     "Action": "polyhost.model.words",
     "Bias": "polyhost.model.words",
     "CancelOrders": "polyhost.model.proposals",
@@ -126,6 +130,7 @@ _HOMES = {
     "Feed": "polyhost.model.reading",
     "FeedConfig": "polyhost.model.reading",
     "FillBooked": "polyhost.model.records",
+    "Flow": "polyhost.model.view",
     "Funds": "polyhost.model.view",
     "HoldToSettlement": "polyhost.model.proposals",
     "Keep": "polyhost.model.proposals",

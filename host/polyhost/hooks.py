@@ -16,6 +16,7 @@ import pluggy
 if TYPE_CHECKING:
     from polyhost.model.market import Market
     from polyhost.model.proposals import (
+        Abstain,
         Enter,
         EntryAnswer,
         Estimate,
@@ -46,12 +47,15 @@ class Hooks:
     """Every hook the host calls."""
 
     @hookspec
-    def signal(self, view: View) -> Signal | None:
-        """An opinion on the market, at every evaluation. None abstains."""
+    def signal(self, view: View) -> Signal | Abstain | None:
+        """An opinion on the market, at every evaluation; Abstain says what is missing for one, None says nothing."""
 
     @hookspec
-    def combine(self, view: View, signals: tuple[tuple[str, Signal], ...]) -> Estimate | None:
-        """One estimate from the signals ``(plugin, signal)``; all combiners answer, configuration names the trader."""
+    def combine(self, view: View, signals: tuple[tuple[str, Signal], ...]) -> Estimate | Abstain | None:
+        """One estimate from the signals ``(plugin, signal)``; all combiners answer, configuration names the trader.
+
+        A combiner abstains as a signal does.
+        """
 
     @hookspec
     def entry(self, view: View, estimate: Estimate) -> EntryAnswer | Iterable[EntryAnswer] | None:

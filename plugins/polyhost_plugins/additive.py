@@ -17,7 +17,7 @@ from math import exp
 
 from pydantic import Field, field_validator
 
-from polyhost import Estimate, Plugin, Settings, Signal, View, hookimpl
+from polyhost import Abstain, Estimate, Plugin, Settings, Signal, View, hookimpl
 
 WEIGHTS = {
     "binance_momentum": 0.35,
@@ -81,12 +81,12 @@ class Additive(Plugin):
         self._trend_strength_min = max(settings.trend_strength_min, 1e-9)
 
     @hookimpl
-    def combine(self, view: View, signals: tuple[tuple[str, Signal], ...]) -> Estimate | None:
-        """One estimate; None when no signal with a weight answered."""
+    def combine(self, view: View, signals: tuple[tuple[str, Signal], ...]) -> Estimate | Abstain:
+        """One estimate; abstains when no signal with a weight answered."""
         weights = self._weights
         strengths = {name: signal.strength for name, signal in signals if name in weights}
         if not strengths:
-            return None
+            return Abstain("no signal with a weight answered")
         total = sum([weights[name] for name in strengths])
         plain = {name: weights[name] / total * strength for name, strength in strengths.items()}
         majority = sum(plain.values())

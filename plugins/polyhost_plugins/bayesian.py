@@ -34,6 +34,7 @@ from pydantic import Field, field_validator
 
 from polyhost import (
     ONE,
+    Abstain,
     CloseRecorded,
     Estimate,
     Market,
@@ -123,11 +124,11 @@ class Bayesian(Plugin):
     # --- the estimate -------------------------------------------------------------------------------------------------
 
     @hookimpl
-    def combine(self, view: View, signals: tuple[tuple[str, Signal], ...]) -> Estimate | None:
-        """Prior times factors; the prior alone when no signal counts; None without a complete quote."""
+    def combine(self, view: View, signals: tuple[tuple[str, Signal], ...]) -> Estimate | Abstain:
+        """Prior times factors; the prior alone when no signal counts; abstains without a complete quote."""
         up = view.up
         if not up.complete:
-            return None
+            return Abstain("no complete quote, so no prior")
         prior = (up.bid + up.ask) / (2 * ONE)
         known = self._reliability
         scale = self._log_ratio

@@ -5,19 +5,20 @@ price ``h`` seconds ago, read from the one-minute candle that holds that moment 
 close. A move at or beyond ``full_strength_move`` counts 1 (or -1), smaller ones in proportion. The answer is the mean
 of the horizons that are known, by weight.
 
-Two features are told and stored, but do not enter the strength:
+Two features are always told and stored; each joins the mean when it is given a weight (0 as shipped):
 
 - ``acceleration`` = move over 60 s - move over 180 s / 3: how much faster the last minute was than the last three on
-  average, as a fraction a minute;
+  average, as a fraction a minute; it counts as a move of its size does;
 - ``volume_weighted`` = sum(volume * (close / open - 1)) / sum(volume) over the candles begun in the last 300 s, as a
-  fraction a minute; left out when nothing was traded.
+  fraction a minute; left out when nothing was traded. It counts as a move of five times its size does: that is what
+  five such minutes make.
 """
 
 from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from polyhost import Candle, Plugin, Settings, Signal, View, hookimpl
+from polyhost import Abstain, Candle, Plugin, Settings, Signal, View, hookimpl
 
 CANDLE_MS = 60_000
 VOLUME_SPAN_MS = 300_000
@@ -34,13 +35,18 @@ class BinanceMomentumSettings(Settings):
     """Weight of the move over the last 180 seconds of market time."""
     weight_300s: float = Field(default=0.2, ge=0)
     """Weight of the move over the last 300 seconds of market time."""
+    weight_acceleration: float = Field(default=0.0, ge=0)
+    """Weight of the acceleration of the last minute against the last three."""
+    weight_volume: float = Field(default=0.0, ge=0)
+    """Weight of the volume-weighted move of the last 300 seconds of market time."""
     spot_age_ms_max: int = Field(default=5_000, gt=0)
     """Abstains when the spot price is older than this, market ms."""
 
     @model_validator(mode="after")
     def _some_weight(self) -> BinanceMomentumSettings:
-        if not self.weight_open + self.weight_60s + self.weight_180s + self.weight_300s > 0:
-            raise ValueError("all horizon weights are 0: the signal could never answer")
+        moves = self.weight_open + self.weight_60s + self.weight_180s + self.weight_300s
+        if not moves + self.weight_acceleration + self.weight_volume > 0:
+            raise ValueError("all weights are 0: the signal could never answer")
         return self
 
 
@@ -58,27 +64,42 @@ class BinanceMomentum(Plugin):
             "180s": settings.weight_180s,
             "300s": settings.weight_300s,
         }
+        self._shapes = (
+            ("acceleration", settings.weight_acceleration, 1),
+            ("volume_weighted", settings.weight_volume, VOLUME_SPAN_MS / CANDLE_MS),
+        )
         self._full_strength_move = settings.full_strength_move
         self._spot_age_ms_max = settings.spot_age_ms_max
 
     @hookimpl
-    def signal(self, view: View) -> Signal | None:
-        """The weighted mean of the known horizons; None without a fresh spot price or any known horizon."""
+    def signal(self, view: View) -> Signal | Abstain:
+        """The weighted mean of what is known; abstains without a fresh spot price or any price before it."""
         spot = view.spot
-        if spot is None or view.spot_age_ms > self._spot_age_ms_max:
-            return None
+        if spot is None:
+            return Abstain("no spot price")
+        if view.spot_age_ms > self._spot_age_ms_max:
+            return Abstain("the spot price is too old")
         moves = _moves(view, spot)
+        features = _features(view, moves)
         total = score = 0.0
         for name, move in moves.items():
             weight = self._weights[name]
             total += weight
-            score += weight * min(max(move / self._full_strength_move, -1.0), 1.0)
+            score += weight * self._share(move)
+        for name, weight, scale in self._shapes:
+            if weight and name in features:
+                total += weight
+                score += weight * self._share(features[name] * scale)
         if not total:
-            return None
+            return Abstain("no earlier spot price that counts")
         score /= total
         told = ", ".join([f"{name} {move:+.3%}" for name, move in moves.items()])
         direction = (score > 0) - (score < 0)
-        return Signal.of_direction(direction, abs(score), f"spot {spot:.8g}: {told}", _features(view, moves))
+        return Signal.of_direction(direction, abs(score), f"spot {spot:.8g}: {told}", features)
+
+    def _share(self, move: float) -> float:
+        """Of full strength, -1 to 1."""
+        return min(max(move / self._full_strength_move, -1.0), 1.0)
 
 
 def _moves(view: View, spot: float) -> dict[str, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator, model_validator
 
-from polyhost import ONE, Plugin, Price, Settings, Signal, View, hookimpl, price_text
+from polyhost import ONE, Abstain, Plugin, Price, Settings, Signal, View, hookimpl, price_text
 
 GAP_MS_MAX = 120_000
 """Each minute's last midpoint is kept, so neighbours are less than two minutes apart; more is a hole in the history."""
@@ -51,11 +51,11 @@ class PolymarketMomentum(Plugin):
         self._full_strength_change = int(settings.full_strength_change)
 
     @hookimpl
-    def signal(self, view: View) -> Signal | None:
-        """The weighted mean of the known horizons; None with a one-sided book or too little history."""
+    def signal(self, view: View) -> Signal | Abstain:
+        """The weighted mean of the known horizons; abstains with a one-sided book or too little history."""
         up = view.up
         if not up.complete:
-            return None
+            return Abstain("no complete quote")
         mid = up.mid
         total = score = 0.0
         features: dict[str, float] = {}
@@ -70,7 +70,7 @@ class PolymarketMomentum(Plugin):
             features[f"change_{span}s"] = change / ONE
             told.append(f"{span}s {change / ONE:+.4f}")
         if not total:
-            return None
+            return Abstain("no earlier midpoint that counts")
         score /= total
         direction = (score > 0) - (score < 0)
         reason = f"UP midpoint {price_text(mid)}: {', '.join(told)}"

@@ -116,6 +116,19 @@ def test_the_whole_chain_gives_the_same_answers_wherever_plugins_run(bench: Benc
         assert unclocked(in_a_loop(runner, seen)) == unclocked(reference.evaluate_inline(seen))
 
 
+def test_sig_07_who_abstains_says_why_and_is_no_opinion(bench: Bench) -> None:
+    """A signal and a combiner that lack something: neither reaches the next question."""
+    runner = bench({
+        "bad": '@hookimpl\ndef signal(self, view): return Abstain("no spot price")',
+        "additive": '@hookimpl\ndef combine(self, view, signals): return Abstain(f"{len(signals)} signals")',
+    })
+    evaluated = bench.ask(runner, make.view(5))
+    assert (evaluated.signals, evaluated.estimates) == ((), ())
+    said = [(each.hook, each.plugin, each.reason) for each in evaluated.abstained]
+    assert said == [("signal", "bad", "no spot price"), ("combine", "additive", "0 signals")]
+    assert [use.failed for use in evaluated.used] == ["", ""]
+
+
 MISBEHAVIOUR = {
     "raises": ('raise ValueError("no data")', "ValueError: no data"),
     "raises an exception whose text raises": (
@@ -127,7 +140,7 @@ MISBEHAVIOUR = {
     "answers certainty": ("return Signal(1.0, 0.5)", "p_up is 1.0; it must be above 0 and below 1"),
     "weighs too much": ("return Signal(0.5, 1.01)", "weight is 1.01; it must be from 0 to 1"),
     "answers text for a number": ('return Signal("0.5", 0.5)', "Signal: Expected `float`, got `str` - at `$.p_up`"),
-    "answers another type": ("return 0.7", "answered float; allowed: Signal or None"),
+    "answers another type": ("return 0.7", "answered float; allowed: Signal, Abstain or None"),
     "answers infinite features": (
         'return Signal(0.5, 0.5, "", {"x": float("inf")})',
         "features['x'] is inf, not a finite number",

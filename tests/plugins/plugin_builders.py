@@ -6,7 +6,20 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from polyhost import ONE, Candle, Funds, Market, Plugin, PositionView, Quote, Side, View
+from polyhost import (
+    ONE,
+    Abstain,
+    Candle,
+    Estimate,
+    Funds,
+    Market,
+    Plugin,
+    PositionView,
+    Quote,
+    Side,
+    Signal,
+    View,
+)
 from polyhost.model.market import Fees
 from polyhost.model.money import ticks
 from polyhost.model.times import MarketMs
@@ -102,3 +115,21 @@ def steady_mids(at_s: float, *, change: float, over_s: float) -> tuple[tuple[int
 def made(kind: type[AnyPlugin], **settings: object) -> AnyPlugin:
     """The plugin with these settings, the others as shipped."""
     return kind(kind.Settings.model_validate(settings))
+
+
+def signalled(answer: Signal | Abstain | None) -> Signal:
+    """The opinion; an abstention fails the test."""
+    assert isinstance(answer, Signal), answer
+    return answer
+
+
+def estimated(answer: Estimate | Abstain | None) -> Estimate:
+    """The estimate; an abstention fails the test."""
+    assert isinstance(answer, Estimate), answer
+    return answer
+
+
+def abstained(answer: object) -> str:
+    """Why it abstained; an opinion fails the test."""
+    assert isinstance(answer, Abstain), answer
+    return answer.reason

@@ -7,10 +7,10 @@ from math import exp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plugin_builders import made, steady_candles, steady_mids, view
+from plugin_builders import abstained, estimated, made, signalled, steady_candles, steady_mids, view
 from pydantic import ValidationError
 
-from polyhost import Bias, Estimate, Signal, View
+from polyhost import Abstain, Bias, Estimate, Signal, View
 from polyhost_plugins.additive import Additive
 from polyhost_plugins.binance_momentum import BinanceMomentum
 from polyhost_plugins.polymarket_momentum import PolymarketMomentum
@@ -23,9 +23,7 @@ def leaning(direction: int, strength: float) -> Signal:
 
 
 def combined(*signals: tuple[str, Signal], **settings: object) -> Estimate:
-    estimate = made(Additive, **settings).combine(view(), signals)
-    assert estimate is not None
-    return estimate
+    return estimated(made(Additive, **settings).combine(view(), signals))
 
 
 def logistic(score: float) -> float:
@@ -78,15 +76,15 @@ def test_sig_07_a_trend_too_weak_neither_agrees_nor_diverges(strength: float, fa
 def test_sig_07_signals_without_a_weight_are_ignored_and_alone_give_no_estimate() -> None:
     known = combined((SPOT, leaning(1, 0.5)))
     assert combined((SPOT, leaning(1, 0.5)), ("mine", leaning(-1, 1.0))).p_up == known.p_up
-    assert made(Additive).combine(view(), (("mine", leaning(1, 1.0)),)) is None
-    assert made(Additive).combine(view(), ()) is None
+    assert abstained(made(Additive).combine(view(), (("mine", leaning(1, 1.0)),)))
+    assert abstained(made(Additive).combine(view(), ()))
 
 
 def test_sig_07_weights_given_are_laid_over_the_shipped_ones() -> None:
     plugin = made(Additive, weights={"mine": 0.2, FLOW: 0.0})
     assert plugin.settings.weights["mine"] == 0.2
     assert plugin.settings.weights[SPOT] == 0.35
-    assert plugin.combine(view(), ((FLOW, leaning(1, 1.0)),)) is None
+    assert abstained(plugin.combine(view(), ((FLOW, leaning(1, 1.0)),)))
 
 
 def test_sig_07_weights_that_make_no_sense_are_refused() -> None:
@@ -128,7 +126,7 @@ def test_sig_10_confidence_is_abs_2p_minus_1_within_0_and_1_whatever_the_signals
     signals: dict[str, Signal], multiplier: float
 ) -> None:
     estimate = made(Additive, multiplier=multiplier).combine(view(), tuple(signals.items()))
-    if estimate is None:
+    if isinstance(estimate, Abstain):
         assert set(signals) == {"mine"}
         return
     assert 0 < estimate.p_up < 1
@@ -141,8 +139,8 @@ def test_sig_10_the_mirrored_market_gives_the_mirrored_estimate(signals: dict[st
     mirrored = {name: Signal(1 - signal.p_up, signal.weight) for name, signal in signals.items()}
     plugin = made(Additive)
     one, other = plugin.combine(view(), tuple(signals.items())), plugin.combine(view(), tuple(mirrored.items()))
-    assert (one is None) == (other is None)
-    if one is not None and other is not None:
+    assert type(one) is type(other)
+    if isinstance(one, Estimate) and isinstance(other, Estimate):
         assert other.p_up == pytest.approx(1 - one.p_up, abs=1e-9)
 
 
@@ -160,11 +158,9 @@ def trending(at_s: float, spot_move: float, mid_change: float, minutes: int) -> 
     )
 
 
-def estimated(seen: View) -> Estimate:
+def of_both(seen: View) -> Estimate:
     spot, market = made(BinanceMomentum).signal(seen), made(PolymarketMomentum).signal(seen)
-    assert spot is not None
-    assert market is not None
-    return combined((SPOT, spot), (MARKET, market))
+    return combined((SPOT, signalled(spot)), (MARKET, signalled(market)))
 
 
 @pytest.mark.parametrize("direction", [1, -1])
@@ -173,7 +169,7 @@ def estimated(seen: View) -> Estimate:
 )
 def test_sig_10_a_clear_trend_has_a_confidence_of_0_40_to_0_75(minutes: int, at_s: float, direction: int) -> None:
     """Spot 0.2 % from the open, and the market followed by 0.25: both agree."""
-    estimate = estimated(trending(at_s, direction * 0.002, direction * 0.25, minutes))
+    estimate = of_both(trending(at_s, direction * 0.002, direction * 0.25, minutes))
     assert 0.40 <= estimate.confidence <= 0.75
     assert estimate.bias is (Bias.UP if direction > 0 else Bias.DOWN)
     assert "trends agree" in estimate.reason
@@ -186,4 +182,4 @@ def test_sig_10_noise_has_a_confidence_below_0_30(
     minutes: int, at_s: float, spot_move: float, mid_change: float
 ) -> None:
     """A few hundredths of a percent and two cents, whichever way."""
-    assert estimated(trending(at_s, spot_move, mid_change, minutes)).confidence < 0.30
+    assert of_both(trending(at_s, spot_move, mid_change, minutes)).confidence < 0.30

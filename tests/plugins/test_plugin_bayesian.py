@@ -8,7 +8,17 @@ from math import exp, log
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plugin_builders import OPEN_MS, made, market, steady_candles, steady_mids, view
+from plugin_builders import (
+    OPEN_MS,
+    abstained,
+    estimated,
+    made,
+    market,
+    signalled,
+    steady_candles,
+    steady_mids,
+    view,
+)
 from pydantic import ValidationError
 
 from polyhost import Bias, Estimate, MarketSettled, Side, Signal, View
@@ -29,9 +39,7 @@ def leaning(direction: int, strength: float) -> Signal:
 
 
 def combined(*signals: tuple[str, Signal], up: str = "0.49/0.51", **settings: object) -> Estimate:
-    estimate = made(Bayesian, **settings).combine(view(up=up), signals)
-    assert estimate is not None
-    return estimate
+    return estimated(made(Bayesian, **settings).combine(view(up=up), signals))
 
 
 def odds(p: float) -> float:
@@ -47,7 +55,7 @@ def test_sig_08_without_signals_the_posterior_is_the_markets_price() -> None:
 
 @pytest.mark.parametrize("up", ["0.50/", "/0.50", "/", "0.51/0.51", "0.52/0.51"])
 def test_sig_08_without_a_complete_quote_there_is_no_prior_and_no_estimate(up: str) -> None:
-    assert made(Bayesian).combine(view(up=up), ((SPOT, leaning(1, 1.0)),)) is None
+    assert "no prior" in abstained(made(Bayesian).combine(view(up=up), ((SPOT, leaning(1, 1.0)),)))
 
 
 def test_sig_08_a_full_signal_multiplies_the_odds_by_3_to_the_power_of_its_reliability() -> None:
@@ -126,8 +134,7 @@ def test_sig_10_confidence_is_abs_2p_minus_1_within_0_and_1_whatever_is_said(
 ) -> None:
     quoted = f"{bid / 10_000:.4f}/{min(bid + spread, 9_999) / 10_000:.4f}"
     plugin = made(Bayesian, ratio_max=ratio, reliability={"mine": 1.0})
-    estimate = plugin.combine(view(up=quoted), tuple(signals.items()))
-    assert estimate is not None
+    estimate = estimated(plugin.combine(view(up=quoted), tuple(signals.items())))
     assert 0 < estimate.p_up < 1
     assert 0 <= estimate.confidence <= 1
     assert estimate.confidence == abs(2 * estimate.p_up - 1)
@@ -141,10 +148,8 @@ def test_sig_10_the_mirrored_market_gives_the_mirrored_estimate(
     mirrored = {name: Signal(1 - signal.p_up, signal.weight) for name, signal in signals.items()}
     low, high = bid / 10_000, (bid + spread) / 10_000
     plugin = made(Bayesian)
-    one = plugin.combine(view(up=f"{low:.4f}/{high:.4f}"), tuple(signals.items()))
-    other = plugin.combine(view(up=f"{1 - high:.4f}/{1 - low:.4f}"), tuple(mirrored.items()))
-    assert one is not None
-    assert other is not None
+    one = estimated(plugin.combine(view(up=f"{low:.4f}/{high:.4f}"), tuple(signals.items())))
+    other = estimated(plugin.combine(view(up=f"{1 - high:.4f}/{1 - low:.4f}"), tuple(mirrored.items())))
     assert other.p_up == pytest.approx(1 - one.p_up, abs=1e-9)
 
 
@@ -155,10 +160,8 @@ def test_sig_08_a_signal_up_never_lowers_the_posterior_below_one_without_discoun
     """With independent witnesses (no discount) each one moves the posterior its own way."""
     plugin = made(Bayesian, dependence_discount=1.0)
     without = {other: signal for other, signal in signals.items() if other != name}
-    one = plugin.combine(view(), tuple(without.items()))
-    more = plugin.combine(view(), (*without.items(), (name, leaning(1, strength))))
-    assert one is not None
-    assert more is not None
+    one = estimated(plugin.combine(view(), tuple(without.items())))
+    more = estimated(plugin.combine(view(), (*without.items(), (name, leaning(1, strength)))))
     assert more.p_up > one.p_up
 
 
@@ -176,13 +179,9 @@ def trending(at_s: float, spot_move: float, mid_change: float, minutes: int) -> 
     )
 
 
-def estimated(seen: View) -> Estimate:
-    spot, moved = made(BinanceMomentum).signal(seen), made(PolymarketMomentum).signal(seen)
-    assert spot is not None
-    assert moved is not None
-    estimate = made(Bayesian).combine(seen, ((SPOT, spot), (MARKET, moved)))
-    assert estimate is not None
-    return estimate
+def of_both(seen: View) -> Estimate:
+    spot, moved = signalled(made(BinanceMomentum).signal(seen)), signalled(made(PolymarketMomentum).signal(seen))
+    return estimated(made(Bayesian).combine(seen, ((SPOT, spot), (MARKET, moved))))
 
 
 @pytest.mark.parametrize("direction", [1, -1])
@@ -194,7 +193,7 @@ def test_sig_10_a_clear_trend_has_a_confidence_of_0_40_to_0_75(
     minutes: int, at_s: float, mid_change: float, direction: int
 ) -> None:
     """Spot 0.2 % from the open, and the market followed: both agree."""
-    estimate = estimated(trending(at_s, direction * 0.002, direction * mid_change, minutes))
+    estimate = of_both(trending(at_s, direction * 0.002, direction * mid_change, minutes))
     assert 0.40 <= estimate.confidence <= 0.75
     assert estimate.bias is (Bias.UP if direction > 0 else Bias.DOWN)
 
@@ -206,7 +205,7 @@ def test_sig_10_noise_has_a_confidence_below_0_30(
     minutes: int, at_s: float, spot_move: float, mid_change: float
 ) -> None:
     """A few hundredths of a percent and two cents, whichever way."""
-    assert estimated(trending(at_s, spot_move, mid_change, minutes)).confidence < 0.30
+    assert of_both(trending(at_s, spot_move, mid_change, minutes)).confidence < 0.30
 
 
 # --- learning ---------------------------------------------------------------------------------------------------------
@@ -234,9 +233,7 @@ class Life:
 
     def evaluate(self, at_s: float, *signals: tuple[str, Signal], number: int = 1, up: str = "0.49/0.51") -> Estimate:
         seen = view(at_s, up=up, market=market(condition_id=f"0x{number:02}"))
-        estimate = self.plugin.combine(seen, signals)
-        assert estimate is not None
-        return estimate
+        return estimated(self.plugin.combine(seen, signals))
 
     def timer(self) -> None:
         self._told("on_timer", at=OPEN_MS)

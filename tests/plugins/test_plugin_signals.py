@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plugin_builders import OPEN_MS, made, steady_candles, steady_mids, view
+from plugin_builders import OPEN_MS, abstained, made, signalled, steady_candles, steady_mids, view
 from pydantic import ValidationError
 
 from polyhost import Candle, Signal, View
@@ -24,11 +24,6 @@ def with_spot(at_s: float, move: float, *, minutes: int = 15, **changes: object)
     return view(at_s, minutes=minutes, **(known | changes))
 
 
-def answer(found: Signal | None) -> Signal:
-    assert found is not None
-    return found
-
-
 def strength(signal: Signal) -> float:
     """Signed, as given to of_direction."""
     return signal.weight if signal.p_up >= 0.5 else -signal.weight
@@ -38,21 +33,21 @@ def strength(signal: Signal) -> float:
 @pytest.mark.parametrize("direction", [1, -1])
 def test_sig_01_a_move_of_the_threshold_within_a_minute_has_full_strength(minutes: int, direction: int) -> None:
     seen = with_spot(60, direction * 0.002, minutes=minutes)
-    signal = answer(made(BinanceMomentum).signal(seen))
+    signal = signalled(made(BinanceMomentum).signal(seen))
     assert strength(signal) == pytest.approx(direction)
     assert signal.p_up == pytest.approx(0.5 + 0.49 * direction)
 
 
 def test_sig_01_a_move_just_below_the_threshold_is_not_full_strength_and_beyond_it_is_no_more() -> None:
     momentum = made(BinanceMomentum, weight_60s=0, weight_180s=0, weight_300s=0)
-    assert strength(answer(momentum.signal(with_spot(60, 0.0019)))) == pytest.approx(0.95)
-    assert strength(answer(momentum.signal(with_spot(60, 0.0020)))) == pytest.approx(1.0)
-    assert strength(answer(momentum.signal(with_spot(60, 0.0100)))) == pytest.approx(1.0)
+    assert strength(signalled(momentum.signal(with_spot(60, 0.0019)))) == pytest.approx(0.95)
+    assert strength(signalled(momentum.signal(with_spot(60, 0.0020)))) == pytest.approx(1.0)
+    assert strength(signalled(momentum.signal(with_spot(60, 0.0100)))) == pytest.approx(1.0)
 
 
 def test_sig_01_horizons_are_weighted_0_4_0_2_0_2_0_2() -> None:
     """0.2 % evenly over 600 s: 0.02 % a minute, so the horizons see 1, 0.1, 0.3 and 0.5 of the threshold."""
-    signal = answer(made(BinanceMomentum).signal(with_spot(600, 0.002)))
+    signal = signalled(made(BinanceMomentum).signal(with_spot(600, 0.002)))
     assert strength(signal) == pytest.approx(0.4 + 0.2 * (0.1 + 0.3 + 0.5), abs=0.002)
     assert signal.features["move_open"] == pytest.approx(0.002)
     assert signal.features["move_60s"] == pytest.approx(0.0002, rel=0.01)
@@ -60,23 +55,23 @@ def test_sig_01_horizons_are_weighted_0_4_0_2_0_2_0_2() -> None:
 
 
 def test_sig_01_horizons_that_are_not_known_leave_their_weight_to_the_others() -> None:
-    only_open = answer(made(BinanceMomentum).signal(with_spot(600, 0.001, candles=())))
+    only_open = signalled(made(BinanceMomentum).signal(with_spot(600, 0.001, candles=())))
     assert strength(only_open) == pytest.approx(0.5)
     assert set(only_open.features) == {"move_open"}
-    no_open = answer(made(BinanceMomentum).signal(with_spot(600, 0.002, spot_open=None)))
+    no_open = signalled(made(BinanceMomentum).signal(with_spot(600, 0.002, spot_open=None)))
     assert strength(no_open) == pytest.approx((0.1 + 0.3 + 0.5) / 3, abs=0.002)
 
 
 def test_sig_01_abstains_without_spot_without_history_and_when_the_spot_is_old() -> None:
     momentum = made(BinanceMomentum)
-    assert momentum.signal(with_spot(60, 0.002, spot=None)) is None
-    assert momentum.signal(with_spot(60, 0.002, spot_open=None, candles=())) is None
-    assert momentum.signal(with_spot(60, 0.002, spot_age_ms=5_000)) is not None
-    assert momentum.signal(with_spot(60, 0.002, spot_age_ms=5_001)) is None
+    assert abstained(momentum.signal(with_spot(60, 0.002, spot=None)))
+    assert abstained(momentum.signal(with_spot(60, 0.002, spot_open=None, candles=())))
+    assert signalled(momentum.signal(with_spot(60, 0.002, spot_age_ms=5_000)))
+    assert abstained(momentum.signal(with_spot(60, 0.002, spot_age_ms=5_001)))
 
 
 def test_sig_01_no_move_is_an_answer_without_direction() -> None:
-    assert answer(made(BinanceMomentum).signal(with_spot(60, 0.0))).p_up == 0.5
+    assert signalled(made(BinanceMomentum).signal(with_spot(60, 0.0))).p_up == 0.5
 
 
 def test_sig_01_acceleration_is_the_last_minute_against_the_mean_of_three() -> None:
@@ -86,7 +81,7 @@ def test_sig_01_acceleration_is_the_last_minute_against_the_mean_of_three() -> N
         Candle(OPEN_MS + 60_000, SPOT, SPOT, SPOT, SPOT, 1.0),
         Candle(OPEN_MS + 120_000, SPOT, SPOT * 1.003, SPOT, SPOT * 1.003, 1.0),
     )
-    signal = answer(made(BinanceMomentum).signal(with_spot(180, 0.003, candles=candles)))
+    signal = signalled(made(BinanceMomentum).signal(with_spot(180, 0.003, candles=candles)))
     assert signal.features["acceleration"] == pytest.approx(0.002)
 
 
@@ -96,10 +91,10 @@ def test_sig_01_volume_weighted_momentum_listens_to_the_traded_minutes() -> None
         Candle(OPEN_MS, 100.0, 100.1, 100.0, 100.1, 3.0),
         Candle(OPEN_MS + 60_000, 100.0, 100.0, 99.9, 99.9, 1.0),
     )
-    signal = answer(made(BinanceMomentum).signal(with_spot(120, 0.0, candles=candles)))
+    signal = signalled(made(BinanceMomentum).signal(with_spot(120, 0.0, candles=candles)))
     assert signal.features["volume_weighted"] == pytest.approx(0.0005)
     untraded = tuple(Candle(c.start, c.open, c.high, c.low, c.close, 0.0) for c in candles)
-    signal = answer(made(BinanceMomentum).signal(with_spot(120, 0.0, candles=untraded)))
+    signal = signalled(made(BinanceMomentum).signal(with_spot(120, 0.0, candles=untraded)))
     assert "volume_weighted" not in signal.features
 
 
@@ -114,7 +109,7 @@ def test_sig_01_a_price_in_the_past_lies_on_the_line_of_its_candle() -> None:
 
 @given(move=st.floats(-0.5, 0.5), at_s=st.integers(1, 899))
 def test_sig_01_the_answer_is_always_a_probability_and_points_where_spot_went(move: float, at_s: int) -> None:
-    signal = answer(made(BinanceMomentum).signal(with_spot(at_s, move)))
+    signal = signalled(made(BinanceMomentum).signal(with_spot(at_s, move)))
     assert 0 < signal.p_up < 1
     assert 0 <= signal.weight <= 1
     assert (signal.p_up - 0.5) * move >= -1e-12
@@ -130,13 +125,13 @@ def test_sig_01_all_weights_zero_is_refused() -> None:
 def test_sig_02_a_change_of_the_threshold_has_full_strength(minutes: int, direction: int) -> None:
     mids = ((OPEN_MS + 60_000, 5_050),)
     up = "0.60/0.61" if direction > 0 else "0.40/0.41"
-    signal = answer(made(PolymarketMomentum).signal(view(120, up=up, minutes=minutes, mids=mids)))
+    signal = signalled(made(PolymarketMomentum).signal(view(120, up=up, minutes=minutes, mids=mids)))
     assert strength(signal) == pytest.approx(direction)
 
 
 def test_sig_02_a_smaller_change_counts_in_proportion() -> None:
     mids = ((OPEN_MS + 60_000, 5_050),)
-    signal = answer(made(PolymarketMomentum).signal(view(120, up="0.59/0.60", mids=mids)))
+    signal = signalled(made(PolymarketMomentum).signal(view(120, up="0.59/0.60", mids=mids)))
     assert strength(signal) == pytest.approx(0.9)
     assert signal.features == {"change_60s": pytest.approx(0.09)}
 
@@ -145,20 +140,20 @@ def test_sig_02_horizons_are_weighted_and_the_unreached_leave_their_weight() -> 
     """+0.01 over one minute, +0.03 over three, +0.05 over five."""
     mids = tuple((OPEN_MS + minute * 60_000, 5_000 + 100 * minute) for minute in range(5))
     seen = view(300, up="0.54/0.56", mids=mids)
-    signal = answer(made(PolymarketMomentum).signal(seen))
+    signal = signalled(made(PolymarketMomentum).signal(seen))
     assert strength(signal) == pytest.approx(0.4 * 0.1 + 0.3 * 0.3 + 0.3 * 0.5)
-    short = answer(made(PolymarketMomentum).signal(view(300, up="0.54/0.56", mids=mids[2:])))
+    short = signalled(made(PolymarketMomentum).signal(view(300, up="0.54/0.56", mids=mids[2:])))
     assert strength(short) == pytest.approx((0.4 * 0.1 + 0.3 * 0.3) / 0.7)
 
 
 def test_sig_02_abstains_with_too_little_history_and_a_one_sided_book() -> None:
     momentum = made(PolymarketMomentum)
     enough = ((OPEN_MS + 60_000, 5_000),)
-    assert momentum.signal(view(120, mids=())) is None
-    assert momentum.signal(view(119.999, mids=enough)) is None
-    assert momentum.signal(view(120, mids=enough)) is not None
-    assert momentum.signal(view(120, mids=enough, up="0.50/")) is None
-    assert momentum.signal(view(120, mids=enough, up="/0.50")) is None
+    assert abstained(momentum.signal(view(120, mids=())))
+    assert abstained(momentum.signal(view(119.999, mids=enough)))
+    assert signalled(momentum.signal(view(120, mids=enough)))
+    assert abstained(momentum.signal(view(120, mids=enough, up="0.50/")))
+    assert abstained(momentum.signal(view(120, mids=enough, up="/0.50")))
 
 
 def test_sig_02_a_hole_in_the_history_is_no_midpoint() -> None:
@@ -178,3 +173,30 @@ def test_sig_02_the_steady_history_of_the_builders_is_what_it_says() -> None:
     mids = steady_mids(300, change=0.2, over_s=300)
     assert mids[0][1] == 5_000
     assert mids[-1][1] == pytest.approx(5_000 + 2_000 * 299 / 300, abs=1)
+
+
+def test_sig_01_each_abstention_says_what_is_missing() -> None:
+    momentum = made(BinanceMomentum)
+    assert abstained(momentum.signal(with_spot(60, 0.002, spot=None))) == "no spot price"
+    assert abstained(momentum.signal(with_spot(60, 0.002, spot_age_ms=5_001))) == "the spot price is too old"
+    nothing = with_spot(60, 0.002, spot_open=None, candles=())
+    assert abstained(momentum.signal(nothing)) == "no earlier spot price that counts"
+    assert abstained(made(PolymarketMomentum).signal(view(up="0.50/"))) == "no complete quote"
+
+
+def test_sig_01_acceleration_and_volume_count_when_they_are_given_a_weight() -> None:
+    """0.1 % of acceleration is half of the threshold; 0.02 % a minute by volume is 0.1 % in five."""
+    alone = {"weight_open": 0, "weight_60s": 0, "weight_180s": 0, "weight_300s": 0}
+    candles = (
+        Candle(OPEN_MS, SPOT, SPOT, SPOT, SPOT, 1.0),
+        Candle(OPEN_MS + 60_000, SPOT, SPOT, SPOT, SPOT, 1.0),
+        Candle(OPEN_MS + 120_000, SPOT, SPOT * 1.0015, SPOT, SPOT * 1.0015, 1.0),
+    )
+    seen = with_spot(180, 0.0015, candles=candles)
+    assert strength(signalled(made(BinanceMomentum, **alone, weight_acceleration=1).signal(seen))) == pytest.approx(0.5)
+    steady = tuple(Candle(OPEN_MS + m * 60_000, SPOT, SPOT, SPOT, SPOT * 1.0002, 2.0) for m in range(3))
+    seen = with_spot(180, 0.0, candles=steady)
+    assert strength(signalled(made(BinanceMomentum, **alone, weight_volume=1).signal(seen))) == pytest.approx(0.5)
+    untraded = tuple(Candle(c.start, c.open, c.high, c.low, c.close, 0.0) for c in steady)
+    seen = with_spot(180, 0.0, candles=untraded)
+    assert abstained(made(BinanceMomentum, **alone, weight_volume=1).signal(seen))

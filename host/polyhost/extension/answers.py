@@ -17,6 +17,7 @@ from polyhost.hooks import TELLING
 from polyhost.model.money import ONE
 from polyhost.model.proposals import (
     URGENCY,
+    Abstain,
     Answer,
     CancelOrders,
     Defer,
@@ -284,6 +285,7 @@ def _notice(answer: Notice) -> Notice:
 
 _RANGES: Final[dict[type, Callable[[Any], Any]]] = {
     Signal: _signal,
+    Abstain: _reasoned,
     Estimate: _estimate,
     Enter: _enter,
     Pair: _pair,
@@ -304,8 +306,8 @@ _RANGES: Final[dict[type, Callable[[Any], Any]]] = {
     Notice: _notice,
 }
 ALLOWED: Final[dict[str, tuple[type, ...]]] = {
-    "signal": (Signal,),
-    "combine": (Estimate,),
+    "signal": (Signal, Abstain),
+    "combine": (Estimate, Abstain),
     "entry": EntryAnswer.__args__,
     "exit": ExitAnswer.__args__,
     "propose": Proposal.__args__,

@@ -18,6 +18,7 @@ from polyhost.extension.table import Failed, Given, Inputs, Outcome, Question, T
 from polyhost.model.events import Abstained, Candidate, Evaluated, PluginUse, Proposed
 from polyhost.model.money import Micros, notional
 from polyhost.model.proposals import (
+    Abstain,
     Answer,
     Enter,
     Estimate,
@@ -87,10 +88,11 @@ def chain(
     ``names`` by index in configured order, ``asked`` the indices that answer at all, ``combiner`` the one that trades,
     ``opinions`` who of them is a signal or a combiner.
     """
+    lacking: dict[tuple[str, int], str] = {}
     given = _ordered((yield Question("signal", NOTHING)), tally)
-    signals = cast("tuple[tuple[str, Signal], ...]", tuple([(names[index], answer) for index, _, answer in given]))
+    signals = cast("tuple[tuple[str, Signal], ...]", _had("signal", names, given, lacking))
     given = _ordered((yield Question("combine", Inputs(signals))), tally)
-    estimates = cast("tuple[tuple[str, Estimate], ...]", tuple([(names[index], answer) for index, _, answer in given]))
+    estimates = cast("tuple[tuple[str, Estimate], ...]", _had("combine", names, given, lacking))
     trading = dict(estimates).get(combiner)
     given = _ordered((yield Question("propose", Inputs((), estimates, trading))), tally)
     bids: list[Bid] = []
@@ -124,20 +126,34 @@ def chain(
         candidates,
         tuple([Proposed(names[index], answer) for index, answer in wishes]),
         tally.uses(names, asked),
-        _abstained(names, opinions, signals, estimates, tally),
+        _abstained(names, opinions, signals, estimates, lacking, tally),
     )
 
 
+def _had(
+    hook: str, names: Sequence[str], given: Sequence[Given], lacking: dict[tuple[str, int], str]
+) -> tuple[tuple[str, Answer], ...]:
+    """Who thinks what; what those lack who abstain goes to ``lacking``, by hook and plugin index."""
+    had = []
+    for index, _, answer in given:
+        if isinstance(answer, Abstain):
+            lacking[hook, index] = answer.reason
+        else:
+            had.append((names[index], answer))
+    return tuple(had)
+
+
 def _abstained(
-    names: Sequence[str], opinions: Opinions, signals: Sequence[object], estimates: Sequence[object], tally: Tally
+    names: Sequence[str], opinions: Opinions, signals: Sequence[Any], estimates: Sequence[Any],
+    lacking: Mapping[tuple[str, int], str], tally: Tally,
 ) -> tuple[Abstained, ...]:
-    """Who was asked for an opinion and gave none, and why; nearly always nobody."""
+    """Who was asked for an opinion and gave none, and why."""
     if len(signals) == len(opinions.signals) and len(estimates) == len(opinions.combiners):
         return ()
-    failed = {(failure.hook, failure.plugin): failure.problem for failure in tally.failed}
+    why = {(failure.hook, failure.plugin): failure.problem for failure in tally.failed} | lacking
     said = {"signal": _who(signals), "combine": _who(estimates)}
     return tuple(
-        Abstained(hook, names[index], failed.get((hook, index)) or opinions.out.get(index, ""))
+        Abstained(hook, names[index], why.get((hook, index)) or opinions.out.get(index, ""))
         for hook, asked in (("signal", opinions.signals), ("combine", opinions.combiners))
         for index in asked if names[index] not in said[hook]
     )

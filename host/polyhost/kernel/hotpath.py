@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from polyhost.kernel.prints import Prints
 from polyhost.model.book import TICKS_OF, Book
 from polyhost.model.market import normal_token
 from polyhost.model.messages import FETCHED, WITNESSED, Change, Message
-from polyhost.model.money import ONE, Ticks, fast_micros
+from polyhost.model.money import ONE, Micros, Ticks, fast_micros
 from polyhost.model.words import Side
 
 MIRROR_CHECK: Final = 256
@@ -23,14 +24,15 @@ ALIASES_MAX: Final = 8
 class Lane:
     """Where a token's messages go."""
 
-    __slots__ = ("aliases", "book", "condition_id", "down", "side", "token_id")
+    __slots__ = ("aliases", "book", "condition_id", "down", "prints", "side", "token_id")
 
-    def __init__(self, condition_id: str, token_id: str, side: Side, book: Book) -> None:
+    def __init__(self, condition_id: str, token_id: str, side: Side, book: Book, prints: Prints) -> None:
         self.condition_id = condition_id
         self.token_id = token_id
         self.side = side
         self.down = side is Side.DOWN
         self.book = book
+        self.prints = prints
         self.aliases: list[str] = []
         """Other spellings of the token that messages used; they stand in the token table too."""
 
@@ -47,7 +49,7 @@ class Feed:
         """Messages about tokens nobody follows."""
         self.unknown_kinds = 0
         self.bad_values = 0
-        """Messages whose price or size was no number; each spoils its book's epoch."""
+        """Messages whose price or size was no number; each spoils its book's epoch, but for prints."""
         self.mirror_faults = 0
         self.pairs = 0
         self._ticks: dict[str, Ticks] = {}
@@ -57,9 +59,9 @@ class Feed:
 
     def add(self, condition_id: str, up: str, down: str) -> Book:
         """Follow a market; returns its (empty, unready) book."""
-        book = Book()
-        self.lanes[up] = Lane(condition_id, up, Side.UP, book)
-        self.lanes[down] = Lane(condition_id, down, Side.DOWN, book)
+        book, prints = Book(), Prints()
+        self.lanes[up] = Lane(condition_id, up, Side.UP, book, prints)
+        self.lanes[down] = Lane(condition_id, down, Side.DOWN, book, prints)
         return book
 
     def remove(self, up: str, down: str) -> None:
@@ -93,6 +95,12 @@ class Feed:
                 self._bad(book)
                 return None
         elif kind == "last_trade_price":
+            if message.side:
+                # The taker's; a print that does not tell it says nothing of the flow.
+                try:
+                    self.printed(message.asset_id, message.side == "BUY", fast_micros(message.size), now)
+                except ValueError:
+                    self.bad_values += 1  # no book depends on it
             return None
         else:
             lane = self.lanes.get(message.asset_id)
@@ -133,6 +141,14 @@ class Feed:
         ):
             return lane.condition_id
         return None
+
+    def printed(self, token_id: str, bought: bool, size: Micros, now: int) -> None:
+        """A taker bought (or sold) a token; micro-shares, market ms."""
+        lane = self.lanes.get(token_id) or self._respelt(token_id)
+        if lane is None:
+            self.unknown_tokens += 1
+        else:
+            lane.prints.add(bought is not lane.down, size, now)
 
     def _fetched(self, lane: Lane, message: Message, now: int) -> str | None:
         """Prices that were asked for: taken only while the stream's book is lost (CON-03)."""

@@ -75,7 +75,7 @@ from polyhost.model.events import (
     TradeSeen,
 )
 from polyhost.model.messages import Message
-from polyhost.model.money import money_text, price_text
+from polyhost.model.money import Micros, money_text, price_text
 from polyhost.model.proposals import (
     CancelOrders,
     Defer,
@@ -207,6 +207,10 @@ class Kernel:
             self._tripped.add(reached)
             return True
         return bool(self._feed.tick_changes)
+
+    def printed(self, token_id: str, bought: bool, size: Micros, now: int) -> None:
+        """A trade print of a driver that has no messages: a taker bought (or sold) a token."""
+        self._feed.printed(token_id, bought, size, now)
 
     def price(self, feed: str, symbol: str, price: int, stamp: int, now: int) -> None:
         """A reference price in 1e-8. ``feed``: binance (spot), chainlink or twap_60; ``stamp`` the ms it is for."""
@@ -839,7 +843,7 @@ class Kernel:
         if market.condition_id in core.data:
             return
         book = self._feed.add(market.condition_id, market.up, market.down)
-        core.data[market.condition_id] = MarketData(book)
+        core.data[market.condition_id] = MarketData(book, self._feed.lanes[market.up].prints)
         core.command(Follow(market))
         first = core.now if market.start is None else max(core.now, market.start)
         core.at_market(first, "eval", market.condition_id)

@@ -138,6 +138,7 @@ def build_view(
         book_source=book.source,
         basis=basis,
         feeds=feeds,
+        flow=data.prints.shown(now),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from polyhost.kernel.prints import Prints
 from polyhost.model.book import Book
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.proposals import Estimate, ExitNow, ExitTarget, Trigger
@@ -13,7 +14,8 @@ from polyhost.model.view import Candle, RefusedView, View
 from polyhost.model.words import Purpose, Side
 
 MIDS_KEPT: Final = 60
-CANDLES_KEPT: Final = 30
+CANDLES_KEPT: Final = 60
+"""An hour: ADX over 14 minutes needs 28 finished ones, and more to settle."""
 MINUTE_MS: Final = 60_000
 OPENING_MS: Final = 5_000
 """A spot price at most this long after the window's start still counts as its opening price."""
@@ -152,6 +154,7 @@ class MarketData:
         "mids",
         "outside",
         "plugin_triggers",
+        "prints",
         "refused",
         "reversing_until",
         "spot_open",
@@ -160,8 +163,9 @@ class MarketData:
         "wake_at",
     )
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, prints: Prints) -> None:
         self.book = book
+        self.prints = prints
         self.mids: deque[tuple[int, Ticks]] = deque(maxlen=MIDS_KEPT)
         self.spot_open: int | None = None
         self.asked_seq = 0

@@ -163,6 +163,7 @@ class Backtest:
                 if feed(msg, now):
                     due = self._reached(now)
             elif kind == "last_trade_price":
+                feed(msg, now)
                 if resting:
                     due = self._printed(msg, now)
             elif kind or msg.bids is not None:

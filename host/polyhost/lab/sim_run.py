@@ -80,7 +80,7 @@ from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
 from polyhost.model.unanswered import never_sent, unanswered
 from polyhost.model.view import Candle
-from polyhost.model.words import Side
+from polyhost.model.words import Action, Side
 
 BEGIN: Final = 1_800_000_000_000
 """Where runs begin, market ms: a full quarter of an hour; each seed begins somewhere within it."""
@@ -430,7 +430,7 @@ class Simulation:
         arrives = self.now + self._market_lag
         for output in outputs:
             kind = type(output)
-            if kind is api.BookChanged:
+            if kind is api.BookChanged or kind is api.Printed:
                 if heard is not None and output.condition_id in heard:  # type: ignore[union-attr]
                     self._market.append((arrives, host, output))  # type: ignore[arg-type]
             elif kind is api.PriceTick or kind is api.CandleTick:
@@ -440,7 +440,7 @@ class Simulation:
                     self._price(output)  # type: ignore[arg-type]
                 else:
                     self._candle(output)  # type: ignore[arg-type]
-            elif kind is not api.Printed:
+            else:
                 if kind is api.MarketDecided:
                     self._results[output.condition_id] = output  # type: ignore[union-attr,assignment]
                 others.append(output)
@@ -470,7 +470,7 @@ class Simulation:
                     self._listed(market)
                 case api.MarketDecided(condition_id=condition_id):
                     self._later(self.weather.stream_ms(), self._result, condition_id)
-                case api.BookChanged() | api.TickChanged():
+                case api.BookChanged() | api.Printed() | api.TickChanged():
                     if host is not None and host.market_up and output.condition_id in host.books:
                         self._market.append((self.now + self._market_lag, host, output))
                 case _:
@@ -583,6 +583,8 @@ class Simulation:
                 book.changed_at = now
                 if book.tripped() and host.kernel.feed(message_of(what), now):
                     woken = host
+            elif type(what) is api.Printed:
+                host.kernel.printed(what.token_id, what.action is Action.BUY, what.size, now)
             elif host.kernel.feed(what if isinstance(what, Message) else tick_message(what), now):
                 woken = host
         if woken is not None and woken is self._host:

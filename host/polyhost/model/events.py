@@ -248,7 +248,7 @@ class PluginUse(Struct, frozen=True):
 class Abstained(Struct, frozen=True):
     """A plugin that was asked for its opinion (``hook``: signal or combine) and gave none.
 
-    ``reason``: what failed, or that it is out of service; empty: it simply has none.
+    ``reason``: what it lacks, what failed, or that it is out of service; empty: it simply has none.
     """
 
     hook: str

@@ -40,6 +40,12 @@ class Signal(Struct, frozen=True, tag="signal", tag_field="kind"):
         return copysign(sqrt(abs(lean) * self.weight), lean)
 
 
+class Abstain(Struct, frozen=True, tag="abstain", tag_field="kind"):
+    """No opinion now, and what is missing for one: shown by ``why`` and kept with the evaluation."""
+
+    reason: str
+
+
 class Estimate(Struct, frozen=True, tag="estimate", tag_field="kind"):
     """A combiner's view of one market: ``p_up`` in (0, 1); ``confidence`` in [0, 1]."""
 
@@ -289,7 +295,7 @@ EntryAnswer: TypeAlias = Enter | Skip
 StandingTarget: TypeAlias = ExitTarget | QuoteTarget
 ExitAnswer: TypeAlias = ExitTarget | ExitNow | Enter | Defer | HoldToSettlement | Trigger | Keep | Notice
 Answer: TypeAlias = (
-    Signal | Estimate | Enter | Pair | Skip | Stake | Veto | ExitTarget | ExitNow | Defer | HoldToSettlement
+    Signal | Abstain | Estimate | Enter | Pair | Skip | Stake | Veto | ExitTarget | ExitNow | Defer | HoldToSettlement
     | QuoteTarget | Reprice | CancelOrders | Merge | Split | Trigger | Keep | Notice
 )
 URGENCY: dict[str, int] = {

@@ -63,6 +63,17 @@ class Candle(Struct, frozen=True):
     volume: float
 
 
+class Flow(Struct, frozen=True):
+    """What takers traded in ten seconds, both tokens in UP terms: a purchase of DOWN is a sale of UP; micro-shares."""
+
+    start: int
+    """Market ms at which the bucket begins: a multiple of 10,000."""
+    bought: Micros
+    sold: Micros
+    trades: int
+    """Prints counted; a print whose side the venue did not tell is none."""
+
+
 class PositionView(Struct, frozen=True):
     """Our position in one token."""
 
@@ -157,7 +168,7 @@ class View(Struct, frozen=True):
     spot_open: float | None
     """Spot at the window's opening second; None: not seen."""
     candles: tuple[Candle, ...]
-    """One-minute spot candles, oldest first, the last one unfinished, at most 30."""
+    """One-minute spot candles, oldest first, the last one unfinished, at most 60."""
     strike: float | None
     """The settlement feed's price at the opening second; None: unknown."""
     reference: float | None
@@ -180,6 +191,8 @@ class View(Struct, frozen=True):
     feeds: tuple[Reading, ...] = ()
     """What the optional feeds said last, the newest value of each name and source; empty without such feeds. The same
     for every market: names tell the symbol (``spot2.BTC``)."""
+    flow: tuple[Flow, ...] = ()
+    """Trade prints in buckets of ten seconds, oldest first, of the last 300 s; buckets without prints are left out."""
 
     def reading(self, name: str, age_ms_max: int) -> Reading | None:
         """The newest reading of this name, of whatever feed; None: there is none, or it is older (market ms)."""

@@ -1,4 +1,4 @@
-"""Spot prices and one-minute candles from Binance-shaped streams, with half an hour of candles at every connection."""
+"""Spot prices and one-minute candles from Binance-shaped streams, with an hour of candles at every connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from polyhost.venue.link import Link, Pace, nobody
 from polyhost.venue.polymarket.decode import symbol_of
 from polyhost.venue.silence import SILENT_S, SilenceWatch
 
-CANDLES: Final = 30
+CANDLES: Final = 60
 """Minutes of candles fetched at every connection."""
 BACKFILL_TRIES: Final = 4
 BACKFILL_WAIT_S: Final = 1.0
@@ -121,7 +121,7 @@ class BinanceFeed:
 
     def _backfilled(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.opt(exception=error).error("candles of the last half hour were not taken")
+            logger.opt(exception=error).error("candles of the last hour were not taken")
             self.link.restart("the backlog of candles failed")
 
     def _down(self, epoch: int, reason: str) -> None:
