@@ -145,7 +145,7 @@ def _had(
 
 def _abstained(
     names: Sequence[str], opinions: Opinions, signals: Sequence[Any], estimates: Sequence[Any],
-    lacking: Mapping[tuple[str, int], str], tally: Tally,
+    lacking: dict[tuple[str, int], str], tally: Tally,
 ) -> tuple[Abstained, ...]:
     """Who was asked for an opinion and gave none, and why."""
     if len(signals) == len(opinions.signals) and len(estimates) == len(opinions.combiners):
