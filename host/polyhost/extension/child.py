@@ -16,10 +16,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from loguru import logger
+from msgspec import structs
 
 from polyhost.errors import ConfigError, PluginError
 from polyhost.extension.answers import TEXT_MAX, described
 from polyhost.extension.building import Built, built
+from polyhost.extension.feeding import Pump, asked, began
 from polyhost.extension.protocol import (
     ENCODE,
     TO_CHILD,
@@ -28,6 +30,8 @@ from polyhost.extension.protocol import (
     Build,
     Facts,
     Failure,
+    FeedsBegan,
+    FeedTold,
     FromChild,
     Hello,
     LoadState,
@@ -36,6 +40,7 @@ from polyhost.extension.protocol import (
     Notify,
     Refusal,
     Remember,
+    RunFeeds,
     Said,
     TellPlugin,
     ToChild,
@@ -49,6 +54,8 @@ from polyhost.extension.wire import Frames, framed, receive
 if TYPE_CHECKING:
     from loguru import Message
 
+FEEDS_NICE: Final = 10
+"""How much a process of feeds stands back behind the others."""
 LOG_LINES_MAX: Final = 50
 """Log lines kept between two messages; the oldest go first."""
 
@@ -84,6 +91,8 @@ class Child:
             case Notify():
                 # Delivering may take seconds; questions go on meanwhile.
                 threading.Thread(target=self._notify, args=(message,), daemon=True).start()
+            case RunFeeds():
+                self._feed(message)
             case LoadState():
                 self._built.state.load(message.state)
             case Remember():
@@ -151,6 +160,18 @@ class Child:
             problem = described(error)
         self._send(Notified(message.seq, problem, self._said()))
 
+    def _feed(self, message: RunFeeds) -> None:
+        """Ask for the feeds and run them; from here on this process does nothing else."""
+        # Trading comes first on a small machine.
+        os.nice(FEEDS_NICE)
+        try:
+            feeds = asked(self._built.hooks["feeds"], message.config, self._name)
+        except (Exception, SystemExit) as error:  # a plugin may raise anything: its feeds cannot be run
+            self._send(FeedsBegan(message.seq, problem=described(error)))
+            return
+        self._send(began(message.seq, feeds))
+        Pump(feeds, lambda told: self._send(structs.replace(told, log=self._said()))).start()
+
     def _metrics(self) -> dict[str, float]:
         return numbers(self._built.instance.metrics)
 
@@ -158,11 +179,13 @@ class Child:
         self._log.append(LogLine(message.record["level"].name, str(message)[:TEXT_MAX].rstrip("\n")))
 
     def _said(self) -> tuple[LogLine, ...]:
-        lines = tuple(self._log)
-        self._log.clear()
-        return lines
+        lines = []
+        # Threads of the plugin may add lines meanwhile.
+        while self._log and len(lines) < LOG_LINES_MAX:
+            lines.append(self._log.popleft())
+        return tuple(lines)
 
-    def _send(self, message: FromChild) -> None:
+    def _send(self, message: FromChild | FeedsBegan | FeedTold) -> None:
         with self._sending:
             self._connection.sendall(framed(ENCODE(message)))
 

@@ -17,6 +17,7 @@ from polyhost.extension.building import built, host_keys
 from polyhost.extension.sources import Source, found_sources
 from polyhost.extension.specification import Bound
 from polyhost.extension.state import PluginState
+from polyhost.model.reading import VENUE_SOURCES, wrong
 from polyhost.model.secrecy import shown
 from polyhost.plugin import Plugin
 from polyhost.settings import Configuration
@@ -149,7 +150,7 @@ def _source(name: str, use: str, sources: Mapping[str, list[Source]], file: str)
 
 def _inline(plugin: LoadedPlugin, file: str) -> LoadedPlugin:
     made = built(plugin.source, plugin.name, plugin.table, file)
-    _tell_of_feeds(plugin.name, made.hooks)
+    _check_feeds(plugin, made.hooks)
     return replace(
         plugin,
         hooks=tuple(made.hooks),
@@ -170,7 +171,7 @@ def _foreign(plugin: LoadedPlugin, file: str, deadlines: Deadlines | None) -> Lo
     except ConfigError as error:
         error.file = error.file or file
         raise
-    _tell_of_feeds(plugin.name, hello.hooks)
+    _check_feeds(plugin, hello.hooks)
     return replace(
         plugin,
         hooks=hello.hooks,
@@ -180,11 +181,13 @@ def _foreign(plugin: LoadedPlugin, file: str, deadlines: Deadlines | None) -> Lo
     )
 
 
-def _tell_of_feeds(name: str, hooks: Iterable[str]) -> None:
-    if "feeds" in hooks:
-        from loguru import logger
-
-        logger.warning("plugin {}: its feeds are not run by this version", name)
+def _check_feeds(plugin: LoadedPlugin, hooks: Iterable[str]) -> None:
+    """A plugin with feeds gives them its name: it must be none of the venue's, and fit on a tape."""
+    if "feeds" in hooks and (plugin.name in VENUE_SOURCES or wrong(plugin.name, 0, 0)):
+        raise PluginError(
+            "its name cannot be that of a feed", plugin=plugin.name, hook="feeds", origin=plugin.origin,
+            remedy=f"name its table otherwise: [plugins.my_feed] use = {plugin.source.name!r}",
+        )
 
 
 def _check_combiner(configuration: Configuration, plugins: Iterable[LoadedPlugin], file: str) -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from loguru import logger
@@ -41,6 +41,9 @@ from polyhost.extension.protocol import (
 from polyhost.extension.sources import Source
 from polyhost.extension.wire import FrameError, Frames, framed, receive
 from polyhost.model.records import NoticeRaised
+
+if TYPE_CHECKING:
+    from loguru import Logger
 
 MEMORY_BYTES_MAX: Final = 2 * 1024**3
 """Address space of one plugin's process."""
@@ -117,20 +120,8 @@ class ForeignPlugin:
         return None if self._process is None else self._process.pid
 
     def launch(self) -> None:
-        """Start the process; its hello comes later. The environment is made from nothing but harmless names."""
-        ours, theirs = socket.socketpair()
-        reading, self._lifeline = os.pipe()
-        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        arguments = [sys.executable, "-P", "-m", "polyhost.extension.child", str(theirs.fileno()), str(reading)]
-        try:
-            self._process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, env=environment, pass_fds=(theirs.fileno(), reading)
-            )
-        finally:
-            theirs.close()
-            os.close(reading)
-        ours.setblocking(False)
+        """Start the process; its hello comes later."""
+        self._process, ours, self._lifeline = launched()
         self._socket, self._frames = ours, Frames()
         if self._loop is not None and not self._loop.is_closed():
             self._loop.add_reader(ours.fileno(), self._arrived)
@@ -386,12 +377,9 @@ class ForeignPlugin:
 
     def _heard(self, message: Answers | Told | Notified) -> None:
         for line in message.log:
-            self._relay(line)
+            relayed(self._log, line)
         if not isinstance(message, Notified):
             self.metrics = message.metrics
-
-    def _relay(self, line: LogLine) -> None:
-        self._log.log(line.level if line.level in _LEVELS else "INFO", "{}", line.text)
 
     def _lost(self, reason: str) -> None:
         ended = self._exit_code()
@@ -407,6 +395,36 @@ class ForeignPlugin:
             return self._process.wait(EXIT_S_MAX)
         except subprocess.TimeoutExpired:
             return None
+
+
+def launched() -> tuple[subprocess.Popen[bytes], socket.socket, int]:
+    """A plugin's process, our end of its socket (non-blocking), and the file descriptor whose closing ends it.
+
+    Its environment is made from nothing but harmless names.
+    """
+    ours, theirs = socket.socketpair()
+    reading, lifeline = os.pipe()
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    arguments = [sys.executable, "-P", "-m", "polyhost.extension.child", str(theirs.fileno()), str(reading)]
+    try:
+        process = subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, env=environment, pass_fds=(theirs.fileno(), reading)
+        )
+    except OSError:
+        ours.close()
+        os.close(lifeline)
+        raise
+    finally:
+        theirs.close()
+        os.close(reading)
+    ours.setblocking(False)
+    return process, ours, lifeline
+
+
+def relayed(log: Logger, line: LogLine) -> None:
+    """Say in the host's log what a plugin's process said."""
+    log.log(line.level if line.level in _LEVELS else "INFO", "{}", line.text)
 
 
 def refusal_error(refusal: Refusal, name: str, source: Source) -> ConfigError | PluginError:

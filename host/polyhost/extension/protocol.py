@@ -12,6 +12,7 @@ from polyhost.extension.sources import Source
 from polyhost.extension.table import Inputs
 from polyhost.model.market import Market
 from polyhost.model.proposals import Answer, Enter, Estimate, Notice, Signal
+from polyhost.model.reading import FeedConfig, Reading
 from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
 from polyhost.model.view import View
 
@@ -74,6 +75,12 @@ class Remember(_Message, tag="remember", frozen=True):
     """Change the durable state; None deletes. No answer."""
 
     changes: dict[str, str | None]
+
+
+class RunFeeds(_Message, tag="run_feeds", frozen=True):
+    """Run the plugin's feeds from now on; the answer is ``FeedsBegan``, then ``FeedTold`` again and again."""
+
+    config: FeedConfig
 
 
 class Refusal(Struct, frozen=True):
@@ -142,11 +149,35 @@ class Notified(_Message, tag="notified", frozen=True):
     log: tuple[LogLine, ...] = ()
 
 
-ToChild: TypeAlias = Build | Ask | TellPlugin | Notify | LoadState | Remember
+class FeedsBegan(_Message, tag="feeds_began", frozen=True):
+    """The feeds run, each with the longest silence (wall seconds) that is its way; or ``problem`` says why not."""
+
+    sources: dict[str, float] = field(default_factory=dict)
+    problem: str = ""
+
+
+class FeedTold(_Message, tag="feed_told", frozen=True):
+    """What the feeds said since the last time, and that they live."""
+
+    readings: tuple[Reading, ...] = ()
+    items: dict[str, int] = field(default_factory=dict)
+    """Source → how many items it has yielded so far."""
+    dropped: int = 0
+    refused: int = 0
+    problem: str = ""
+    """The first refusal since the last time."""
+    ended: str = ""
+    """Which feed ended, and how; empty: all run."""
+    log: tuple[LogLine, ...] = ()
+
+
+ToChild: TypeAlias = Build | Ask | TellPlugin | Notify | LoadState | Remember | RunFeeds
+FromFeeds: TypeAlias = Hello | FeedsBegan | FeedTold
 FromChild: TypeAlias = Hello | Answers | Told | Notified
 
 ENCODE = msgspec.msgpack.Encoder(enc_hook=plain).encode
 TO_CHILD = msgspec.msgpack.Decoder(ToChild).decode
+FROM_FEEDS = msgspec.msgpack.Decoder(FromFeeds).decode
 FROM_CHILD = msgspec.msgpack.Decoder(FromChild).decode
 
 
