@@ -215,3 +215,18 @@ def test_rew_01_a_resting_order_is_told_as_scoring_or_not(tmp_path: Path, capsys
             "paid": "0.000000", "earned": {"2027-01-15": {"rewards": "0.250000", "rebates": "0.010000"}},
         }
         assert "rewards: 0.250000 and rebates 0.010000 earned on 2027-01-15; 0.000000 paid so far" in lines(told)
+
+
+def test_con_17_feeds_are_shown_with_age_counts_and_trouble(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = written(tmp_path / "data", story().records)
+    told = {"running": True, "readings": 1234, "dropped": 5, "refused": 2, "restarts": 1}
+    feeds = {"index": {**told, "age_s": 0.84, "problem": ""}, "down": {**told, "age_s": None, "problem": "it ended"}}
+    with DataFolder(data):
+        live_file.write(data, msgspec.structs.replace(live("run-1", []), feeds=feeds))
+        code, out = asked(data, capsys)
+        assert json.loads(asked(data, capsys, "--json")[1])["feeds"] == feeds
+    assert code == 0
+    assert "feeds of index: 1,234 readings, the last 0.8 s ago, 5 dropped, 2 refused, 1 restarts\n" in out
+    assert "feeds of down: 1,234 readings, none yet, 5 dropped, 2 refused, 1 restarts (it ended)" in out

@@ -179,7 +179,7 @@ class Child:
         self._log.append(LogLine(message.record["level"].name, str(message)[:TEXT_MAX].rstrip("\n")))
 
     def _said(self) -> tuple[LogLine, ...]:
-        lines = []
+        lines: list[LogLine] = []
         # Threads of the plugin may add lines meanwhile.
         while self._log and len(lines) < LOG_LINES_MAX:
             lines.append(self._log.popleft())

@@ -35,6 +35,9 @@ class Live(msgspec.Struct, frozen=True):
     scoring: dict[str, bool] = {}
     """Ref of a resting order → whether it scores for liquidity rewards, as the venue last said."""
 
+    feeds: dict[str, dict[str, Any]] = {}
+    """What the feeds of each plugin that has any said so far (``ExtraFeeds.figures``)."""
+
     @property
     def age_s(self) -> float:
         """Wall seconds since it was said."""

@@ -33,12 +33,14 @@ from polyhost.model.commands import Follow, Sweep, Unfollow
 from polyhost.model.events import BalanceSeen, Operator, QueryFailed, RunBegan, RunEnding, SweepDone
 from polyhost.model.market import Market
 from polyhost.model.money import money_text
+from polyhost.model.reading import FeedConfig
 from polyhost.model.view import Candle
 from polyhost.model.wallets import WalletKind
 from polyhost.model.words import Action, OrderState
 from polyhost.service import live_file
 from polyhost.service.engine import Engine
 from polyhost.service.exchange_child import ExchangeChild
+from polyhost.service.extra_feeds import ExtraFeeds
 from polyhost.service.folder import DataFolder
 from polyhost.service.left_open import left_open
 from polyhost.service.logs import REDACTOR
@@ -149,6 +151,7 @@ class Session:
         self._tasks: list[asyncio.Task[None]] = []
         self.supervisor: Supervisor
         self._feeds: Feeds
+        self._extra: ExtraFeeds
         self._reconciling_since: float | None = None
         self._reconnecting: asyncio.Task[None] | None = None
         self.on_ready: Callable[[Session], None] | None = None
@@ -218,6 +221,10 @@ class Session:
         stack.push_async_callback(http.aclose)
         await retried(lambda: first_time(self.clock, http), "the venue's time")
         self._streams(stack, endpoints, http)
+        config = FeedConfig(
+            settings.host.mode, "" if endpoints.live else endpoints.clob, self.clock.speed, settings.markets.symbols
+        )
+        self._extra = ExtraFeeds(plugins, config, self.engine.reading)
         stack.push_async_callback(self._end_tasks)
         stack.push_async_callback(self._end_loops)
         self._banner(plugins)
@@ -382,6 +389,7 @@ class Session:
         watched.watch("reconciliation", self._reconciling_s, RECONCILING_S, engine.turn, safety=True)
         watched.watch("outbox", engine.outbox_age_s, OUTBOX_SILENT_S, engine.deliver_anew)
         watched.watch("analysis", analysis.dead_s, 0.0, analysis.revive)
+        self._extra.supervise(watched)
         if recorder is not None:
             watched.watch("recorder", recorder.dead_s, 0.0, lambda: None)
         self._spawn(watched.run(), "supervisor")
@@ -434,6 +442,7 @@ class Session:
         return live_file.Live(
             self.run_id, wall, ready, sealed, self.supervisor.figures(), self.kernel.blocks(),
             self.kernel.reconciliation.ages(), self.kernel.scoring.said(),
+            self._extra.figures(),
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:

@@ -80,6 +80,7 @@ def described(found: Found) -> dict[str, Any]:
         "sealed": None if found.live is None else found.live.sealed or None,
         "loops": None if found.live is None else found.live.loops,
         "ages": None if found.live is None else found.live.ages,
+        "feeds": None if found.live is None else found.live.feeds,
         "loops_age_s": None if found.live is None else found.live.age_s,
         "pid": found.pid or None,
         "run": None if started is None else {
@@ -251,7 +252,17 @@ def _loop_lines(report: Mapping[str, Any]) -> list[str]:
         down = [*down, f"SEALED, nothing is entered any more: {report['sealed']}"]
     restarts = sum(figures["restarts"] for figures in loops.values())
     alive = sum(figures["alive"] for figures in loops.values())
-    return [f"{alive} of {len(loops)} loops alive, {restarts} restarts", *down]
+    return [f"{alive} of {len(loops)} loops alive, {restarts} restarts", *down, *_feed_lines(report["feeds"])]
+
+
+def _feed_lines(feeds: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [
+        f"feeds of {name}: {told['readings']:,} readings, "
+        + ("none yet" if told["age_s"] is None else f"the last {told['age_s']:.1f} s ago")
+        + f", {told['dropped']:,} dropped, {told['refused']:,} refused, {told['restarts']} restarts"
+        + (f" ({told['problem']})" if told["problem"] else "")
+        for name, told in feeds.items()
+    ]
 
 
 def _who(report: Mapping[str, Any]) -> str:
