@@ -17,8 +17,9 @@ $(READY): pyproject.toml requirements-dev.txt
 run: $(READY)  ## the host on the simulated exchange; make run ARGS="--windows 4 --speed 60"
 	$(BIN)/polyhost run $(ARGS)
 
-test: $(READY)  ## every test
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY)  ## every test: on all cores, then those that need the machine for themselves
+	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -m alone $(ARGS)
 
 bench: $(READY)  ## the figures of the budget table
 	$(BIN)/python tests/bench/run.py $(ARGS)

@@ -20,6 +20,8 @@ from polyhost.extension.protocol import Ask
 from polyhost.extension.table import Inputs
 from polyhost.model.events import PluginStruck
 
+pytestmark = pytest.mark.alone
+
 SHORT = Deadlines(answer_ms=250, life_ms=800, start_ms=20_000, deliver_ms=200)
 """Deadlines that are missed on purpose."""
 Start = Callable[..., Runner]

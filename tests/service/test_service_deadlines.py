@@ -22,6 +22,8 @@ from polyhost.service.session import Session
 
 from .service_runs import records
 
+pytestmark = pytest.mark.alone
+
 LATE_MS_MAX = 250.0
 """The requirement: a forced close begins at most so long after its deadline, wall ms."""
 CONTROL_MS_MAX = 100.0

@@ -29,11 +29,12 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     return load_configuration(Path(empty), env={})
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(400)
 def test_sim_05_fifty_seeds_of_a_quarter_of_an_hour_break_nothing(loaded: Loaded) -> None:
     plan = Plan(QUARTER, chosen_pathologies(["all"]), DENSITY)
     told: list[str] = []
-    simulations = Simulations(SEEDS, plan, loaded, workers=2)
+    simulations = Simulations(SEEDS, plan, loaded)
     report = simulations.run(
         lambda outcome: told.extend(finding(outcome, simulations.replay_command(outcome.seed)))
         if outcome.broken and not told

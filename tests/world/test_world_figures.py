@@ -69,6 +69,7 @@ def test_the_seam_page_quotes_the_recordings_as_they_are() -> None:
     assert compared >= 13
 
 
+@pytest.mark.alone
 def test_the_population_is_quick() -> None:
     """B6: a population event with its matching costs little; tests/bench/bench_population.py prints the figure.
 
