@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
     from polyhost.model.rewards import maker_score, reward_midpoint, reward_score, two_sided_only
     from polyhost.model.triggers import midpoint_triggers
-    from polyhost.model.view import Candle, Flow, Funds, OrderView, PositionView, Quote, RefusedView, View
+    from polyhost.model.view import Candle, Flow, Funds, OrderView, PositionView, Quote, RefusedView, UnfilledView, View
     from polyhost.model.words import Action, Bias, OrderType, Purpose, SettlementRule, Side
     from polyhost.plugin import Contradiction, Plugin, Settings, Setup
     from polyhost.polling import polled
@@ -100,6 +100,7 @@ __all__ = [
     "Split",
     "Stake",
     "Trigger",
+    "UnfilledView",
     "Veto",
     "View",
     "hookimpl",
@@ -166,6 +167,7 @@ _HOMES = {
     "Split": "polyhost.model.proposals",
     "Stake": "polyhost.model.proposals",
     "Trigger": "polyhost.model.proposals",
+    "UnfilledView": "polyhost.model.view",
     "Veto": "polyhost.model.proposals",
     "View": "polyhost.model.view",
     "hookimpl": "polyhost.hooks",

@@ -85,6 +85,7 @@ def test_cfg_01_the_defaults_are_those_of_the_requirements(defaults: Configurati
     policy = shipped_class("entry_policy").Settings().model_dump()
     assert policy == {
         "confidence_min": 0.30, "edge_min": 0.02, "not_first_s": 30.0, "not_last_s": 180.0, "through_ticks": 1,
+        "style": "fak", "rest_s": 0.0, "again_after_s": 60.0,
     }
     assert str(shipped_class("fixed_size").Settings().model_dump()["stake"]) == "25.000000"
 

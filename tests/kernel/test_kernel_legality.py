@@ -28,9 +28,9 @@ FINE = structs.replace(window(), tick=10)
 
 def draft(
     price: str = "0.40", size: str = "10", action: Action = Action.BUY, kind: OrderType = OrderType.GTC,
-    expiration_s: int = 0,
+    expiration_s: int = 0, post_only: bool = False,
 ) -> OrderDraft:
-    return OrderDraft("o1", UP, action, kind, ticks(price), micros(size), 100, False, expiration_s=expiration_s)
+    return OrderDraft("o1", UP, action, kind, ticks(price), micros(size), 100, False, post_only, expiration_s)
 
 
 def judged(market: Market | None = None, bid: str = "0.30", ask: str = "0.50", **order: Any) -> Illegal | None:
@@ -39,6 +39,7 @@ def judged(market: Market | None = None, bid: str = "0.30", ask: str = "0.50", *
 
 SELL = {"action": Action.SELL}
 FAK = {"kind": OrderType.FAK}
+POST = {"post_only": True}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,12 @@ FAK = {"kind": OrderType.FAK}
         ({"price": "0.01", "size": "3.34", **FAK, **SELL}, {"price": "0.01", "size": "3.33", **FAK, **SELL},
          "minimum value", "0.999000 (3.33 shares at 0.3)", "1.002000 (3.34 shares)"),
         ({"expiration_s": 0}, {"expiration_s": 1}, "expiration", "1", "0"),
+        # The book is 0.30/0.50: what would meet it is no post-only.
+        ({"price": "0.49", **POST}, {"price": "0.50", **POST}, "post-only price", "0.5", "0.49"),
+        ({"price": "0.31", **SELL, **POST}, {"price": "0.30", **SELL, **POST}, "post-only price", "0.3", "0.31"),
+        ({"price": "0.50", **POST, "ask": "1"}, {"price": "0.01", "size": "100", **POST, "ask": "0.01"},
+         "post-only price", "0.01", "none"),
+        ({**FAK}, {**FAK, **POST}, "post-only type", "FAK", "GTC"),
     ],
 )  # fmt: skip
 def test_ord_06_the_refusal_says_the_rule_the_value_and_the_nearest_legal_one(

@@ -6,7 +6,7 @@ import pytest
 from plugin_builders import made, market, view
 from pydantic import ValidationError
 
-from polyhost import Bias, Enter, Estimate, Side, Skip, Stake, View, taker_fee
+from polyhost import Bias, Enter, Estimate, Side, Skip, Stake, UnfilledView, View, taker_fee
 from polyhost.model.market import Fees
 from polyhost.model.rounding import legal_price
 from polyhost_plugins.entry_policy import EntryPolicy
@@ -129,6 +129,76 @@ def test_ent_01_a_skipped_window_stays_eligible() -> None:
     assert gate(plugin.entry(view(20), estimate())) == "too_early"
     assert gate(plugin.entry(view(40), estimate(0.6))) == "low_confidence"
     assert gate(plugin.entry(view(60), estimate())) == ""
+
+
+@pytest.mark.parametrize(
+    ("style", "up", "sent"),
+    [
+        # style: (price, order type, post-only) of UP at 0.50/0.53 and at 0.52/0.53
+        ("fak", "0.50/0.53", (5_400, "FAK", False)),
+        ("cross", "0.50/0.53", (5_300, "GTC", False)),
+        ("join", "0.50/0.53", (5_000, "GTC", False)),
+        ("improve", "0.50/0.53", (5_100, "GTC", False)),
+        ("improve", "0.52/0.53", (5_200, "GTC", False)),
+        ("improve", "0.51/0.53", (5_200, "GTC", False)),
+        ("post_only", "0.50/0.53", (5_000, "GTC", True)),
+        # Off the market's grid: bids round down, asks up, and nothing that rests reaches the ask.
+        ("join", "0.505/0.53", (5_000, "GTC", False)),
+        ("improve", "0.525/0.53", (5_200, "GTC", False)),
+        ("cross", "0.50/0.525", (5_300, "GTC", False)),
+    ],
+)  # fmt: skip
+def test_ent_06_each_style_has_its_price_and_order_type(style: str, up: str, sent: tuple[int, str, bool]) -> None:
+    answer = entered(asked(view(up=up), estimate(0.90), style=style))
+    assert (answer.price_max, answer.order_type, answer.post_only) == sent
+    assert answer.valid_s == 0
+    assert style in answer.reason
+
+
+@pytest.mark.parametrize("style", ["fak", "cross", "join", "improve", "post_only"])
+def test_ent_06_takers_pay_their_fee_in_the_edge_and_makers_none(style: str) -> None:
+    answer = entered(asked(view(up="0.50/0.53"), estimate(0.80), style=style))
+    price = answer.price_max / 10_000
+    fee = 0.07 * price * (1 - price) if style in ("fak", "cross") else 0.0
+    assert answer.values["fee"] == pytest.approx(fee, abs=1e-5)
+    assert answer.edge == pytest.approx(0.80 - price - fee, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("style", "least"),
+    [("fak", 0.56744), ("cross", 0.56744), ("join", 0.52), ("improve", 0.53), ("post_only", 0.52)],
+)
+def test_ent_06_the_least_edge_is_asked_of_every_style_with_its_own_fee(style: str, least: float) -> None:
+    """UP at 0.50/0.53: a taker pays 0.07 * 0.53 * 0.47 = 0.01744 a share, a maker nothing."""
+    settings = {"style": style, "confidence_min": 0.0, "through_ticks": 0}
+    assert gate(asked(view(up="0.50/0.53"), estimate(least + 0.00001), **settings)) == ""
+    assert gate(asked(view(up="0.50/0.53"), estimate(least - 0.00001), **settings)) == "low_edge"
+
+
+@pytest.mark.parametrize(("style", "up"), [("join", "/0.53"), ("join", "0.53/"), ("improve", "/0.53"), ("fak", "0.5/")])
+def test_ent_06_without_the_price_that_a_style_needs_there_is_no_entry(style: str, up: str) -> None:
+    assert gate(asked(view(up=up), estimate(0.99), style=style)) == "no_book"
+
+
+def test_ent_06_what_rests_may_have_an_end_and_what_takes_has_none() -> None:
+    fifteen = entered(asked(view(up="0.50/0.53"), estimate(0.90), style="join", rest_s=120))
+    assert (fifteen.order_type, fifteen.valid_s) == ("GTD", 120.0)
+    five = entered(asked(view(200, minutes=5, up="0.50/0.53"), estimate(0.90), style="cross", rest_s=120))
+    assert (five.order_type, five.valid_s) == ("GTD", 40.0)
+    fak = entered(asked(view(up="0.50/0.53"), estimate(0.90), rest_s=120))
+    assert (fak.order_type, fak.valid_s) == ("FAK", 0.0)
+
+
+@pytest.mark.parametrize(("minutes", "pause_s"), [(15, 60.0), (5, 20.0)])
+def test_ent_01_a_side_that_ended_unfilled_is_left_alone_for_a_minute(minutes: int, pause_s: float) -> None:
+    def after(seconds: float, side: Side = Side.UP) -> str:
+        now = view(150, minutes=minutes).now
+        ended = UnfilledView("o1", side, "entry_policy", 5_000, now - 90_000, now - round(seconds * 1_000))
+        return gate(asked(view(150, minutes=minutes, unfilled=ended)))
+
+    assert after(pause_s - 0.001) == "just_unfilled"
+    assert after(pause_s) == ""
+    assert after(1, Side.DOWN) == ""
 
 
 def test_ent_04_fixed_size_is_25_of_collateral_and_nothing_else() -> None:

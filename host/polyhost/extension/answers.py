@@ -43,7 +43,7 @@ from polyhost.model.proposals import (
     Trigger,
     Veto,
 )
-from polyhost.model.words import Action, Purpose
+from polyhost.model.words import Action, OrderType, Purpose
 
 ANSWERS_MAX: Final = 64
 """Answers of one plugin to one question; a plugin that wants more has a loop that does not end."""
@@ -53,8 +53,10 @@ FEATURES_MAX: Final = 64
 """Named numbers beside an answer."""
 PROBLEM_MAX: Final = 500
 """Characters kept of what went wrong in a plugin."""
-ENTRY_TYPES: Final = ("FAK", "GTC")
-"""Order types an ``Enter`` may name: take what is there, or rest."""
+ENTRY_TYPES: Final = tuple(kind.value for kind in OrderType)
+"""Order types an ``Enter`` may name: take what is there (FAK, FOK), or rest (GTC, GTD)."""
+VALID_S_MAX: Final = 864_000.0
+"""The longest life of a GTD entry, market seconds (ten days)."""
 LEVELS: Final = ("info", "warning", "critical")
 NOT_ENTRIES: Final = (Purpose.EXIT, Purpose.EMERGENCY)
 """Purposes that sell: an ``Enter`` buys."""
@@ -146,6 +148,7 @@ def _enter(answer: Enter) -> Enter:
     _text(answer.reason, "reason")
     if answer.order_type not in ENTRY_TYPES:
         raise AnswerError(f"order_type is {answer.order_type!r}; allowed: {', '.join(ENTRY_TYPES)}")
+    _style(answer)
     if answer.purpose in NOT_ENTRIES:
         raise AnswerError(f"purpose {answer.purpose.value!r} is no purpose of an entry")
     if answer.stake is not None and answer.stake <= 0:
@@ -158,6 +161,17 @@ def _enter(answer: Enter) -> Enter:
         return answer
     _numbers(answer.values, "values")
     return msgspec.structs.replace(answer, values=SealedDict(answer.values))
+
+
+def _style(answer: Enter) -> None:
+    """A life belongs to a GTD alone, post-only to what rests."""
+    kind = OrderType(answer.order_type)
+    if kind is OrderType.GTD and not 0.0 < answer.valid_s <= VALID_S_MAX:
+        raise AnswerError(f"valid_s of a GTD is {answer.valid_s}; it must be above 0 and at most {VALID_S_MAX:g}")
+    if kind is not OrderType.GTD and answer.valid_s != 0.0:
+        raise AnswerError(f"valid_s is {answer.valid_s}; only a GTD has a life of its own, not a {kind.value}")
+    if answer.post_only and not kind.rests:
+        raise AnswerError(f"post_only with {kind.value}; only GTC and GTD orders can be post-only")
 
 
 def _pair(answer: Pair) -> Pair:

@@ -45,5 +45,13 @@ def fit(limits: DepthTable, market: Market, data: MarketData, side: Side, price:
     return Fit(most, f"depth: {size_text(most)} of {size_text(near)} near {price_text(ask)}")
 
 
+def whole(data: MarketData, side: Side, price: Ticks, size: Micros) -> Fit:
+    """A FOK takes all or nothing: at most what is offered at ``price`` or better, or it would be killed for sure."""
+    offered = data.book.depth(side, Action.BUY, price) if data.book.sized else size
+    if size <= offered:
+        return Fit(size)
+    return Fit(offered, f"depth: {size_text(offered)} at {price_text(price)} or better")
+
+
 def _share(size: Micros, share: float) -> Micros:
     return size * round(share * SHARES) // SHARES

@@ -10,8 +10,9 @@ from typing import Final
 
 from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.core import Core
-from polyhost.kernel.depth import fit
+from polyhost.kernel.depth import fit, whole
 from polyhost.kernel.legality import LAST_ORDER_MS
+from polyhost.kernel.lifetimes import resting_type
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.promises import promise
 from polyhost.kernel.slots import pending, slot_refusal
@@ -155,28 +156,18 @@ class Entries:
     ) -> None:
         core = self.core
         market = entry.market
-        order_type = OrderType(wish.order_type)
-        price = safe_price(Action.BUY, wish.price_max, market.tick)
         bid, ask = data.book.best(wish.side)
-        if not order_type.rests and (ask >= ONE or ask > price):
-            raise EntryRefused("price", f"the ask {price_text(ask)} is above the worst price {price_text(price)}")
+        price = _price(market, wish, ask)
         stake, limited = self._stake(market, candidate, wish)
-        step = LOT if order_type.rests else market_step(Action.BUY, price)
-        size = affordable(stake, price, step, market)
-        fitted = fit(core.settings.depth, market, data, wish.side, price, size)
-        if fitted.refused:
-            raise EntryRefused("spread", fitted.refused)
-        size, limited = fitted.size - fitted.size % step, fitted.limited or limited
-        why_small = f"stake {money_text(stake)}" + (f" ({limited})" if limited else "")
-        by_depth = "depth" if fitted.limited else ""
-        if size < market.min_size:
-            raise EntryRefused(by_depth or "minimum", f"{size_text(size)} shares for {why_small} is below the minimum")
-        if notional(size, price) < market.min_value:
-            raise EntryRefused(by_depth or "minimum_value", f"{why_small} is below the venue's minimum value")
+        size, limited = self._size(market, data, wish, price, (stake, limited))
+        order_type, expiration_s, until = OrderType(wish.order_type), 0, 0
+        if order_type is OrderType.GTD and wish.valid_s > 0:  # one without a life is refused for its expiration
+            until = core.now + round(wish.valid_s * 1_000)
+            order_type, expiration_s = resting_type(core.now, until)
         slot = Slot(market.condition_id, wish.side, wish.purpose, wish.key)
         draft = OrderDraft(
             self.flow.next_ref(), market.token(wish.side), Action.BUY, order_type, price, size, market.tick,
-            market.neg_risk,
+            market.neg_risk, wish.post_only, expiration_s,
         )
         why = {
             "plugin": candidate.proposed.plugin, "reason": wish.reason, "view_seq": str(event.view_seq),
@@ -189,10 +180,35 @@ class Entries:
             **{f"parts_{name}": _parts(estimate) for name, estimate in event.estimates if estimate.parts},
             **{f"value_{name}": f"{value:.6g}" for name, value in wish.values.items()},
         }
-        illegal = self.flow.place(slot, draft, worst_cost(size, price, market), why)
+        if price < wish.price_max:
+            why["price_wanted"] = price_text(wish.price_max)
+        illegal = self.flow.place(slot, draft, worst_cost(size, price, market), why, valid_until=until)
         if illegal is not None:
             raise EntryRefused(illegal.rule.replace(" ", "_"), illegal.text)
         promise(core, candidate.proposed.plugin, wish.remember, draft.ref)
+
+    def _size(
+        self, market: Market, data: MarketData, wish: Enter, price: Ticks, sized: tuple[Micros, str]
+    ) -> tuple[Micros, str]:
+        """Shares for a stake, and what reduced it (ENT-04); raises EntryRefused below the venue's minimums."""
+        stake, limited = sized
+        order_type = OrderType(wish.order_type)
+        step = LOT if order_type.rests else market_step(Action.BUY, price)
+        size = affordable(stake, price, step, market)
+        fitted = fit(self.core.settings.depth, market, data, wish.side, price, size)
+        if fitted.refused:
+            raise EntryRefused("spread", fitted.refused)
+        if order_type is OrderType.FOK:
+            all_of_it = whole(data, wish.side, price, fitted.size)
+            fitted = all_of_it if all_of_it.limited else fitted
+        size, limited = fitted.size - fitted.size % step, fitted.limited or limited
+        why_small = f"stake {money_text(stake)}" + (f" ({limited})" if limited else "")
+        by_depth = "depth" if fitted.limited else ""
+        if size < market.min_size:
+            raise EntryRefused(by_depth or "minimum", f"{size_text(size)} shares for {why_small} is below the minimum")
+        if notional(size, price) < market.min_value:
+            raise EntryRefused(by_depth or "minimum_value", f"{why_small} is below the venue's minimum value")
+        return size, limited
 
     def _stake(self, market: Market, candidate: Candidate, wish: Enter) -> tuple[Micros, str]:
         """Collateral for this entry, and what reduced it (ENT-04)."""
@@ -200,6 +216,19 @@ class Entries:
         if not stakes:
             raise EntryRefused("size", "no plugin sized the entry")
         return funded(self.core, market, min(stakes))
+
+
+def _price(market: Market, wish: Enter, ask: Ticks) -> Ticks:
+    """The order's limit on the market's grid; raises EntryRefused when there is none that does what is wished."""
+    price = safe_price(Action.BUY, wish.price_max, market.tick)
+    if not OrderType(wish.order_type).rests and (ask >= ONE or ask > price):
+        raise EntryRefused("price", f"the ask {price_text(ask)} is above the worst price {price_text(price)}")
+    if not wish.post_only or price < ask:
+        return price
+    if ask - market.tick < market.tick:
+        raise EntryRefused("post_only", f"no price is left below the ask {price_text(ask)}")
+    # The venue would refuse it; a tick below the ask is no worse for us, and rests.
+    return safe_price(Action.BUY, ask - market.tick, market.tick)
 
 
 def need_fresh_balance(core: Core) -> None:

@@ -128,12 +128,27 @@ def _expiration(order: Proposed) -> Illegal | None:
     return Illegal("expiration", str(draft.expiration_s), str(earliest_s))
 
 
+def _post_only(order: Proposed) -> Illegal | None:
+    """It rests, and would meet nobody; the venue refuses it otherwise."""
+    draft, tick = order.draft, order.market.tick
+    if not draft.post_only:
+        return None
+    if not draft.order_type.rests:
+        return Illegal("post-only type", draft.order_type.value, OrderType.GTC.value)
+    buy = draft.action is Action.BUY
+    if draft.price < order.ask if buy else draft.price > order.bid:
+        return None
+    away = order.ask - tick if buy else order.bid + tick
+    nearest = price_text(safe_price(draft.action, away, tick)) if tick <= away <= ONE - tick else "none"
+    return Illegal("post-only price", price_text(draft.price), nearest)
+
+
 def _up(size: Micros, step: Micros) -> Micros:
     """The smallest multiple of the step that is not smaller."""
     return -(-size // step) * step
 
 
 RULES: Final[tuple[Callable[[Proposed], Illegal | None], ...]] = (
-    _bounds, _tick, _precision, _minimum_size, _minimum_value, _expiration,
+    _bounds, _tick, _precision, _minimum_size, _minimum_value, _expiration, _post_only,
 )
 """In the order of asking: sizes of market orders have a grid only at a legal price."""

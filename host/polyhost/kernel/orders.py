@@ -21,6 +21,7 @@ TRANSITIONS: Final[Mapping[S, Mapping[str, S]]] = {
         "seen": S.WORKING,
         # An end seen on the stream may overtake the answer to the post.
         "ended": S.CLOSED,
+        "cancelled_unfilled": S.CLOSED,
         "filled": S.CLOSED,
     },
     S.UNKNOWN: {
@@ -30,6 +31,7 @@ TRANSITIONS: Final[Mapping[S, Mapping[str, S]]] = {
         # A late answer counts (U1): a refusal of the only post ever made proves absence all the same (U3).
         "refused": S.CLOSED,
         "ended": S.CLOSED,
+        "cancelled_unfilled": S.CLOSED,
         "filled": S.CLOSED,
         "absent": S.CLOSED,
         "market_resolved": S.CLOSED,
@@ -39,6 +41,7 @@ TRANSITIONS: Final[Mapping[S, Mapping[str, S]]] = {
         "seen": S.WORKING,
         "cancel_sent": S.CANCELLING,
         "ended": S.CLOSED,
+        "cancelled_unfilled": S.CLOSED,
         "filled": S.CLOSED,
         "market_resolved": S.CLOSED,
     },
@@ -48,6 +51,7 @@ TRANSITIONS: Final[Mapping[S, Mapping[str, S]]] = {
         "seen": S.CANCELLING,
         "cancel_lost": S.WORKING,
         "ended": S.CLOSED,
+        "cancelled_unfilled": S.CLOSED,
         "filled": S.CLOSED,
         "market_resolved": S.CLOSED,
     },

@@ -14,7 +14,7 @@ from polyhost.kernel.legality import LAST_ORDER_MS, Illegal, illegal
 from polyhost.kernel.orders import moved
 from polyhost.kernel.shortage import CODES as SHORTAGES
 from polyhost.kernel.shortage import Known, Shortage, shortage
-from polyhost.kernel.state import OrderEntry
+from polyhost.kernel.state import UNFILLED, OrderEntry
 from polyhost.kernel.status_words import ends, order_word, trade_status, unclear
 from polyhost.kernel.unknown import LADDER_EVERY_MS, Unknown
 from polyhost.model.commands import Cancel, Post, Prepare, QueryOrder
@@ -43,7 +43,7 @@ from polyhost.model.records import (
 )
 from polyhost.model.step import Step
 from polyhost.model.times import NEVER
-from polyhost.model.words import Action, OrderState, Side, TradeStatus
+from polyhost.model.words import Action, OrderState, Purpose, Side, TradeStatus
 
 CANCEL_EVERY_MS: Final = 250
 """A cancel that the venue did not take is not sent again before this, wall ms (ORD-07)."""
@@ -130,19 +130,20 @@ class OrderFlow:
 
     def place(
         self, slot: Slot, draft: OrderDraft, reserve: Micros, why: dict[str, str],
-        beside: frozenset[str] = frozenset(),
+        beside: frozenset[str] = frozenset(), valid_until: int = 0,
     ) -> Illegal | None:
         """Take the slot, reserve the funds and have the order signed.
 
         The caller has checked that it is wanted and can be paid for; ``beside`` names the sells that do not count
-        against this one (the exceptions of T3: U8 and T8). An order that breaks a rule of ORD-06 leaves no trace but a
+        against this one (the exceptions of T3: U8 and T8), ``valid_until`` is when a resting buy ends (market ms, 0:
+        never by itself). An order that breaks a rule of ORD-06 leaves no trace but a
         notice; the answer is the rule.
         """
         core = self.core
         refused = self._illegal(slot, draft)
         if refused is not None:
             return refused
-        core.record(OrderIntended(core.now, slot, draft, reserve, why))
+        core.record(OrderIntended(core.now, slot, draft, reserve, why, valid_until))
         if reserve:
             core.record(ledger.reserve(core.now, draft.ref, reserve))
         if beside:
@@ -770,6 +771,8 @@ class OrderFlow:
     def _close(self, order: OrderEntry, cause: str) -> None:
         """The end, proved: what is still reserved is free again."""
         core = self.core
+        if cause == "ended" and _unfilled_entry(order):
+            cause = UNFILLED
         left = order.reserve
         record = OrderMoved(core.now, order.ref, OrderState.CLOSED, cause, order.told, left, False)
         core.record(record)
@@ -810,6 +813,11 @@ class OrderFlow:
     def since(self, order: OrderEntry) -> int:
         """Unix seconds from which its trades are asked for (U4)."""
         return max(order.placed_at // 1_000 - LOOK_BACK_S, 0)
+
+
+def _unfilled_entry(order: OrderEntry) -> bool:
+    """A first entry that rested and met nobody: its end is a word of its own, for people and for ENT-05."""
+    return order.slot.purpose is Purpose.ENTRY and order.draft.order_type.rests and order.done == 0
 
 
 def describe(order: OrderEntry) -> str:

@@ -15,16 +15,18 @@ from polyhost.kernel.core import Core
 from polyhost.kernel.entries import affordable, exposure_rooms, worst_cost
 from polyhost.kernel.exits import REPLACE_EVERY_MS
 from polyhost.kernel.legality import LAST_ORDER_MS
+from polyhost.kernel.lifetimes import ends_at, resting_type
 from polyhost.kernel.orders_flow import OrderFlow, describe
 from polyhost.kernel.quotes import NEVER_MOVED
 from polyhost.kernel.standing import Blocks, refusal
-from polyhost.kernel.state import MarketState, OrderEntry
+from polyhost.kernel.state import UNFILLED, MarketState, OrderEntry
 from polyhost.kernel.views import mid_when_placed
 from polyhost.kernel.volatile import MarketData
 from polyhost.model.book import Book
 from polyhost.model.money import LOT, ONE, Micros, Ticks, price_text, size_text
 from polyhost.model.proposals import Reprice
 from polyhost.model.rounding import floor_lot, safe_price
+from polyhost.model.times import NEVER
 from polyhost.model.words import Action, OrderState, Purpose, Side
 
 SHARES: Final = 1_000_000
@@ -73,11 +75,15 @@ class Repricing:
             self._forget(ref)
             return
         due = self.flow.due(order.slot.condition_id)
-        reason = "what it would buy had to be closed at once" if core.now >= due else self._judge(order)
-        if reason:
+        ends = ends_at(order.draft.order_type, order.valid_until, NEVER)
+        if core.now >= due:
+            self._give_up(order, "what it would buy had to be closed at once")
+        elif core.now >= ends:
+            self._give_up(order, "its time is over")
+        elif reason := self._judge(order):
             self._give_up(order, reason)
         else:
-            self.flow.look_later(ref, due)
+            self.flow.look_later(ref, min(due, ends))
 
     def _judge(self, order: OrderEntry) -> str:
         """Why this entry must go now; empty when it may rest on."""
@@ -198,7 +204,11 @@ class Repricing:
         size = min(floor_lot(left), affordable(max(room, 0), price, LOT, market))
         if size < market.min_size:
             return f"{size_text(size)} is below the minimum ({limited})"
-        draft = structs.replace(order.draft, ref=self.flow.next_ref(), price=price, size=size, tick=market.tick)
+        order_type, expiration_s = resting_type(core.now, order.valid_until)
+        draft = structs.replace(
+            order.draft, ref=self.flow.next_ref(), price=price, size=size, tick=market.tick, order_type=order_type,
+            expiration_s=expiration_s,
+        )
         bid, ask = data.book.best(order.slot.side)
         why = {
             **order.why, "reason": wish.reason or order.why.get("reason", ""), "bid": price_text(bid),
@@ -206,12 +216,14 @@ class Repricing:
             "moved_price": price_text(order.draft.price),
         }
         self._moved[draft.ref] = core.wall
-        illegal = self.flow.place(order.slot, draft, worst_cost(size, price, market), why)
+        illegal = self.flow.place(
+            order.slot, draft, worst_cost(size, price, market), why, valid_until=order.valid_until
+        )
         return "" if illegal is None else illegal.text
 
     def _not_now(self, entry: MarketState, data: MarketData, order: OrderEntry) -> str:
         core, slot = self.core, order.slot
-        if order.cause != "ended":
+        if order.cause not in ("ended", UNFILLED):
             return f"it ended otherwise ({order.cause})"
         due = self.flow.due(slot.condition_id)
         refused = refusal(core, entry, data, due, self.blocks, slot.purpose)
@@ -219,6 +231,8 @@ class Repricing:
             return refused
         if core.now > entry.market.end - LAST_ORDER_MS:
             return "too close to the end"
+        if 0 < order.valid_until <= core.now:
+            return "its time is over"
         if any(other.slot == slot for other in core.state.open_orders(slot.condition_id)):
             return "its slot was taken meanwhile"
         return "" if core.balance_fresh() else "the balance is too old"

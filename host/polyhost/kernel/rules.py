@@ -376,6 +376,7 @@ CAUSES: Final[Mapping[str, str]] = {
     "cancel_sent": "our cancel left",
     "cancel_lost": "the cancel was not taken, or its answer never came: its status is read again (ORD-07)",
     "ended": "its end and its final matched size are proved",
+    "cancelled_unfilled": "the same, of a resting entry nothing of which matched (CANCELLED_UNFILLED, ENT-05)",
     "filled": "all of it is matched",
     "absent": "it is proved that it is not there (U6)",
     "market_resolved": "the market has its result: nothing rests there any more",

@@ -55,6 +55,8 @@ from polyhost.model.words import Action, ActionKind, ActionState, OrderState, Pa
 
 KEYED: Final = (Purpose.GRID_LEVEL, Purpose.QUOTE)
 """Purposes whose slots of one side differ by key."""
+UNFILLED: Final = "cancelled_unfilled"
+"""How a resting entry ends that met nobody (ENT-05)."""
 PAIR_KIND: Final = "pair"
 """Of ``HeldDeclared``: so many shares of a side pair off with the other side."""
 
@@ -102,6 +104,8 @@ class OrderEntry(Struct):
     posts: int = 0
     """Times its bytes were given out to be sent (U5); 1 from its signature on."""
     cause: str = ""
+    valid_until: int = 0
+    """A resting buy's life ends at this market ms; 0: it has no end of its own."""
 
     @property
     def order_id(self) -> str:
@@ -125,6 +129,14 @@ class OrderEntry(Struct):
     def open_upper(self) -> Micros:
         """The most that may still match."""
         return max(self.draft.size - self.done, 0) if self.open else 0
+
+
+class UnfilledEntry(Struct):
+    """The latest first entry of a market, which rested and ended without a fill."""
+
+    ref: str
+    at: int
+    """Market ms of its proved end."""
 
 
 class SlotLock(Struct):
@@ -307,6 +319,8 @@ class State(Struct):
     """``filled_key`` of a slot → shares bought through it; of a grid's levels since their side was last flat."""
     slots_locked: dict[str, SlotLock] = field(default_factory=dict)
     """``lock_key`` of a slot → why it takes no further entry in that window (U7)."""
+    unfilled: dict[str, UnfilledEntry] = field(default_factory=dict)
+    """Condition id → its resting entry that ended without a fill, until something is entered or bought there again."""
     blocked: dict[str, str] = field(default_factory=dict)
     """What blocks new exposure until an operator clears it → why."""
     shut: dict[str, str] = field(default_factory=dict)
@@ -426,6 +440,7 @@ def apply(state: State, record: Record) -> None:
             entry.settled, entry.accepting = True, False
             entry.winner, entry.final = record.winner, record.final
             state.exposed.pop(record.condition_id, None)
+            state.unfilled.pop(record.condition_id, None)
             _touch(state, record.condition_id)
         case ObligationSet():
             state.obligations[f"{record.condition_id}:{record.side.value}"] = record.due
@@ -536,12 +551,16 @@ def _intend(state: State, record: OrderIntended) -> None:
     ref = record.draft.ref
     assert ref not in state.orders, ref
     slot = record.slot
-    state.orders[ref] = OrderEntry(ref, slot, record.draft, record.reserve, record.at, record.why)
+    state.orders[ref] = OrderEntry(
+        ref, slot, record.draft, record.reserve, record.at, record.why, valid_until=record.valid_until
+    )
     state.open_refs.setdefault(slot.condition_id, []).append(ref)
     if slot.condition_id in state.markets and not state.markets[slot.condition_id].settled:
         state.exposed[slot.condition_id] = None
     key = slot_key(slot)
     state.slots_used[key] = state.slots_used.get(key, 0) + 1
+    if slot.purpose is Purpose.ENTRY:
+        state.unfilled.pop(slot.condition_id, None)
     state.order_count += 1
     _touch(state, slot.condition_id)
 
@@ -682,6 +701,8 @@ def _move_order(state: State, record: OrderMoved) -> None:
             state.slots_locked.setdefault(lock_key(order.slot), lock)
     elif record.cause == "absent":
         order.was_absent = True
+    elif record.cause == UNFILLED:
+        state.unfilled[condition_id] = UnfilledEntry(record.ref, record.at)
     if reopened:
         state.open_refs.setdefault(condition_id, []).append(record.ref)
     elif not order.open:
@@ -717,6 +738,7 @@ def _book_fill(state: State, record: FillBooked) -> None:
     market = state.markets.get(slot.condition_id)
     position.fees += record.fee
     if record.action is Action.BUY:
+        state.unfilled.pop(slot.condition_id, None)
         if position.size <= 0:
             position.closed, position.held, position.exit_reason, position.closing = False, "", "", ""
             position.opened_at, position.spot_entry = record.at, record.spot

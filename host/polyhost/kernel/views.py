@@ -12,7 +12,7 @@ from polyhost.model.book import TICKS_OF, Book
 from polyhost.model.market import Market
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.reading import Reading
-from polyhost.model.view import Funds, OrderView, PositionView, Quote, View
+from polyhost.model.view import Funds, OrderView, PositionView, Quote, UnfilledView, View
 from polyhost.model.words import Purpose, Side
 
 DEPTH_SHOWN: Final = 10
@@ -56,6 +56,7 @@ def order_view(order: OrderEntry, scoring: bool | None = None, score: float = 0.
         order.ref, order.slot.side, draft.action, order.slot.purpose, draft.price, draft.size, order.done,
         order.state.value, order.placed_at, order.why.get("plugin", ""), order.slot.key, mid_when_placed(order),
         scoring, score,
+        draft.order_type.value, draft.post_only, order.valid_until,
     )
 
 
@@ -139,6 +140,15 @@ def build_view(
         basis=basis,
         feeds=feeds,
         flow=data.prints.shown(now),
+        unfilled=None if condition_id not in state.unfilled else _unfilled(state, condition_id),
+    )
+
+
+def _unfilled(state: State, condition_id: str) -> UnfilledView:
+    ended = state.unfilled[condition_id]
+    order = state.orders[ended.ref]
+    return UnfilledView(
+        order.ref, order.slot.side, order.why.get("plugin", ""), order.draft.price, order.placed_at, ended.at
     )
 
 

@@ -68,7 +68,7 @@ MARKET_A_MINUTE: Final = 241
 """… and T8: one every 250 ms while a position is sold at market."""
 HELD_KINDS: Final = frozenset({"plugin", "ahead", "minimum", "pair"})
 DIFFERENCES: Final = (FillBooked, FillMoved, PositionCorrected, PositionAdopted, UnexplainedSeen, ForeignSeen)
-SEEN: Final = frozenset({"seen", "filled", "ended", "absent", "reappeared", "unknown"})
+SEEN: Final = frozenset({"seen", "filled", "ended", "cancelled_unfilled", "absent", "reappeared", "unknown"})
 """What a comparison with the venue writes when it finds a difference: these records, and moves for these causes."""
 CHECKS: Final = (
     *INVARIANTS, "state_equals_fold", "order_posted_twice", "cancelled_order_posted", "absent_is_absent",

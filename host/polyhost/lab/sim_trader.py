@@ -1,7 +1,7 @@
 """A plugin that trades at random, so that simulations trade a lot: the same view always gets the same answer.
 
-It opens both sides, by FAK and GTC, adds and hedges, moves its exit targets, sells at once, holds, cancels and sets
-triggers. It has no opinion and is never part of a configuration of anyone's; ``polyhost simulate`` adds it.
+It opens both sides by every order type, adds and hedges, moves its exit targets, sells at once, holds, cancels and
+sets triggers. It has no opinion and is never part of a configuration of anyone's; ``polyhost simulate`` adds it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from polyhost.plugin import Plugin, Settings
 MICRO: Final = 1_000_000
 TARGET_EVERY_MS: Final = 20_000
 """A target stays for so long, market ms; then it may move or go."""
+LIVES: Final = (2, 10, 60, 130, 200)
+"""Lives of GTD entries, market seconds."""
 LAST_ENTRY_S: Final = 10.0
 """Entries stop so late that forced closes and settlement meet fresh positions too."""
 
@@ -125,13 +127,17 @@ class RandomTrader(Plugin):
             purpose = Purpose.HEDGE
         elif draw.below(5) == 0:
             purpose = Purpose.GRID_LEVEL
-        if draw.below(3):
-            price, kind = quote.ask + draw.below(3) * tick, "FAK"
-        else:
-            price, kind = quote.bid + (draw.below(6) - 3) * tick, "GTC"
-        price = min(max(price, tick), ONE - tick)
+        style = Draw(self.settings.seed, "style", view.market.condition_id, view.now, side.value)
+        takes = draw.below(3) > 0
+        price = quote.ask + draw.below(3) * tick if takes else quote.bid + (draw.below(6) - 3) * tick
+        kind = ("FAK", "FAK", "FAK", "FOK")[style.below(4)] if takes else ("GTC", "GTD")[style.below(2)]
         key = f"level {draw.below(4)}" if purpose is Purpose.GRID_LEVEL else ""
-        yield Enter(side, price, "at random", purpose, kind, stake, key=key, remember={purpose.value: ORDER_REF})
+        yield Enter(
+            side, _legal(price, tick), "at random", purpose, kind, stake, key=key,
+            remember={purpose.value: ORDER_REF}, post_only=not takes and style.below(2) == 1,
+            # Lives that our own cancel ends, and lives that the venue does.
+            valid_s=float(LIVES[style.below(len(LIVES))]) if kind == "GTD" else 0.0,
+        )
 
     def _quotes(self, view: View, side: Side) -> Iterator[QuoteTarget]:
         """Both actions of a side, in some of its periods: near the market, through it, and moving now and then."""

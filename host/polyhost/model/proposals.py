@@ -85,8 +85,8 @@ ORDER_REF = "$order"
 class Enter(Struct, frozen=True, tag="enter", tag_field="kind"):
     """Buy one side at ``price_max`` ticks or better.
 
-    ``order_type`` FAK takes what is there; GTC rests at ``price_max``. ``edge`` (collateral a share after fees, an
-    opinion) decides between opposite sides.
+    ``order_type``: FAK takes what is there, FOK all of it or nothing; GTC rests what it does not take at ``price_max``,
+    GTD does so for ``valid_s``. ``edge`` (collateral a share after fees, an opinion) decides between opposite sides.
     """
 
     side: Side
@@ -104,6 +104,12 @@ class Enter(Struct, frozen=True, tag="enter", tag_field="kind"):
     to_settlement: bool = False
     """It is bought to be held to the market's result: only then may it be bought after the time by which a position
     must be closed. Its plugin declares the position held itself (``HoldToSettlement``)."""
+    valid_s: float = 0.0
+    """GTD only: seconds of market time it may rest. The venue ends lives of two minutes and more, the host shorter
+    ones by its own cancel."""
+    post_only: bool = False
+    """GTC and GTD only: it never takes. The host moves a price that would to one tick below the ask; what the book
+    does afterwards the venue refuses."""
 
 
 class Pair(Struct, frozen=True, tag="pair", tag_field="kind"):

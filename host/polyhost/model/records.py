@@ -76,6 +76,8 @@ class OrderIntended(_Record, tag="order_intended", frozen=True):
     """Collateral reserved (BUY: worst cost and fee; SELL: 0)."""
     why: dict[str, str] = field(default_factory=dict)
     """What the decision saw: plugin, reason, estimate, quote, book age and epoch, stake, limits."""
+    valid_until: int = 0
+    """A resting buy is over at this market ms, by the venue (GTD) or by our own cancel; 0: it has no end of its own."""
 
 
 class OrderPrepared(_Record, tag="order_prepared", frozen=True):

@@ -116,6 +116,15 @@ class OrderView(Struct, frozen=True):
     score: float = 0.0
     """What it scores now by the published formula, in shares (``reward_score``); 0: too small, too far from the
     midpoint, too young, alone on its side where both sides are needed, or no program. An opinion of the host's."""
+    order_type: str = "GTC"
+    """GTC and GTD rest; FAK and FOK are only on their way."""
+    post_only: bool = False
+    valid_until: int = 0
+    """Market ms at which its life ends; 0: it has no end of its own."""
+
+    @property
+    def rests(self) -> bool:
+        return self.order_type in ("GTC", "GTD")
 
 
 class RefusedView(Struct, frozen=True):
@@ -132,6 +141,23 @@ class RefusedView(Struct, frozen=True):
     """Market ms of the first refusal in a row."""
     at: int
     """Market ms of the last one."""
+
+
+class UnfilledView(Struct, frozen=True):
+    """A resting first entry of this market that ended without a fill (CANCELLED_UNFILLED): cancelled or expired.
+
+    It stands until something is entered or bought in the market again.
+    """
+
+    ref: str
+    side: Side
+    owner: str
+    """The plugin that wanted it."""
+    price: Ticks
+    placed_at: int
+    """Market ms."""
+    ended_at: int
+    """Market ms at which its end was proved."""
 
 
 class Funds(Struct, frozen=True):
@@ -201,6 +227,9 @@ class View(Struct, frozen=True):
             if reading.name == name and (found is None or reading.at > found.at):
                 found = reading
         return found if found is not None and self.now - found.at <= age_ms_max else None
+
+    unfilled: UnfilledView | None = None
+    """The market's latest entry, when it rested and ended without a fill; None: there is none."""
 
     def side(self, side: Side) -> Quote:
         return self.up if side is Side.UP else self.down
