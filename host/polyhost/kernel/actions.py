@@ -11,7 +11,7 @@ from typing import Final
 
 from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
-from polyhost.kernel.entries import Entries, EntryRefused, exposure_rooms
+from polyhost.kernel.entries import Entries, EntryRefused, exposure_rooms, need_fresh_balance
 from polyhost.kernel.exits import close_record
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.pairs import Pairs
@@ -83,13 +83,11 @@ class Actions:
             return refused or "the market is not followed"
         try:
             self.entries.may_trade(entry, data, Purpose.QUOTE)
+            need_fresh_balance(core)
         except EntryRefused as refusal:
             return str(refusal)
         if core.now >= self.flow.due(condition_id):
             return "positions of this market are being closed for its end"
-        if not core.balance_fresh():
-            core.ask_collateral()
-            return "the balance is too old; it was asked for"
         for name, room in exposure_rooms(core, entry.market):
             if room < size:
                 return f"{name}: {money_text(max(room, 0))} is left"

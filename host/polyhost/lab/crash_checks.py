@@ -11,6 +11,7 @@ from polyhost.exchange.api import GetOpenOrders, GetTrades, OrdersReply, StoredO
 from polyhost.exchange.core import Exchange
 from polyhost.kernel.invariants import broken
 from polyhost.kernel.state import State
+from polyhost.lab.sim_checks import at_the_venue
 from polyhost.model.gateway import OrderRequest
 from polyhost.model.money import money_text, size_text
 from polyhost.model.times import MarketMs
@@ -54,7 +55,7 @@ def look_problems(state: State, exchange: Exchange, key: str, address: str, now:
         for live in _open_orders(exchange, key, now)
         if live.row.order_id not in wanted
     ]
-    if not state.unsettled and not any(state.open_refs.values()):
+    if not state.unsettled and not state.open_actions and not any(state.open_refs.values()):
         problems += _share_problems(state, exchange, address)
     return problems
 
@@ -91,7 +92,8 @@ def _end_problems(state: State, up_since: int) -> list[str]:
     problems += [f"the obligation of {key} was never met" for key in state.obligations]
     for key, position in state.positions.items():
         end = state.markets[position.condition_id].market.end
-        if position.size > 0 and not position.held and up_since <= end - TIME_TO_CLOSE_MS and not _closing(state, key):
+        known = max(up_since, position.opened_at)  # a split whose answer was lost may be known after the result only
+        if position.loose > 0 and not position.held and known <= end - TIME_TO_CLOSE_MS and not _closing(state, key):
             problems.append(f"position {key} of {size_text(position.size)} went to its result unmanaged")
         if position.bought and not position.closed:
             problems.append(f"position {key} has no recorded end")
@@ -173,7 +175,9 @@ def _money_problems(state: State, exchange: Exchange, address: str) -> list[str]
 
 def _share_problems(state: State, exchange: Exchange, address: str) -> list[str]:
     """Of every token the venue holds what the positions say."""
-    ours = {position.token_id: position.size for position in state.positions.values() if position.size}
+    ours = {
+        position.token_id: left for position in state.positions.values() if (left := at_the_venue(state, position))
+    }
     theirs = exchange.holdings(address)
     both = {token: (theirs.get(token, 0), ours.get(token, 0)) for token in sorted(ours.keys() | theirs.keys())}
     return [

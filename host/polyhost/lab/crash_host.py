@@ -137,6 +137,8 @@ class Host:
             and all(entry.settled for entry in state.markets.values())
             and not any(state.open_refs.values())
             and not state.unsettled
+            and not state.open_pairs
+            and not state.open_actions
         )
 
     # --- out ----------------------------------------------------------------------------------------------------------

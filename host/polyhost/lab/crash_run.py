@@ -216,7 +216,7 @@ class CrashRun:
             self._look(self._line)
 
     def _finished(self) -> bool:
-        if self._now < self.venue.ends or self._line is None:
+        if self._now < self.venue.ends or self._words or self._line is None:
             return False
         if self._sealed_at >= 0 or not (self._quiet or self._now >= self.venue.ends + AFTER_MS):
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -14,7 +14,7 @@ from polyhost.lab.backtest import Answerer
 from polyhost.lab.crash_script import Script, Story
 from polyhost.model.market import Market
 from polyhost.model.times import MarketMs
-from polyhost.settings import Configuration
+from polyhost.settings import BreakersTable, Configuration
 
 
 class Venue(Protocol):
@@ -43,6 +43,10 @@ class Stage(Struct):
     plugins: Callable[[], AbstractContextManager[Answerer]]
 
 
+BREAKERS: Final = BreakersTable(emergency_stops_hour=20)
+"""A kill leaves up to five positions to be closed within minutes: as many as the breaker would end a day for."""
+
+
 @contextmanager
 def _story() -> Iterator[Answerer]:
     yield Story()
@@ -50,4 +54,4 @@ def _story() -> Iterator[Answerer]:
 
 def story_stage(settings: Configuration | None = None) -> Stage:
     """The story of ``crash_script``."""
-    return Stage(Script(), settings or Configuration(), _story)
+    return Stage(Script(), settings or Configuration(breakers=BREAKERS), _story)

@@ -73,13 +73,13 @@ SEEN: Final = frozenset({"seen", "filled", "ended", "cancelled_unfilled", "absen
 CHECKS: Final = (
     *INVARIANTS, "state_equals_fold", "order_posted_twice", "cancelled_order_posted", "absent_is_absent",
     "sell_beyond_t3", "held_kind", "nothing_made_up",
-    "one_live_buy_a_slot_at_the_venue", "deadline_kept", "covered", "venue_orders_equal_ours",
+    "one_live_buy_a_slotat_the_venue", "deadline_kept", "covered", "venue_orders_equal_ours",
     "venue_collateral_equals_ledger", "venue_shares_equal_positions", "venue_redeemable_equals_ledger",
     "nothing_open_at_the_end", "exchange_audit", "kernel_never_fails", "quotes_never_take",
     "quotes_replaced_once_a_second", "nothing_added_while_sealed", "nothing_alarming_when_calm",
     "entries_only_while_allowed", "funds_suffice", "limits_hold", "nothing_placed_at_the_end",
     "position_grows_by_its_cause", "fills_are_the_venues", "held_for_its_reason", "posts_a_minute",
-    "two_live_sells_a_slot_at_the_venue", "reconciled_twice_is_nothing",
+    "two_live_sells_a_slotat_the_venue", "reconciled_twice_is_nothing",
 )
 """Every name that can be broken."""
 
@@ -434,11 +434,11 @@ class Checks:
             if slot is None:
                 raise Broken("venue_orders_equal_ours", f"{row} was never prepared", row.order_id)
             if row.action is Action.BUY:
-                must(slot not in seen, "one_live_buy_a_slot_at_the_venue", row, row.order_id, seen.get(slot, ""))
+                must(slot not in seen, "one_live_buy_a_slotat_the_venue", row, row.order_id, seen.get(slot, ""))
                 seen[slot] = row.order_id
             elif row.order_id not in self._cancels and not self._was_unknown(row.order_id):
                 sells[slot] += 1
-                must(sells[slot] <= 2, "two_live_sells_a_slot_at_the_venue", row, row.order_id)
+                must(sells[slot] <= 2, "two_live_sells_a_slotat_the_venue", row, row.order_id)
         self.checked += 1
 
     def _was_unknown(self, order_id: str) -> bool:
@@ -553,7 +553,7 @@ class Checks:
     def _shares(self, state: State) -> None:
         known: dict[str, Micros] = {}
         for position in state.positions.values():
-            known[position.token_id] = _at_the_venue(state, position)
+            known[position.token_id] = at_the_venue(state, position)
         for token_id, size in known.items():
             theirs = self.exchange.shares(self.address, token_id)
             must(size == theirs, "venue_shares_equal_positions", f"{token_id}: {size} here, {theirs} there", token_id)
@@ -577,7 +577,7 @@ class Checks:
             must(position.size == 0 or settled, "nothing_open_at_the_end", position, key)
 
 
-def _at_the_venue(state: State, position: PositionEntry) -> Micros:
+def at_the_venue(state: State, position: PositionEntry) -> Micros:
     """The shares that are left of a position on chain. What a decided market paid keeps its size in our books: there a
     redeem took all of it, and a merge that became known late its pairs."""
     if not state.markets[position.condition_id].settled:
