@@ -179,7 +179,7 @@ def test_a_recovery_without_obligations_is_caught(monkeypatch: pytest.MonkeyPatc
         self.state.obligations = kept
 
     monkeypatch.setattr(Kernel, "_began", forgetful)
-    assert "unmanaged" in _problems([Plan((Target("record.plugin_state_set.committed", 4),), 0, STAY_MS)])
+    assert "unmanaged" in _problems([Plan((Target("record.plugin_state_set.committed", 8),), 0, STAY_MS)])
 
 
 def test_a_recovery_that_asks_for_nothing_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -368,7 +368,7 @@ class CrashRun:
 
     def _locked_turn(self, line: Line, turn: Turn) -> None:
         """While somebody else holds the database what is free leaves, and no post."""
-        self._outcome.locks += 1
+        self._outcome.locks += sum(isinstance(event, Prepared) for event in turn.events)
         path = self._folder / "journal.db"
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
