@@ -52,6 +52,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "close": Entry("polyhost.cli.operator", "Sell the positions of a window, or all.", app="close_app"),
     "kill": Entry("polyhost.cli.operator", "Cancel all our orders and end the host.", app="kill_app"),
     "backtest": Entry("polyhost.cli.backtest", "Run the host over recorded tapes, in virtual time."),
+    "compare": Entry("polyhost.cli.compare", "Score combiners, signals and the market's price on settled windows."),
     "simulate": Entry("polyhost.cli.simulate", "Try the host against every failure of the venue, in virtual time."),
     "replay": Entry("polyhost.cli.replay", "Repeat a recorded run and compare its records."),
     "tape": Entry("polyhost.cli.tape", "Look into recordings: info, check.", group=True),

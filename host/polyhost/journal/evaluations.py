@@ -13,10 +13,11 @@ from typing import Final
 
 import msgspec
 
-from polyhost.journal.migrations import ANALYSIS
+from polyhost.journal.migrations import ANALYSIS, JOURNAL
 from polyhost.journal.opening import inspect, reading
-from polyhost.journal.schema import Evaluations, table_of
+from polyhost.journal.schema import Evaluations, Settlements, table_of
 from polyhost.model.study import Evaluation
+from polyhost.model.words import Side
 
 CHECKED_ROWS: Final = 20_000
 """The newest rows that are looked through for omissions."""
@@ -81,3 +82,15 @@ def evaluations(path: Path) -> Iterator[EvaluationReader | None]:
         return
     with reading(path) as connection:
         yield EvaluationReader(connection)
+
+
+def results(journal: Path) -> dict[str, Side | None]:
+    """Condition id of every settled market → the side that won; None: a 50-50 result. Empty where there is no journal.
+
+    Raises JournalError for a file that is not ours, newer or damaged.
+    """
+    if inspect(journal, JOURNAL).version < 1:
+        return {}
+    with reading(journal) as connection:
+        found = connection.execute(f'SELECT "market", "winner" FROM "{table_of(Settlements)}"').fetchall()
+    return {market: None if winner is None else Side(winner) for market, winner in found}

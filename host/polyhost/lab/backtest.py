@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -89,11 +89,16 @@ class Answerer(Protocol):
 class Backtest:
     """One pass of one account over some tapes. Use once: ``run`` gives the summary, ``journal`` holds the records."""
 
-    def __init__(self, settings: Configuration, plugins: Answerer, config_hash: str = "") -> None:
+    def __init__(
+        self, settings: Configuration, plugins: Answerer, config_hash: str = "",
+        study: Callable[[Analyse], None] | None = None,
+    ) -> None:
+        """``study`` gets the rows that a real run writes into analysis.db."""
         self.settings = settings
+        self._study = study
         self.journal = MemoryJournal()
         self.kernel = Kernel(settings, settings.host.account, plugins.told_hooks)
-        self.kernel.analyse = False
+        self.kernel.analyse = study is not None
         self.counts: Counter[str] = Counter()
         """What was odd on the tapes, for the summary and its warnings."""
         self.extras = Extras(config_hash=config_hash)
@@ -447,7 +452,10 @@ class Backtest:
                 self._follow(command.market)
             case Unfollow():
                 self._unfollow(command.market)
-            case Analyse() | Deliver() | QueryResult():
+            case Analyse():
+                if self._study is not None:
+                    self._study(command)
+            case Deliver() | QueryResult():
                 # Nobody to notify; the result comes with its line of the tape.
                 pass
             case _:
