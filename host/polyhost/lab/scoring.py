@@ -31,6 +31,8 @@ RESAMPLES: Final = 4_000
 CHUNK: Final = 500
 """Bootstrap samples at a time, for memory."""
 LEVEL: Final = 0.95
+COST_MIN: Final = 1e-4
+"""Of a share, collateral: the finest price there is; what costs less is no offer."""
 WINDOWS_MIN: Final = 20
 """With fewer windows nothing is called better or worse: an interval from so few is too narrow to be believed."""
 Z: Final = 1.959964 + 0.841621
@@ -47,7 +49,7 @@ class Sample(NamedTuple):
     market: Floats
     """The market's own probability."""
     cost: Floats
-    """What a share of the side costs now, fee included, collateral; NaN: not for sale."""
+    """What a share of the side costs now, fee included, collateral; NaN or below ``COST_MIN``: not for sale."""
     cost_other: Floats
     """The same of the opposite side."""
     opinions: Mapping[str, Floats]
@@ -163,8 +165,9 @@ def bets(p: Floats, sample: Sample, bet: Bet) -> tuple[Floats, int]:
 
     A unit without an opinion is NaN, one with opinions but without a bet is 0.
     """
-    edges = np.stack([p - sample.cost, 1 - p - sample.cost_other])
-    edges = np.where(np.isnan(edges), -np.inf, edges)
+    costs = np.stack([sample.cost, sample.cost_other])
+    edges = np.stack([p, 1 - p]) - costs
+    edges = np.where(np.isnan(edges) | ~(costs >= COST_MIN), -np.inf, edges)
     favoured = np.argmax(edges, axis=0)
     rows = np.flatnonzero(np.max(edges, axis=0) >= bet.edge_min)
     unit, first = np.unique(sample.unit[rows], return_index=True)

@@ -263,6 +263,8 @@ def _trades(
     for row in reader:
         try:
             model, price = (_probability(row, name) for name in COLUMNS[:2])
+            if not 0 < price < 1:
+                raise ValueError(f"entry_price is {row['entry_price']!r}: nothing is sold at that")
             won = WON[(row["won"] or "").strip().lower()]
         except (ValueError, KeyError) as error:
             studied.bad_rows.append(BadRow(reader.line_num, _problem(error, row)))
