@@ -312,6 +312,7 @@ def test_a_deleted_beginning_is_said_and_a_hole_is_refused(tmp_path: Path) -> No
         (gzip.compress(b"{}\n"), "line 1 cannot be read"),
         (gzip.compress(b'{"ts":1,"source":"host","msg":{"event":"never heard of"}}\n'), "line 1 cannot be read"),
     ],
+    ids=("not gzip", "no fields", "an event never heard of"),
 )
 def test_what_is_no_recording_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "0001.jsonl.gz"
