@@ -19,7 +19,7 @@ from polyhost.extension.specification import implementations
 
 FOLDER = Path(polyhost_plugins.__file__).parent
 FILES = sorted(FOLDER.glob("*.py"))
-OUTSIDE = {"polyhost", "pydantic"}
+OUTSIDE = {"polyhost", "pydantic", "talipp"}
 """Besides the standard library."""
 
 
@@ -29,7 +29,9 @@ def test_plg_01_a_plugin_imports_only_the_public_surface(file: Path) -> None:
         if isinstance(node, ast.ImportFrom):
             module = node.module or ""
             assert node.level == 0, f"{file.name} imports a neighbour"
-            assert module in OUTSIDE or module.partition(".")[0] in sys.stdlib_module_names, module
+            top = module.partition(".")[0]
+            assert top in OUTSIDE or top in sys.stdlib_module_names, module
+            assert top != "polyhost" or module == top
             if module == "polyhost":
                 assert {name.name for name in node.names} <= set(polyhost.__all__)
         elif isinstance(node, ast.Import):
@@ -65,7 +67,9 @@ def answers() -> list[tuple[str, object]]:
     return [
         ("signal", spot),
         ("signal", market),
+        *(("signal", ask[name].signal(seen)) for name in ("indicators", "order_flow", "divergence")),  # type: ignore[attr-defined]
         ("combine", ask["additive"].combine(seen, (("binance_momentum", spot),))),  # type: ignore[attr-defined]
+        ("combine", ask["bayesian"].combine(seen, (("binance_momentum", spot),))),  # type: ignore[attr-defined]
         ("entry", ask["entry_policy"].entry(seen, sure)),  # type: ignore[attr-defined]
         ("entry", ask["entry_policy"].entry(late, sure)),  # type: ignore[attr-defined]
         ("size", ask["fixed_size"].size(seen, Enter(Side.UP, 5_000))),  # type: ignore[attr-defined]

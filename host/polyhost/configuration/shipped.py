@@ -11,6 +11,9 @@ from polyhost.plugin import Plugin
 SHIPPED_PLUGINS: Final = (
     "binance_momentum",
     "polymarket_momentum",
+    "indicators",
+    "order_flow",
+    "divergence",
     "additive",
     "bayesian",
     "entry_policy",
