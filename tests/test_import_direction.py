@@ -125,9 +125,13 @@ def wrong_imports(module: str, source: str) -> list[str]:
     return problems
 
 
+PLUGIN_LIBRARIES = frozenset({"pydantic", "talipp"})
+"""Beside the standard library: settings, and indicators."""
+
+
 def _plugin_may(one: Import) -> bool:
     root = one.target.partition(".")[0]
-    return one.target == "polyhost" or root == "pydantic" or root in sys.stdlib_module_names
+    return one.target == "polyhost" or root in PLUGIN_LIBRARIES or root in sys.stdlib_module_names
 
 
 def _inside(package: str, one: Import) -> str:
