@@ -62,6 +62,8 @@ class TradeBook:
         """What a query asks for, newest first."""
         for trade_id in reversed(self.by_owner.get(wanted.owner, [])):
             trade = self.trades[trade_id]
+            if trade.row.matched_s < wanted.after_s:
+                return  # time does not go back: all that are left are older
             if _fits(trade, wanted):
                 yield trade
 
@@ -113,7 +115,5 @@ def _fits(trade: StoredTrade, wanted: GetTrades) -> bool:
     if wanted.condition_id and row.condition_id != wanted.condition_id:
         return False
     if wanted.token_id and wanted.token_id not in (row.token_id, *(maker.token_id for maker in row.makers)):
-        return False
-    if wanted.after_s and row.matched_s < wanted.after_s:
         return False
     return not (wanted.before_s and row.matched_s > wanted.before_s)

@@ -107,9 +107,12 @@ class World:
         Call it one instant at a time (``advance(next_due)``) to know each output's ms, or use ``instants``.
         """
         out: list[Output] = []
-        while (at := self.next_due) <= now:
+        agenda = self._agenda
+        while True:
+            at = self._due if self._due < agenda.next_due else agenda.next_due
+            if at > now:
+                return out
             self._instant(at, out)
-        return out
 
     def instants(self, now: MarketMs) -> Iterator[tuple[MarketMs, list[Output]]]:
         """As ``advance``, one instant after the other with its ms; instants without outputs are left out."""
@@ -132,7 +135,9 @@ class World:
             out += self.exchange.advance(self._now)
         if self.windows.next_due <= at:
             out += self.windows.advance(at)
-        self.population.advance(self._now, out)
+        population = self.population
+        if population.next_due <= at or population.seen_changes != self.windows.changes:
+            population.advance(self._now, out)
         if self._next_minute <= at:
             self._note_mids(at)
         self._reckon()

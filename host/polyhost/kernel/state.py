@@ -356,7 +356,7 @@ class State(Struct):
         return self.ledger.get(f"{account}/{asset}", 0)
 
     def position(self, condition_id: str, side: Side) -> PositionEntry | None:
-        return self.positions.get(f"{condition_id}:{side.value}")
+        return self.positions.get(f"{condition_id}:{side}")
 
     def open_orders(self, condition_id: str) -> list[OrderEntry]:
         return [self.orders[ref] for ref in self.open_refs.get(condition_id, ())]
@@ -375,7 +375,7 @@ class State(Struct):
 
 
 def slot_key(slot: Slot) -> str:
-    return f"{slot.condition_id}:{slot.side.value}:{slot.purpose.value}"
+    return f"{slot.condition_id}:{slot.side}:{slot.purpose}"
 
 
 def lock_key(slot: Slot) -> str:

@@ -112,6 +112,10 @@ SETTLING_DENSITY: Final = 2.0
 """Population events a second while only settlement is waited for."""
 
 
+NO_BOOK: Final = (Book(), "")
+"""Of a market that is not subscribed: never ready."""
+
+
 class Plan(Struct, frozen=True):
     """What every seed of a simulation has in common."""
 
@@ -158,8 +162,8 @@ class Host:
         self.since = since
         self.inbox: deque[Event] = deque()
         self.gated: deque[tuple[int, Command]] = deque()
-        self.books: dict[str, Book] = {}
-        """Condition id → the kernel's book of a subscribed market."""
+        self.books: dict[str, tuple[Book, str]] = {}
+        """Condition id → the kernel's book of a subscribed market, and its UP token."""
         self.alive = True
         self.user_up = False
         self.market_up = False
@@ -568,16 +572,16 @@ class Simulation:
         """Market data that has arrived goes into the books; a watched price wakes the kernel."""
         market = self._market
         woken: Host | None = None
+        living = self._host
         while market and market[0][0] <= now:
             _, host, what = market.popleft()
-            if host is not self._host or not host.market_up:
+            if host is not living or not host.market_up:
                 continue
             if type(what) is api.BookChanged:
-                book = host.books.get(what.condition_id)
-                if book is None or not book.ready:
+                book, up = host.books.get(what.condition_id, NO_BOOK)
+                if not book.ready:
                     continue
-                market_of = host.kernel.state.markets[what.condition_id].market
-                side = Side.UP if what.token_id == market_of.up else Side.DOWN
+                side = Side.UP if what.token_id == up else Side.DOWN
                 for action, price, size in what.changes:
                     book.change(side, action, price, size)
                 book.changed_at = now
@@ -598,7 +602,7 @@ class Simulation:
         book = host.kernel.book(market.condition_id)
         if book is None:
             return
-        host.books[market.condition_id] = book
+        host.books[market.condition_id] = book, market.up
         theirs = self.exchange.book(market.condition_id)
         present = self.exchange.market(market.condition_id) or market
         message = Message(
