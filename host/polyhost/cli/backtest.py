@@ -23,20 +23,35 @@ def backtest(
         Path | None, typer.Option("--out", metavar="DIR", help="Write summary.json and records.jsonl there.")
     ] = None,
     cash: Annotated[str | None, typer.Option("--cash", help="Collateral at the start.")] = None,
+    central: Annotated[
+        bool, typer.Option("--central", help="The central account alone: quicker, and no statement of evidence.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a broken line instead of skipping it.")] = False,
     json: Json = False,
 ) -> None:
-    """Exit code 0 done, 1 an invariant broke or a tape breaks its format, 2 wrong usage or not a tape."""
-    from polyhost.lab.backtest import Backtest
+    """Three accounts of one pass: pessimistic, central, optimistic; a profit whose sign differs is no evidence.
+
+    Exit code 0 done, 1 an invariant broke or a tape breaks its format, 2 wrong usage or not a tape.
+    """
+    from contextlib import ExitStack
+
+    from polyhost.lab.accounts import CENTRAL, FATES, joined
+    from polyhost.lab.backtest import Backtest, together
     from polyhost.lab.plugins import running
     from polyhost.lab.summary import text_lines
     from polyhost.lab.tape import Tape
 
     loaded = configured(config, {"exchange.cash": cash})
     readers = [Tape(path, strict) for path in tapes]
-    with running(loaded) as plugins:
-        run = Backtest(loaded.configuration, plugins, loaded.config_hash)
-        report = run.run(readers)
+    fates = (CENTRAL,) if central else FATES
+    with ExitStack() as stack:
+        passes = [
+            Backtest(loaded.configuration, stack.enter_context(running(loaded)), loaded.config_hash, fate=fate)
+            for fate in fates
+        ]
+        reports = together(passes, readers)
+    report = joined({each.fate.name: found for each, found in zip(passes, reports, strict=True)})
+    run = next(each for each in passes if each.fate is CENTRAL)
     if out is not None:
         _write(out, report, run)
     if json:

@@ -20,7 +20,7 @@ from polyhost.exchange.mood import Closure, Mood
 from polyhost.exchange.orders import LIVE, Order
 from polyhost.exchange.refusals import CANCELED_RESOLVED
 from polyhost.exchange.rewards import DAY_MS, Rewards
-from polyhost.exchange.rules import ExchangeRules
+from polyhost.exchange.rules import ExchangeRules, Queue
 from polyhost.exchange.shown import last_print, snapshot_of
 from polyhost.exchange.state import broken_invariants, restore, rules_of, state_of
 from polyhost.model.book import UNKNOWN_SIZE, Book
@@ -387,7 +387,7 @@ class Exchange:
         UNKNOWN_SIZE holds whatever an order wants, every time. Orders of ours do not meet each other.
         """
         state = self._states[condition_id]
-        state.mirror = Mirror(book)
+        state.mirror = Mirror(book, unknown_holds=self.rules.queue is not Queue.LAST)
         state.mirror.restore(state.taken_before)
         state.taken_before = []
 
@@ -395,7 +395,8 @@ class Exchange:
         """When to call ``touched``: (bid_high, ask_low) in UP ticks, ``ONE + 1`` and ``-1`` when nothing rests.
 
         Due when ``best_bid >= bid_high`` or ``best_ask <= ask_low``; a print matters when its UP price is strictly
-        above ``bid_high`` or strictly below ``ask_low``. Changes only by calls of this exchange.
+        above ``bid_high`` or strictly below ``ask_low`` (at it, too, when our orders are first in the queue). Changes
+        only by calls of this exchange.
         """
         resting = self._states[condition_id].resting
         return (
@@ -414,8 +415,8 @@ class Exchange:
         return self._flush(now)
 
     def printed(self, condition_id: str, token_id: str, price: Ticks, size: Micros, now: MarketMs) -> list[api.Output]:
-        """The venue reported a trade: resting orders it went through (strictly) fill at their own price, together at
-        most its ``size`` (UNKNOWN_SIZE: wholly)."""
+        """The venue reported a trade: resting orders it went through fill at their own price, together at most its
+        ``size`` (UNKNOWN_SIZE: wholly). A trade at their price counts when our orders are first in the queue."""
         self._run_due(now)
         state = self._states[condition_id]
         if state.market.accepting and state.mirror is not None:
@@ -596,6 +597,8 @@ class Exchange:
         for price in mirror.levels(bids=not order.is_bid):
             if price > order.up_price if order.is_bid else price < order.up_price:
                 break
+            if price == order.up_price and self.rules.queue is Queue.LAST:
+                break
             size = mirror.available(not order.is_bid, price, order.left - found)
             if size > 0:
                 mirror.take(not order.is_bid, price, size)
@@ -608,6 +611,7 @@ class Exchange:
         for bids in (True, False):
             for order in _best_first(state, bids):
                 through = up_price < order.up_price if bids else up_price > order.up_price
+                through = through or (up_price == order.up_price and self.rules.queue is Queue.FIRST)
                 if not through or left == 0:
                     break
                 part = order.left if size == UNKNOWN_SIZE else min(order.left, left)

@@ -9,13 +9,15 @@ from polyhost.model.money import Micros, Ticks
 class Mirror:
     """An external book (shared, changed by its driver) and what we have taken from it.
 
-    A level of UNKNOWN_SIZE holds whatever an order wants, every time: there is no size to use up.
+    A level of UNKNOWN_SIZE holds whatever an order wants, every time: there is no size to use up. Unless
+    ``unknown_holds`` is False: then it holds nothing.
     """
 
-    __slots__ = ("_epoch", "_taken", "book")
+    __slots__ = ("_epoch", "_taken", "_unknown_holds", "book")
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, unknown_holds: bool = True) -> None:
         self.book = book
+        self._unknown_holds = unknown_holds
         self._epoch = book.epoch
         self._taken: dict[tuple[bool, Ticks], tuple[Micros, Micros]] = {}
         """(a bid?, UP price) -> (displayed size when taken, taken of it)."""
@@ -24,7 +26,7 @@ class Mirror:
         """How much of ``wanted`` the level at an UP price still holds for us."""
         shown = (self.book.bids if is_bid else self.book.asks).get(price, 0)
         if shown == UNKNOWN_SIZE:
-            return wanted
+            return wanted if self._unknown_holds else 0
         return min(wanted, shown - self._used(is_bid, price, shown))
 
     def take(self, is_bid: bool, price: Ticks, size: Micros) -> None:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from msgspec import Struct
 
 from polyhost.model.money import Ticks
+
+
+class Queue(Enum):
+    """Where our resting orders stand in a mirrored book, whose queues nobody can see."""
+
+    LAST = "last"
+    """Behind all that is displayed: the opposite best, or a print, must go through the price. Takers get nothing of a
+    level whose size is not told."""
+    CENTRAL = "central"
+    """An opposite best at the price fills, and a print through it."""
+    FIRST = "first"
+    """Before all that is displayed: a print at the price fills, too."""
 
 
 class ExchangeRules(Struct, frozen=True):
@@ -28,6 +42,8 @@ class ExchangeRules(Struct, frozen=True):
     """Below this price, or above ``tick_high``, the tick becomes ``tick_fine``."""
     tick_high: Ticks = 9_600
     tick_fine: Ticks = 10
+    queue: Queue = Queue.CENTRAL
+    """Of mirrored books."""
     market_channel: bool = True
     """False: no BookChanged, Printed and BookSnapshot outputs at all (a driver in process reads the book itself)."""
     snapshots: bool = True

@@ -21,11 +21,12 @@ from polyhost import __version__
 from polyhost.exchange.api import GetOpenOrders, OrdersReply, Output
 from polyhost.exchange.core import Exchange
 from polyhost.exchange.gateway import InProcessGateway
-from polyhost.exchange.rules import ExchangeRules
+from polyhost.exchange.rules import ExchangeRules, Queue
 from polyhost.journal.memory import MemoryJournal
 from polyhost.kernel.invariants import INVARIANTS
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import fold
+from polyhost.lab.accounts import CENTRAL, Fate
 from polyhost.lab.catalogue import CatalogueLine, catalogue_line
 from polyhost.lab.prices import Candle, Price, reference
 from polyhost.lab.summary import Extras, gather, summary
@@ -91,10 +92,11 @@ class Backtest:
 
     def __init__(
         self, settings: Configuration, plugins: Answerer, config_hash: str = "",
-        study: Callable[[Analyse], None] | None = None,
+        study: Callable[[Analyse], None] | None = None, fate: Fate = CENTRAL,
     ) -> None:
-        """``study`` gets the rows that a real run writes into analysis.db."""
+        """``study`` gets the rows that a real run writes into analysis.db; ``fate`` is how orders fare."""
         self.settings = settings
+        self.fate = fate
         self._study = study
         self.journal = MemoryJournal()
         self.kernel = Kernel(settings, settings.host.account, plugins.told_hooks)
@@ -106,7 +108,8 @@ class Backtest:
         rules = settings.exchange
         self._exchange = Exchange(
             ExchangeRules(
-                taker_delay_ms=rules.taker_delay_ms,
+                taker_delay_ms=fate.taker_delay_ms(rules.taker_delay_ms),
+                queue=fate.queue,
                 mined_ms=rules.mined_ms,
                 confirmed_ms=rules.confirmed_ms,
                 market_channel=False,
@@ -115,10 +118,11 @@ class Backtest:
             MarketMs(0),
         )
         self._gateway = InProcessGateway(self._exchange, ADDRESS, API_KEY, rules.seed)
-        self._latency_ms = settings.evaluation.plugin_latency_ms
+        self._latency_ms = fate.plugin_latency_ms(settings.evaluation.plugin_latency_ms)
         self._answers: deque[tuple[int, Evaluated]] = deque()
         """Answers on their way, with the time of their arrival; every one takes the same time."""
         self._queue: deque[Event] = deque()
+        self._first = fate.queue is Queue.FIRST
         self._now = -1
         self._due = 0
         self._epoch = 1
@@ -137,17 +141,21 @@ class Backtest:
 
     def run(self, tapes: Sequence[Tape]) -> dict[str, Any]:
         """Every line of the tapes; the summary. Raises TapeError."""
-        started = time.perf_counter()
-        with rare_collections():
-            for part in merged(tapes):
-                if isinstance(part, Aside):
-                    self._begin(part.ts)
-                    self._aside(part)
-                else:
-                    self._begin(part[0].ts)
-                    self._messages(part)
-            self._finish()
-        return self._summary(tapes, time.perf_counter() - started)
+        return together([self], tapes)[0]
+
+    def play(self, part: list[Line] | Aside) -> None:
+        """The next lines."""
+        if isinstance(part, Aside):
+            self._begin(part.ts)
+            self._aside(part)
+        else:
+            self._begin(part[0].ts)
+            self._messages(part)
+
+    def finish(self, tapes: Sequence[Tape], seconds: float) -> dict[str, Any]:
+        """After the last line; the summary."""
+        self._finish()
+        return self._summary(tapes, seconds)
 
     # --- the tape -----------------------------------------------------------------------------------------------------
 
@@ -389,7 +397,7 @@ class Backtest:
             self.counts["bad_values"] += 1
             return self._due
         up_price = price if side is Side.UP else ONE - price
-        if watch[1] <= up_price <= watch[0]:
+        if watch[1] <= up_price <= watch[0] and not (self._first and up_price in watch):
             return self._due
         self._now = now
         self._take(self._exchange.printed(market.condition_id, market.token(side), price, size, MarketMs(now)))
@@ -552,6 +560,16 @@ class Backtest:
         if odd:
             logger.warning("the tapes are not perfect: {}", ", ".join(f"{name} {count}" for name, count in odd.items()))
         return counts
+
+
+def together(passes: Sequence[Backtest], tapes: Sequence[Tape]) -> list[dict[str, Any]]:
+    """One pass over the tapes for several accounts: every line is read and decoded once. Raises TapeError."""
+    started = time.perf_counter()
+    with rare_collections():
+        for part in merged(tapes):
+            for each in passes:
+                each.play(part)
+        return [each.finish(tapes, time.perf_counter() - started) for each in passes]
 
 
 @contextmanager

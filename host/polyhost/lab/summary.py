@@ -180,13 +180,21 @@ def text_lines(report: Mapping[str, Any]) -> list[str]:
         f"windows {report['windows']} settled, {report['unsettled']} unsettled; evaluations {report['evaluations']}",
         f"orders {report['orders']}, fills {report['fills']}, open positions {report['positions_open']}",
         f"orphans {report['orphans']}, held {report['held']}, assumed {report['assumed']}",
-        f"cash {report['cash_start']} -> {report['cash_end']}, P&L {report['pnl']['central']}, fees {report['fees']}",
+        f"cash {report['cash_start']} -> {report['cash_end']}, P&L {_pnl_text(report['pnl'])}, fees {report['fees']}",
         f"rewards paid {report['rewards']}, earned in {len(report['earned'])} markets and days",
         f"invariants broken: {broken}",
     ]
+    if len(report["pnl"]) > 1:
+        lines.append(report["evidence"])
     if "events_per_s" in wall:
         lines.append(f"{wall['events_per_s']} events/s, {wall['duration_s']} s")
     return lines
+
+
+def _pnl_text(pnl: Mapping[str, str]) -> str:
+    if len(pnl) == 1:
+        return pnl["central"]
+    return ", ".join(f"{name} {amount}" for name, amount in pnl.items())
 
 
 def _window_text(window: Mapping[str, Any]) -> str:
