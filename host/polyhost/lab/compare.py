@@ -100,11 +100,12 @@ def _pair(pair: Pairing) -> dict[str, Any]:
     }
 
 
-def _interval(found: Interval) -> dict[str, float] | None:
-    """None: there was nothing to average."""
+def _interval(found: Interval) -> dict[str, float | None] | None:
+    """None: there was nothing to average; without ends: there was one window."""
     if isnan(found.value):
         return None
-    return {"value": round(found.value, 6), "low": round(found.low, 6), "high": round(found.high, 6)}
+    ends = {name: None if isnan(end) else round(end, 6) for name, end in (("low", found.low), ("high", found.high))}
+    return {"value": round(found.value, 6), **ends}
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
@@ -156,10 +157,12 @@ def _row(each: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _shown(found: Mapping[str, float] | None, sign: str = "", digits: int = 4) -> str:
+def _shown(found: Mapping[str, Any] | None, sign: str = "", digits: int = 4) -> str:
     if found is None:
         return "-"
     form = f"{sign}.{digits}f"
+    if found["low"] is None:
+        return f"{found['value']:{form}}"
     return f"{found['value']:{form}} ({found['low']:{form}} to {found['high']:{form}})"
 
 

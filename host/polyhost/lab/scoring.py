@@ -66,7 +66,7 @@ class Bet(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A figure, and where it would lie in ``LEVEL`` of the samples of as many windows."""
+    """A figure, and where it would lie in ``LEVEL`` of the samples of as many windows; NaN ends: of one window."""
 
     value: float
     low: float
@@ -219,13 +219,17 @@ def resampled(columns: Floats, seed: int, resamples: int = RESAMPLES) -> Floats:
 
 
 def intervals(columns: Floats, seed: int, resamples: int = RESAMPLES) -> list[Interval]:
-    """Each column's mean over units with its percentile bootstrap interval; all NaN for a column without values."""
+    """Each column's mean over units with its percentile bootstrap interval; all NaN for a column without values.
+
+    One unit has no spread to draw from: the ends are NaN.
+    """
     means = resampled(columns, seed, resamples)
     tail = 100 * (1 - LEVEL) / 2
     found = []
     for column, drawn in zip(columns.T, means.T, strict=True):
-        if np.isnan(column).all():
-            found.append(Interval(np.nan, np.nan, np.nan))
+        units = np.count_nonzero(~np.isnan(column))
+        if units < 2:
+            found.append(Interval(float(np.nanmean(column)) if units else np.nan, np.nan, np.nan))
             continue
         low, high = np.nanpercentile(drawn, [tail, 100 - tail])
         found.append(Interval(float(np.nanmean(column)), float(low), float(high)))
@@ -301,8 +305,8 @@ def verdict(first: str, second: str, windows: int, difference: Interval, needed:
     if windows == 0:
         return f"{first} and {second} never had an opinion on the same settled evaluation."
     seen = f"on {windows} window{'' if windows == 1 else 's'}"
-    ends = f"{difference.low:+.4f} to {difference.high:+.4f}"
-    told = f"Brier difference {difference.value:+.4f}, {LEVEL:.0%} interval {ends}"
+    ends = f", {LEVEL:.0%} interval {difference.low:+.4f} to {difference.high:+.4f}" if windows > 1 else ""
+    told = f"Brier difference {difference.value:+.4f}{ends}"
     if windows >= WINDOWS_MIN and difference.excludes_zero:
         word = "better" if difference.value < 0 else "worse"
         return f"{first} is {word} than {second} {seen} ({told})."

@@ -109,32 +109,36 @@ def live(folder: Path) -> Studied:
 
 def tapes(paths: Sequence[Path], loaded: Loaded) -> Studied:
     """The host over tapes, with this configuration's plugins. Raises TapeError, ConfigError, PluginError."""
-    kept = _Grid()
+    studying = Studying()
     with running(loaded) as plugins:
-        run = Backtest(loaded.configuration, plugins, loaded.config_hash, study=kept.take)
-        report = run.run([Tape(path) for path in paths])
-    won = {
-        condition_id: entry.winner for condition_id, entry in run.kernel.state.markets.items() if entry.settled
-    }
-    studied = sampled("tapes", kept.rows.values(), won)
-    studied.evaluations = report["evaluations"]
-    studied.assumed = sorted(report["assumed"])
-    return studied
+        run = Backtest(loaded.configuration, plugins, loaded.config_hash, study=studying.take)
+        run.run([Tape(path) for path in paths])
+    return studying.studied(run)
 
 
-class _Grid:
-    """The first evaluation of each part of each window, as they come."""
+class Studying:
+    """Takes the rows of a backtest and keeps the first evaluation of each part of each window."""
 
     def __init__(self) -> None:
-        self.rows: dict[tuple[str, int], Evaluation] = {}
+        self._rows: dict[tuple[str, int], Evaluation] = {}
         self._bounds: dict[str, tuple[int, int]] = {}
 
     def take(self, command: Analyse) -> None:
+        """A backtest's ``study``."""
         if command.table != "evaluations":
             return
         row = msgspec.convert(command.row, Evaluation)
         start, end = self._bounds.setdefault(row.condition_id, _bounds(row))
-        self.rows.setdefault((row.condition_id, (row.at - start) * PARTS // (end - start)), row)
+        self._rows.setdefault((row.condition_id, (row.at - start) * PARTS // (end - start)), row)
+
+    def studied(self, run: Backtest) -> Studied:
+        """After the run."""
+        state = run.kernel.state
+        won = {condition_id: entry.winner for condition_id, entry in state.markets.items() if entry.settled}
+        studied = sampled("tapes", self._rows.values(), won)
+        studied.evaluations = run.kernel.evaluations
+        studied.assumed = sorted({name for entry in state.markets.values() for name in entry.market.assumed})
+        return studied
 
 
 def _bounds(first: Evaluation) -> tuple[int, int]:
