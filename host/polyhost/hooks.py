@@ -112,8 +112,12 @@ class Hooks:
         """A notice was raised by the host or another plugin."""
 
     @hookspec
-    def notify(self, notice: NoticeRaised) -> None:
-        """Deliver a notice; runs in a worker, off the trading path. Return when delivered, raise to be asked again."""
+    def notify(self, notice: NoticeRaised, channel: str) -> None:
+        """Deliver a notice to one of the plugin's ``channels``; runs in a worker, off the trading path.
+
+        Return when delivered (or when this channel does not want it), raise to be asked again: with growing pauses,
+        twelve times at most. After a crash a notice may come once more: tell ``notice.told_text``, which has its id.
+        """
 
     @hookspec
     def feeds(self, config: FeedConfig) -> Iterable[Feed | Iterator[Reading | None]] | None:

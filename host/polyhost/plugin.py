@@ -83,6 +83,9 @@ class Plugin:
     timer_s: ClassVar[float | None] = None
     """Seconds of market time between ``on_timer`` calls; None: never."""
 
+    channels: tuple[str, ...] = ("",)
+    """Of a plugin with ``notify``: its ways to tell. Each is delivered to, retried and noted by itself (NOT-02)."""
+
     def __init__(self, settings: Any) -> None:
         self.settings = settings
         self.state: MutableMapping[str, Any] = {}

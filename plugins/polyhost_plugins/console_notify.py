@@ -69,7 +69,7 @@ class ConsoleNotify(Plugin):
 
     def _write(self, notice: NoticeRaised, again: int) -> None:
         level = notice.level.upper() if notice.level in LEVELS else "CRITICAL"
-        line = f"{notice.topic}: {notice.text}"
+        line = f"{notice.topic}: {notice.told_text}"
         if again:
             line += f" ({again} more since it was last told)"
         self.log.log(level, "{}", line)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from polyhost.journal import JournalStore, emergency
-from polyhost.kernel import adoption, core, orders_flow
+from polyhost.kernel import adoption, core, orders_flow, outbox
 from polyhost.kernel.kernel import Kernel
 from polyhost.lab import crash
 from polyhost.lab.crash import CrashMatrix, commit_kills, emergencies, first_kills, full_disks, later_kills, stuck_sends
@@ -210,3 +210,42 @@ def test_a_host_that_dies_by_its_own_fault_is_told_with_its_last_words(
     assert report["survived"] == 0
     assert "ZeroDivisionError: a fault of ours" in report["failures"][0]["problems"][0]
     assert (tmp_path / "kept" / "undisturbed" / "0000" / "journal.db").exists()
+
+
+# --- the outbox -------------------------------------------------------------------------------------------------------
+
+
+def _outbox_kills(base: Outcome) -> list[Plan]:
+    """Around every delivery and every note of one."""
+    points = [
+        "send.deliver.before", "send.deliver.after", "event.notice_told", "record.notice_raised.appended",
+        "record.notice_raised.committed", "record.delivery_noted.made", "record.delivery_noted.committed",
+    ]
+    return [Plan((Target(point, n),), 0, STAY_MS) for point in points for n in (1, base.counts[point])]
+
+
+def test_not_02_killed_around_a_delivery_no_notice_is_lost_and_none_told_twice_by_one_life(
+    matrix: CrashMatrix, base: Outcome
+) -> None:
+    plans = _outbox_kills(base)
+    assert len(plans) >= 14
+    _survives(matrix, plans)
+
+
+def test_not_02_an_outbox_that_forgets_at_a_restart_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox.Outbox, "recover", lambda self: None)
+    assert "is not told at" in _problems([Plan((Target("send.deliver.before", 1),), 0, STAY_MS)])
+
+
+def test_not_02_a_delivery_noted_before_it_is_made_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The note goes first, and the kill falls in between."""
+    told = outbox.Outbox._next
+
+    def hasty(self: outbox.Outbox, name: str) -> None:
+        before = self._channels[name].busy
+        told(self, name)
+        if (busy := self._channels[name].busy) and busy != before:
+            self._note(name, busy, "told")
+
+    monkeypatch.setattr(outbox.Outbox, "_next", hasty)
+    assert "was never told" in _problems([Plan((Target("send.deliver.before", 1),), 0, STAY_MS)])

@@ -304,8 +304,12 @@ def test_ntf_a_notice_is_delivered_beside_the_trading_path_and_failures_are_name
     good = "@hookimpl\ndef notify(self, notice): pass"
     bad = '@hookimpl\ndef notify(self, notice): raise ConnectionError("no route for " + notice.text)'
     runner = bench({"policy": good, "guard": bad})
-    failed = asyncio.run(runner.deliver(NoticeRaised(9, "n1", "info", "t", "rain")))
-    assert [(one.plugin, one.problem) for one in failed] == [("guard", "ConnectionError: no route for rain")]
+    notice = NoticeRaised(9, "n1", "info", "t", "rain")
+
+    async def scenario() -> list[str]:
+        return [await runner.deliver(notice, channel) for channel in ("policy", "guard", "nobody")]
+
+    assert asyncio.run(scenario()) == ["", "ConnectionError: no route for rain", "there is no such channel"]
     assert runner.take_struck() == [], "an unreachable messenger is not the plugin's misbehaviour"
 
 

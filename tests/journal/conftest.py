@@ -111,7 +111,8 @@ class Builder:
             [r.ObligationMet(self.now(), self.condition, up, "held")],
             [r.PluginStateSet(self.now(), "exit_plan", {"age": "3", "gone": "1"})],
             [r.PluginStateSet(self.now(), "exit_plan", {"age": "4", "gone": None})],
-            [r.NoticeRaised(self.now(), "n1", "info", "fill", "bought 10 UP", self.condition)],
+            [r.NoticeRaised(self.now(), "n1", "info", "fill", "bought 10 UP", self.condition, ("console_notify",))],
+            [r.DeliveryNoted(self.now(), "n1", "console_notify", "told", 1)],
             [r.OperatorSaid(self.now(), "pause", "", "me"), r.EntriesBlocked(self.now(), "pause", True, "operator")],
             [
                 r.PairOpened(self.now(), "p00001", self.condition, up, 5_000_000, 4_000, 5_000, 4_600_000, "pair", ""),

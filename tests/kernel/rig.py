@@ -59,9 +59,10 @@ class Rig:
 
     def __init__(
         self, *, cash: str = "1000", market: Market | None = None, settings: dict[str, Any] | None = None,
-        start_at: int = START - 5_000, follow: bool = True,
+        start_at: int = START - 5_000, follow: bool = True, told_hooks: tuple[str, ...] = (),
+        channels: tuple[str, ...] = (),
     ) -> None:
-        self.kernel = Kernel(Configuration.model_validate(settings or {}), "main")
+        self.kernel = Kernel(Configuration.model_validate(settings or {}), "main", told_hooks, channels)
         self.kernel.analyse = False
         self.now = start_at
         self.records: list[Record] = []

@@ -205,8 +205,8 @@ class Silent:
     def take_struck(self) -> list[PluginStruck]:
         return []
 
-    async def deliver(self, notice: NoticeRaised) -> list[object]:
-        return []
+    async def deliver(self, notice: NoticeRaised, channel: str) -> str:
+        return ""
 
 
 class Shell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,8 @@ from plugin_builders import OPEN_MS, made
 
 from polyhost import NoticeRaised
 from polyhost_plugins.console_notify import TEXTS_MAX, ConsoleNotify
+
+ID = re.compile(r" \[n[\d.]+\]")
 
 
 def notice(
@@ -20,10 +23,23 @@ def notice(
 
 @pytest.fixture
 def lines() -> Iterator[list[str]]:
+    """What was written, without the ids of the notices."""
     found: list[str] = []
-    sink = logger.add(lambda message: found.append(str(message).rstrip("\n")), format="{level}|{message}", level=0)
+
+    def keep(message: object) -> None:
+        found.append(ID.sub("", str(message).rstrip("\n")))
+
+    sink = logger.add(keep, format="{level}|{message}", level=0)
     yield found
     logger.remove(sink)
+
+
+def test_not_02_a_line_has_the_events_id() -> None:
+    found: list[str] = []
+    sink = logger.add(lambda message: found.append(str(message)), format="{message}", level=0)
+    console().notify(notice("rain"))
+    logger.remove(sink)
+    assert found == ["market: rain [n0]\n"]
 
 
 def console(**settings: object) -> ConsoleNotify:

@@ -33,6 +33,7 @@ from polyhost.model.words import Action, OrderType
 from polyhost.service.engine import Engine
 from polyhost.settings import Configuration
 
+CHANNEL = "console_notify"
 BEGAN = RunBegan("run-1", "0.1.0", "sim", "hash", "main")
 
 
@@ -53,15 +54,15 @@ class Runner:
 
     def __init__(self) -> None:
         self.delivered: list[NoticeRaised] = []
-        self.busy = False
+        self.busy: set[str] = set()
 
-    async def deliver(self, notice: NoticeRaised) -> list[Any]:
-        assert not self.busy, "one at a time"
-        self.busy = True
+    async def deliver(self, notice: NoticeRaised, channel: str) -> str:
+        assert channel not in self.busy, "one at a time"
+        self.busy.add(channel)
         await asyncio.sleep(0)
-        self.busy = False
+        self.busy.remove(channel)
         self.delivered.append(notice)
-        return []
+        return ""
 
     def take_struck(self) -> list[Any]:
         return []
@@ -92,14 +93,18 @@ class Recorder:
         self.turns += 1
 
 
+def delivery(text: str, channel: str = CHANNEL) -> Deliver:
+    return Deliver(NoticeRaised(1_000, f"n-{text}", "info", "orders", text, channels=(channel,)), channel)
+
+
 class Bench:
-    def __init__(self, *, hold: bool = False) -> None:
+    def __init__(self, *, hold: bool = False, channels: tuple[str, ...] = ()) -> None:
         self.journal = MemoryJournal(hold=hold)
         self.gateway, self.runner, self.recorder = Gateway(), Runner(), Recorder()
         recorder: Any = self.recorder
         runner: Any = self.runner
         self.engine = Engine(
-            Kernel(Configuration()), Clock(), self.gateway, runner, self.journal, recorder, None,
+            Kernel(Configuration(), channels=channels), Clock(), self.gateway, runner, self.journal, recorder, None,
             follow=lambda command: None,
         )
 
@@ -200,7 +205,7 @@ def test_ord_01_a_batch_holds_no_post_whose_records_are_not_durable() -> None:
 
 def test_the_log_and_the_notices_say_only_what_is_durable() -> None:
     bench = Bench(hold=True)
-    notice = Deliver("n1", "info", "orders", "a text", "")
+    notice = delivery("a text")
 
     async def body() -> None:
         bench.engine.carry_out(Step([ended(1)], [notice]))
@@ -216,12 +221,12 @@ def test_the_log_and_the_notices_say_only_what_is_durable() -> None:
 
 def test_a_sealed_journal_holds_posts_back_and_lets_cancels_and_words_go() -> None:
     """Design 1, when the disk fails: everything that adds exposure stops, free commands go on."""
-    bench = Bench(hold=True)
+    bench = Bench(hold=True, channels=(CHANNEL,))
 
     async def body() -> None:
-        bench.engine.carry_out(Step([ended(1)], [post(), Deliver("n1", "critical", "disk", "a text", "")]))
+        bench.engine.carry_out(Step([ended(1)], [post(), delivery("a text", "one")]))
         bench.engine.seal(JournalError("journal.db", "the disk is full", "Free space"))
-        bench.engine.carry_out(Step([ended(2)], [post(2), Cancel("0x3"), Deliver("n2", "info", "disk", "b", "")]))
+        bench.engine.carry_out(Step([ended(2)], [post(2), Cancel("0x3"), delivery("b", "other")]))
         bench.engine.durable(5)
         await soon()
         assert bench.gateway.done == [Cancel("0x3")]
@@ -279,15 +284,18 @@ def test_per_01_a_lock_that_lasts_holds_buys_back_and_no_sell() -> None:
 
 
 def test_not_02_notices_of_one_moment_are_delivered_one_after_the_other() -> None:
-    """A plugin takes one at a time: the second of two would be refused and lost."""
-    bench = Bench()
+    """A channel takes one at a time: the second of two would be refused."""
+    bench = Bench(channels=(CHANNEL,))
 
     async def body() -> None:
-        bench.engine.carry_out(Step([], [Deliver(f"n{n}", "info", "orders", f"text {n}", "") for n in range(3)]))
+        bench.engine.event(BEGAN)
+        for n in range(3):
+            bench.engine.event(LoopChanged(f"l{n}", False, "test", safety=False))
         await soon()
-        bench.engine.carry_out(Step([], [Deliver("n3", "info", "orders", "text 3", "")]))
+        bench.engine.event(LoopChanged("l3", False, "test", safety=False))
         await soon()
-        assert [told.text for told in bench.runner.delivered] == ["text 0", "text 1", "text 2", "text 3"]
+        assert len(bench.runner.delivered) == 4
+        assert bench.engine.kernel.state.outbox == {}, "and each is noted as told"
         assert bench.engine.broken is None
 
     run(body)
@@ -363,7 +371,7 @@ def test_ord_15_a_fault_of_the_kernel_is_told_with_its_trace_and_breaks_the_run(
 
 
 def test_ord_15_a_task_of_the_shell_that_fails_is_told_and_the_host_goes_on() -> None:
-    bench = Bench()
+    bench = Bench(channels=(CHANNEL,))
 
     async def body() -> None:
         async def work() -> None:
@@ -373,7 +381,8 @@ def test_ord_15_a_task_of_the_shell_that_fails_is_told_and_the_host_goes_on() ->
         await soon()
         assert bench.engine.broken is None
         assert bench.engine.faults == 1
-        assert bench.recorder.events == [LoopChanged("task", False, "ValueError: a bug of ours", safety=False)]
+        heard = [event for event in bench.recorder.events if isinstance(event, LoopChanged)]
+        assert heard == [LoopChanged("task", False, "ValueError: a bug of ours", safety=False)]
         assert [told.level for told in bench.runner.delivered] == ["warning"]
         assert bench.engine.kernel.blocks()[0][0] == "user_stream", "no safety loop: it blocks nothing"
 
@@ -418,25 +427,28 @@ def test_ord_15_a_gateway_that_raises_proves_nothing_about_the_order() -> None:
     run(body)
 
 
-def test_ord_15_a_notice_that_hangs_is_given_up_and_the_next_one_goes() -> None:
-    bench = Bench()
+def test_ord_15_a_delivery_that_hangs_is_given_up_and_stays_owed() -> None:
+    bench = Bench(channels=(CHANNEL, "phone"))
 
     async def body() -> None:
         real, hangs = bench.runner.deliver, asyncio.Event()
 
-        async def deliver(notice: NoticeRaised) -> list[Any]:
-            if notice.text == "text 0":
+        async def deliver(notice: NoticeRaised, channel: str) -> str:
+            if channel == "phone":
                 await hangs.wait()
-            return await real(notice)
+            return await real(notice, channel)
 
         bench.runner.deliver = deliver  # type: ignore[method-assign]
-        bench.engine.carry_out(Step([], [Deliver(f"n{n}", "info", "orders", f"text {n}", "") for n in range(3)]))
+        bench.engine.event(BEGAN)
+        bench.engine.event(LoopChanged("l", False, "test", safety=False))
         await soon()
-        assert bench.engine.delivering_since is not None
+        assert len(bench.runner.delivered) == 1, "the other channel has it"
+        (outgoing,) = bench.engine.kernel.state.outbox.values()
+        assert outgoing.owed == ["phone"]
         bench.engine.deliver_anew()
         await soon()
-        assert [told.text for told in bench.runner.delivered] == ["text 1", "text 2"]
         assert bench.engine.outbox_age_s() == 0
+        assert bench.engine.kernel.state.outbox, "what nobody took is still owed"
 
     run(body)
 

@@ -13,6 +13,7 @@ from polyhost.errors import ConfigError, VenueError
 from polyhost.model import commands, events
 from polyhost.model.gateway import OrderDraft, OrderRequest
 from polyhost.model.order_hash import order_id
+from polyhost.model.records import NoticeRaised
 from polyhost.model.rounding import limit_amounts, market_size
 from polyhost.model.words import Action, OrderType, Side
 from polyhost.venue.clock import VenueClock
@@ -589,7 +590,7 @@ def test_every_command_of_a_gateway_is_done_and_others_give_nothing(venue: Any) 
                 commands.Post(prepared.request), commands.Cancel("0x1"), commands.CancelEverything(),
                 commands.QueryOrder("0x1"), commands.Sweep(CONDITION, 0), commands.QueryBalance(),
                 commands.QueryTokenBalance(UP), commands.QueryResult(CONDITION, "nothing"),
-                commands.Deliver("n", "info", "t", "text"),
+                commands.Deliver(NoticeRaised(1, "n", "info", "t", "text"), "console_notify"),
             )
         ]  # fmt: skip
         assert kinds == [

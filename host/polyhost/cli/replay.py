@@ -34,7 +34,8 @@ def replay(
     recording = find_run(run, Path(settings.host.data_dir))
     with running(loaded) as plugins:
         found = again(
-            recording, journal_of(recording), settings, settings.host.account, plugins.told_hooks, plugins.evaluate
+            recording, journal_of(recording), settings, settings.host.account, plugins.told_hooks, plugins.evaluate,
+            plugins.channels,
         )
     if as_json:
         print_json(found.described())

@@ -9,23 +9,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from polyhost.extension.delivery import DeliveryFailed
+    from polyhost.extension.delivery import channels_of
     from polyhost.extension.discovery import LoadedPlugin, discover
     from polyhost.extension.process import Deadlines
     from polyhost.extension.runner import PluginStatus, Runner, facts_of
 
 __all__ = [
     "Deadlines",
-    "DeliveryFailed",
     "LoadedPlugin",
     "PluginStatus",
     "Runner",
+    "channels_of",
     "discover",
     "facts_of",
 ]
 _HOMES: Final = {
     "Deadlines": "process",
-    "DeliveryFailed": "delivery",
+    "channels_of": "delivery",
     "LoadedPlugin": "discovery",
     "PluginStatus": "runner",
     "Runner": "runner",

@@ -32,6 +32,7 @@ class Built(Struct, frozen=True):
     settings: dict[str, Any]
     """Every setting with its value, as JSON-able data."""
     state: PluginState
+    channels: tuple[str, ...] = ("",)
 
 
 def built(source: Source, name: str, table: Mapping[str, Any], file: str = "") -> Built:
@@ -46,7 +47,19 @@ def built(source: Source, name: str, table: Mapping[str, Any], file: str = "") -
     state = PluginState(name)
     instance.state = state
     hooks = implementations(instance, name, source.origin)
-    return Built(instance, hooks, settings.model_dump(mode="json"), state)
+    return Built(instance, hooks, settings.model_dump(mode="json"), state, _channels(instance, name, source))
+
+
+def _channels(instance: Plugin, name: str, source: Source) -> tuple[str, ...]:
+    channels = instance.channels
+    if (
+        not isinstance(channels, tuple) or len(set(channels)) != len(channels)
+        or not all(isinstance(channel, str) for channel in channels)
+    ):
+        raise PluginError(
+            f"its channels are {channels!r}", plugin=name, origin=source.origin, remedy="name each once, in a tuple"
+        )
+    return channels
 
 
 def _check_class(kind: type[Any], name: str, source: Source) -> None:

@@ -122,6 +122,7 @@ class Child:
             plugin.settings,
             plugin.instance.timer_s,
             plugin.instance.description,
+            channels=plugin.channels,
         )
 
     def _answer(self, message: Ask) -> Answers:
@@ -155,7 +156,7 @@ class Child:
     def _notify(self, message: Notify) -> None:
         problem = ""
         try:
-            self._built.hooks["notify"].by_name({"notice": message.notice})
+            self._built.hooks["notify"].by_name({"notice": message.notice, "channel": message.channel})
         except (Exception, SystemExit) as error:  # a plugin may raise anything: it means "ask me again"
             problem = described(error)
         self._send(Notified(message.seq, problem, self._said()))

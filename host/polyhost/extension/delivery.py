@@ -1,52 +1,72 @@
-"""Delivering notices through plugins of this process: in a thread, off the trading path, with a time limit."""
+"""Delivering notices through plugins of this process: in threads, off the trading path, one at a time a channel."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Final
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Final
 
 from polyhost.extension.answers import described
 from polyhost.extension.specification import Bound
 from polyhost.model.records import NoticeRaised
 
+if TYPE_CHECKING:
+    from polyhost.extension.discovery import LoadedPlugin
+
 BUSY: Final = "still delivering an earlier notice"
-
-
-class DeliveryFailed(Struct, frozen=True):
-    """A plugin that did not deliver a notice; the outbox asks again."""
-
-    plugin: str
-    problem: str
+UNKNOWN: Final = "there is no such channel"
 
 
 class Deliverer:
-    """One plugin's ``notify``: at most one thread at a time; one that never ends blocks its own plugin only."""
+    """One channel of one plugin: at most one thread at a time; one that never ends blocks its own channel only."""
 
-    def __init__(self, plugin: str, bound: Bound) -> None:
-        self.plugin = plugin
+    def __init__(self, plugin: str, channel: str, bound: Bound) -> None:
+        self._name = channel_name(plugin, channel)
+        self._channel = channel
         self._bound = bound
-        self._busy: Future[str] | None = None
+        self._notice_id = ""
+        self._latest: Future[str] | None = None
 
     def begin(self, notice: NoticeRaised) -> Future[str]:
-        """A future of the problem, empty when delivered."""
-        if self._busy is not None and not self._busy.done():
+        """A future of the problem, empty when delivered.
+
+        A notice that is still under way, or was delivered after nobody waited any more, is not delivered once more.
+        """
+        latest = self._latest
+        if latest is not None and not latest.done() and self._notice_id != notice.notice_id:
             refused: Future[str] = Future()
             refused.set_result(BUSY)
             return refused
-        self._busy = Future()
+        if latest is not None and self._notice_id == notice.notice_id and not (latest.done() and latest.result()):
+            return latest
+        self._notice_id = notice.notice_id
+        self._latest = Future()
         # A daemon: a delivery that hangs must not keep the host from ending.
         threading.Thread(
-            target=self._deliver, args=(notice, self._busy), name=f"notify-{self.plugin}", daemon=True
+            target=self._deliver, args=(notice, self._latest), name=f"notify-{self._name}", daemon=True
         ).start()
-        return self._busy
+        return self._latest
 
     def _deliver(self, notice: NoticeRaised, result: Future[str]) -> None:
         problem = ""
         try:
-            self._bound.by_name({"notice": notice})
+            self._bound.by_name({"notice": notice, "channel": self._channel})
         except (Exception, SystemExit) as error:  # a plugin may raise anything: it means "ask me again"
             problem = described(error)
         result.set_result(problem)
+
+
+def channel_name(plugin: str, channel: str) -> str:
+    """How journal and notices call a channel of a plugin."""
+    return f"{plugin}:{channel}" if channel else plugin
+
+
+def channels_of(plugins: Sequence[LoadedPlugin]) -> tuple[str, ...]:
+    """Every channel of the notify plugins that run, in configured order."""
+    return tuple(
+        channel_name(plugin.name, channel)
+        for plugin in plugins
+        if plugin.runs and "notify" in plugin.hooks
+        for channel in plugin.channels
+    )

@@ -49,6 +49,8 @@ class LoadedPlugin:
     """None for a plugin that runs in a process of its own, or not at all."""
     bound: Mapping[str, Bound] = field(default_factory=dict)
     durable: PluginState | None = None
+    channels: tuple[str, ...] = ("",)
+    """Of a notify plugin: its ways to tell; each is served by itself."""
 
     @property
     def origin(self) -> str:
@@ -160,6 +162,7 @@ def _inline(plugin: LoadedPlugin, file: str) -> LoadedPlugin:
         instance=made.instance,
         bound=made.hooks,
         durable=made.state,
+        channels=made.channels,
     )
 
 
@@ -178,6 +181,7 @@ def _foreign(plugin: LoadedPlugin, file: str, deadlines: Deadlines | None) -> Lo
         settings=hello.settings,
         timer_s=hello.timer_s,
         description=hello.description,
+        channels=hello.channels,
     )
 
 

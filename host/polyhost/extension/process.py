@@ -97,6 +97,8 @@ class ForeignPlugin:
         self._answered: dict[int, FromChild] = {}
         self._futures: dict[int, asyncio.Future[FromChild | None]] = {}
         self._deliveries: dict[int, asyncio.Future[FromChild | None]] = {}
+        self._latest: dict[str, tuple[str, asyncio.Future[FromChild | None]]] = {}
+        """Channel → the notice it was last asked to deliver, and what came of it."""
         self._launched = 0.0
         self._reason = ""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -290,17 +292,24 @@ class ForeignPlugin:
             self._futures[seq] = future
         return future
 
-    def deliver(self, notice: NoticeRaised) -> asyncio.Future[FromChild | None]:
-        """A future of what delivering came to; None when the process died or cannot be asked now."""
+    def deliver(self, notice: NoticeRaised, channel: str) -> asyncio.Future[FromChild | None]:
+        """A future of what delivering came to; None when the process died or cannot be asked now.
+
+        As in this process: what is under way, or was delivered after nobody waited any more, is not delivered again.
+        """
         future: asyncio.Future[FromChild | None] = asyncio.get_running_loop().create_future()
         self._catch_up()
+        latest_id, latest = self._latest.get(channel, ("", None))
+        if latest is not None and latest_id == notice.notice_id and not (latest.done() and _failed(latest.result())):
+            return latest
         if self._socket is None or self._hello_seq:
             future.set_result(None)
-        elif self._deliveries:
+        elif latest is not None and not latest.done():
             future.set_result(Notified(0, BUSY))
         else:
+            self._latest[channel] = (notice.notice_id, future)
             self._deliveries[self._seq + 1] = future
-            self._send(lambda seq: Notify(seq, notice))
+            self._send(lambda seq: Notify(seq, notice, channel))
         return future
 
     def watch(self, seq: int, dead: Callable[[], None]) -> None:
@@ -440,6 +449,10 @@ def refusal_error(refusal: Refusal, name: str, source: Source) -> ConfigError | 
     return PluginError(
         refusal.problem, plugin=name, hook=refusal.hook, origin=source.origin, remedy=refusal.remedy
     )
+
+
+def _failed(reply: FromChild | None) -> bool:
+    return not isinstance(reply, Notified) or bool(reply.problem)
 
 
 def look(name: str, source: Source, table: Mapping[str, Any], deadlines: Deadlines | None = None) -> Hello:

@@ -63,6 +63,7 @@ class Notify(_Message, tag="notify", frozen=True):
     """Deliver a notice, beside everything else; the answer is ``Notified``, when it is done."""
 
     notice: NoticeRaised
+    channel: str = ""
 
 
 class LoadState(_Message, tag="load_state", frozen=True):
@@ -104,6 +105,7 @@ class Hello(_Message, tag="hello", frozen=True):
     timer_s: float | None = None
     description: str = ""
     refusal: Refusal | None = None
+    channels: tuple[str, ...] = ("",)
 
 
 class Said(Struct, frozen=True):

@@ -17,7 +17,7 @@ from msgspec import Struct
 from polyhost.errors import PluginError
 from polyhost.extension.answers import ANSWERS_MAX, PROBLEM_MAX, AnswerError, checked
 from polyhost.extension.chain import Opinions, Tally, chain, driven
-from polyhost.extension.delivery import Deliverer, DeliveryFailed
+from polyhost.extension.delivery import UNKNOWN, Deliverer, channel_name
 from polyhost.extension.discovery import LoadedPlugin
 from polyhost.extension.process import Deadlines, ForeignPlugin
 from polyhost.extension.protocol import Answers, Ask, Facts, FromChild, Notified, TellPlugin, Told
@@ -84,10 +84,16 @@ class Runner:
             if plugin.instance is None
         }
         self._turns: dict[int, asyncio.Lock] = {}
-        self._deliverers = {
-            index: Deliverer(plugin.name, plugin.bound["notify"])
+        self._channels = {
+            channel_name(plugin.name, channel): (index, channel)
             for index, plugin in enumerate(self._plugins)
-            if "notify" in plugin.bound
+            if "notify" in plugin.hooks
+            for channel in plugin.channels
+        }
+        self._deliverers = {
+            name: Deliverer(self._names[index], channel, self._plugins[index].bound["notify"])
+            for name, (index, channel) in self._channels.items()
+            if index not in self._foreign
         }
         self._rebuild()
 
@@ -441,24 +447,21 @@ class Runner:
 
     # --- delivering --------------------------------------------------------------------------------------------------
 
-    async def deliver(self, notice: NoticeRaised) -> list[DeliveryFailed]:
-        """Hand a notice to every ``notify`` plugin, all at once; who failed or took too long. Never a strike."""
+    async def deliver(self, notice: NoticeRaised, channel: str) -> str:
+        """Hand a notice to one channel; the problem, empty when it was delivered. A failure is never a strike."""
+        if channel not in self._channels:
+            return UNKNOWN
+        index, own = self._channels[channel]
+        if self._strikes[index].quarantined:
+            return QUARANTINED
         self._attach()
-        waiting: dict[str, asyncio.Future[Any]] = {}
-        for index, plugin in enumerate(self._plugins):
-            if "notify" not in plugin.hooks or self._strikes[index].quarantined:
-                continue
-            if index in self._foreign:
-                waiting[plugin.name] = self._foreign[index].deliver(notice)
-            else:
-                waiting[plugin.name] = asyncio.wrap_future(self._deliverers[index].begin(notice))
-        if not waiting:
-            return []
-        await asyncio.wait(waiting.values(), timeout=self._deadlines.deliver_ms / 1_000)
-        outcomes = {name: self._delivered(future) for name, future in waiting.items()}
-        return [DeliveryFailed(name, problem) for name, problem in outcomes.items() if problem]
-
-    def _delivered(self, future: asyncio.Future[Any]) -> str:
+        future: asyncio.Future[Any]
+        if index in self._foreign:
+            future = self._foreign[index].deliver(notice, own)
+        else:
+            future = asyncio.wrap_future(self._deliverers[channel].begin(notice))
+        # Not wait_for: it would cancel the delivery, whose end still tells whether it has to be repeated.
+        await asyncio.wait({future}, timeout=self._deadlines.deliver_ms / 1_000)
         if not future.done():
             return f"not delivered within {self._deadlines.deliver_ms} ms"
         result = future.result()

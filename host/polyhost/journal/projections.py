@@ -361,6 +361,7 @@ _FOLDS: Final[dict[type, Callable[[Projector, int, Any], str]]] = {
     r.CloseRecorded: Projector.close_recorded,
     r.PluginStateSet: Projector.plugin_state_set,
     r.NoticeRaised: Projector.notice_raised,
+    r.DeliveryNoted: Projector.unprojected,
     r.OperatorSaid: Projector.unprojected,
     r.EntriesBlocked: Projector.unprojected,
     r.OrderReposted: Projector.order_reposted,

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
+from msgspec import Struct
+
 from polyhost.kernel.allowance import Allowance
 from polyhost.kernel.readings import Readings
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
 from polyhost.kernel.views import SIDES
 from polyhost.kernel.volatile import BASIS_AGE_MS, Basis, Freshness, MarketData, Spot
-from polyhost.model.commands import Command, Deliver, QueryBalance, QueryTokenBalance, Sweep, Tell
+from polyhost.model.commands import Command, QueryBalance, QueryTokenBalance, Sweep, Tell
 from polyhost.model.market import PRICE_E8, Market
 from polyhost.model.money import Micros
 from polyhost.model.openings import CANDLE_OF, FEED_OF
@@ -33,13 +35,33 @@ BALANCE_CALLS_MAX: Final = 5
 """… and so many at once."""
 
 
+class _Told(Struct):
+    """A condition that was told, and what it said last."""
+
+    at: int
+    """When it was told, market ms."""
+    level: str
+    topic: str
+    text: str
+    condition_id: str
+    not_to: str
+    again: int = 0
+    """How often it came since."""
+
+
 class Core:
     """State, settings and the current turn. Parts of the kernel change state only through ``record``."""
 
-    def __init__(self, settings: Configuration, account: str, told_hooks: frozenset[str]) -> None:
+    def __init__(
+        self, settings: Configuration, account: str, told_hooks: frozenset[str], channels: tuple[str, ...] = ()
+    ) -> None:
         self.settings = settings
         self.account = account
         self.told_hooks = told_hooks
+        self.channels = channels
+        """Who is told of notices."""
+        self.raised: Callable[[NoticeRaised], None] = lambda notice: None
+        """Hears of every notice: the outbox."""
         self.state = State(account=account)
         self.data: dict[str, MarketData] = {}
         self.spots: dict[str, Spot] = {}
@@ -56,7 +78,7 @@ class Core:
         self._market_heap: list[tuple[int, int, str, str]] = []
         self._wall_heap: list[tuple[int, int, str, str]] = []
         self._heap_seq = 0
-        self._told: dict[str, tuple[int, int]] = {}
+        self._told: dict[str, _Told] = {}
         self.balance_calls = Allowance(BALANCE_CALL_MS, BALANCE_CALLS_MAX)
         self._unread: dict[str, None] = {}
         """Tokens whose balance is to be read when calls are allowed again, in order."""
@@ -229,27 +251,46 @@ class Core:
 
     # --- notices ------------------------------------------------------------------------------------------------------
 
-    def notice(self, key: str, level: str, topic: str, text: str, condition_id: str = "") -> None:
-        """Raise a durable notice; the same condition is told once a minute, with how often it was silenced.
+    def notice(
+        self, key: str, level: str, topic: str, text: str, condition_id: str = "", *, not_to: str = ""
+    ) -> None:
+        """Raise a durable notice; the same condition is told once a minute, then with how often it came since.
 
-        A notice about a market names it (LOG-06).
+        A notice about a market names it (LOG-06). ``not_to``: a channel that is not told.
         """
-        since, silenced = self._told.get(key, (-NOTICE_QUIET_MS, 0))
-        if self.now - since < NOTICE_QUIET_MS:
-            self._told[key] = (since, silenced + 1)
-            return
-        if len(self._told) >= NOTICE_KEYS_MAX:
-            del self._told[next(iter(self._told))]
-        self._told[key] = (self.now, 0)
         entry = self.state.markets.get(condition_id)
         if entry is not None and entry.market.slug not in text:
             text = f"{entry.market.slug}: {text}"
-        if silenced:
-            text = f"{text} (and {silenced} times more in the last minutes)"
+        wanted = _Told(self.now, level, topic, text, condition_id, not_to)
+        told = self._told.get(key)
+        if told is not None and self.now - told.at < NOTICE_QUIET_MS:
+            if not told.again:
+                self.at_market(told.at + NOTICE_QUIET_MS, "quiet", key)
+            wanted.at, wanted.again = told.at, told.again + 1
+            self._told[key] = wanted
+            return
+        again = 0 if told is None else told.again
+        if len(self._told) >= NOTICE_KEYS_MAX:
+            del self._told[next(iter(self._told))]
+        self._told[key] = wanted
+        self._raise(wanted, f"{text} (and {again} times more in the last minutes)" if again else text)
+
+    def quiet_over(self, key: str) -> None:
+        """A condition was told a minute ago: what came of it since is told with its count (NOT-04)."""
+        told = self._told.get(key)
+        if told is None or not told.again or self.now - told.at < NOTICE_QUIET_MS:
+            return
+        again = told.again
+        told.at, told.again = self.now, 0
+        times = "once" if again == 1 else f"{again} times"
+        self._raise(told, f"{told.text} ({times} more in the last minute)")
+
+    def _raise(self, told: _Told, text: str) -> None:
         notice_id = f"{self.state.run_id or self.account}-n{self.state.notice_count + 1}"
-        notice = NoticeRaised(self.now, notice_id, level, topic, text, condition_id)
+        channels = tuple(channel for channel in self.channels if channel != told.not_to)
+        notice = NoticeRaised(self.now, notice_id, told.level, told.topic, text, told.condition_id, channels)
         self.record(notice)
-        self.command(Deliver(notice_id, level, topic, text, condition_id))
+        self.raised(notice)
         self.tell("on_notice", None, notice)
 
     def tell(self, hook: str, condition_id: str | None, what: object) -> None:

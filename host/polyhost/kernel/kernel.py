@@ -19,6 +19,7 @@ from polyhost.kernel.hedges import Hedges
 from polyhost.kernel.hotpath import Feed
 from polyhost.kernel.invariants import broken
 from polyhost.kernel.orders_flow import LOOK_BACK_S, OrderFlow
+from polyhost.kernel.outbox import Outbox
 from polyhost.kernel.pairs import Pairs
 from polyhost.kernel.promises import keep
 from polyhost.kernel.quotes import Quotes
@@ -52,6 +53,7 @@ from polyhost.model.events import (
     MarketClosed,
     MarketFound,
     MarketResolved,
+    NoticeTold,
     Operator,
     OrderNotFound,
     OrderSeen,
@@ -136,8 +138,13 @@ class Kernel:
     before any gated command of it leaves.
     """
 
-    def __init__(self, settings: Configuration, account: str = "main", told_hooks: Iterable[str] = ()) -> None:
-        self._core = core = Core(settings, account, frozenset(told_hooks))
+    def __init__(
+        self, settings: Configuration, account: str = "main", told_hooks: Iterable[str] = (),
+        channels: Iterable[str] = (),
+    ) -> None:
+        """``told_hooks``: the ``on_…`` hooks that any plugin has; ``channels``: who is told of notices."""
+        self._core = core = Core(settings, account, frozenset(told_hooks), tuple(channels))
+        self.outbox = Outbox(core)
         self._feed = Feed()
         self.breakers = Breakers(core)
         self.exits = Exits(core, self.breakers)
@@ -407,6 +414,10 @@ class Kernel:
                 self.adoption.again()
             case "adopt":
                 self.adoption.look()
+            case "delivery":
+                self.outbox.due(key)
+            case "quiet":
+                self._core.quiet_over(key)
             case "doubt":
                 self.reconciliation.look_again(key)
             case "resweep":
@@ -755,6 +766,8 @@ class Kernel:
                 self._told(event)
             case PluginStruck():
                 self._struck(event)
+            case NoticeTold():
+                self.outbox.told(event)
             case Operator():
                 self._operator(event)
             case LoopChanged():
@@ -779,6 +792,7 @@ class Kernel:
         core.record(
             RunStarted(core.now, event.run_id, event.version, event.mode, event.config_hash, event.account)
         )
+        self.outbox.recover()  # first: what is owed since earlier is told before what this start brings up
         core.ask_collateral()
         core.user_up = False
         self._unseen_since = min(self._unseen_since, core.state.last_match_s or core.now // 1_000)

@@ -21,6 +21,7 @@ from polyhost.model.records import (
     ActionMoved,
     CloseRecorded,
     DayBegan,
+    DeliveryNoted,
     EarningsReported,
     EntriesBlocked,
     FillBooked,
@@ -286,6 +287,14 @@ class ActionEntry(Struct):
         return self.size if self.open and self.kind is ActionKind.SPLIT else 0
 
 
+class Outgoing(Struct):
+    """A notice that somebody is still to be told."""
+
+    notice: NoticeRaised
+    owed: list[str]
+    """Channels that have not taken it yet."""
+
+
 class State(Struct):
     """Everything durable."""
 
@@ -345,6 +354,8 @@ class State(Struct):
     """``day:condition_id`` (days since 1970) → rewards and rebates that the venue says it brought."""
     order_count: int = 0
     notice_count: int = 0
+    outbox: dict[str, Outgoing] = field(default_factory=dict)
+    """Notice id → what is not delivered everywhere yet, oldest first."""
     last_match_s: int = 0
     day: int = -1
     """Days since 1970 (UTC) of the latest day begun."""
@@ -502,6 +513,13 @@ def apply(state: State, record: Record) -> None:
             state.earned[f"{record.day}:{record.condition_id}"] = (record.rewards, record.rebates)
         case NoticeRaised():
             state.notice_count += 1
+            if record.channels:
+                state.outbox[record.notice_id] = Outgoing(record, list(record.channels))
+        case DeliveryNoted():
+            outgoing = state.outbox[record.notice_id]
+            outgoing.owed.remove(record.channel)
+            if not outgoing.owed:
+                del state.outbox[record.notice_id]
         case OperatorSaid():
             _close_all(state, record)
         case RunEnded():

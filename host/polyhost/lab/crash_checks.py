@@ -25,6 +25,8 @@ TIME_TO_CLOSE_MS: Final = 8_000
 """A host that is back so long before the end closes what it holds, or declares it held."""
 STILL_TRYING_MS: Final = 10_000
 """A position whose sale is tried this close to the end, in vain, is being closed, not forgotten."""
+TOLD_WITHIN_MS: Final = 10_000
+"""A notice is told within this, market ms: the messenger refuses none for longer."""
 OPERATORS: Final = frozenset({"pause", "killed"})
 """Blocks that a person set: they stay until a person lifts them."""
 
@@ -40,6 +42,10 @@ class Seen(Struct):
 
     posts: list[Posted] = field(default_factory=list)
     sealed_at: int = -1
+    told: dict[str, list[int]] = field(default_factory=dict)
+    """Notice id → the lives whose delivery of it the messenger took."""
+    raised: list[str] = field(default_factory=list)
+    """Notice ids of the final journal."""
     up_since: int = 0
     """When the last life began."""
 
@@ -79,6 +85,21 @@ def final_problems(state: State, exchange: Exchange, key: str, address: str, see
         *_trade_problems(state, exchange, key, now),
         *_money_problems(state, exchange, address),
         *_share_problems(state, exchange, address),
+        *_notice_problems(state, seen, now),
+    ]
+
+
+def _notice_problems(state: State, seen: Seen, now: int) -> list[str]:
+    """NOT-02: no notice is owed for long, and none is told twice by one life of the host."""
+    late = [
+        f"notice {notice_id} of {outgoing.notice.at} is not told at {now}"
+        for notice_id, outgoing in state.outbox.items() if outgoing.notice.at <= now - TOLD_WITHIN_MS
+    ]
+    lost = [notice_id for notice_id in seen.raised if notice_id not in seen.told and notice_id not in state.outbox]
+    twice = [notice_id for notice_id, lives in seen.told.items() if len(set(lives)) < len(lives)]
+    return [
+        *late, *(f"notice {notice_id} was never told" for notice_id in lost),
+        *(f"notice {notice_id} was told twice without a kill in between" for notice_id in twice),
     ]
 
 

@@ -25,13 +25,15 @@ from polyhost.lab.crash_frames import Done, End, Ended, Line, Look, Shown, Turn,
 from polyhost.lab.crash_points import Points, Target, event_name, record_name, send_name
 from polyhost.model import view
 from polyhost.model.batching import batched, single
-from polyhost.model.commands import GATED, Ask, Command, Post, Remember, Tell, takes_risk_away
+from polyhost.model.commands import GATED, Ask, Command, Deliver, Post, Remember, Tell, takes_risk_away
 from polyhost.model.events import Event, LoopChanged, PostLeft
 from polyhost.model.records import Record
 from polyhost.model.step import Step
 from polyhost.model.unanswered import never_sent
 from polyhost.settings import Configuration
 
+CHANNEL: Final = "messenger"
+"""Who is told of notices: the other end."""
 EARLY_MS: Final = 5_000
 """What is passed this soon after a start belongs to the start."""
 ROUNDS_MAX: Final = 10_000
@@ -65,12 +67,14 @@ class Host:
         path = life.folder / "journal.db"
         account = life.settings.host.account
         self._journal = JournalWriter(path, account, self._told.put, self._told.put, self._aside.put)
-        self.kernel = Kernel(life.settings, account, plugins.told_hooks)
+        self.kernel = Kernel(life.settings, account, plugins.told_hooks, (CHANNEL,))
         self.kernel.analyse = False
         self.kernel.restore(record for _, record in read_journal(path))
         self._inbox: deque[Event] = deque()
         self._undurable: list[Record] = []
         self._gated: list[Command] = []
+        self._tellings: list[Command] = []
+        """Deliveries of notices that are not durable yet."""
         self._committed_at = 0
         self._began = -1
         self._early: list[str] = []
@@ -139,6 +143,7 @@ class Host:
             and not state.unsettled
             and not state.open_pairs
             and not state.open_actions
+            and not state.outbox
         )
 
     # --- out ----------------------------------------------------------------------------------------------------------
@@ -165,15 +170,18 @@ class Host:
                 self._inbox.extend(self._plugins.struck())
             case Remember():
                 self._plugins.remember(command)
+            case Deliver():
+                self._tellings.append(command)
             case _ if leaves(command):
                 self._send(command)
             case _:
-                pass  # deliveries and analysis rows: nobody outside waits for them
+                pass  # analysis rows: nobody outside waits for them
 
     def _commit(self) -> None:
         """Wait for the disk, then let go what waited for it; or seal, as the live shell does."""
         records, self._undurable = self._undurable, []
         gated, self._gated = self._gated, []
+        tellings, self._tellings = self._tellings, []
         self._committed_at = self._now
         if records:
             seq = self._journal.append(records)
@@ -188,10 +196,12 @@ class Host:
                     continue
         if self._sealed:
             self._only_sells(gated)
-            return
-        for record in records:
-            self._points.passed(f"{record_name(record)}.committed")
-        self._send_all(gated)
+        else:
+            for record in records:
+                self._points.passed(f"{record_name(record)}.committed")
+            self._send_all(gated)
+        for command in tellings:
+            self._send(command)
 
     def _only_sells(self, gated: list[Command]) -> None:
         """The emergency file holds their records: that is enough for what takes risk away, and for nothing else."""
@@ -234,6 +244,7 @@ class Host:
     def _end(self, frame: End) -> None:
         self._now = frame.now
         self._carry_out(self.kernel.ended(frame.now, "crash matrix"))
+        self._tellings.clear()  # whoever is next tells them: they stay owed
         self._commit()
         self._journal.close()
         self._show()

@@ -44,11 +44,12 @@ from polyhost.lab.crash_points import Target
 from polyhost.lab.crash_stage import Stage
 from polyhost.model.batching import single
 from polyhost.model.book import Book
-from polyhost.model.commands import Command, Follow, Post, PostMany, Prepare, QueryResult, Unfollow
+from polyhost.model.commands import Command, Deliver, Follow, Post, PostMany, Prepare, QueryResult, Unfollow
 from polyhost.model.events import (
     Event,
     MarketFound,
     MarketResolved,
+    NoticeTold,
     Operator,
     OrderSeen,
     Prepared,
@@ -61,6 +62,7 @@ from polyhost.model.market import Market
 from polyhost.model.messages import Level, Message
 from polyhost.model.money import price_text, size_text
 from polyhost.model.openings import Openings, Strike
+from polyhost.model.records import NoticeRaised
 from polyhost.model.times import NEVER, MarketMs
 from polyhost.model.words import Action
 
@@ -90,6 +92,8 @@ SEALED_MS: Final = 5_000
 """How long a sealed host is watched before it is ended, as its supervisor would."""
 LOCKED_S: Final = 0.02
 """How long somebody else holds the database, wall time."""
+REFUSES_EVERY: Final = 3
+"""Of so many notices the messenger refuses one at first."""
 LIVES_MAX: Final = 8
 
 
@@ -170,6 +174,8 @@ class CrashRun:
         self._next_books = int(venue.began)
         self._seen = Seen()
         self._outcome = Outcome([])
+        self._asked: dict[str, int] = {}
+        """Notice id → how often the messenger was asked to tell it."""
 
     def run(self) -> Outcome:
         """Until everything is settled, or it is too late. Problems are in the outcome, none raised."""
@@ -240,6 +246,9 @@ class CrashRun:
             if life == self._life and command.market.condition_id in self._followed:
                 self._fresh[command.market.condition_id] = command.market
             return
+        if isinstance(command, Deliver):
+            self._tell(command, life)
+            return
         for one in single(command):
             if isinstance(one, Post):
                 self._seen.posted(self._now, one.request)
@@ -249,6 +258,15 @@ class CrashRun:
             # An answer goes to the connection that asked; the streams to whoever is connected when it happens.
             self._later(STREAM_MS if streamed else ANSWER_MS, [event], self._life if streamed else life)
         self._books(self._gateway.outputs)
+
+    def _tell(self, command: Deliver, life: int) -> None:
+        """The messenger refuses every third notice once; what it takes it has told, whoever still lives to hear it."""
+        notice_id = command.notice.notice_id
+        self._asked[notice_id] = asked = self._asked.get(notice_id, 0) + 1
+        problem = "come again" if asked == 1 and len(self._asked) % REFUSES_EVERY == 0 else ""
+        if not problem:
+            self._seen.told.setdefault(notice_id, []).append(life)
+        self._later(ANSWER_MS, [NoticeTold(notice_id, command.channel, problem)], life)
 
     def _heard(self, outputs: list[Output]) -> None:
         self._books(outputs)
@@ -492,7 +510,9 @@ class CrashRun:
             post.sealed and post.request.fields.action is Action.SELL for post in self._seen.posts
         )
         self._seen.up_since = self._up_at
-        told = fold(record for _, record in read_journal(self._folder / "journal.db"))
+        records = [record for _, record in read_journal(self._folder / "journal.db")]
+        told = fold(records)
+        self._seen.raised = [record.notice_id for record in records if isinstance(record, NoticeRaised)]
         if msgspec.json.encode(told) != shown.state:
             write_atomically(self._folder / "shown.json", shown.state)
             write_atomically(self._folder / "fold.json", msgspec.json.encode(told))

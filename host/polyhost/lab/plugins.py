@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from polyhost.configuration import Loaded
+from polyhost.extension.delivery import channels_of
 from polyhost.extension.discovery import discover
 from polyhost.extension.runner import Runner, facts_of
 from polyhost.hooks import TELLING
@@ -17,8 +18,9 @@ from polyhost.model.view import View
 class InlinePlugins:
     """All plugins of a configuration; see ``running``."""
 
-    def __init__(self, runner: Runner, told_hooks: frozenset[str]) -> None:
+    def __init__(self, runner: Runner, told_hooks: frozenset[str], channels: tuple[str, ...] = ()) -> None:
         self.told_hooks = told_hooks
+        self.channels = channels
         self._runner = runner
 
     def evaluate(self, view: View) -> Evaluated:
@@ -43,6 +45,6 @@ def running(loaded: Loaded) -> Iterator[InlinePlugins]:
     told = frozenset(hook for plugin in found if plugin.runs for hook in plugin.hooks if hook in TELLING)
     runner.start()
     try:
-        yield InlinePlugins(runner, told)
+        yield InlinePlugins(runner, told, channels_of(found))
     finally:
         runner.stop()

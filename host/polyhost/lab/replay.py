@@ -84,16 +84,17 @@ def journal_of(recording: Path) -> Path:
 
 def replay(
     recording: Path, journal: Path, settings: Configuration, account: str, told_hooks: frozenset[str],
-    ask: Callable[[View], Evaluated] | None,
+    ask: Callable[[View], Evaluated] | None, channels: tuple[str, ...] = (),
 ) -> Replayed:
-    """Replay one run and compare. ``ask``: the plugins of this process; None leaves them out.
+    """Replay one run and compare.
 
+    ``ask``: the plugins of this process; None leaves them out. ``channels``: who was told of notices.
     Raises ReplayError when the journal does not know the run, JournalError and RecordingError for damaged files.
     """
     before, expected = _split(journal, recording.name)
     found = Replayed(recording.name)
     reader = RecordingReader(recording)
-    kernel = Kernel(settings, account, told_hooks)
+    kernel = Kernel(settings, account, told_hooks, channels)
     kernel.restore(before)
     player = _Player(kernel, found, expected, ask)
     for kind, payload, now, wall in reader:

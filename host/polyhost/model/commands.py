@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest
 from polyhost.model.market import Market
+from polyhost.model.records import NoticeRaised
 from polyhost.model.times import MarketMs
 from polyhost.model.view import View
 from polyhost.model.words import Action
@@ -149,13 +150,10 @@ class Remember(Struct, frozen=True):
 
 
 class Deliver(Struct, frozen=True):
-    """Hand a durable notice to the notify plugins (gated by its own record, not by orders)."""
+    """Hand a durable notice to one channel (gated by its own record, not by orders); the answer is ``NoticeTold``."""
 
-    notice_id: str
-    level: str
-    topic: str
-    text: str
-    condition_id: str = ""
+    notice: NoticeRaised
+    channel: str
 
 
 class Analyse(Struct, frozen=True):

@@ -305,6 +305,14 @@ class PluginTold(_Event, tag="plugin_told", frozen=True):
     problem: str = ""
 
 
+class NoticeTold(_Event, tag="notice_told", frozen=True):
+    """What a delivery came to. ``problem``: why the channel did not take it; empty: it did."""
+
+    notice_id: str
+    channel: str
+    problem: str = ""
+
+
 class PluginStruck(_Event, tag="plugin_struck", frozen=True):
     """A plugin missed a deadline, died or answered nonsense; ``quarantined`` when it is out."""
 
@@ -341,5 +349,5 @@ Event: TypeAlias = (
     | PrepareFailed | PostAnswered | ActionAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen
     | SweepDone | BalanceSeen | TokenBalanceSeen | PositionsSeen | QueryFailed | Evaluated | PluginTold | PluginStruck
     | Operator | PostLeft
-    | LoopChanged | RewardPaid | ScoringSeen | EarningsSeen
+    | LoopChanged | RewardPaid | ScoringSeen | EarningsSeen | NoticeTold
 )

@@ -367,6 +367,27 @@ class NoticeRaised(_Record, tag="notice_raised", frozen=True):
     topic: str
     text: str
     condition_id: str = ""
+    channels: tuple[str, ...] = ()
+    """Who is to be told (NOT-02): a notify plugin's name, or ``plugin:channel`` of one that has several."""
+
+    @property
+    def told_text(self) -> str:
+        """The text as it is told: with the event's id, so that one that comes twice can be recognised (NOT-02)."""
+        return f"{self.text} [{self.notice_id}]"
+
+
+class DeliveryNoted(_Record, tag="delivery_noted", frozen=True):
+    """A notice owes one channel nothing any more.
+
+    ``how``: told, given_up (told to the others), dropped (too many waited), gone (the channel is configured no more).
+    """
+
+    notice_id: str
+    channel: str
+    how: str
+    tries: int
+    problem: str = ""
+    """Of the last try that failed."""
 
 
 class OperatorSaid(_Record, tag="operator_said", frozen=True):
@@ -389,7 +410,7 @@ class EntriesBlocked(_Record, tag="entries_blocked", frozen=True):
 Record: TypeAlias = (
     RunStarted | RunEnded | MarketAdded | MarketChanged | MarketSettled | OrderIntended | OrderPrepared | OrderMoved
     | FillBooked | FillMoved | LedgerPosted | ObligationSet | ObligationMet | HeldDeclared | CloseRecorded
-    | PluginStateSet | NoticeRaised | OperatorSaid | EntriesBlocked | DayBegan | PairOpened | PairMoved
+    | PluginStateSet | NoticeRaised | DeliveryNoted | OperatorSaid | EntriesBlocked | DayBegan | PairOpened | PairMoved
     | OrderReposted | SlotReleased
     | ActionIntended | ActionMoved
     | PositionCorrected | PositionAdopted | UnexplainedSeen | ForeignSeen | EarningsReported

@@ -35,10 +35,9 @@ from polyhost.model.commands import (
     Unfollow,
     takes_risk_away,
 )
-from polyhost.model.events import Event, LoopChanged, PluginTold, PostLeft, QueryFailed
+from polyhost.model.events import Event, LoopChanged, NoticeTold, PluginTold, PostLeft, QueryFailed
 from polyhost.model.messages import Message
 from polyhost.model.reading import Reading
-from polyhost.model.records import NoticeRaised
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
 from polyhost.model.unanswered import never_sent, unanswered
@@ -50,8 +49,6 @@ TICK_MAX_S: Final = 0.05
 TICK_MIN_S: Final = 0.001
 TASKS_MAX: Final = 1_000
 """Gateway requests under way at once; more means that something is stuck, and is told."""
-OUTBOX_MAX: Final = 1_000
-"""Notices that wait for a slow notify plugin; more are told in the log and not delivered."""
 
 
 class Clock(Protocol):
@@ -110,8 +107,8 @@ class Engine:
         self._gated: deque[tuple[int, Command]] = deque()
         self._after: deque[tuple[int, Callable[[], None]]] = deque()
         """What is said of records, log lines and notices, waits until they are on the disk: (record number, how)."""
-        self._outbox: deque[Deliver] = deque()
-        self._delivering: asyncio.Task[None] | None = None
+        self._deliveries: dict[str, tuple[float, asyncio.Task[None]]] = {}
+        """Channel → when its delivery began (monotonic seconds), and the task."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._wall_zero = time.time() - time.monotonic()
         self.aside_seq = 0
@@ -125,8 +122,6 @@ class Engine:
         self.messages = 0
         self.answered_at = time.monotonic()
         """When the gateway last answered anything, monotonic seconds."""
-        self.delivering_since: float | None = None
-        """Since when the notice being delivered is under way, monotonic seconds; None: none is."""
         self.lateness: deque[float] = deque(maxlen=4_096)
         """Wall ms between a deadline and its turn, the latest ones."""
         self._kernels = _Fatal(self.fail)
@@ -357,45 +352,40 @@ class Engine:
         self._inbox.extend(self.runner.take_struck())
 
     def _notify(self, command: Deliver) -> None:
-        """Notices are delivered one after the other: a plugin takes one at a time."""
-        if len(self._outbox) >= OUTBOX_MAX:
-            logger.error("{} notices wait to be delivered: {} stays in the journal only", OUTBOX_MAX, command.notice_id)
-            return
-        self._outbox.append(command)
-        self._deliver_on()
-
-    def _deliver_on(self) -> None:
-        if self._outbox and (self._delivering is None or self._delivering.done()):
-            self._delivering = self.start(self._deliver_all())
-
-    async def _deliver_all(self) -> None:
-        try:
-            while self._outbox:
-                self.delivering_since = time.monotonic()
-                await self._deliver(self._outbox.popleft())
-        finally:
-            self.delivering_since = None
-
-    def deliver_anew(self) -> None:
-        """The delivery under way hangs: it is given up (its notice stays in the journal), the next one goes."""
-        task, self._delivering = self._delivering, None
-        if task is not None:
-            task.cancel()
-        self._deliver_on()
-
-    def outbox_age_s(self) -> float:
-        """For how long the notice being delivered is under way; notices without anyone at work count as for ever."""
-        if self.delivering_since is not None:
-            return time.monotonic() - self.delivering_since
-        stopped = self._delivering is None or self._delivering.done()
-        return float("inf") if self._outbox and stopped else 0.0
+        """One channel takes one notice at a time, and waits for no other channel."""
+        self.deliver_anew(command.channel)
+        task = self.start(self._deliver(command))
+        self._deliveries[command.channel] = (time.monotonic(), task)
 
     async def _deliver(self, command: Deliver) -> None:
-        notice = NoticeRaised(
-            self.clock.now(), command.notice_id, command.level, command.topic, command.text, command.condition_id
-        )
-        for failed in await self.runner.deliver(notice):
-            logger.warning("notice {} was not delivered by {}: {}", command.notice_id, failed.plugin, failed.problem)
+        notice, channel = command.notice, command.channel
+        try:
+            problem = await self.runner.deliver(notice, channel)
+        except Exception as error:  # whatever it is, the notice was not delivered, and is tried again
+            problem = f"{type(error).__name__}: {error}"
+        self._deliveries.pop(channel, None)
+        if problem:
+            logger.warning("notice {} was not delivered by {}: {}", notice.notice_id, channel, problem)
+        self.event(NoticeTold(notice.notice_id, channel, problem))
+
+    def deliver_anew(self, channel: str = "") -> None:
+        """What is under way to this channel, or to any, is not waited for any longer; the outbox tries it again."""
+        for name in [channel] if channel else list(self._deliveries):
+            _, task = self._deliveries.pop(name, (0.0, None))
+            if task is not None:
+                task.cancel()
+
+    def outbox_age_s(self) -> float:
+        """For how long the oldest delivery is under way; 0: none is."""
+        now = time.monotonic()
+        return now - min((since for since, _ in self._deliveries.values()), default=now)
+
+    async def deliveries(self, within_s: float) -> None:
+        """Wait until what is being delivered is noted, at most so long."""
+        deadline = time.monotonic() + within_s
+        while self._deliveries and time.monotonic() < deadline:
+            tasks = {task for _, task in self._deliveries.values()}
+            await asyncio.wait(tasks, timeout=max(deadline - time.monotonic(), 0), return_when=asyncio.FIRST_COMPLETED)
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something beside the loop; an error of it is told, in the log and as a notice."""

@@ -20,6 +20,7 @@ from loguru import logger
 from polyhost import __version__
 from polyhost.configuration import Loaded
 from polyhost.errors import PolyhostError, VenueError
+from polyhost.extension.delivery import channels_of
 from polyhost.extension.discovery import LoadedPlugin, discover
 from polyhost.extension.runner import Runner
 from polyhost.journal import JournalError, JournalWriter, Recorder, read_journal
@@ -184,7 +185,7 @@ class Session:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         plugins = discover(settings, self.loaded.base, str(self.loaded.path or ""))
-        self.kernel = Kernel(settings, settings.host.account, told_hooks(plugins))
+        self.kernel = Kernel(settings, settings.host.account, told_hooks(plugins), channels_of(plugins))
         journal = self._open_journal(stack)
         # Both take a good part of a second, and neither needs the other.
         selftest = asyncio.create_task(signing_selftest())
@@ -542,6 +543,7 @@ class Session:
         else:
             await self._until(self._quiet, STOP_WITHIN_S)
         self._stopping.set()
+        await engine.deliveries(STOP_WITHIN_S)
         # Streams and timer run on while the end is written: from here on nothing of theirs changes the state.
         engine.halt()
         await engine.drain(STOP_WITHIN_S)
