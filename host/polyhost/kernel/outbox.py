@@ -7,7 +7,6 @@ tried less often, so that one which a channel never takes holds no other back. N
 
 from __future__ import annotations
 
-import zlib
 from typing import Final
 
 from msgspec import Struct, field
@@ -146,5 +145,8 @@ def rest_ms(failures: int, name: str) -> int:
     The kernel has no randomness: what spreads the tries of many channels is the name of what failed.
     """
     whole = min(REST_FIRST_MS << min(failures - 1, 16), REST_MAX_MS)
-    spread = zlib.crc32(f"{name} {failures}".encode()) % 1_000
+    spread = failures
+    for byte in name.encode():
+        spread = (spread * 31 + byte) % 1_000_003
+    spread %= 1_000
     return min(whole * 3 // 4 + whole * spread // 2_000, REST_MAX_MS)
