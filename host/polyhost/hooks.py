@@ -128,10 +128,11 @@ class Hooks:
         Each feed runs in a thread of that process and may wait, use the network and read the clock there. It yields a
         ``Reading``, or None as a sign of life; the host fills in the source (the plugin's name, or ``plugin.feed``).
 
-        Of each name the newest value goes to the kernel four times a second at most, what was overtaken is counted as
-        dropped; at most 64 names a plugin; what is no reading is counted as refused. Plugins see the readings of all
-        feeds as ``view.feeds`` at the next evaluation: a reading wakes nobody. It is recorded under its source, and
-        replayed and backtested from there; backtests run no feeds, simulations a seeded source in place of the shipped.
+        Of each name the newest value goes to the kernel four times a second at most (oftener where the market runs
+        faster than the clock), what was overtaken is counted as dropped; at most 64 names a feed; what is no reading is
+        counted as refused. Plugins see the readings of all feeds as ``view.feeds`` at the next evaluation: a reading
+        wakes nobody. It is recorded under its source, and replayed and backtested from there; backtests run no feeds,
+        simulations a seeded source in place of the shipped ones.
 
         A feed that raises, ends or is silent for longer than ``Feed.silent_s_max`` has the process started again, with
         growing, jittered pauses. That is no strike, entries go on, and what was read keeps ageing: a plugin that needs

@@ -13,26 +13,53 @@ TIMEOUT_S: Final = 10.0
 """For one request, wall seconds."""
 LIFE_EVERY_S: Final = 10.0
 """While it waits a poller gives a sign of life this often, wall seconds."""
+ROUND_S_MIN: Final = 0.05
+"""The shortest pause between two rounds, wall seconds, however fast the market runs."""
 BODY_BYTES_MAX: Final = 1_000_000
 """A longer answer is no ticker."""
+UNKNOWN: Final = (400, 404)
+"""Statuses that say: there is no such thing here, and asking again does not help."""
 
 
-def polled(url: str, params: Mapping[str, str] | None = None, *, every_s: float, speed: float = 1.0) -> Iterator[Any]:
-    """The decoded JSON of ``GET url``, at once and then every ``every_s`` market seconds; None while it waits.
+def polled(
+    urls: Mapping[str, str], *, every_s: float, speed: float = 1.0
+) -> Iterator[tuple[str, Any] | None]:
+    """Ask every url again and again: (its key, the decoded JSON) of each answer; None is a sign of life.
 
-    ``speed``: market seconds a wall second (``FeedConfig.speed``). Raises httpx.HTTPError for no answer or a status of
-    400 and more, ValueError for what is no JSON: the host starts the feed again, with growing pauses.
+    A round is made at once and then every ``every_s`` market seconds (``speed``: market seconds a wall second, as in
+    ``FeedConfig``). What a service does not know (400, 404) comes as (key, None), and is not asked for any more.
+
+    Raises httpx.HTTPError for no answer or another status of 300 and more, ValueError for what is no JSON or too long
+    (after the round: one bad answer does not keep the others away), and when nothing is left to be asked. The host then
+    starts the feed again, with growing pauses.
     """
-    # Loopback never through a proxy; a plugin's process inherits no proxy settings anyway.
+    left = dict(urls)
+    # Nothing goes through a proxy: a plugin's process inherits no settings of one, and loopback needs none.
     with httpx.Client(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False) as client:
-        while True:
-            yield _asked(client, url, params)
-            yield from _waited(every_s / speed)
+        while left:
+            problem: Exception | None = None
+            for key, url in list(left.items()):
+                try:
+                    told = _asked(client, url)
+                except (httpx.HTTPError, ValueError) as error:
+                    problem = problem or error
+                    yield None
+                    continue
+                if told is None:
+                    del left[key]
+                yield key, told
+            if problem is not None:
+                raise problem
+            yield from _waited(max(every_s / speed, ROUND_S_MIN))
+    raise ValueError(f"none of these is known: {', '.join(urls.values())}")
 
 
-def _asked(client: httpx.Client, url: str, params: Mapping[str, str] | None) -> Any:
+def _asked(client: httpx.Client, url: str) -> Any:
+    """The decoded answer; None for what the service does not know."""
     body = bytearray()
-    with client.stream("GET", url, params=None if params is None else dict(params)) as answer:
+    with client.stream("GET", url) as answer:
+        if answer.status_code in UNKNOWN:
+            return None
         answer.raise_for_status()
         for part in answer.iter_bytes():
             body += part

@@ -19,7 +19,7 @@ from polyhost.extension.feeds import FeedProcess
 from polyhost.extension.specification import Bound
 from polyhost.model.reading import NAMES_MAX, SOURCES_MAX
 
-CONFIG = FeedConfig("sim", "http://127.0.0.1:1", 60.0, ("BTC", "ETH"))
+CONFIG = FeedConfig("sim", "http://127.0.0.1:1", 1.0, ("BTC", "ETH"))
 WITHIN_S = 30.0
 
 
@@ -65,7 +65,7 @@ def test_con_17_readings_of_a_feed_come_with_its_name_built_in_or_not(tmp_path: 
     run(feed, lambda: len(heard) >= 3 and len(beats) >= 2, lambda: beats.append(time.monotonic()))
     told = {reading.name: reading for reading in heard}
     assert {reading.source for reading in heard} == {"mood"}, "the host says who said it"
-    assert (told["u"].value, told["ETH"].value, told["pid"].at) == (18.0, 60.0, 5)
+    assert (told["u"].value, told["ETH"].value, told["pid"].at) == (18.0, 1.0, 5)
     assert told["pid"].value != os.getpid()
     assert feed.pid is None, "it ended with the run"
     figures = feed.figures()

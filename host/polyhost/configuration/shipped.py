@@ -14,6 +14,7 @@ SHIPPED_PLUGINS: Final = (
     "indicators",
     "order_flow",
     "divergence",
+    "sentiment",
     "additive",
     "bayesian",
     "entry_policy",
@@ -25,10 +26,15 @@ SHIPPED_PLUGINS: Final = (
     "take_profit",
     "trailing_stop",
     "expiry_guard",
+    "binance_futures",
+    "second_spot",
+    "fear_greed",
     "console_notify",
 )
 """Enabled unless ``enabled = false``, in this order of precedence unless a file names them in another."""
-OFF_BY_DEFAULT: Final = frozenset({"take_profit", "trailing_stop"})
+OFF_BY_DEFAULT: Final = frozenset(
+    {"take_profit", "trailing_stop", "sentiment", "binance_futures", "second_spot", "fear_greed"}
+)
 """Of these, the ones that run only where a file names them (``[plugins.NAME]``)."""
 
 

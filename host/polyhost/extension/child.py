@@ -21,7 +21,7 @@ from msgspec import structs
 from polyhost.errors import ConfigError, PluginError
 from polyhost.extension.answers import TEXT_MAX, described
 from polyhost.extension.building import Built, built
-from polyhost.extension.feeding import Pump, asked, began
+from polyhost.extension.feeding import Pump, asked, began, tell_every_s
 from polyhost.extension.protocol import (
     ENCODE,
     TO_CHILD,
@@ -171,7 +171,8 @@ class Child:
             self._send(FeedsBegan(message.seq, problem=described(error)))
             return
         self._send(began(message.seq, feeds))
-        Pump(feeds, lambda told: self._send(structs.replace(told, log=self._said()))).start()
+        every_s = tell_every_s(message.config)
+        Pump(feeds, lambda told: self._send(structs.replace(told, log=self._said())), every_s).start()
 
     def _metrics(self) -> dict[str, float]:
         return numbers(self._built.instance.metrics)

@@ -19,7 +19,9 @@ from polyhost.extension.specification import Bound
 from polyhost.model.reading import NAMES_MAX, SOURCES_MAX, Feed, FeedConfig, Reading, source_of, wrong
 
 TELL_EVERY_S: Final = 0.25
-"""Readings go to the host this often at most, wall seconds."""
+"""Readings go to the host this often at most, wall seconds at speed 1 …"""
+TELL_S_MIN: Final = 0.02
+"""… and at higher speeds, where they would be old by then, up to this often."""
 LIFE_EVERY_S: Final = 1.0
 """And without any a sign of life this often, wall seconds."""
 ITEM_PAUSE_S: Final = 0.001
@@ -70,11 +72,18 @@ def began(seq: int, feeds: dict[str, Feed]) -> FeedsBegan:
     return FeedsBegan(seq, {source: float(feed.silent_s_max) for source, feed in feeds.items()})
 
 
+def tell_every_s(config: FeedConfig) -> float:
+    """The shortest time between two messages to the host, wall seconds."""
+    return max(TELL_EVERY_S / max(config.speed, 1.0), TELL_S_MIN)
+
+
 class Pump:
     """Runs feeds and tells what they say through ``send``; ``start`` returns at once."""
 
-    def __init__(self, feeds: dict[str, Feed], send: Callable[[FeedTold], None]) -> None:
+    def __init__(self, feeds: dict[str, Feed], send: Callable[[FeedTold], None], every_s: float) -> None:
+        """``every_s``: wall seconds between two messages, at least."""
         self._feeds = feeds
+        self._every_s = every_s
         self._send = send
         self._lock = threading.Lock()
         self._news = threading.Event()
@@ -136,7 +145,7 @@ class Pump:
                 self._send(self._told())
             except OSError:
                 return  # the host closed the socket; this process ends with it
-            time.sleep(TELL_EVERY_S)
+            time.sleep(self._every_s)
 
     def _told(self) -> FeedTold:
         with self._lock:

@@ -18,7 +18,7 @@ from loguru import logger
 
 from polyhost.extension.answers import PROBLEM_MAX
 from polyhost.extension.discovery import LoadedPlugin
-from polyhost.extension.feeding import TELL_EVERY_S
+from polyhost.extension.feeding import tell_every_s
 from polyhost.extension.process import MEMORY_BYTES_MAX, launched, relayed
 from polyhost.extension.protocol import (
     ENCODE,
@@ -144,7 +144,7 @@ class FeedProcess:
             self._take(await self._receive(reader, FeedTold, self._life_s), life)
             beat()
             # Whatever it sends: no more than this is taken, and what waits, waits in its own process.
-            await asyncio.sleep(TELL_EVERY_S / 2)
+            await asyncio.sleep(tell_every_s(self._config) / 2)
 
     # --- the wire -----------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from polyhost.exchange.server import (
     data_api,
     gamma,
     others,
+    outside,
     relayer,
     rewards,
     rpc,
@@ -60,7 +61,7 @@ def application(engine: Engine) -> web.Application:
     """Every path of the exchange."""
     app = web.Application(middlewares=[errors, busy], client_max_size=BODY_BYTES_MAX)
     app[ENGINE] = engine
-    for part in (streams, clob_public, clob_private, rewards, gamma, data_api, relayer, rpc, others):
+    for part in (streams, clob_public, clob_private, rewards, gamma, data_api, relayer, rpc, others, outside):
         app.add_routes(part.routes)
     app.on_response_prepare.append(stamp)
     return app
