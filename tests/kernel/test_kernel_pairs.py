@@ -116,6 +116,19 @@ def test_ord_13_the_second_leg_is_paid_from_its_own_reservation_however_little_e
     sound(rig)
 
 
+def test_ord_13_a_second_leg_that_the_venue_shows_no_money_for_is_not_bought() -> None:
+    """The venue shows less than is reserved (simulation, seed 263): the reservation alone pays for nothing."""
+    rig = opened(cash="20.4")
+    bought(rig, first_leg(rig), "18.5")
+    reserved = rig.cash("reserved")
+    rig.balance = reserved - micros("6")
+    rig.do(BalanceSeen(rig.balance, True))
+    caused = fresh(rig, PAUSE_MS)
+    bought_more = [c.draft for c in caused if isinstance(c, Prepare) and c.draft.action is Action.BUY]
+    assert bought_more == []
+    sound(rig)
+
+
 @pytest.mark.parametrize("seconds", [1, 30])
 def test_ord_13_the_second_leg_waits_until_the_first_is_settled(seconds: int) -> None:
     rig = opened()

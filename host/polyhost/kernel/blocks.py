@@ -190,8 +190,9 @@ class Blocks:
             yield "approval", "the exchange may not spend the collateral (approval missing)"
         yield from core.state.shut.items()
         least = int(core.settings.safety.balance_min)
-        if core.fresh.collateral is not None and core.available() + reserved < least:
-            yield "low_balance", f"{money_text(core.available() + reserved)} is free, less than {money_text(least)}"
+        free = core.available(reserved)
+        if core.fresh.collateral is not None and free < least:
+            yield "low_balance", f"{money_text(free)} is free, less than {money_text(least)}"
 
     def against(self, purpose: Purpose, reserved: Micros = 0) -> Iterator[tuple[str, str]]:
         """What blocks orders of a purpose now: (name, reason). ``reserved`` as in ``now``."""

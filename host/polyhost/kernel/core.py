@@ -219,12 +219,15 @@ class Core:
             if order.slot.side is side and order.draft.action.value == "SELL"
         ]
 
-    def available(self) -> Micros:
-        """Collateral that may be committed: the ledger's free cash, or less when the venue shows less (ORD-03)."""
-        free = self.state.balance("free")
+    def available(self, reserved: Micros = 0) -> Micros:
+        """Collateral that may be committed: the ledger's free cash, or less when the venue shows less (ORD-03).
+
+        ``reserved``: what is reserved already for the order in question, and free for it alone.
+        """
+        free = self.state.balance("free") + reserved
         if self.fresh.collateral is None:
             return 0
-        return max(min(free, self.fresh.collateral - self.state.balance("reserved")), 0)
+        return max(min(free, self.fresh.collateral - self.state.balance("reserved") + reserved), 0)
 
     def balance_fresh(self) -> bool:
         return self.wall - self.fresh.collateral_wall <= self.settings.safety.balance_age_ms_max

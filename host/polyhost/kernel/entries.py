@@ -251,14 +251,17 @@ def funded(core: Core, market: Market, stake: Micros) -> tuple[Micros, str]:
     return stake, limited
 
 
-def exposure_rooms(core: Core, market: Market) -> Iterator[tuple[str, Micros]]:
-    """(limit, collateral that may still be put at risk under it); the last is the funds."""
+def exposure_rooms(core: Core, market: Market, reserved: Micros = 0) -> Iterator[tuple[str, Micros]]:
+    """(limit, collateral that may still be put at risk under it); the last is the funds.
+
+    ``reserved``: what is reserved already for the order in question: it is at risk as it is.
+    """
     limits = core.settings.limits
     window, symbol, total = exposure(core, market)
-    yield "limit_window", int(limits.window) - window
-    yield "limit_symbol", int(limits.symbol) - symbol
-    yield "limit_total", int(limits.total) - total
-    yield "funds", core.available()
+    yield "limit_window", int(limits.window) - window + reserved
+    yield "limit_symbol", int(limits.symbol) - symbol + reserved
+    yield "limit_total", int(limits.total) - total + reserved
+    yield "funds", core.available(reserved)
 
 
 def exposure(core: Core, market: Market) -> tuple[Micros, Micros, Micros]:

@@ -311,9 +311,9 @@ class Pairs:
         size = bought - bought % market_step(Action.BUY, price)
         self._legal(market, data, side, price, size)
         cost = worst_cost(size, price, market)
-        for name, room in exposure_rooms(core, market):
-            if room + pair.reserve < cost:  # what is reserved for this leg is in each of the rooms
-                raise EntryRefused(name, f"{money_text(room + pair.reserve)} is left, {money_text(cost)} is needed")
+        for name, room in exposure_rooms(core, market, pair.reserve):
+            if room < cost:
+                raise EntryRefused(name, f"{money_text(room)} is left, {money_text(cost)} is needed")
         self._place(pair, entry, data, side, price, size, cost, "second")
 
     def _over(self, pair: PairEntry) -> None:
