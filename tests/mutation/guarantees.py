@@ -98,7 +98,7 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     ),
     Mutation(
         "ignore the reservation", "ORD-03", "kernel/core.py",
-        "        return max(min(free, self.fresh.collateral - self.state.balance(\"reserved\")), 0)\n",
+        "        return max(min(free, self.fresh.collateral - self.state.balance(\"reserved\") + reserved), 0)\n",
         "        return max(free + self.state.balance(\"reserved\"), 0)\n",
     ),
     Mutation(
