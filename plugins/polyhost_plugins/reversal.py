@@ -6,6 +6,9 @@
    ``favour_min``: only then the losing side is sold.
 3. At or below ``floor`` the losing side is sold at once.
 
+While a position stands, an entry on its other side is vetoed (``owns_other_side``): bought on a mere change of opinion
+it would cost what the hedge needs, at a price at which both sides together cost more than 1.00.
+
 When the hedge cannot be bought (funds, minimum, breaker, slot, no book, no fill in time) the plain stop sells at once
 (EXI-09). There is one reversal a window: the hedge itself has the plain stop alone. That a hedge was bought, when, and
 by which order is durable before the order is signed (POS-12).
@@ -38,6 +41,7 @@ from polyhost import (
     Setup,
     Side,
     Trigger,
+    Veto,
     View,
     hookimpl,
     midpoint_triggers,
@@ -69,8 +73,10 @@ class ReversalSettings(Settings):
     not_last_s: float = Field(default=240.0, ge=0)
     """No hedge in the last seconds before the end, when it could not stand its time before everything is closed: the
     plain stop sells (15-minute windows; scaled to shorter ones)."""
-    through_ticks: int = Field(default=2, ge=0)
-    """The hedge's worst price is the ask plus this many of the market's own ticks."""
+    through_ticks: int = Field(default=5, ge=0)
+    """The hedge's worst price is the ask plus this many of the market's own ticks: one that misses costs a stop."""
+    owns_other_side: bool = True
+    """Veto first entries on the other side of a position: that side is bought as its hedge, or not at all."""
 
     @field_validator("midpoint_max")
     @classmethod
@@ -128,6 +134,16 @@ class Reversal(Plugin):
             yield from self._unhedged(view, position, mid)
         else:
             yield from self._hedged(view, position, mid)
+
+    @hookimpl
+    def review(self, view: View, entry: Enter) -> Veto | None:
+        """The other side of a position is bought as its hedge, or not at all."""
+        position = view.position(entry.side.other)
+        if not self.settings.owns_other_side or entry.purpose is not Purpose.ENTRY or position is None:
+            return None
+        if position.paired >= position.size:
+            return None
+        return Veto(f"{position.side} is held: {entry.side} is bought as its hedge alone")
 
     # --- before the hedge ---------------------------------------------------------------------------------------------
 

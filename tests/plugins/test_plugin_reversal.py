@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from plugin_builders import OPEN_MS, SHARES, made, position, view
 from pydantic import ValidationError
@@ -85,9 +86,9 @@ def test_exi_03_the_hedge_is_as_many_shares_and_its_promises_come_with_it() -> N
     assert isinstance(defer, Defer)
     assert isinstance(hedge, Enter)
     assert defer.until == OPEN_MS + 310_000
-    assert (hedge.side, hedge.price_max, hedge.order_type, hedge.purpose) == (Side.DOWN, 7_300, "FAK", Purpose.HEDGE)
-    fee = round(10 * 0.07 * 0.73 * 0.27 * SHARES)
-    assert hedge.stake == pytest.approx(7_300_000 + fee, abs=100)
+    assert (hedge.side, hedge.price_max, hedge.order_type, hedge.purpose) == (Side.DOWN, 7_600, "FAK", Purpose.HEDGE)
+    fee = round(10 * 0.07 * 0.76 * 0.24 * SHARES)
+    assert hedge.stake == pytest.approx(7_600_000 + fee, abs=100)
     assert hedge.remember == {
         f"losing:{CONDITION}": "UP", f"hedged_at:{CONDITION}": OPEN_MS + 300_000, f"order:{CONDITION}": ORDER_REF,
     }
@@ -192,6 +193,21 @@ def test_exi_03_the_hedge_itself_is_not_turned_again() -> None:
 def test_exi_03_what_is_held_to_settlement_is_left_alone() -> None:
     held: PositionView = position(Side.UP, held="ahead")
     assert told(reversal().exit(view(300, up="0.29/0.31"), held)) == []
+
+
+@pytest.mark.parametrize("purpose", [Purpose.ENTRY, Purpose.HEDGE, Purpose.GRID_LEVEL, Purpose.SCALE_IN])
+def test_exi_03_a_first_entry_on_the_other_side_of_a_position_is_vetoed_and_nothing_else(purpose: Purpose) -> None:
+    wish = Enter(Side.DOWN, 5_000, purpose=purpose)
+    vetoed = reversal().review(view(positions=(LOSING,)), wish) is not None
+    assert vetoed == (purpose is Purpose.ENTRY)
+    assert reversal().review(view(positions=(position(Side.DOWN),)), wish) is None
+    assert reversal().review(view(), wish) is None
+    assert reversal(owns_other_side=False).review(view(positions=(LOSING,)), wish) is None
+
+
+def test_exi_03_the_other_side_of_shares_that_are_paired_is_free() -> None:
+    pair = msgspec.structs.replace(LOSING, paired=LOSING.size)
+    assert reversal().review(view(positions=(pair,)), Enter(Side.DOWN, 5_000)) is None
 
 
 def test_pos_12_what_is_settled_is_forgotten_and_nothing_else() -> None:
