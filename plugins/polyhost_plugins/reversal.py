@@ -109,9 +109,6 @@ class ReversalSettings(Settings):
             if stop.midpoint_max > self.midpoint_max:
                 problem = f"{name} sells at {stop.midpoint_max} already: no hedge would ever be bought"
                 yield Contradiction("midpoint_max", problem, f"at least {stop.midpoint_max}")
-            if stop.floor >= self.midpoint_max:
-                problem = f"{name} sells at its floor of {stop.floor} already: no hedge would ever be bought"
-                yield Contradiction("midpoint_max", problem, f"above {stop.floor}")
 
 
 class Reversal(Plugin):
@@ -209,11 +206,11 @@ class Reversal(Plugin):
             else:
                 yield from midpoint_triggers(side, view.side(side), "below", self.settings.midpoint_max)
             return
+        # Beside the sale too: the rotation is planned, and no emergency stop that a breaker would count.
+        yield Defer(side, "stop", until, "its hedge stands" if hedge is not None else "its hedge is being bought")
         turned = "" if hedge is None else self._turned(view, hedge)
         if turned:
             yield ExitNow(side, turned, "reversal")
-            return
-        yield Defer(side, "stop", until, "its hedge stands" if hedge is not None else "its hedge is being bought")
         yield from midpoint_triggers(side, view.side(side), "below", self.settings.floor)
 
     def _on_its_way_until(self, view: View, side: Side) -> int:

@@ -375,7 +375,7 @@ class Stage(Simulation):
 class Standing:
     """A kernel whose deadlines nobody serves."""
 
-    next_market_due = next_wall_due = 1 << 62
+    next_due = next_market_due = next_wall_due = 1 << 62
 
     def __init__(self, kernel: Kernel) -> None:
         self.real = kernel

@@ -88,6 +88,31 @@ WRONG = [
         "[plugins.expiry_guard]\nclose_before_expiry_s = 60",
         ["[plugins.expiry_guard] close_before_expiry_s", "given 60", "could never fire", "at least 120"],
     ),
+    (
+        "reversal never stood long enough",
+        "[plugins.reversal]\nstand_s = 750",
+        ["[plugins.reversal] stand_s", "given 750", "5m window", "never be sold", "below 750", "enabled = false"],
+    ),
+    ("reversal in no time", "[plugins.reversal]\nnot_last_s = 870", ["not_last_s", "no time for a hedge", "below 870"]),
+    (
+        "hedge after the stop",
+        "[plugins.reversal]\nmidpoint_max = '0.29'",
+        ["[plugins.reversal] midpoint_max", "given '0.29'", "stop_loss sells at 0.3", "at least 0.3"],
+    ),
+    (
+        "hedge after another stop",
+        "[plugins.hard]\nuse = 'stop_loss'\nmidpoint_max = '0.31'\nfloor = '0.28'",
+        ["[plugins.reversal] midpoint_max", "hard sells at 0.31"],
+    ),
+    ("adds too late", "[plugins.scale_in]\ntime_left_min_s = 119", ["time_left_min_s", "given 119", "at least 120"]),
+    ("adds never", "[plugins.scale_in]\ntime_left_min_s = 870", ["time_left_min_s", "no time to add", "below 870"]),
+    (
+        "adds to nothing",
+        "[plugins.scale_in]\nprice_min = '0.2'\nprice_max = '0.3'",
+        ["[plugins.scale_in] price_max", "'0.3'", "stop_loss sells", "above 0.3"],
+    ),
+    ("an age of a window", "[plugins.expiry_guard]\nage_max_s = 750", ["age_max_s", "given 750", "below 750, or 0"]),
+    ("older than it may be", "[plugins.expiry_guard]\nage_max_s = 60", ["age_max_s", "exit_plan", "above 60, or 0"]),
     ("guard from the open", "[plugins.expiry_guard]\nclose_before_expiry_s = 900", ["no time to hold", "below 900"]),
 ]
 
@@ -204,6 +229,15 @@ def just_inside(tmp_path: Path, text: str) -> Loaded:
         + OFF.format("exit_plan") + OFF.format("reversal") + OFF.format("scale_in"),
         "[plugins.exit_plan]\nage_min_s = 749.9",
         "[plugins.expiry_guard]\nclose_before_expiry_s = 120",
+        "[plugins.expiry_guard]\nage_max_s = 749",
+        "[plugins.expiry_guard]\nage_max_s = 61",
+        "[plugins.reversal]\nstand_s = 749",
+        "[plugins.reversal]\nnot_last_s = 869",
+        "[plugins.reversal]\nmidpoint_max = '0.30'",
+        "[plugins.reversal]\nmidpoint_max = '0.20'\n" + OFF.format("stop_loss"),
+        "[plugins.scale_in]\ntime_left_min_s = 120",
+        "[plugins.scale_in]\ntime_left_min_s = 869",
+        "[plugins.scale_in]\nprice_min = '0.2'\nprice_max = '0.31'",
         "[plugins.expiry_guard]\nclose_before_expiry_s = 60\nenabled = false",
         "[safety]\nclose_before_expiry_s = 899\n" + OFF.format("exit_plan") + OFF.format("expiry_guard")
         + OFF.format("reversal") + OFF.format("scale_in"),

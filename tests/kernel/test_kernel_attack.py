@@ -244,7 +244,7 @@ def test_t9_what_is_signed_too_late_is_not_sent() -> None:
     rig = opened()
     rig.to(rig.market.end - 5_000)
     rig.book("0.41/0.42")
-    draft = only(rig.answer(Enter(Side.UP, ticks("0.42"), "test")), Prepare).draft
+    draft = only(rig.answer(Enter(Side.UP, ticks("0.42"), "test", to_settlement=True)), Prepare).draft
     rig.to(rig.market.end - 1_000)
     none(rig.sign(draft), Post)
     assert rig.cash("reserved") == 0

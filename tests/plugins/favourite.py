@@ -51,4 +51,4 @@ class Favourite(Plugin):
             return None
         price_max = min(-(-quote.ask // tick) * tick + self.settings.through_ticks * tick, ONE - tick)
         reason = f"{side} leads at {price_text(quote.mid)} with {view.time_left_s:.0f} s left"
-        return [Enter(side, price_max, reason, stake=int(self.settings.stake))]
+        return [Enter(side, price_max, reason, stake=int(self.settings.stake), to_settlement=True)]

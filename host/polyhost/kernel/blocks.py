@@ -139,6 +139,10 @@ BUYS_AGAIN: Final = frozenset({"closed_only", "approval"})
 """Cleared only by a buy that it takes."""
 
 
+TURN_AWAY: Final = OPEN_AGAIN | {"post_only_mode"}
+"""The venue takes no market orders just now, whosever and however small."""
+
+
 def cause_of(name: str) -> Cause:
     """The row of a cause's name: loops share one, and so do breakers that have none of their own."""
     if name.startswith("loop:"):

@@ -43,6 +43,8 @@ from polyhost.model.words import Action, OrderType, Purpose, Side
 
 REVERSAL_WAIT_MS: Final = 5_000
 """Quotes stay away so long after a reversal was held up by what rests, market ms (ORD-08)."""
+CLOSED_IN_TIME: Final = frozenset({Purpose.ENTRY, Purpose.SCALE_IN, Purpose.GRID_LEVEL})
+"""Purposes that buy nothing after the time by which a position must be closed, unless it is to be held on purpose."""
 ENTRY_PURPOSES = (Purpose.ENTRY, Purpose.SCALE_IN, Purpose.HEDGE, Purpose.GRID_LEVEL)
 
 
@@ -133,6 +135,8 @@ class Entries:
         for plugin, reason in candidate.vetoes:
             raise EntryRefused("veto", f"{plugin}: {reason}")
         condition_id = entry.market.condition_id
+        if wish.purpose in CLOSED_IN_TIME and not wish.to_settlement and self.core.now >= self.flow.due(condition_id):
+            raise EntryRefused("past_deadline", "what it would buy had to be closed at once")
         if condition_id in self.core.state.open_pairs:
             raise EntryRefused("pair", "two legs are under way in this market")
         refusal = slot_refusal(self.core, condition_id, wish)

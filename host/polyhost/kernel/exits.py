@@ -32,6 +32,9 @@ REFUSAL_WAITS_MS: Final = (1_000, 2_000, 3_000, 5_000, 5_000, 5_000)
 """ORD-19: waits after a refusal for balance ("not visible yet"), wall ms; then the last one for good."""
 LATER_MS: Final = 30_000
 """ORD-19: after all those waits a sale is tried this often, wall ms, until the balance changes or it is forced."""
+TURNED_AWAY_MS: Final = 5_000
+"""A sale that the venue turned away (engine restart, closed, too many requests) is signed anew after the time that the
+venue named, and after this at the latest, wall ms."""
 NO_BID_MS: Final = 1_000
 """A market sale that nobody took while the book shows no bid is tried again after this, wall ms."""
 NO_BID_CODES: Final = frozenset({"fak_killed", "fok_killed"})
@@ -121,8 +124,20 @@ class Exits:
             again = position is not None and position.held == TOO_SMALL  # stopped once already, and still too small
             if (wish.urgency in EMERGENCIES or wish.reason == OBLIGATION) and not again:
                 self.breakers.emergency_stop()
-        plan.forced = plan.forced or forced or wish.urgency == "forced_close"
+        if forced or wish.urgency == "forced_close":
+            self._force(condition_id, wish.side, plan, wish.reason)
         self.drive(condition_id, wish.side)
+
+    def _force(self, condition_id: str, side: Side, plan: Exit, reason: str) -> None:
+        """From now on it is a forced close, and someone is told (EXI-05)."""
+        position = self.core.state.position(condition_id, side)
+        if not plan.forced and position is not None:
+            why = "its deadline passed and no plugin closed it" if reason == OBLIGATION else reason
+            self.core.notice(
+                f"forced:{condition_id}:{side.value}", "warning", "exits",
+                f"Forced close of {size_text(position.loose)} {side.value}: {why}", condition_id,
+            )
+        plan.forced = True
 
     def hold(self, condition_id: str, side: Side, kind: str, reason: str) -> None:
         """Declare the position held to settlement; it meets the obligation."""
@@ -192,7 +207,7 @@ class Exits:
             return
         plan = data.exit(side)
         if plan.urgent is not None and key in core.state.obligations and plan.refusals > len(REFUSAL_WAITS_MS):
-            plan.forced = True
+            self._force(condition_id, side, plan, OBLIGATION)
             self.hopeful(condition_id, side)  # ORD-19: the attempt was given up, the obligation takes over
             self.drive(condition_id, side)
         if key not in core.state.obligations or plan.urgent is not None:
@@ -203,11 +218,6 @@ class Exits:
         if book.priced and worth >= core.settings.safety.hold_above:
             self.hold(condition_id, side, "ahead", f"worth {price_text(worth)} at the deadline")
             return
-        core.notice(
-            f"forced:{key}", "warning", "exits",
-            f"Forced close of {size_text(position.loose)} {side.value}: its deadline passed and no plugin closed it",
-            condition_id,
-        )
         self.now(condition_id, ExitNow(side, OBLIGATION, "forced_close"), forced=True)
 
     # --- a standing target --------------------------------------------------------------------------------------------
@@ -467,7 +477,7 @@ class Exits:
                 wait = max(wait, NO_BID_MS)
             if code not in NO_BID_CODES | PACE_CODES:
                 self.breakers.exit_failed(f"{describe(order)}: {code}")
-        plan.next_wall = self.core.wall + wait
+        plan.next_wall = max(plan.next_wall, self.core.wall + wait)
         position = self.core.state.position(order.slot.condition_id, order.slot.side)
         if position is not None:
             self._again(plan, position, wait)
@@ -500,6 +510,17 @@ class Exits:
         state = self.core.state
         fills = (state.fills[key].fill for key, where in state.unsettled.items() if where == condition_id)
         return sum(fill.size for fill in fills if fill.slot.side is side and fill.action is Action.SELL)
+
+    def turned_away(self, order: OrderEntry, retry_after_ms: int) -> None:
+        """The venue takes no orders just now (425, 429, 503) and said until when (0: it did not): a sale waits for it.
+
+        At most ``TURNED_AWAY_MS``, and not in the last seconds, when only another try can help.
+        """
+        data, core = self.core.data.get(order.slot.condition_id), self.core
+        if data is None or core.state.markets[order.slot.condition_id].market.end - core.now <= FLOOR_AT_END_MS:
+            return
+        plan = data.exit(order.slot.side)
+        plan.next_wall = max(plan.next_wall, core.wall + min(retry_after_ms or TURNED_AWAY_MS, TURNED_AWAY_MS))
 
     def taken(self, order: OrderEntry) -> None:
         """The venue took a sell: refusals are counted anew."""

@@ -10,7 +10,7 @@ from polyhost.kernel import ledger
 from polyhost.kernel.actions import Actions
 from polyhost.kernel.adoption import Adoption
 from polyhost.kernel.arbitration import Arbitrated, Planned, adds_now, adds_to, arbitrated
-from polyhost.kernel.blocks import Blocks
+from polyhost.kernel.blocks import TURN_AWAY, Blocks
 from polyhost.kernel.breakers import CHECK_EVERY_MS, Breakers
 from polyhost.kernel.core import Core
 from polyhost.kernel.entries import Entries, EntryRefused, at_risk
@@ -680,9 +680,9 @@ class Kernel:
         return False
 
     def _planned_exit(self, condition_id: str, planned: Planned, data: MarketData) -> None:
-        """A planned sale, unless a scale-in of the position is being bought; else the standing target."""
+        """A planned sale, unless the position is held or a scale-in of it is being bought; else the standing target."""
         side, wanted = planned.side, planned.wanted
-        if wanted.sale is not None and not adds_now(self._core.state, condition_id, side):
+        if wanted.sale is not None and wanted.hold is None and not adds_now(self._core.state, condition_id, side):
             self.exits.now(condition_id, wanted.sale)
             return
         plan = data.exit(side)
@@ -784,6 +784,8 @@ class Kernel:
         if order is not None and event.outcome == "accepted" and _leaves(order):
             self.breakers.exit_worked()
             self.exits.taken(order)
+        if order is not None and event.blocks in TURN_AWAY and _leaves(order):
+            self.exits.turned_away(order, event.retry_after_ms)
         self.blocking.answered(order, event)
         self.flow.post_answered(event)
 

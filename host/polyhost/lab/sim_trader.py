@@ -137,6 +137,7 @@ class RandomTrader(Plugin):
             remember={purpose.value: ORDER_REF}, post_only=not takes and style.below(2) == 1,
             # Lives that our own cancel ends, and lives that the venue does.
             valid_s=float(LIVES[style.below(len(LIVES))]) if kind == "GTD" else 0.0,
+            to_settlement=True,  # late ones too: forced closes and settlement meet fresh positions
         )
 
     def _quotes(self, view: View, side: Side) -> Iterator[QuoteTarget]:
