@@ -37,10 +37,15 @@ def uses(name: str, key: str) -> list[bool]:
         id(part) for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in SCALING
         for argument in node.args for part in ast.walk(argument)
     }
+    # "0: not at all" is 0 at any length.
+    compared = {
+        id(node.left) for node in ast.walk(tree) if isinstance(node, ast.Compare)
+        and all(isinstance(other, ast.Constant) and other.value == 0 for other in node.comparators)
+    }
     return [
         id(node) in scaled for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr == key
-        and ast.unparse(node.value) in ("self.settings", "settings")
+        and ast.unparse(node.value) in ("self.settings", "settings") and id(node) not in compared
     ]
 
 
