@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from polyhost.model.quantities import Money, Price
+from polyhost.model.quantities import Money, Price, Shares
 
 
 class Table(BaseModel):
@@ -76,8 +76,13 @@ class ExchangeTable(Table):
     """From a window's end to its result, market ms."""
     auto_redeem_ms: int = Field(default=0, ge=0)
     """From a result to the venue's operator redeeming winning shares, market ms; 0: it never does."""
-    rewards: Money = Money("0")
+    rewards: Money = Money("1000")
     """Liquidity rewards that each window pays a day, to all makers together; 0: no program."""
+    rewards_min_size: Shares = Shares("20")
+    """Smallest order that earns rewards: the shipped stake reaches it (the venue listed 50 for such windows in
+    2026-09)."""
+    rewards_max_spread: Price = Price("0.045")
+    """Largest distance from the midpoint at which an order earns rewards (the venue's of 2026-09)."""
     rate_limit_tier: Literal["", "standard", "copper", "bronze", "silver", "gold", "platinum"] = ""
     """Tier of every signer's rate limits for orders and cancels; empty: nobody is limited."""
     pathologies: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)

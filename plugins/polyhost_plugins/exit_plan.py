@@ -67,7 +67,9 @@ class ExitPlan(Plugin):
         if age_s < age_min_s:
             told = f"{age_s:.0f} s old, rests at {price_text(price)} from {age_min_s:g} s"
             return ExitTarget(position.side, price, told, not_before=position.opened_at + round(age_min_s * 1_000))
-        return ExitTarget(position.side, price, f"rests at {price_text(price)} from an age of {age_min_s:g} s")
+        told = f"rests at {price_text(price)} from an age of {age_min_s:g} s"
+        # What moves it nearer to the market (reward_optimizer) may not sell below what it cost.
+        return ExitTarget(position.side, price, told, least=legal_sell(position.average_price, view.market.tick))
 
 
 def legal_sell(price: int, tick: int) -> int:

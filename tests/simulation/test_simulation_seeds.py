@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from polyhost.configuration import Loaded, load_configuration
-from polyhost.exchange import windows
 from polyhost.lab import sim_run
 from polyhost.lab.sim_run import Plan, Simulation
 from polyhost.lab.simulate import Simulations, chosen_pathologies, finding, with_trader
@@ -66,15 +65,15 @@ symbols = ["BTC"]
 durations = ["5m", "1h"]
 [exchange]
 rewards = "2000000"
+rewards_min_size = "1"
 """
 
 
 def test_sim_04_rew_01_every_rule_and_rewards_are_as_deterministic_and_balance(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path
 ) -> None:
     """TWAP and candle windows side by side, over a midnight at which rewards are paid: the ledger equals the venue's
     collateral at the end, or the run is broken."""
-    monkeypatch.setattr(windows, "REWARD_MIN_SIZE", 1_000_000)  # the random trader's quotes are small
     (tmp_path / "polyhost.toml").write_text(EVERYTHING)
     every = load_configuration(tmp_path / "polyhost.toml", env={})
     plan = Plan(0.25, chosen_pathologies(["all"]), 2.0)

@@ -19,6 +19,9 @@ SHIPPED_PLUGINS: Final = (
     "bayesian",
     "entry_policy",
     "fixed_size",
+    "two_sided_quotes",
+    "grid",
+    "pair",
     "exit_plan",
     "reversal",
     "stop_loss",
@@ -26,15 +29,17 @@ SHIPPED_PLUGINS: Final = (
     "take_profit",
     "trailing_stop",
     "expiry_guard",
+    "reward_optimizer",
     "binance_futures",
     "second_spot",
     "fear_greed",
     "console_notify",
 )
 """Enabled unless ``enabled = false``, in this order of precedence unless a file names them in another."""
-OFF_BY_DEFAULT: Final = frozenset(
-    {"take_profit", "trailing_stop", "sentiment", "binance_futures", "second_spot", "fear_greed"}
-)
+OFF_BY_DEFAULT: Final = frozenset({
+    "two_sided_quotes", "grid", "pair", "take_profit", "trailing_stop", "sentiment", "binance_futures", "second_spot",
+    "fear_greed",
+})
 """Of these, the ones that run only where a file names them (``[plugins.NAME]``)."""
 
 

@@ -18,7 +18,7 @@ from polyhost.exchange.prices import SymbolPrices
 from polyhost.exchange.seeds import digest
 from polyhost.exchange.settlement import RULES, price_of, read_after_ms, winner_of
 from polyhost.model.market import Fees, Market
-from polyhost.model.money import Micros
+from polyhost.model.money import Micros, Ticks
 from polyhost.model.series import DAY, eastern, repeats, window_at, window_slug, windows_from
 from polyhost.model.times import NEVER, MarketMs
 from polyhost.model.words import Side
@@ -50,7 +50,19 @@ class Listed(Struct):
     decided_at: int | None = None
 
 
-def window_market(symbol: str, duration_s: int, start: int, seed: int, reward_rate_day: Micros = 0) -> Market:
+class Program(Struct, frozen=True):
+    """The liquidity rewards of each window."""
+
+    rate_day: Micros = 0
+    """To all makers together; 0: no program."""
+    min_size: Micros = REWARD_MIN_SIZE
+    max_spread: Ticks = REWARD_MAX_SPREAD
+
+
+NO_PROGRAM: Final = Program()
+
+
+def window_market(symbol: str, duration_s: int, start: int, seed: int, program: Program = NO_PROGRAM) -> Market:
     """The market of one window; its ids follow from the slug and the seed. Raises KeyError for no series' length."""
     slug = window_slug(symbol, duration_s, start)
     if repeats(duration_s, start):
@@ -66,9 +78,9 @@ def window_market(symbol: str, duration_s: int, start: int, seed: int, reward_ra
         symbol=symbol,
         duration_s=duration_s,
         rule=RULES[duration_s],
-        reward_min_size=REWARD_MIN_SIZE,
-        reward_max_spread=REWARD_MAX_SPREAD,
-        reward_rate_day=reward_rate_day,
+        reward_min_size=program.min_size,
+        reward_max_spread=program.max_spread,
+        reward_rate_day=program.rate_day,
         question=f"{NAMES.get(symbol, symbol)} Up or Down {_span(duration_s, start, end)}",
     )
 
@@ -106,14 +118,14 @@ class Windows:
         seed: int,
         ahead: int,
         resolve_delay_ms: int,
-        reward_rate_day: Micros = 0,
+        program: Program,
     ) -> None:
         self.exchange = exchange
         self.prices = prices
         self.seed = seed
         self.ahead = ahead
         self.resolve_delay_ms = resolve_delay_ms
-        self.reward_rate_day = reward_rate_day
+        self.program = program
         self.listed: dict[str, Listed] = {}
         """By condition id, in order of creation."""
         self.slugs: dict[str, str] = {}
@@ -194,7 +206,7 @@ class Windows:
         return self._create(symbol, int(duration), spans[-1][0], at)
 
     def _create(self, symbol: str, duration_s: int, start: int, now: int) -> list[Output]:
-        market = window_market(symbol, duration_s, start, self.seed, self.reward_rate_day)
+        market = window_market(symbol, duration_s, start, self.seed, self.program)
         out = self._add(market, now)
         if start < now:
             self._start(market.condition_id)

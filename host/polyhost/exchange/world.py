@@ -19,7 +19,7 @@ from polyhost.exchange.population import MAKERS, TAKERS, Population
 from polyhost.exchange.prices import MINUTE, SymbolPrices
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.settlement import RULES
-from polyhost.exchange.windows import Windows
+from polyhost.exchange.windows import REWARD_MAX_SPREAD, REWARD_MIN_SIZE, Program, Windows
 from polyhost.model.market import Market
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.series import window_at
@@ -52,6 +52,8 @@ class WorldSettings(Struct, frozen=True):
     """Have one binary market without a window, too."""
     reward_rate_day: Micros = 0
     """Liquidity rewards of each window a day; 0: no program."""
+    reward_min_size: Micros = REWARD_MIN_SIZE
+    reward_max_spread: Ticks = REWARD_MAX_SPREAD
     rules: ExchangeRules = ExchangeRules()
 
 
@@ -87,7 +89,7 @@ class World:
         settings = self.settings
         self.windows = Windows(
             self.exchange, self.prices, self.seed, settings.windows_ahead, settings.resolve_delay_ms,
-            settings.reward_rate_day,
+            Program(settings.reward_rate_day, settings.reward_min_size, settings.reward_max_spread),
         )
         self.population = Population(self.exchange, self.prices, self.windows, self.seed, density, now)
         self._feeds = tuple(self.prices.values())

@@ -88,7 +88,8 @@ def _careful_exit(target: ExitTarget, adjusted: Iterable[StandingTarget]) -> Exi
     bound = target.price if target.least is None else min(target.least, target.price)
     price = max(bound, max(other.price for other in others))
     until = _earliest([target.valid_until, *(other.valid_until for other in others)])
-    return replace(target, price=price, valid_until=until)
+    passive = target.passive or any(other.passive for other in others)
+    return replace(target, price=price, valid_until=until, passive=passive)
 
 
 def _careful_quote(target: QuoteTarget, adjusted: Iterable[StandingTarget]) -> QuoteTarget:

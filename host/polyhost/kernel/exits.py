@@ -291,7 +291,15 @@ class Exits:
             return
         plan.waiting = ""
         plan.moved_wall = core.wall
+        if plan.target is not None and plan.target.passive:
+            price = self._beside(entry, position.side, price)
         self._send(entry, position, price, size, OrderType.GTC, Purpose.EXIT, plan.target_owner or "host", "exit plan")
+
+    def _beside(self, entry: MarketState, side: Side, price: Ticks) -> Ticks:
+        """The price, or a tick above a bid that came nearer meanwhile: such an exit never takes (REW-02)."""
+        market = entry.market
+        bid, _ = self.core.data[market.condition_id].book.best(side)
+        return min(max(price, safe_price(Action.SELL, bid + market.tick, market.tick)), ONE - market.tick)
 
     def _replace(
         self, entry: MarketState, position: PositionEntry, plan: Exit, orders: list[OrderEntry], room: Micros

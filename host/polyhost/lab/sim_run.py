@@ -84,6 +84,8 @@ from polyhost.model.words import Action, Side
 
 BEGIN: Final = 1_800_000_000_000
 """Where runs begin, market ms: a full quarter of an hour; each seed begins somewhere within it."""
+MIDNIGHT_EVERY: Final = 4
+"""Of so many seeds one runs over a midnight."""
 ADDRESS: Final = "0x" + "51" * 20
 API_KEY: Final = "simulated"
 QUIET_MS: Final = 120_000
@@ -198,6 +200,8 @@ class Simulation:
                 density=plan.density,
                 plain_market=False,
                 reward_rate_day=int(rules.rewards),
+                reward_min_size=int(rules.rewards_min_size),
+                reward_max_spread=int(rules.rewards_max_spread),
                 rules=ExchangeRules(
                     taker_delay_ms=rules.taker_delay_ms,
                     mined_ms=rules.mined_ms,
@@ -251,9 +255,9 @@ class Simulation:
     def _first_moment(self) -> int:
         """Where the run begins, market ms: each seed somewhere else within a quarter of an hour."""
         began = BEGIN + int.from_bytes(hashlib.sha256(f"{self.seed} begin".encode()).digest()[:4], "big") % 900_000
-        if not self.settings.exchange.rewards:
+        if not self.settings.exchange.rewards or self.seed % MIDNIGHT_EVERY != 1:
             return began
-        # Rewards are paid at midnight: a quarter of the run lies behind it.
+        # Rewards are paid at midnight: of every fourth seed a quarter of the run lies behind it.
         midnight = BEGIN - BEGIN % DAY_MS + DAY_MS
         return midnight - round(self.plan.hours * 2_700_000) + began % 60_000
 

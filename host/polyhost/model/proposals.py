@@ -187,6 +187,8 @@ class ExitTarget(Struct, frozen=True, tag="exit_target", tag_field="kind"):
     """How low ``quote`` hooks may move it (REW-02); None: not below ``price``."""
     not_before: int = 0
     """Market ms before which nothing rests: until then it is pending, and shown with its ``reason``."""
+    passive: bool = False
+    """It is placed at least a tick above the best bid of that moment: it never takes."""
 
 
 class QuoteTarget(Struct, frozen=True, tag="quote_target", tag_field="kind"):

@@ -44,7 +44,8 @@ def server_settings(settings: Configuration, symbols: tuple[str, ...]) -> Server
         symbols=symbols,
         durations_s=tuple(DURATIONS[name] for name in settings.markets.durations),
         resolve_delay_ms=table.resolve_delay_ms, density=table.density,
-        reward_rate_day=int(table.rewards), rules=rules,
+        reward_rate_day=int(table.rewards), reward_min_size=int(table.rewards_min_size),
+        reward_max_spread=int(table.rewards_max_spread), rules=rules,
     )
     return ServerSettings(
         world=world, cash=int(table.cash), rate_limit_tier=table.rate_limit_tier,
