@@ -38,7 +38,7 @@ SHARE = 1_000_000
 class RewardOptimizerSettings(Settings):
     profit_min: Price = Price("0.02")
     """Least profit of an exit that is moved, over the average entry price with its fees (collateral a share)."""
-    distance: float = Field(default=0.5, ge=0, lt=1)
+    distance: float = Field(default=0.75, ge=0, lt=1)
     """Where it is moved to: this share of the market's largest rewarded distance away from the midpoint. Nearer scores
     more, and sells sooner."""
     move_every_s: float = Field(default=5.0, ge=0)

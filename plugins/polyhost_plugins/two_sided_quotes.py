@@ -40,6 +40,8 @@ class TwoSidedQuotesSettings(Settings):
     """Distance of each quote from the midpoint (collateral a share): a pair costs twice this less than 1.00."""
     skew: Price = Price("0.02")
     """How far both quotes move against a full inventory (collateral a share), in proportion to what is held."""
+    move_min: Price = Price("0.02")
+    """A quote that rests is not moved for less (collateral a share): a young order earns nothing yet."""
     mid_min: Price = Price("0.15")
     """No quotes below this midpoint of UP, nor above 1 less it: one side of them hardly ever pairs off there."""
     spread_max: Price = Price("0.08")
@@ -88,7 +90,8 @@ class TwoSidedQuotes(Plugin):
                 price = self._price(view, side)
                 reason = f"{price_text(price)}, inventory {_net(view, side) / SHARE:g} {side.value}"
                 yield QuoteTarget(
-                    side, Action.BUY, price, size, tolerance=view.market.tick, size_tolerance=5 * SHARE, reason=reason
+                    side, Action.BUY, price, size, tolerance=int(self.settings.move_min), size_tolerance=5 * SHARE,
+                    reason=reason,
                 )
 
     @hookimpl
