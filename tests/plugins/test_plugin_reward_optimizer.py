@@ -49,16 +49,24 @@ def target(price: int = 9_900, *, side: Side = Side.UP, least: int | None = 100)
     return ExitTarget(side, price, "exit plan", least=least)
 
 
+def optimizer(**settings: Any) -> RewardOptimizer:
+    """It moves to half of the rewarded distance, unless told otherwise."""
+    return made(RewardOptimizer, **{"distance": 0.5, **settings})
+
+
 def moved(found: View, wish: ExitTarget | None = None, **settings: Any) -> int | None:
     """The price it asks for; None: it leaves the target alone."""
-    answer = made(RewardOptimizer, **settings).quote(found, wish or target())
+    answer = optimizer(**settings).quote(found, wish or target())
     assert answer is None or (answer.passive and answer.price < (wish or target()).price)
     return None if answer is None else answer.price
 
 
-def test_rew_02_an_exit_is_moved_half_the_rewarded_distance_from_the_midpoint() -> None:
-    # Midpoint 0.605, half of 0.045 away is 0.6275: the next price on the grid.
+def test_rew_02_an_exit_is_moved_a_part_of_the_rewarded_distance_from_the_midpoint() -> None:
+    # Midpoint 0.605; half of 0.045 away is 0.6275, three quarters 0.63875: the next price on the grid.
     assert moved(seen()) == 6_300
+    answer = made(RewardOptimizer).quote(seen(), target())
+    assert answer is not None
+    assert answer.price == 6_400
     assert moved(seen(), distance=0.0) == 6_100
     assert moved(seen(side=Side.DOWN, up="0.39/0.40"), target(side=Side.DOWN)) == 6_300
 
@@ -105,7 +113,7 @@ def test_rew_02_an_exit_that_can_score_no_more_goes_back_in_no_hurry() -> None:
 def test_rew_02_below_the_rewards_minimum_size_it_does_nothing_and_says_so() -> None:
     assert moved(seen(shares=20)) == 6_300
     assert moved(seen(shares=19)) is None
-    plugin = made(RewardOptimizer)
+    plugin = optimizer()
     small = seen(shares=19, orders=(exit_order(9_900, age_s=1.0, shares=19),))
     assert plugin.quote(small, target()) is None
     assert plugin.metrics["below_minimum"] == 1.0
@@ -125,7 +133,7 @@ def test_rew_02_it_counts_what_rests_and_not_what_is_sold_already() -> None:
 def test_rew_02_without_a_program_it_leaves_everything_alone() -> None:
     assert moved(seen(program={"reward_rate_day": 0})) is None
     assert moved(seen(program={"reward_max_spread": 0})) is None
-    assert list(made(RewardOptimizer).propose(seen(shares=1, program={"reward_rate_day": 0}))) == []
+    assert list(optimizer().propose(seen(shares=1, program={"reward_rate_day": 0}))) == []
 
 
 @pytest.mark.parametrize(("up", "asked"), [("0.89/0.90", 9_200), ("0.90/0.92", None)])
@@ -143,8 +151,8 @@ def test_rew_02_near_the_edges_it_moves_when_the_other_side_has_an_order() -> No
 def test_rew_02_it_abstains_on_a_one_sided_book_and_on_prices_of_another_source() -> None:
     assert moved(seen("0.60/")) is None
     assert moved(seen(book_source="midpoints")) is None
-    assert made(RewardOptimizer).quote(seen(), QuoteTarget(Side.UP, Action.BUY, 6_000, 20 * SHARES)) is None
-    assert made(RewardOptimizer).quote(view(400, market=market(**PROGRAM)), target()) is None, "nothing is held"
+    assert optimizer().quote(seen(), QuoteTarget(Side.UP, Action.BUY, 6_000, 20 * SHARES)) is None
+    assert optimizer().quote(view(400, market=market(**PROGRAM)), target()) is None, "nothing is held"
 
 
 @given(
@@ -157,7 +165,7 @@ def test_rew_02_whatever_the_market_a_moved_exit_scores_gains_and_does_not_cross
     up = f"{bid / 100:.2f}/{min(bid + spread, 99) / 100:.2f}"
     orders = () if rests is None else (exit_order(rests * 100, age_s=age_s, shares=shares),)
     found = seen(up, average=average, shares=shares, orders=orders)
-    answer = made(RewardOptimizer, distance=distance).quote(found, target())
+    answer = optimizer(distance=distance).quote(found, target())
     if answer is None:
         return
     assert answer.price % 100 == 0
@@ -172,7 +180,7 @@ def test_rew_02_whatever_the_market_a_moved_exit_scores_gains_and_does_not_cross
 
 def test_rew_02_the_host_takes_the_lower_price_and_keeps_it_from_taking() -> None:
     asked = target()
-    answer = made(RewardOptimizer).quote(seen(), asked)
+    answer = optimizer().quote(seen(), asked)
     assert answer is not None
     merged = careful(asked, [answer])
     assert isinstance(merged, ExitTarget)
