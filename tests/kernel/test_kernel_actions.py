@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from polyhost.kernel.state import ActionEntry, fold
-from polyhost.model.commands import Act, Command, Prepare, QueryTokenBalance
+from polyhost.kernel.exits import ASIDE_MS, OBLIGATION_NEAR_MS
+from polyhost.kernel.state import ActionEntry, OrderEntry, fold
+from polyhost.model.commands import Act, Cancel, Command, Post, Prepare, QueryTokenBalance
 from polyhost.model.events import ActionAnswered, BalanceSeen, Operator, RunBegan, TokenBalanceSeen
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import Enter, ExitNow, ExitTarget, Merge, Split
 from polyhost.model.records import ActionIntended, LedgerPosted, NoticeRaised
-from polyhost.model.words import ActionKind, ActionState, Side
+from polyhost.model.words import ActionKind, ActionState, OrderState, Side
 
 from .rig import CONDITION, START, Rig, none, only
 
@@ -277,3 +278,77 @@ def test_set_03_a_split_that_ends_after_the_result_is_paid_out() -> None:
     rig.do(ActionAnswered("a00001", "done"))
     assert (rig.cash(), rig.cash("unredeemed")) == (micros("970"), micros("30"))
     sound(rig)
+
+
+# --- what rests in exits ----------------------------------------------------------------------------------------------
+
+
+def exits(rig: Rig) -> list[OrderEntry]:
+    """UP and DOWN rest whole at 0.99."""
+    targets = tuple(ExitTarget(side, ticks("0.99")) for side in Side)
+    drafts = [command.draft for command in rig.answer(*targets) if isinstance(command, Prepare)]
+    orders = []
+    for draft in drafts:
+        post = only(rig.sign(draft), Post)
+        rig.accept(post)
+        orders.append(rig.order(post))
+    assert [order.draft.size for order in orders] == [micros("20")] * 2
+    return orders
+
+
+TARGETS = tuple(ExitTarget(side, ticks("0.99")) for side in Side)
+
+
+def test_rew_03_exits_stand_aside_for_a_merge_of_what_rests_in_them() -> None:
+    rig = both()
+    resting = exits(rig)
+    wish = Merge(None, "both sides are held")
+    asked = rig.answer(wish, *TARGETS)
+    none(asked, Act, Prepare)
+    assert {c.order_id for c in asked if isinstance(c, Cancel)} == {order.order_id for order in resting}
+    for order in resting:
+        none(rig.canceled(order), Act, Prepare)
+    request = only(rig.answer(wish, *TARGETS), Act).request
+    assert (request.kind, request.size) == (ActionKind.MERGE, micros("20"))
+    sound(rig)
+
+
+def test_rew_03_what_stood_aside_for_nothing_rests_again_and_is_left_alone_for_a_minute() -> None:
+    rig = both()
+    resting = exits(rig)
+    rig.answer(Merge(None, "both sides are held"), *TARGETS)
+    for order in resting:
+        rig.canceled(order)
+    placed = [command for command in rig.wait(ASIDE_MS) if isinstance(command, Prepare)]
+    assert {(command.draft.action.value, command.draft.size) for command in placed} == {("SELL", micros("20"))}
+    for command in placed:
+        rig.accept(only(rig.sign(command.draft), Post))
+    none(rig.answer(Merge(None, "again"), *TARGETS), Act, Cancel)
+    assert [entry.waiting for entry in rig.kernel.data(CONDITION).exits.values()] == ["", ""]  # type: ignore[union-attr]
+
+
+def test_rew_03_near_the_deadline_no_exit_stands_aside() -> None:
+    rig = both()
+    exits(rig)
+    due = min(rig.kernel.state.obligations.values())
+    while rig.now < due - OBLIGATION_NEAR_MS - 2_000:
+        rig.answer(*TARGETS)
+    rig.to(due - OBLIGATION_NEAR_MS)
+    none(rig.answer(Merge(None, "late"), *TARGETS), Act, Cancel)
+
+
+def test_rew_03_a_stop_does_not_stand_aside() -> None:
+    rig = both()
+    resting = exits(rig)
+    rig.answer(ExitNow(Side.UP, "stop"), TARGETS[1])
+    plan = rig.kernel.data(CONDITION).exits[Side.UP]  # type: ignore[union-attr]
+    rig.answer(Merge(None, "both sides are held"), TARGETS[1])
+    assert plan.aside_wall < 0
+    assert rig.kernel.data(CONDITION).exits[Side.DOWN].aside_wall > 0  # type: ignore[union-attr]
+    assert resting[0].state is OrderState.CANCELLING
+
+
+def test_rew_03_the_operators_merge_takes_what_is_free_and_cancels_nothing() -> None:
+    rig = both()
+    exits(rig)
+    none(rig.do(Operator("merge", rig.market.slug, "ann")), Act, Cancel)

@@ -12,15 +12,16 @@ from typing import Final
 from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
 from polyhost.kernel.entries import Entries, EntryRefused, exposure_rooms, need_fresh_balance
-from polyhost.kernel.exits import close_record
+from polyhost.kernel.exits import OBLIGATION_NEAR_MS, Exits, close_record
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.kernel.pairs import Pairs
-from polyhost.kernel.state import PAIR_KIND, ActionEntry, PositionEntry
+from polyhost.kernel.state import PAIR_KIND, ActionEntry, MarketState, PositionEntry
 from polyhost.model.commands import Act
 from polyhost.model.events import ActionAnswered
 from polyhost.model.gateway import ActionRequest
 from polyhost.model.money import Micros, money_text, size_text
 from polyhost.model.records import ActionIntended, ActionMoved, HeldDeclared, ObligationMet
+from polyhost.model.rounding import floor_lot
 from polyhost.model.words import ActionKind, ActionState, Purpose, Side
 
 ACTION_WAIT_MS: Final = 240_000
@@ -29,6 +30,8 @@ ACTION_ASK_MS: Final = 10_000
 """Balances are asked this often while an outcome is unknown, wall ms: two readings in a row must agree (POS-02)."""
 ACTION_ABSENT_MS: Final = 300_000
 """Balances prove that an action did not happen only this long after it was unknown, wall ms."""
+ROOM_AGAIN_MS: Final = 60_000
+"""Exits stand aside for a merge once in this time, wall ms, however often it is wished for."""
 ACTION_AGAIN_MS: Final = 60_000
 """After a refusal a plugin's next action in that market waits, wall ms; the operator's does not."""
 
@@ -36,9 +39,10 @@ ACTION_AGAIN_MS: Final = 60_000
 class Actions:
     """Carries merges, redeems and splits out, one a market at a time."""
 
-    def __init__(self, core: Core, flow: OrderFlow, entries: Entries, pairs: Pairs) -> None:
+    def __init__(self, core: Core, flow: OrderFlow, exits: Exits, entries: Entries, pairs: Pairs) -> None:
         self.core = core
         self.flow = flow
+        self.exits = exits
         self.entries = entries
         self.pairs = pairs
         self._unknown_since: dict[str, int] = {}
@@ -49,6 +53,8 @@ class Actions:
         """Action ref → when its balances are looked at next, wall ms: earlier deadlines of it say nothing."""
         self._quiet_until: dict[str, int] = {}
         """Condition id → wall ms until which no plugin's action is begun after a refusal."""
+        self._room_again: dict[str, int] = {}
+        """Condition id → wall ms until which its exits do not stand aside again for a merge."""
 
     # --- wishes -------------------------------------------------------------------------------------------------------
 
@@ -63,6 +69,8 @@ class Actions:
             return refused
         most = min(self._free(condition_id, side) for side in Side)
         wanted = most if size is None else size
+        if not operator and self._make_room(entry, size, most):
+            return "its shares rest in sells, which stand aside for it"
         if wanted <= 0 or wanted > most:
             return f"{size_text(max(most, 0))} of both sides are settled, visible and in no order"
         paired = min(
@@ -73,6 +81,26 @@ class Actions:
                 core.record(HeldDeclared(core.now, condition_id, side, PAIR_KIND, "being merged", wanted))
         self._begin(ActionKind.MERGE, condition_id, wanted, by, reason, paired)
         return ""
+
+    def _make_room(self, entry: MarketState, size: Micros | None, free: Micros) -> bool:
+        """What is to be merged rests in sells: they stand aside for a moment (True), and the next wish finds it free.
+
+        Not near the deadline of what is held, and not again at once when the moment was not enough.
+        """
+        core, condition_id = self.core, entry.market.condition_id
+        visible = []
+        for side in Side:
+            position = core.state.position(condition_id, side)
+            visible.append(0 if position is None else floor_lot(min(position.size, core.sellable(position))))
+        held = min(visible) if size is None else min(*visible, size)
+        if held <= max(free, 0) or core.wall < self._room_again.get(condition_id, 0):
+            return False
+        if core.now >= self.flow.due(condition_id) - OBLIGATION_NEAR_MS:
+            return False
+        self._room_again[condition_id] = core.wall + ROOM_AGAIN_MS
+        for side in Side:
+            self.exits.stand_aside(condition_id, side)
+        return True
 
     def split(self, condition_id: str, size: Micros, by: str, reason: str) -> str:
         """Split ``size`` of collateral; the answer is why not, empty when it is on its way."""

@@ -52,6 +52,8 @@ OBLIGATION: Final = "obligation"
 """Reason of a close that the host had to force because no plugin acted in time."""
 NOT_CANCELLED: Final = frozenset({OrderState.INTENDED, OrderState.PREPARED, OrderState.WORKING})
 """States of a resting exit that a sale at market cancels; one that is not sent yet never will be."""
+ASIDE_MS: Final = 3_000
+"""Exits stand aside this long for a merge of what rests in them, wall ms; then they cover again what is left."""
 REPLACE_EVERY_MS: Final = 1_000
 """T7: at most one replacement a slot in this time, wall ms."""
 RESTING_MAX: Final = 2
@@ -220,12 +222,27 @@ class Exits:
             return
         self.now(condition_id, ExitNow(side, OBLIGATION, "forced_close"), forced=True)
 
+    def stand_aside(self, condition_id: str, side: Side) -> None:
+        """A merge wants shares that rest in its sells: they are cancelled, and for a moment nothing is placed."""
+        core = self.core
+        data, position = core.data.get(condition_id), core.state.position(condition_id, side)
+        if data is None or position is None or position.size <= 0 or (plan := data.exit(side)).urgent is not None:
+            return
+        plan.aside_wall = core.wall + ASIDE_MS
+        plan.settled_at = None
+        self._clear(condition_id, side)
+        self._again(plan, position, ASIDE_MS)
+
     # --- a standing target --------------------------------------------------------------------------------------------
 
     def _rest(self, entry: MarketState, position: PositionEntry, plan: Exit, target: ExitTarget) -> None:
         core = self.core
         market = entry.market
         side = position.side
+        if core.wall < plan.aside_wall:
+            plan.waiting = "a merge of its shares is wanted"
+            self._again(plan, position, plan.aside_wall - core.wall)
+            return
         every = core.open_sells(market.condition_id, side)
         if any(order.slot.purpose is Purpose.QUOTE and order.state is not OrderState.UNKNOWN for order in every):
             plan.waiting = "a quote of its shares is being cancelled"

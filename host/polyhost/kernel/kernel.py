@@ -158,7 +158,7 @@ class Kernel:
         self.entries = Entries(core, self.flow, self.blocking)
         self.pairs = Pairs(core, self.flow, self.entries, self.exits)
         self.hedges = Hedges(core, self.flow, self._evaluate)
-        self.actions = Actions(core, self.flow, self.entries, self.pairs)
+        self.actions = Actions(core, self.flow, self.exits, self.entries, self.pairs)
         self.adoption = Adoption(core, self.flow)
         self.reconciliation = Reconciliation(core, self.flow, self.exits, self.pairs)
         self.quotes = Quotes(core, self.flow, self.exits, self.blocking.against)

@@ -107,8 +107,9 @@ class Exit:
     """What should happen to one position now: a standing target, or an urgent sale once it began."""
 
     __slots__ = (
-        "attempts", "balance_wall", "cancel_sent_wall", "defer_until", "deferred", "forced", "moved_wall", "next_wall",
-        "refusals", "sell_failed", "settled_at", "spoken", "target", "target_owner", "timer_wall", "urgent", "waiting",
+        "aside_wall", "attempts", "balance_wall", "cancel_sent_wall", "defer_until", "deferred", "forced", "moved_wall",
+        "next_wall", "refusals", "sell_failed", "settled_at", "spoken", "target", "target_owner", "timer_wall",
+        "urgent", "waiting",
     )
 
     def __init__(self) -> None:
@@ -124,6 +125,8 @@ class Exit:
         self.timer_wall: int = NEVER
         self.cancel_sent_wall = -1
         self.moved_wall = -1_000_000
+        self.aside_wall = -1_000_000
+        """Until then nothing rests: a merge wants its shares, wall ms."""
         self.balance_wall = -1_000_000
         """When the venue's balance of its token was last asked for because it lacks settled shares, wall ms."""
         self.sell_failed = False

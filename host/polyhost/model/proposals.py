@@ -141,7 +141,7 @@ class Pair(Struct, frozen=True, tag="pair", tag_field="kind"):
 class Merge(Struct, frozen=True, tag="merge", tag_field="kind"):
     """Turn UP and DOWN of this market back into collateral, 1.00 a pair; ``size`` None: all that pairs off and is free.
 
-    Only settled shares that rest in no sell can be merged.
+    Only settled shares can be merged; exits that rest stand aside for a moment, once a minute: wish for it again then.
     """
 
     size: Micros | None = None
