@@ -53,12 +53,12 @@ class GridSettings(Settings):
     """Each further level spends so many times the stake of the one above it."""
     profit: Price = Price("0.03")
     """The take-profit rests so far above the average price of all that a side bought, fees included."""
-    mid_min: Price = Price("0.20")
+    mid_min: Price = Price("0.40")
     """A grid starts on a side only from this midpoint of it on …"""
     mid_max: Price = Price("0.70")
     """… and up to this one."""
-    price_min: Price = Price("0.10")
-    """No level rests lower."""
+    price_min: Price = Price("0.31")
+    """No level rests lower: below it a stop would sell what it buys."""
     not_last_s: float = Field(default=240.0, gt=0)
     """No level is placed in the last seconds before the end (15-minute windows; scaled), and those that rest go."""
 

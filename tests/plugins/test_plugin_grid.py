@@ -103,7 +103,7 @@ def test_grd_01_no_level_rests_where_it_would_take_or_below_the_lowest_price() -
 
 
 @pytest.mark.parametrize(("up", "starts"), [
-    ("0.19/0.21", True), ("0.19/0.20", False), ("0.69/0.71", True), ("0.70/0.71", False),
+    ("0.39/0.41", True), ("0.39/0.40", False), ("0.69/0.71", True), ("0.70/0.71", False),
 ])  # fmt: skip
 def test_grd_01_a_grid_starts_between_its_prices_only(up: str, starts: bool) -> None:
     assert (key(made(Grid, sides="up"), view(up=up)) == "1") is starts
