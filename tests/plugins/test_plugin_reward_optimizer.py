@@ -83,6 +83,9 @@ def test_rew_02_the_profit_stays_above_its_floor() -> None:
 def test_rew_02_it_never_crosses_and_never_goes_below_what_the_owner_allows() -> None:
     wide = seen("0.60/0.61", program={"reward_max_spread": 100})
     assert moved(wide, distance=0.0) == 6_100, "a tick above the bid"
+    # A small bid stands far above the large ones that the midpoint is measured between: 0.50 and 0.61.
+    small = structs.replace(seen(program={"reward_max_spread": 900}), bids=((6_000, 5 * SHARES), (5_000, 90 * SHARES)))
+    assert moved(small, distance=0.0) == 6_100
     assert moved(seen(), target(least=6_400)) == 6_400
     assert moved(seen(), target(least=None)) is None, "its owner allows nothing"
     assert moved(seen(), target(6_300)) is None, "its owner is as near"
@@ -184,10 +187,10 @@ def test_rew_02_the_host_takes_the_lower_price_and_keeps_it_from_taking() -> Non
     assert answer is not None
     merged = careful(asked, [answer])
     assert isinstance(merged, ExitTarget)
-    assert (merged.price, merged.passive, merged.reason) == (6_300, True, "exit plan")
-    assert careful(structs.replace(asked, least=6_500), [answer]) == structs.replace(
-        asked, price=6_500, least=6_500, passive=True
-    )
+    assert (merged.price, merged.passive, merged.reason) == (6_300, True, "exit plan; moved to 0.63 for rewards")
+    bounded = careful(structs.replace(asked, least=6_500), [answer])
+    assert (bounded.price, bounded.passive) == (6_500, True)  # type: ignore[union-attr]
+    assert careful(structs.replace(asked, least=9_900), [answer]).reason == "exit plan", "nothing was moved"
 
 
 def test_rew_02_a_paired_position_is_counted_without_its_pairs() -> None:

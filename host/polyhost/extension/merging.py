@@ -86,10 +86,12 @@ def _careful_exit(target: ExitTarget, adjusted: Iterable[StandingTarget]) -> Exi
     if not others:
         return target
     bound = target.price if target.least is None else min(target.least, target.price)
-    price = max(bound, max(other.price for other in others))
+    highest = max(others, key=lambda other: other.price)
+    price = max(bound, highest.price)
     until = _earliest([target.valid_until, *(other.valid_until for other in others)])
     passive = target.passive or any(other.passive for other in others)
-    return replace(target, price=price, valid_until=until, passive=passive)
+    reason = highest.reason if price < target.price and highest.reason else target.reason
+    return replace(target, price=price, valid_until=until, passive=passive, reason=reason)
 
 
 def _careful_quote(target: QuoteTarget, adjusted: Iterable[StandingTarget]) -> QuoteTarget:

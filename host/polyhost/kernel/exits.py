@@ -308,9 +308,10 @@ class Exits:
             return
         plan.waiting = ""
         plan.moved_wall = core.wall
+        reason = "exit plan"
         if plan.target is not None and plan.target.passive:
-            price = self._beside(entry, position.side, price)
-        self._send(entry, position, price, size, OrderType.GTC, Purpose.EXIT, plan.target_owner or "host", "exit plan")
+            price, reason = self._beside(entry, position.side, price), plan.target.reason or reason
+        self._send(entry, position, price, size, OrderType.GTC, Purpose.EXIT, plan.target_owner or "host", reason)
 
     def _beside(self, entry: MarketState, side: Side, price: Ticks) -> Ticks:
         """The price, or a tick above a bid that came nearer meanwhile: such an exit never takes (REW-02)."""
