@@ -141,10 +141,9 @@ class Bayesian(Plugin):
         log_odds = min(max(start + sum(weights.values()), -LOG_ODDS_MAX), LOG_ODDS_MAX)
         posterior = 1 / (1 + exp(-log_odds))
         factors = {name: exp(weight) for name, weight in weights.items()}
-        told = "".join([f", {name} x{factor:.3f}" for name, factor in factors.items()])
         return Estimate.of_probability(
             posterior,
-            f"prior {prior:.4f}{told}, posterior {posterior:.4f}",
+            f"prior {prior:.4f}, posterior {posterior:.4f}",
             {"prior": prior, **factors, "posterior": posterior},
             self.settings.bias_confidence_min,
         )

@@ -13,8 +13,6 @@ flow is not when fewer than ``prints_min`` prints told their side. Neither known
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pydantic import Field, field_validator, model_validator
 
 from polyhost import Abstain, Plugin, Price, Settings, Signal, View, hookimpl
@@ -88,24 +86,41 @@ class OrderFlow(Plugin):
         """In -1 to 1, or why it is not known."""
         if not view.up.complete:
             return "no complete quote"
-        lowest, highest = view.up.bid - self._near, view.up.ask + self._near
-        bids = [size for price, size in view.bids if price >= lowest]
-        asks = [size for price, size in view.asks if price <= highest]
-        if min(bids, default=-1) < 0 or min(asks, default=-1) < 0:
+        bids = _near(view.bids, self._near)
+        asks = _near(view.asks, self._near)
+        if bids < 0 or asks < 0:
             return "sizes are not told"
         return _imbalance(bids, asks) or 0.0
 
     def _of_flow(self, view: View) -> float | str:
         """In -1 to 1, or why it is not known."""
         since = view.now - self._flow_ms
-        recent = [bucket for bucket in view.flow if bucket.start >= since]
-        if sum([bucket.trades for bucket in recent]) < self.settings.prints_min:
-            return "too few trades"
-        found = _imbalance([bucket.bought for bucket in recent], [bucket.sold for bucket in recent])
+        bought = sold = prints = 0
+        for bucket in reversed(view.flow):
+            if bucket.start < since:
+                break
+            bought += bucket.bought
+            sold += bucket.sold
+            prints += bucket.trades
+        found = _imbalance(bought, sold) if prints >= self.settings.prints_min else None
         return "too few trades" if found is None else found
 
 
-def _imbalance(ours: Iterable[int], theirs: Iterable[int]) -> float | None:
-    """Of two lists of sizes, -1 to 1; None when both are nothing."""
-    more, less = sum(ours), sum(theirs)
-    return (more - less) / (more + less) if more + less > 0 else None
+def _near(levels: tuple[tuple[int, int], ...], near: int) -> int:
+    """Micro-shares within ``near`` ticks of the best level, which comes first; -1: some size is not told."""
+    if not levels:
+        return -1
+    best = levels[0][0]
+    total = 0
+    for price, size in levels:
+        if abs(price - best) > near:
+            break
+        if size < 0:
+            return -1
+        total += size
+    return total
+
+
+def _imbalance(ours: int, theirs: int) -> float | None:
+    """Of two sizes, -1 to 1; None when both are nothing."""
+    return (ours - theirs) / (ours + theirs) if ours + theirs > 0 else None

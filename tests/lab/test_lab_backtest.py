@@ -16,11 +16,11 @@ from polyhost.model.events import Candidate, Evaluated, PluginStruck, PluginTold
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import Answer, Enter, ExitTarget, HoldToSettlement
 from polyhost.model.records import FillBooked, MarketChanged, OrderIntended
-from polyhost.model.view import View
+from polyhost.model.view import Flow, View
 from polyhost.model.words import Action, Side
 from polyhost.settings import Configuration
 
-from .lab_tapes import START, UP, Row, book, gamma, host, price, quiet_window, resolved, trade, write
+from .lab_tapes import DOWN, START, UP, Row, book, gamma, host, price, quiet_window, resolved, trade, write
 
 END = START + 900_000
 BUY = Enter(Side.UP, ticks("0.41"), "test")
@@ -321,3 +321,14 @@ def test_cronos_settles_25_of_26_windows(recording: Callable[[str], Path], capsy
     report = _command(capsys, str(recording("cronos_btc5m")))
     assert (report["windows"], report["unsettled"], report["invariants"]["broken"]) == (25, 1, 0)
     assert report["tape"]["lines"] == 92_099
+
+
+def test_sig_04_prints_of_a_tape_reach_the_view_as_flow(tmp_path: Path) -> None:
+    """A sale of UP and one of DOWN, which is a purchase of UP; nothing of ours rests."""
+    rows = quiet_window(until_ms=20_000)
+    rows += [trade(START + 11_500, "0.40", "30"), trade(START + 12_500, "0.60", "7", token=DOWN)]
+    plugins = Scripted()
+    _run(write(tmp_path / "tape.jsonl", rows), plugins)
+    seen = [view.flow for view in plugins.views if view.now > START + 13_000]
+    assert seen[0] == (Flow(START + 10_000, micros("7"), micros("30"), 2),)
+    assert plugins.views[0].flow == ()

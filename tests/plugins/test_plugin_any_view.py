@@ -44,7 +44,10 @@ def views(draw: st.DrawFn) -> View:
     now = OPEN_MS + round(at_s * 1_000)
     up = Quote(draw(st.integers(0, ONE)), draw(st.integers(0, ONE)), draw(SIZES), draw(SIZES))
     levels = st.lists(st.tuples(st.integers(1, ONE - 1), SIZES), max_size=10).map(tuple)
-    flow = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9**15), st.integers(0, 9**15), st.integers(1, 99)))
+    flow = st.lists(
+        st.tuples(st.integers(0, 30), st.integers(0, 9**15), st.integers(0, 9**15), st.integers(1, 99)),
+        unique_by=lambda bucket: bucket[0],
+    )
     about = market(rule=draw(st.sampled_from(list(SettlementRule))))
     maybe = st.one_of(st.none(), PRICES)
     plain = view(
@@ -52,7 +55,7 @@ def views(draw: st.DrawFn) -> View:
         strike=draw(maybe), basis=draw(st.one_of(st.none(), st.floats(-1e8, 1e8))), candles=draw(candles(now)),
         bids=draw(levels), asks=draw(levels),
         mids=tuple(sorted(draw(st.lists(st.tuples(st.integers(OPEN_MS - 600_000, now), EVEN), max_size=20)))),
-        flow=tuple(Flow(now - now % 10_000 - 10_000 * n, b, s, t) for n, b, s, t in draw(flow)),
+        flow=tuple(Flow(now - now % 10_000 - 10_000 * n, b, s, t) for n, b, s, t in sorted(draw(flow), reverse=True)),
     )
     return msgspec.structs.replace(
         plain, up=up, down=Quote(ONE - up.ask, ONE - up.bid, up.ask_size, up.bid_size)

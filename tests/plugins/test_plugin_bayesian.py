@@ -94,8 +94,7 @@ def test_sig_08_the_parts_are_prior_each_factor_and_posterior_and_multiply_up() 
     assert list(estimate.parts) == ["prior", SPOT, MARKET, FLOW, "posterior"]
     factors = estimate.parts[SPOT] * estimate.parts[MARKET] * estimate.parts[FLOW]
     assert odds(estimate.parts["posterior"]) == pytest.approx(odds(estimate.parts["prior"]) * factors)
-    assert estimate.reason.startswith("prior 0.4100, binance_momentum x1.")
-    assert f"posterior {estimate.p_up:.4f}" in estimate.reason
+    assert estimate.reason == f"prior 0.4100, posterior {estimate.p_up:.4f}"
 
 
 def test_sig_08_signals_without_a_reliability_are_ignored_and_names_given_are_laid_over_the_shipped() -> None:

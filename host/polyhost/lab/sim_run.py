@@ -32,6 +32,7 @@ from polyhost.hooks import TELLING
 from polyhost.journal.memory import MemoryJournal
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.supervised import HEARTBEAT
+from polyhost.kernel.volatile import CANDLES_KEPT
 from polyhost.lab.backtest import rare_collections
 from polyhost.lab.plugins import InlinePlugins
 from polyhost.lab.sim_alarms import Alarms
@@ -635,6 +636,7 @@ class Simulation:
         self._handle(host, RunBegan(f"run-{self._runs}", __version__, "simulation", "", self.settings.host.account))
         if not host.alive:
             return
+        self._backlog(kernel)
         for told in plugins.begin():
             host.inbox.append(told)
         self._later(self.weather.request_ms(), self._connect, host, "market")
@@ -643,6 +645,13 @@ class Simulation:
             self._later(self.weather.request_ms(), self._find, host, market)
         for paid in self.exchange.rewards_paid(ADDRESS):
             self._later(self.weather.request_ms(), self._hear, host, reward_event(paid))
+
+    def _backlog(self, kernel: Kernel) -> None:
+        """The candles that the spot feed asks for when it connects."""
+        for symbol in self.settings.markets.symbols:
+            candles = self.world.klines(symbol, limit=CANDLES_KEPT)
+            for candle in candles:
+                kernel.candle(symbol, shown(candle), candle is not candles[-1])
 
     def _find(self, host: Host, market: Market) -> None:
         """Discovery finds what the venue lists, with its strike when that is known."""
