@@ -16,11 +16,13 @@ PLUGIN = Path(__file__).parents[1] / "plugins" / "two_sided.py"
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    """One symbol; the quoting plugin alone, beside what closes positions at the end."""
+    """One symbol; the quoting plugin beside the shipped ones, which enter easily."""
     file = tmp_path_factory.mktemp("quotes") / "polyhost.toml"
     lines = ['plugin_paths = ["plugin.py"]', "[markets]", 'symbols = ["BTC"]', "[plugins.two_sided]", "trusted = true"]
     lines += ["[breakers]", 'drawdown = 1.0', "disconnects_hour = 1000", "emergency_stops_hour = 1000"]
     lines += ["[plugins.expiry_guard]", "[plugins.additive]"]
+    # Entries for their own sake: what they get is offered.
+    lines += ["[plugins.entry_policy]", "confidence_min = 0.05", "edge_min = 0.0"]
     file.write_text("\n".join(lines) + "\n")
     (file.parent / "plugin.py").write_text(PLUGIN.read_text())
     return load_configuration(file, env={})
