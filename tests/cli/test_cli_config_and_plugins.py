@@ -173,6 +173,37 @@ def test_plugins_list_shows_what_is_switched_off_and_second_instances(
     assert report["plugins"][0]["name"] == "slow"
 
 
+@pytest.mark.parametrize("name", SHIPPED_PLUGINS)
+def test_plg_03_plugins_list_tells_each_built_in_plugin_whole_switched_on_or_off(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Description, hooks, and every setting with type, unit, default and meaning."""
+    told = []
+    for enabled in ("true", "false"):
+        file = written(tmp_path, f"[plugins.{name}]\nenabled = {enabled}\n[evaluation]\ncombiner = 'additive'\n")
+        if name == "additive":
+            file = written(tmp_path, f"[plugins.{name}]\nenabled = {enabled}\n[evaluation]\ncombiner = 'bayesian'\n")
+        _, report = as_json(["plugins", "list", "-c", file], capsys)
+        (row,) = [each for each in report["plugins"] if each["name"] == name]
+        assert row["state"] == ("inline" if enabled == "true" else "disabled")
+        assert row["description"]
+        assert row["hooks"]
+        assert all(option["type"] and option["meaning"] for option in row["options"]), name
+        told.append([row["description"], row["hooks"], row["options"]])
+    assert told[0] == told[1]
+
+
+def test_units_of_settings_are_told_by_type_or_name(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row["name"]: row for row in as_json(["plugins", "list"], capsys)[1]["plugins"]}
+    units = {(name, option["name"]): option["unit"] for name, row in rows.items() for option in row["options"]}
+    assert units["fixed_size", "stake"] == "collateral"
+    assert units["stop_loss", "floor"] == "collateral per share"
+    assert units["exit_plan", "age_min_s"] == "seconds"
+    assert units["binance_momentum", "spot_age_ms_max"] == "milliseconds"
+    assert units["reversal", "through_ticks"] == "ticks"
+    assert units["entry_policy", "confidence_min"] == ""
+
+
 def test_why_a_plugin_is_refused_stands_below_its_line() -> None:
     row = {"state": "inline", "hooks": [], "version": "1", "origin": "built in", "problem": ""}
     lines = table_lines([row | {"name": "a"}, row | {"name": "b", "problem": "broken"}, row | {"name": "c"}])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from polyhost.cli.options import ConfigFile, Json, command_app, configured, print_json
+
+if TYPE_CHECKING:
+    from polyhost.extension.discovery import LoadedPlugin
 
 app = command_app("The plugins: list.")
 
@@ -24,13 +27,25 @@ def list_plugins(config: ConfigFile = None, as_json: Json = False) -> None:
 
     loaded = configured(config)
     found = discover(loaded.configuration, loaded.base, str(loaded.path) if loaded.path else "")
-    rows = [plugin.described() for plugin in found]
+    rows = [plugin.described() | known(plugin) for plugin in found]
     rows = [row | {"settings": shown("settings", row["settings"])} for row in rows]
     if as_json:
         print_json({"plugins": rows})
         return
     for line in table_lines(rows):
         typer.echo(line)
+
+
+def known(plugin: LoadedPlugin) -> dict[str, Any]:
+    """What the class of a built-in plugin says of itself, whether or not it runs; of others nothing is imported."""
+    from polyhost.configuration.options import options_of
+    from polyhost.extension.sources import loaded_class
+    from polyhost.extension.specification import hooks_of
+
+    if not plugin.source.built_in:
+        return {"options": []}
+    kind = loaded_class(plugin.source)
+    return {"description": kind.description, "hooks": hooks_of(kind), "options": options_of(kind.Settings)}
 
 
 def table_lines(rows: list[dict[str, Any]]) -> list[str]:

@@ -51,6 +51,11 @@ def arguments_of(hook: str) -> tuple[str, ...]:
     return tuple(inspect.signature(getattr(Hooks, hook)).parameters)[1:]
 
 
+def hooks_of(kind: type[Any]) -> list[str]:
+    """The hooks that a class marks as implemented, in the contract's order; nothing is built."""
+    return [hook for hook in HOOKS if hasattr(getattr(kind, hook, None), f"{NAMESPACE}_impl")]
+
+
 def implementations(instance: object, plugin: str, origin: str = "") -> dict[str, Bound]:
     """The hooks that a plugin implements. Raises PluginError for what would be silently wrong at run time."""
     manager = pluggy.PluginManager(NAMESPACE)
