@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
+from polyhost.journal import FeedInput
+from polyhost.kernel.kernel import Kernel
 from polyhost.lab.backtest import Backtest
+from polyhost.lab.replay import Replayed, _Player
 from polyhost.lab.survey import survey
 from polyhost.lab.tape import Tape
 from polyhost.model.commands import Tell
 from polyhost.model.events import Candidate, Evaluated, PluginStruck, PluginTold, Proposed
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import Enter
+from polyhost.model.reading import Reading
 from polyhost.model.view import View
 from polyhost.model.words import Side
 from polyhost.settings import Configuration
@@ -108,3 +112,12 @@ def test_con_17_a_tape_check_counts_readings(tmp_path: Path, value: object, kind
     seen = survey(Tape(write(tmp_path / "t.jsonl", rows)))
     assert seen.kinds["reading"] == seen.feeds["mood_feed"] == (1 if kind else 0)
     assert seen.odd["bad_values"] == (0 if kind else 1)
+
+
+def test_evd_04_a_replay_hands_recorded_readings_to_the_kernel_and_passes_over_the_venues_own(tmp_path: Path) -> None:
+    kernel = Kernel(Configuration(), "main")
+    player = _Player(kernel, Replayed("run"), [], None)
+    player.play("feed", FeedInput("mood_feed", b'{"name":"mood","value":-0.5,"at":7}'), START, START)
+    for source in ("binance", "gamma"):
+        player.play("feed", FeedInput(source, b'{"name":"mood","value":1.0,"at":8}'), START, START)
+    assert kernel._core.readings.shown() == (Reading("mood", -0.5, 7, "mood_feed"),)

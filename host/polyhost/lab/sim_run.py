@@ -37,6 +37,7 @@ from polyhost.lab.backtest import rare_collections
 from polyhost.lab.plugins import InlinePlugins
 from polyhost.lab.sim_alarms import Alarms
 from polyhost.lab.sim_checks import Checks
+from polyhost.lab.sim_feeds import SimFeeds
 from polyhost.lab.sim_finding import Broken, must
 from polyhost.lab.sim_heard import Heard
 from polyhost.lab.sim_trace import Trace
@@ -252,6 +253,7 @@ class Simulation:
         self._sweeps = 0
         self._passes = 0
         self._quiet = False
+        self._feeds: SimFeeds
 
     def _first_moment(self) -> int:
         """Where the run begins, market ms: each seed somewhere else within a quarter of an hour."""
@@ -325,6 +327,7 @@ class Simulation:
         """No more faults, no more entries; whatever is down comes up."""
         self._quiet = True
         self.weather.rough = False
+        self._feeds.calm()
         self.pathologies.probabilities.clear()
         self._kill_wish = ""
         if self._host is not None and self._killed:
@@ -406,6 +409,8 @@ class Simulation:
     def _others(self, now: int) -> None:
         """What was held back or is on its way, then the kernel's deadlines."""
         agenda = self._agenda
+        if self._feeds.due <= now:
+            self._read_feeds(now)
         if self._gateway_due <= now:
             self._route(self.gateway.advance(MarketMs(now)))
         while agenda and agenda[0][0] <= now:
@@ -623,6 +628,9 @@ class Simulation:
         self._runs += 1
         self._killed = False
         plugins = self._plugins()
+        if self._runs == 1:
+            symbols = self.settings.markets.symbols
+            self._feeds = SimFeeds(self.seed, plugins.found, symbols, self.now, rough=self.plan.rough)
         kernel = Kernel(self.settings, self.settings.host.account, plugins.told_hooks)
         kernel.analyse = False
         if self.journal.durable_seq:
@@ -920,6 +928,16 @@ class Simulation:
         if self._host is None:
             self._start()
 
+    # --- optional feeds -----------------------------------------------------------------------------------------------
+
+    def _read_feeds(self, now: int) -> None:
+        """What was read since the last look. They wake nobody, so they make no instant of their own here, either."""
+        feeds = self._feeds
+        while feeds.due <= now:
+            for reading in feeds.read(feeds.due, self.world.spot):
+                if self._host is not None:
+                    self._host.kernel.reading(reading.source, reading.name, reading.value, reading.at, now)
+
     # --- accidents ----------------------------------------------------------------------------------------------------
 
     def _lag(self) -> None:
@@ -1009,6 +1027,7 @@ class Plugins(InlinePlugins):
 
     def __init__(self, found: tuple[LoadedPlugin, ...], combiner: str) -> None:
         told = frozenset(hook for plugin in found if plugin.runs for hook in plugin.hooks if hook in TELLING)
+        self.found = found
         self._all = Runner(found, combiner)
         super().__init__(self._all, told)
 
