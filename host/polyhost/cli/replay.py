@@ -35,7 +35,7 @@ def replay(
     with running(loaded) as plugins:
         found = again(
             recording, journal_of(recording), settings, settings.host.account, plugins.told_hooks, plugins.evaluate,
-            plugins.channels,
+            plugins.channels, plugins.keep,
         )
     if as_json:
         print_json(found.described())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from polyhost.configuration import Loaded
@@ -30,7 +30,11 @@ class InlinePlugins:
         return self._runner.tell(command.hook, **facts_of(command))
 
     def remember(self, command: Remember) -> None:
-        self._runner.remember(command.plugin, command.changes)
+        self.keep(command.plugin, command.changes)
+
+    def keep(self, plugin: str, changes: Mapping[str, str | None]) -> None:
+        """A plugin's durable state is changed from outside: JSON texts by key, None deletes."""
+        self._runner.remember(plugin, changes)
 
     def struck(self) -> list[PluginStruck]:
         return self._runner.take_struck()

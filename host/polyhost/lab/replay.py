@@ -1,15 +1,16 @@
 """Replay: a run's recorded inputs through an empty kernel; its records must come out again, byte for byte.
 
 What the run continued (earlier runs in the same journal) is folded first. The plugins are asked again at every question
-and their answers compared with the recorded ones; what the kernel gets are the recorded ones.
+and their answers compared with the recorded ones; what the kernel gets are the recorded ones. Their durable state is
+the journal's: as it was before the run, and then as the run's records change it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -21,11 +22,13 @@ from polyhost.model.commands import Ask
 from polyhost.model.events import Evaluated, Event
 from polyhost.model.messages import Message
 from polyhost.model.reading import VENUE_SOURCES, Told
-from polyhost.model.records import Record, RunEnded, RunStarted
+from polyhost.model.records import PluginStateSet, Record, RunEnded, RunStarted
 from polyhost.model.step import Step
 from polyhost.model.view import View
 from polyhost.settings import Configuration
 
+Keep: TypeAlias = Callable[[str, Mapping[str, str | None]], None]
+"""Changes the durable state of a plugin that is asked again."""
 DIFFERENCES_MAX: Final = 20
 """Differences that are told one by one; the rest is counted."""
 _MESSAGE: Final = msgspec.json.Decoder(Message)
@@ -84,11 +87,12 @@ def journal_of(recording: Path) -> Path:
 
 def replay(
     recording: Path, journal: Path, settings: Configuration, account: str, told_hooks: frozenset[str],
-    ask: Callable[[View], Evaluated] | None, channels: tuple[str, ...] = (),
+    ask: Callable[[View], Evaluated] | None, channels: tuple[str, ...] = (), keep: Keep | None = None,
 ) -> Replayed:
     """Replay one run and compare.
 
     ``ask``: the plugins of this process; None leaves them out. ``channels``: who was told of notices.
+    ``keep`` gets what becomes of the plugins' state; None: they have none.
     Raises ReplayError when the journal does not know the run, JournalError and RecordingError for damaged files.
     """
     before, expected = _split(journal, recording.name)
@@ -96,7 +100,10 @@ def replay(
     reader = RecordingReader(recording)
     kernel = Kernel(settings, account, told_hooks, channels)
     kernel.restore(before)
-    player = _Player(kernel, found, expected, ask)
+    if keep is not None:
+        for plugin, state in kernel.state.plugin_state.items():
+            keep(plugin, state)
+    player = _Player(kernel, found, expected, ask, keep)
     for kind, payload, now, wall in reader:
         found.inputs += 1
         player.play(kind, payload, now, wall)
@@ -127,12 +134,14 @@ class _Player:
     """Plays inputs and compares what comes out."""
 
     def __init__(
-        self, kernel: Kernel, found: Replayed, expected: list[Record], ask: Callable[[View], Evaluated] | None
+        self, kernel: Kernel, found: Replayed, expected: list[Record], ask: Callable[[View], Evaluated] | None,
+        keep: Keep | None,
     ) -> None:
         self.kernel = kernel
         self.found = found
         self._expected = iter(expected)
         self._ask = ask
+        self._keep = keep
         self._asked: dict[int, Evaluated] = {}
 
     def play(self, kind: str, payload: object, now: int, wall: int) -> None:
@@ -167,6 +176,8 @@ class _Player:
     def _compare(self, step: Step) -> None:
         for record in step.records:
             self.found.records += 1
+            if isinstance(record, PluginStateSet) and self._keep is not None:
+                self._keep(record.plugin, record.changes)
             told = next(self._expected, None)
             if told is None:
                 self.found.differ(f"record {self.found.records} is not in the journal: {_short(record)}")
