@@ -45,14 +45,14 @@ def _named(record: object) -> list[str]:
 
 
 def test_grd_01_the_grid_breaks_nothing() -> None:
-    counts = simulated(EXAMPLES / "grid.toml", range(2))
+    counts = simulated(EXAMPLES / "grid.toml", range(1))
     assert counts["grid BUY UP"] >= 5
     assert counts["grid BUY DOWN"] >= 5
     assert counts["grid SELL"] >= 3, "one take-profit a side"
 
 
 def test_rew_03_two_sided_quotes_break_nothing_and_earn() -> None:
-    counts = simulated(EXAMPLES / "two_sided_quotes.toml", range(2))
+    counts = simulated(EXAMPLES / "two_sided_quotes.toml", range(1))
     assert counts["two_sided_quotes BUY UP"] >= 10
     assert counts["two_sided_quotes BUY DOWN"] >= 10
     assert counts["merged"] >= 1
@@ -64,6 +64,6 @@ def test_grd_02_pairs_break_nothing_and_are_merged(tmp_path: Path) -> None:
     file = tmp_path / "pair.toml"
     file.write_text((EXAMPLES / "pair.toml").read_text().replace("edge_min = 0.005", "edge_min = -0.12"))
     assert "-0.12" in file.read_text()
-    counts = simulated(file, range(2))
+    counts = simulated(file, range(1))
     assert counts["pair paired"] >= 2
     assert counts["merged"] >= 2
