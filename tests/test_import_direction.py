@@ -19,15 +19,16 @@ BASE: Final = frozenset({"model", "errors", "settings", "hooks", "plugin"})
 """What any layer above the kernel may know: values, faults, typed settings and the contract with plugins."""
 PARTS: Final = frozenset({"kernel", "extension", "journal", "venue", "exchange", "configuration"})
 MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
-    "": frozenset({"model", "hooks", "plugin", "polling"}),
+    "": frozenset({"model", "hooks", "plugin", "polling", "secret"}),
     "model": frozenset(),
     "errors": frozenset(),
     "plugin": frozenset(),
     "polling": frozenset(),
+    "secret": frozenset(),
     "hooks": frozenset({"model"}),
     "settings": frozenset({"model"}),
     "kernel": frozenset({"model", "settings"}),
-    "extension": BASE,
+    "extension": BASE | {"secret"},
     "journal": BASE,
     "venue": BASE,
     "exchange": BASE,

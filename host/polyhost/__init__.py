@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from polyhost.model.words import Action, Bias, OrderType, Purpose, SettlementRule, Side
     from polyhost.plugin import Contradiction, Plugin, Settings, Setup
     from polyhost.polling import polled
+    from polyhost.secret import Secret
 
 __version__ = "0.1.0"
 
@@ -90,6 +91,7 @@ __all__ = [
     "RefusedView",
     "Remembered",
     "Reprice",
+    "Secret",
     "Settings",
     "SettlementRule",
     "Setup",
@@ -157,6 +159,7 @@ _HOMES = {
     "RefusedView": "polyhost.model.view",
     "Remembered": "polyhost.model.proposals",
     "Reprice": "polyhost.model.proposals",
+    "Secret": "polyhost.secret",
     "Settings": "polyhost.plugin",
     "SettlementRule": "polyhost.model.words",
     "Setup": "polyhost.plugin",

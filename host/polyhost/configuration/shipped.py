@@ -34,12 +34,16 @@ SHIPPED_PLUGINS: Final = (
     "second_spot",
     "fear_greed",
     "console_notify",
+    "apprise_notify",
 )
 """Enabled unless ``enabled = false``, in this order of precedence unless a file names them in another."""
 OFF_BY_DEFAULT: Final = frozenset({
     "two_sided_quotes", "grid", "pair", "take_profit", "trailing_stop", "sentiment", "binance_futures", "second_spot",
     "fear_greed",
 })
+OFF_BY_DEFAULT: Final = frozenset(
+    {"take_profit", "trailing_stop", "sentiment", "binance_futures", "second_spot", "fear_greed", "apprise_notify"}
+)
 """Of these, the ones that run only where a file names them (``[plugins.NAME]``)."""
 
 

@@ -14,8 +14,9 @@ from polyhost.extension.sources import Source, loaded_class
 from polyhost.extension.specification import Bound, implementations
 from polyhost.extension.state import PluginState
 from polyhost.hooks import API
-from polyhost.model.secrecy import shown, without_secrets
+from polyhost.model.secrecy import HIDDEN, shown, without_secrets
 from polyhost.plugin import Plugin
+from polyhost.secret import Unresolved, may_hold_secrets, secrets_in
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -43,6 +44,7 @@ def built(source: Source, name: str, table: Mapping[str, Any], file: str = "") -
     kind = loaded_class(source)
     _check_class(kind, name, source)
     settings = settings_of(kind, name, table, file)
+    _fetch_secrets(settings, name, file)
     instance = _instance(kind, name, settings, source)
     state = PluginState(name)
     instance.state = state
@@ -60,6 +62,14 @@ def _channels(instance: Plugin, name: str, source: Source) -> tuple[str, ...]:
             f"its channels are {channels!r}", plugin=name, origin=source.origin, remedy="name each once, in a tuple"
         )
     return channels
+
+
+def _fetch_secrets(settings: BaseModel, name: str, file: str) -> None:
+    for key, secret in secrets_in(settings):
+        try:
+            secret.resolve()
+        except Unresolved as error:
+            raise ConfigError(str(error), file=file, table=f"plugins.{name}", key=key) from error
 
 
 def _check_class(kind: type[Any], name: str, source: Source) -> None:
@@ -94,7 +104,7 @@ def _settings_error(model: type[BaseModel], error: ValidationError, table: str, 
     problems = error.errors()
     first = problems[0]
     key = ".".join(str(part) for part in first["loc"])
-    given = shown(key, first["input"])
+    given = HIDDEN if may_hold_secrets(model) else shown(key, first["input"])
     names = list(model.model_fields)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":

@@ -20,6 +20,7 @@ from polyhost.extension.state import PluginState
 from polyhost.model.reading import VENUE_SOURCES, wrong
 from polyhost.model.secrecy import shown
 from polyhost.plugin import Plugin
+from polyhost.secret import secrets_in
 from polyhost.settings import Configuration
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class LoadedPlugin:
     @property
     def runs(self) -> bool:
         return self.state in ("inline", "process")
+
+    def secrets(self) -> list[str]:
+        """What no log may ever show: the secrets of a plugin of this process."""
+        settings = None if self.instance is None else self.instance.settings
+        return [secret.reveal() for _, secret in secrets_in(settings)]
 
     def described(self) -> dict[str, Any]:
         """For ``plugins list``: plain data."""

@@ -185,6 +185,7 @@ class Session:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         plugins = discover(settings, self.loaded.base, str(self.loaded.path or ""))
+        REDACTOR.add(*(secret for plugin in plugins for secret in plugin.secrets()))
         self.kernel = Kernel(settings, settings.host.account, told_hooks(plugins), channels_of(plugins))
         journal = self._open_journal(stack)
         # Both take a good part of a second, and neither needs the other.
