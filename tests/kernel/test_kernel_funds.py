@@ -1,46 +1,86 @@
-"""ORD-03: what one order reserves no other can spend, whoever wants it and whatever the venue's balance says."""
+"""SET-01, SET-04: where the money is, why little is free, and what is said when some comes back."""
 
 from __future__ import annotations
 
-from polyhost.model.commands import Prepare
-from polyhost.model.events import BalanceSeen
-from polyhost.model.money import micros, ticks
-from polyhost.model.proposals import Enter
+from polyhost.kernel.funds import LOW, explained, funds_of
+from polyhost.model.events import ActionAnswered, Operator
+from polyhost.model.money import micros, money_text, ticks
+from polyhost.model.proposals import Enter, ExitTarget
+from polyhost.model.records import NoticeRaised
 from polyhost.model.words import Side
 
-from .rig import START, Rig, none, only
+from .rig import START, Rig
 
 
-def rested(cash: str) -> Rig:
-    """A run with this much cash, of which a resting entry has reserved its worst cost."""
+def opened(cash: str = "1000") -> Rig:
     rig = Rig(cash=cash)
     rig.to(START + 60_000)
     rig.book("0.40/0.42")
-    rig.accept(rig.posted(rig.answer(Enter(Side.UP, ticks("0.41"), "rests", order_type="GTC"), stake="8")))
-    assert rig.cash("reserved") > micros("7.9")
     return rig
 
 
-def test_ord_03_what_an_order_reserves_is_not_spent_a_second_time() -> None:
-    rig = rested("12")
-    free = rig.cash()
-    draft = only(rig.answer(Enter(Side.DOWN, ticks("0.60"), "the other side"), stake="8"), Prepare).draft
-    # 12.00 less what rests leaves about 4, fee included: never the whole stake of 8.
-    assert micros("3.5") < draft.size * draft.price // 10_000 < free < micros("4.1")
-    assert rig.cash() >= 0
-    assert rig.cash() + rig.cash("reserved") == micros("12")
+def notices(rig: Rig) -> list[str]:
+    return [record.text for record in rig.records if isinstance(record, NoticeRaised)]
 
 
-def test_ord_03_with_enough_beside_the_reservation_the_second_entry_leaves_whole() -> None:
-    rig = rested("20")
-    draft = only(rig.answer(Enter(Side.DOWN, ticks("0.60"), "the other side"), stake="8"), Prepare).draft
-    assert draft.size >= micros("12")
-    assert rig.cash() >= 0
+def test_set_04_free_in_orders_in_positions_and_unredeemed_are_all_there_is() -> None:
+    rig = opened()
+    rig.enter()
+    rests = Enter(Side.DOWN, ticks("0.55"), "rests", order_type="GTC")
+    rig.answer(rests, ExitTarget(Side.UP, 9_900), stake="10")
+    funds = funds_of(rig.kernel.state)
+    assert funds.in_orders > 0 < funds.in_positions
+    assert funds.free + funds.in_orders + funds.in_positions == micros("1000")
+    assert (funds.low, explained(funds)) == (False, "")
+    assert [release.command for release in funds.releases] == [""], "the buy that rests"
 
 
-def test_ord_03_the_venues_lower_balance_counts_less_what_is_reserved() -> None:
-    """The ledger says 12 are left, the venue shows 10 in all, of which 8 are reserved: nothing for another entry."""
-    rig = rested("20")
-    rig.balance = micros("10")
-    rig.do(BalanceSeen(rig.balance, True))
-    none(rig.answer(Enter(Side.DOWN, ticks("0.60"), "the other side"), stake="8"), Prepare)
+def test_set_04_a_low_balance_is_explained_with_what_is_tied_up_and_what_gives_it_back() -> None:
+    rig = opened("30")
+    rig.enter()
+    state = rig.kernel.state
+    funds = funds_of(state)
+    assert funds.low
+    assert explained(funds) == (
+        f"only {money_text(funds.free)} is free: {money_text(funds.in_positions)} in 1 open position; "
+        "positions release what they sell or pay when they close"
+    )
+    rig.resolve(Side.UP)
+    funds = funds_of(state)
+    assert explained(funds) == (
+        f"only {money_text(funds.free)} is free: 57.000000 in decided markets that are not redeemed; "
+        "`polyhost redeem` releases 57.000000"
+    )
+
+
+def test_set_04_low_begins_just_under_ten() -> None:
+    for cash, low in ((LOW, False), (LOW - 1, True)):
+        rig = Rig(cash=money_text(cash))
+        assert funds_of(rig.kernel.state).low is low
+    assert explained(funds_of(rig.kernel.state)) == (
+        "only 9.999999 is free: nothing is tied up, the account needs a deposit"
+    )
+
+
+def test_set_04_pairs_that_can_be_merged_are_told_with_the_command() -> None:
+    rig = opened()
+    rig.enter()
+    rig.book("0.58/0.60")
+    rig.enter(Side.DOWN)
+    sizes = [p.inventory for p in rig.kernel.state.positions.values()]
+    (merge,) = [release for release in funds_of(rig.kernel.state).releases if release.command == "polyhost merge"]
+    assert merge.amount == min(sizes) > 0
+
+
+def test_set_01_what_a_redeem_released_is_told() -> None:
+    rig = opened()
+    rig.enter()
+    rig.resolve(Side.UP)
+    assert notices(rig)[-1].endswith(", 57.000000 to be redeemed")
+    rig.do(Operator("redeem", "", "me"))
+    free = rig.kernel.state.balance("free")
+    rig.do(ActionAnswered("a00001", "done", "", "0xt"))
+    assert notices(rig)[-1] == (
+        f"{rig.market.slug}: redeem a00001 (57.000000) is done: 57.000000 released, "
+        f"{money_text(free + 57_000_000)} free"
+    )

@@ -289,6 +289,7 @@ class Actions:
         core = self.core
         condition_id = action.condition_id
         up, down = self._shares_of(action)
+        free = core.state.balance("free")
         core.record(ActionMoved(core.now, action.ref, ActionState.DONE, cause, transaction, up, down))
         match action.kind:
             case ActionKind.MERGE if core.state.markets[condition_id].settled:
@@ -302,7 +303,12 @@ class Actions:
             case ActionKind.REDEEM:
                 core.record(ledger.redeem(core.now, condition_id, core.state.unredeemed.get(condition_id, 0)))
         self._over(action)
-        core.notice(f"action:{action.ref}:done", "info", "funds", f"{describe(action)} is done", condition_id)
+        released = "" if action.kind is ActionKind.SPLIT else (
+            f": {money_text(core.state.balance('free') - free)} released, {money_text(core.state.balance('free'))} free"
+        )
+        core.notice(
+            f"action:{action.ref}:done", "info", "funds", f"{describe(action)} is done{released}", condition_id
+        )
         if action.kind is not ActionKind.REDEEM:
             settled = core.state.markets[condition_id].settled
             for side in Side:

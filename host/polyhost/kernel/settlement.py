@@ -82,11 +82,13 @@ class Settlement:
         core.tell("on_settlement", event.condition_id, (record, closes))
         if entry.entries:
             winner = "50-50" if event.winner is None else event.winner.value
+            pays = core.state.unredeemed.get(event.condition_id, 0)
+            redeemable = f", {money_text(pays)} to be redeemed" if pays else ""
             # The whole window's: sides that were closed before the end count too.
             pnl = -core.state.balance(f"market:{event.condition_id}") - core.state.balance(f"fees:{event.condition_id}")
             core.notice(
                 f"settled:{event.condition_id}", "info", "settlement",
-                f"{entry.market.slug} settled {winner}: P&L {money_text(pnl)}", event.condition_id,
+                f"{entry.market.slug} settled {winner}: P&L {money_text(pnl)}{redeemable}", event.condition_id,
             )
         return True
 

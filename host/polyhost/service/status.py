@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from polyhost.journal import JOURNAL_FILE, read_journal
 from polyhost.kernel.blocks import Cell, cause_of
 from polyhost.kernel.entries import at_risk
+from polyhost.kernel.funds import explained, funds_of
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, fold
 from polyhost.lab.summary import earned_by_day, market_pnl
 from polyhost.model.money import money_text, price_text, size_text
@@ -92,6 +93,7 @@ def described(found: Found) -> dict[str, Any]:
         "last_seq": found.last_seq,
         "last_at": found.last_at,
         "cash": {name: money_text(state.balance(name)) for name in ("free", "reserved", "unredeemed")},
+        "funds": _funds(state),
         "at_risk": money_text(sum(amount for _, amount in at_risk(state))),
         "pnl": money_text(sum(pnl for entry in _settled(state) if (pnl := market_pnl(state, entry)) is not None)),
         "windows_settled": sum(1 for _ in _settled(state)),
@@ -103,6 +105,20 @@ def described(found: Found) -> dict[str, Any]:
         "rewards": {"paid": money_text(-state.balance("rewards")), "earned": earned_by_day(state)},
         "unmanaged": [f"{_slug(state, each.condition_id)} {each.side.value}" for each in unmanaged(state)],
         "last_close": None if not state.closes else _close(state, state.closes[-1]),
+    }
+
+
+def _funds(state: State) -> dict[str, Any]:
+    """Where the collateral is, why little of it is free, and what gives some back (SET-04)."""
+    funds = funds_of(state)
+    return {
+        "free": money_text(funds.free), "in_orders": money_text(funds.in_orders),
+        "in_positions": money_text(funds.in_positions), "unredeemed": money_text(funds.unredeemed), "low": funds.low,
+        "explanation": explained(funds) or None,
+        "releases": [
+            {"what": each.what, "amount": money_text(each.amount), "command": each.command or None}
+            for each in funds.releases
+        ],
     }
 
 
@@ -214,12 +230,16 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     who = f"polyhost {run['version']}, {run['mode']}, account {run['account']}"
     journal = f"{report['runs']} runs, record {report['last_seq']} at {_time(report['last_at'])}"
     funds = ", ".join(f"{amount} {name}" for name, amount in cash.items())
+    tied = report["funds"]
     settled = f"P&L of {report['windows_settled']} settled windows {report['pnl']}"
     told = [
         f"{report['data_dir']}: {_who(report)}",
         f"run {run['id']} ({who}), {_ended(report)}; {journal}",
         f"cash {funds}; at risk {report['at_risk']}; {settled}",
+        _funds_line(tied),
     ]
+    if tied["explanation"]:
+        told.append(f"low balance: {tied['explanation']}")
     told += _loop_lines(report)
     told += [
         f"entries blocked ({block['name']}): {block['reason']}; clears: {block['clears']}" for block in report["blocks"]
@@ -236,6 +256,13 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         told.append(_rewards_line(report["rewards"]))
     told += [f"UNMANAGED: {name} has neither exit nor obligation" for name in report["unmanaged"]]
     return told
+
+
+def _funds_line(funds: Mapping[str, Any]) -> str:
+    return (
+        f"funds {funds['free']} free, {funds['in_orders']} in open orders, {funds['in_positions']} in positions, "
+        f"{funds['unredeemed']} unredeemed"
+    )
 
 
 def _loop_lines(report: Mapping[str, Any]) -> list[str]:
