@@ -5,7 +5,7 @@ from __future__ import annotations
 from polyhost.kernel.funds import LOW, explained, funds_of
 from polyhost.model.events import ActionAnswered, Operator
 from polyhost.model.money import micros, money_text, ticks
-from polyhost.model.proposals import Enter, ExitTarget
+from polyhost.model.proposals import Enter
 from polyhost.model.records import NoticeRaised
 from polyhost.model.words import Side
 
@@ -25,9 +25,9 @@ def notices(rig: Rig) -> list[str]:
 
 def test_set_04_free_in_orders_in_positions_and_unredeemed_are_all_there_is() -> None:
     rig = opened()
-    rig.enter()
-    rests = Enter(Side.DOWN, ticks("0.55"), "rests", order_type="GTC")
-    rig.answer(rests, ExitTarget(Side.UP, 9_900), stake="10")
+    post = rig.posted(rig.answer(Enter(Side.UP, ticks("0.40"), "rests", order_type="GTC")))
+    rig.accept(post)
+    rig.trade(rig.order(post), "10", "0.40", "CONFIRMED", maker=True)
     funds = funds_of(rig.kernel.state)
     assert funds.in_orders > 0 < funds.in_positions
     assert funds.free + funds.in_orders + funds.in_positions == micros("1000")
