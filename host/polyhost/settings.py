@@ -191,6 +191,17 @@ class DepthTable(Table):
     """A buy at market that is large is refused when bid and ask are further apart than this."""
 
 
+class SettlementTable(Table):
+    """What is redeemed and merged without being told to. Trading never waits for it; each costs gas or a relayer."""
+
+    auto_redeem: bool = False
+    """What decided markets pay is redeemed by itself, once each trade of the market is confirmed or failed."""
+    auto_merge: bool = False
+    """UP and DOWN shares of one market are merged by themselves as soon as both are settled and in no order."""
+    merge_min: Money = Money("5")
+    """Fewer pairs than this (collateral that they give back) are not merged by themselves."""
+
+
 class EvaluationTable(Table):
     cadence_ms: int = Field(default=1_000, ge=100)
     """One evaluation a market in this time, market ms; triggers come in between."""
@@ -214,6 +225,7 @@ class Configuration(Table):
     quotes: QuotesTable = QuotesTable()
     pending: PendingTable = PendingTable()
     depth: DepthTable = DepthTable()
+    settlement: SettlementTable = SettlementTable()
     evaluation: EvaluationTable = EvaluationTable()
     plugin_paths: tuple[str, ...] = ()
     """Single-file plugins: files or folders, relative to the configuration file."""

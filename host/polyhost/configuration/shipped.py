@@ -40,10 +40,8 @@ SHIPPED_PLUGINS: Final = (
 OFF_BY_DEFAULT: Final = frozenset({
     "two_sided_quotes", "grid", "pair", "take_profit", "trailing_stop", "sentiment", "binance_futures", "second_spot",
     "fear_greed",
+    "apprise_notify",
 })
-OFF_BY_DEFAULT: Final = frozenset(
-    {"take_profit", "trailing_stop", "sentiment", "binance_futures", "second_spot", "fear_greed", "apprise_notify"}
-)
 """Of these, the ones that run only where a file names them (``[plugins.NAME]``)."""
 
 

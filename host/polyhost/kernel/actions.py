@@ -67,7 +67,7 @@ class Actions:
         refused = self._idle(condition_id, operator)
         if refused:
             return refused
-        most = min(self._free(condition_id, side) for side in Side)
+        most = self.mergeable(condition_id)
         wanted = most if size is None else size
         if not operator and self._make_room(entry, size, most):
             return "its shares rest in sells, which stand aside for it"
@@ -165,6 +165,10 @@ class Actions:
         if not operator and core.wall < self._quiet_until.get(condition_id, 0):
             return "the last one was refused just now"
         return ""
+
+    def mergeable(self, condition_id: str) -> Micros:
+        """Pairs that could be merged now."""
+        return min(self._free(condition_id, side) for side in Side)
 
     def _free(self, condition_id: str, side: Side) -> Micros:
         """Shares of one side that are settled, visible and in no sell."""

@@ -11,6 +11,8 @@ from polyhost.kernel.actions import Actions
 from polyhost.kernel.adoption import Adoption
 from polyhost.kernel.arbitration import Arbitrated, Planned, adds_now, adds_to, arbitrated
 from polyhost.kernel.blocks import TURN_AWAY, Blocks
+from polyhost.kernel.auto_settle import AutoSettle
+from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.breakers import CHECK_EVERY_MS, Breakers
 from polyhost.kernel.core import Core
 from polyhost.kernel.entries import Entries, EntryRefused, at_risk
@@ -159,6 +161,8 @@ class Kernel:
         self.pairs = Pairs(core, self.flow, self.entries, self.exits)
         self.hedges = Hedges(core, self.flow, self._evaluate)
         self.actions = Actions(core, self.flow, self.exits, self.entries, self.pairs)
+        self.actions = Actions(core, self.flow, self.entries, self.pairs)
+        self.auto_settle = AutoSettle(core, self.actions)
         self.adoption = Adoption(core, self.flow)
         self.reconciliation = Reconciliation(core, self.flow, self.exits, self.pairs)
         self.quotes = Quotes(core, self.flow, self.exits, self.blocking.against)
@@ -414,6 +418,8 @@ class Kernel:
                 self.adoption.again()
             case "adopt":
                 self.adoption.look()
+            case "auto_settle":
+                self.auto_settle.look()
             case "delivery":
                 self.outbox.due(key)
             case "quiet":
@@ -804,6 +810,7 @@ class Kernel:
             self.reconciliation.begin()
             self.scoring.begin()
             core.at_market(core.now, "breakers", "")
+            self.auto_settle.begin()
             if "on_timer" in core.told_hooks:
                 core.at_market(core.now + TIMER_EVERY_MS, "timer", "")
         for entry in list(core.state.markets.values()):
