@@ -52,6 +52,12 @@ def put_plugin_files(page: Path, folder: Path) -> None:
         path.write_text(source, encoding="utf-8")
 
 
+@pytest.fixture(autouse=True)
+def _the_readers_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pages say is kept in the environment."""
+    monkeypatch.setenv("POLYHOST_PHONE", "json://127.0.0.1:9")
+
+
 @pytest.mark.parametrize(
     ("page", "block"), [pytest.param(*one, id=f"{one[0].name}-{n}") for n, one in enumerate(blocks())]
 )
