@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polyhost.hooks import hookimpl
+    from polyhost.model.days import DayFigures
     from polyhost.model.market import Market
     from polyhost.model.money import ONE, notional, price_text, taker_fee
     from polyhost.model.proposals import (
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     )
     from polyhost.model.quantities import Money, Price, Shares
     from polyhost.model.reading import Feed, FeedConfig, Reading
-    from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
+    from polyhost.model.records import AuditTaken, CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
     from polyhost.model.rewards import maker_score, reward_midpoint, reward_score, two_sided_only
     from polyhost.model.triggers import midpoint_triggers
     from polyhost.model.view import Candle, Flow, Funds, OrderView, PositionView, Quote, RefusedView, UnfilledView, View
@@ -54,11 +55,13 @@ __all__ = [
     "ORDER_REF",
     "Abstain",
     "Action",
+    "AuditTaken",
     "Bias",
     "CancelOrders",
     "Candle",
     "CloseRecorded",
     "Contradiction",
+    "DayFigures",
     "Defer",
     "Enter",
     "Estimate",
@@ -120,11 +123,13 @@ __all__ = [
 _HOMES = {
     "Abstain": "polyhost.model.proposals",
     "Action": "polyhost.model.words",
+    "AuditTaken": "polyhost.model.records",
     "Bias": "polyhost.model.words",
     "CancelOrders": "polyhost.model.proposals",
     "Candle": "polyhost.model.view",
     "CloseRecorded": "polyhost.model.records",
     "Contradiction": "polyhost.plugin",
+    "DayFigures": "polyhost.model.days",
     "Defer": "polyhost.model.proposals",
     "Enter": "polyhost.model.proposals",
     "Estimate": "polyhost.model.proposals",

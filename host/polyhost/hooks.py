@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from polyhost.model.days import DayFigures
     from polyhost.model.market import Market
     from polyhost.model.proposals import (
         Abstain,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         Veto,
     )
     from polyhost.model.reading import Feed, FeedConfig, Reading
-    from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
+    from polyhost.model.records import AuditTaken, CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
     from polyhost.model.view import PositionView, View
 
 NAMESPACE = "polyhost"
@@ -39,7 +40,7 @@ hookspec = pluggy.HookspecMarker(NAMESPACE)
 hookimpl = pluggy.HookimplMarker(NAMESPACE)
 
 ANSWERING = ("signal", "combine", "entry", "exit", "propose", "size", "review", "quote")
-TELLING = ("on_market", "on_order", "on_fill", "on_settlement", "on_timer", "on_notice")
+TELLING = ("on_market", "on_order", "on_fill", "on_settlement", "on_timer", "on_notice", "on_audit", "on_day")
 LIFE = ("start", "stop", "feeds", "notify")
 
 
@@ -110,6 +111,14 @@ class Hooks:
     @hookspec
     def on_notice(self, notice: NoticeRaised, at: int) -> Iterable[Notice] | None:
         """A notice was raised by the host or another plugin."""
+
+    @hookspec
+    def on_audit(self, market: Market, report: AuditTaken, at: int) -> Iterable[Notice] | None:
+        """The venue's own account of a decided market arrived: its P&L beside ours, micro-units, fees included."""
+
+    @hookspec
+    def on_day(self, day: DayFigures, at: int) -> Iterable[Notice] | None:
+        """A day (UTC) is over: what it brought. Told again at every start of the host until the next day is over."""
 
     @hookspec
     def notify(self, notice: NoticeRaised, channel: str) -> None:

@@ -139,6 +139,7 @@ class Builder:
                 r.MarketSettled(self.now(), self.condition, up, 78 * 10**8, "gamma"),
                 self.shares(-6_000_000, self.condition, "payout"),
             ],
+            [r.AuditTaken(self.now(), self.condition, 400_000, 399_000)],
             [r.RunEnded(self.now(), "run1", "windows done")],
         ]
 

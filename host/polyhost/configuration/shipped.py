@@ -33,6 +33,8 @@ SHIPPED_PLUGINS: Final = (
     "binance_futures",
     "second_spot",
     "fear_greed",
+    "settlement_audit",
+    "daily_summary",
     "console_notify",
     "apprise_notify",
 )

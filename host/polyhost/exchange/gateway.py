@@ -15,13 +15,13 @@ from msgspec import structs
 
 from polyhost.exchange import api, refusals
 from polyhost.exchange.core import Exchange
-from polyhost.exchange.portfolio import holdings_of, parts_of
+from polyhost.exchange.portfolio import holdings_of, moves_of, parts_of
 from polyhost.exchange.rewards import DAY_MS
 from polyhost.model import commands, events
 from polyhost.model.commands import Command
 from polyhost.model.events import Event
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, OrderRow, PositionRow, SignedFields
-from polyhost.model.money import ONE
+from polyhost.model.money import ONE, notional
 from polyhost.model.order_hash import ZERO_BYTES32, order_id
 from polyhost.model.rounding import limit_amounts
 from polyhost.model.times import MarketMs
@@ -130,6 +130,9 @@ class InProcessGateway:
             case commands.QueryPositions():
                 number = self._ask("positions", str(command.begun))
                 return self._send(api.GetTrades(number, self.api_key), now)
+            case commands.QueryAudit():
+                number = self._ask("audit", command.condition_id)
+                return self._send(api.GetTrades(number, self.api_key), now)
             case commands.QueryScoring():
                 rows = tuple((one, self.exchange.scoring(one, self.api_key, now)) for one in command.order_ids)
                 return [events.ScoringSeen(rows)]
@@ -196,6 +199,8 @@ class InProcessGateway:
                 return []
             case api.TradesReply() if what == "positions":
                 return [events.PositionsSeen(self._positions(output.trades), True, begun=int(about))]
+            case api.TradesReply() if what == "audit":
+                return [events.AuditSeen(about, self._audit(about, output.trades))]
             case api.TradesReply():
                 trades = tuple(trade.row for trade in output.trades)
                 # Half of a sweep that was refused is told as far as it got.
@@ -241,6 +246,20 @@ class InProcessGateway:
             fees = 0 if paid is None or not paid.bought else -(-paid.fees * size // paid.bought)
             resolved = self.exchange.decision(market.condition_id) is not None
             rows.append(PositionRow(token_id, market.condition_id, size, average, fees, market.slug, resolved))
+        return tuple(rows)
+
+    def _audit(self, condition_id: str, trades: tuple[api.StoredTrade, ...]) -> tuple[events.AuditRow, ...]:
+        """What the wallet's trades, splits and merges in a market came to; empty while it is not decided."""
+        decided, market = self.exchange.decision(condition_id), self.exchange.market(condition_id)
+        if decided is None or market is None:
+            return ()
+        own = [trade for trade in reversed(trades) if trade.row.condition_id == condition_id]
+        rows = []
+        moves = moves_of(self.exchange.transactions(self.address), {condition_id: market})
+        for token_id, held in holdings_of(parts_of(self.address, own), moves).items():
+            share = ONE // 2 if decided.winner is None else ONE * (market.token(decided.winner) == token_id)
+            worth = notional(held.size, share)
+            rows.append(events.AuditRow(token_id, held.realized + worth - held.cost - held.fees))
         return tuple(rows)
 
     # --- requests -----------------------------------------------------------------------------------------------------

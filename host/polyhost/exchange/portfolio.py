@@ -6,12 +6,13 @@ inside, shown as decimals.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from polyhost.exchange.api import StoredTrade
+from polyhost.exchange.api import StoredTrade, Transaction
 from polyhost.model.gateway import MakerSlice
+from polyhost.model.market import Market
 from polyhost.model.money import Micros, Ticks, notional
 from polyhost.model.words import Action, TradeStatus
 
@@ -117,6 +118,16 @@ def parts_of(wallet: str, trades: Iterable[StoredTrade]) -> list[Part]:
             if account == wallet:
                 parts.append(Part(trade, slice_))
     return parts
+
+
+def moves_of(transactions: Iterable[Transaction], markets: Mapping[str, Market]) -> list[Move]:
+    """A wallet's splits and merges in some markets, oldest first."""
+    return [
+        Move(call.kind, call.condition_id, (market.up, market.down), call.size, done.at // 1_000)
+        for done in transactions
+        for call in done.calls
+        if (market := markets.get(call.condition_id)) is not None and call.kind in ("split", "merge")
+    ]
 
 
 def holdings_of(parts: Iterable[Part], moves: Iterable[Move] = ()) -> dict[str, Holding]:

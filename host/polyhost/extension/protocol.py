@@ -10,10 +10,11 @@ from msgspec import Struct, field
 from polyhost.extension.answers import SealedDict, plain
 from polyhost.extension.sources import Source
 from polyhost.extension.table import Inputs
+from polyhost.model.days import DayFigures
 from polyhost.model.market import Market
 from polyhost.model.proposals import Answer, Enter, Estimate, Notice, Signal
 from polyhost.model.reading import FeedConfig, Reading
-from polyhost.model.records import CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
+from polyhost.model.records import AuditTaken, CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
 from polyhost.model.view import View
 
 
@@ -27,6 +28,8 @@ class Facts(Struct, frozen=True, omit_defaults=True):
     result: MarketSettled | None = None
     closes: tuple[CloseRecorded, ...] | None = None
     notice: NoticeRaised | None = None
+    report: AuditTaken | None = None
+    day: DayFigures | None = None
 
 
 class _Message(Struct, frozen=True, tag_field="message"):

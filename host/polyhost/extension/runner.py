@@ -572,6 +572,10 @@ def facts_of(command: Tell) -> dict[str, Any]:
             facts |= {"market": command.market, "result": result, "closes": tuple(closes)}
         case "on_notice":
             facts["notice"] = command.what
+        case "on_audit":
+            facts |= {"market": command.market, "report": command.what}
+        case "on_day":
+            facts["day"] = command.what
         case "on_timer":
             pass
         case _:

@@ -362,6 +362,7 @@ _FOLDS: Final[dict[type, Callable[[Projector, int, Any], str]]] = {
     r.PluginStateSet: Projector.plugin_state_set,
     r.NoticeRaised: Projector.notice_raised,
     r.DeliveryNoted: Projector.unprojected,
+    r.AuditTaken: Projector.of_its_market,
     r.OperatorSaid: Projector.unprojected,
     r.EntriesBlocked: Projector.unprojected,
     r.OrderReposted: Projector.order_reposted,

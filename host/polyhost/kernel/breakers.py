@@ -69,6 +69,8 @@ class Breakers:
         now_worth = equity(core)
         if state.day != day:
             core.record(DayBegan(core.now, day, now_worth))
+            if state.yesterday is not None:
+                core.tell("on_day", None, state.yesterday)
         limits = core.settings.breakers
         if state.day_pnl <= -int(limits.daily_loss):
             self.trip("daily_loss", f"{money_text(-state.day_pnl)} lost today")

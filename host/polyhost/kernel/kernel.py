@@ -10,9 +10,9 @@ from polyhost.kernel import ledger
 from polyhost.kernel.actions import Actions
 from polyhost.kernel.adoption import Adoption
 from polyhost.kernel.arbitration import Arbitrated, Planned, adds_now, adds_to, arbitrated
-from polyhost.kernel.blocks import TURN_AWAY, Blocks
+from polyhost.kernel.audit import Audit
 from polyhost.kernel.auto_settle import AutoSettle
-from polyhost.kernel.blocks import Blocks
+from polyhost.kernel.blocks import TURN_AWAY, Blocks
 from polyhost.kernel.breakers import CHECK_EVERY_MS, Breakers
 from polyhost.kernel.core import Core
 from polyhost.kernel.entries import Entries, EntryRefused, at_risk
@@ -45,6 +45,7 @@ from polyhost.model.commands import (
 )
 from polyhost.model.events import (
     ActionAnswered,
+    AuditSeen,
     BalanceSeen,
     CancelAnswered,
     Candidate,
@@ -161,8 +162,8 @@ class Kernel:
         self.pairs = Pairs(core, self.flow, self.entries, self.exits)
         self.hedges = Hedges(core, self.flow, self._evaluate)
         self.actions = Actions(core, self.flow, self.exits, self.entries, self.pairs)
-        self.actions = Actions(core, self.flow, self.entries, self.pairs)
         self.auto_settle = AutoSettle(core, self.actions)
+        self.audit = Audit(core)
         self.adoption = Adoption(core, self.flow)
         self.reconciliation = Reconciliation(core, self.flow, self.exits, self.pairs)
         self.quotes = Quotes(core, self.flow, self.exits, self.blocking.against)
@@ -418,6 +419,8 @@ class Kernel:
                 self.adoption.again()
             case "adopt":
                 self.adoption.look()
+            case "audit":
+                self.audit.due(key)
             case "auto_settle":
                 self.auto_settle.look()
             case "delivery":
@@ -760,6 +763,7 @@ class Kernel:
             case MarketResolved():
                 if self.settlement.resolved(event):
                     self.pairs.market_settled(event.condition_id)
+                    self.audit.settled(event.condition_id)
                     self._core.at_market(self._core.now + FORGET_AFTER_MS, "forget", event.condition_id)
             case StrikeSeen():
                 if (entry := self._core.market(event.condition_id)) is not None and entry.strike is None:
@@ -772,6 +776,8 @@ class Kernel:
                 self._told(event)
             case PluginStruck():
                 self._struck(event)
+            case AuditSeen():
+                self.audit.seen(event)
             case NoticeTold():
                 self.outbox.told(event)
             case Operator():
@@ -811,6 +817,9 @@ class Kernel:
             self.scoring.begin()
             core.at_market(core.now, "breakers", "")
             self.auto_settle.begin()
+            self.audit.begin()
+            if core.state.yesterday is not None:
+                core.tell("on_day", None, core.state.yesterday)  # perhaps nobody heard of it before the host went down
             if "on_timer" in core.told_hooks:
                 core.at_market(core.now + TIMER_EVERY_MS, "timer", "")
         for entry in list(core.state.markets.values()):

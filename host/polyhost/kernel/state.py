@@ -13,12 +13,14 @@ from msgspec import Struct, field, structs
 
 from polyhost.kernel.orders import TRANSITIONS
 from polyhost.kernel.pair_table import pair_moved
+from polyhost.model.days import DayFigures
 from polyhost.model.gateway import OrderDraft, OrderRequest
 from polyhost.model.market import Market
 from polyhost.model.money import Micros, Ticks
 from polyhost.model.records import (
     ActionIntended,
     ActionMoved,
+    AuditTaken,
     CloseRecorded,
     DayBegan,
     DeliveryNoted,
@@ -76,6 +78,8 @@ class MarketState(Struct):
     final: int | None = None
     entries: int = 0
     exits: int = 0
+    audited: bool = False
+    """Our P&L of it was compared with the venue's."""
     rev: int = 0
     """Rises with every durable change that concerns this market (``state_rev`` of a view)."""
 
@@ -359,6 +363,9 @@ class State(Struct):
     last_match_s: int = 0
     day: int = -1
     """Days since 1970 (UTC) of the latest day begun."""
+    today: DayFigures = DayFigures()
+    yesterday: DayFigures | None = None
+    """The day before ``today``; None: there was none."""
     day_equity: Micros = 0
     day_pnl: Micros = 0
     """Realised since the day began, fees included."""
@@ -450,6 +457,8 @@ def apply(state: State, record: Record) -> None:
             assert not entry.settled, record.condition_id
             entry.settled, entry.accepting = True, False
             entry.winner, entry.final = record.winner, record.final
+            if entry.entries:
+                _count(state, windows=1)
             state.exposed.pop(record.condition_id, None)
             state.unfilled.pop(record.condition_id, None)
             _touch(state, record.condition_id)
@@ -474,6 +483,7 @@ def apply(state: State, record: Record) -> None:
             position.pnl += record.pnl
             state.closes.append(record)
             state.day_pnl += record.pnl
+            _count(state, pnl=record.pnl)
         case PositionCorrected():
             _correct(state, record)
         case PositionAdopted():
@@ -490,7 +500,11 @@ def apply(state: State, record: Record) -> None:
                 )
             else:
                 state.foreign.pop(record.token_id, None)
+        case AuditTaken():
+            state.markets[record.condition_id].audited = True
         case DayBegan():
+            state.yesterday = state.today if state.day >= 0 else None
+            state.today = DayFigures(record.day)
             state.day, state.day_equity, state.day_pnl = record.day, record.equity, 0
         case PluginStateSet():
             stored = state.plugin_state.setdefault(record.plugin, {})
@@ -501,6 +515,8 @@ def apply(state: State, record: Record) -> None:
                     stored[key] = value
         case EntriesBlocked():
             known = state.blocked if record.lasting else state.shut
+            if record.on and record.lasting and record.name not in state.today.breakers:
+                state.today = structs.replace(state.today, breakers=(*state.today.breakers, record.name))
             if record.on:
                 known[record.name] = record.reason
             else:
@@ -542,6 +558,12 @@ def _close_all(state: State, record: OperatorSaid) -> None:
             position.closing = reason
 
 
+def _count(state: State, **more: int) -> None:
+    """Add to the day's figures."""
+    today = state.today
+    state.today = structs.replace(today, **{name: getattr(today, name) + count for name, count in more.items()})
+
+
 def _touch(state: State, condition_id: str) -> None:
     entry = state.markets.get(condition_id)
     if entry is not None:
@@ -563,6 +585,7 @@ def _post(state: State, record: LedgerPosted) -> None:
         state.opened, state.opened_at = True, record.at
     elif record.cause == "reward":
         state.rewards[record.ref] = None
+        _count(state, rewards=-sum(entry.delta for entry in record.entries if entry.account == "rewards"))
 
 
 def _intend(state: State, record: OrderIntended) -> None:
@@ -717,6 +740,8 @@ def _move_order(state: State, record: OrderMoved) -> None:
         if order.draft.action is Action.BUY:
             lock = SlotLock(order.slot, record.at, "an order of it was unknown")
             state.slots_locked.setdefault(lock_key(order.slot), lock)
+    elif record.cause == "refused":
+        _count(state, rejects=1)
     elif record.cause == "absent":
         order.was_absent = True
     elif record.cause == UNFILLED:
@@ -755,6 +780,7 @@ def _book_fill(state: State, record: FillBooked) -> None:
         state.positions[asset] = position
     market = state.markets.get(slot.condition_id)
     position.fees += record.fee
+    _count(state, fees=record.fee)
     if record.action is Action.BUY:
         state.unfilled.pop(slot.condition_id, None)
         if position.size <= 0:
@@ -769,6 +795,7 @@ def _book_fill(state: State, record: FillBooked) -> None:
         position.entry_fees += record.fee
         if market is not None and order.traded == record.size:
             market.entries += 1
+            _count(state, entries=1)
     else:
         position.sold += record.size
         position.received += record.money
@@ -776,6 +803,7 @@ def _book_fill(state: State, record: FillBooked) -> None:
             _clear_grid(state, position)
         if market is not None and order.traded == record.size:
             market.exits += 1
+            _count(state, exits=1)
     if record.status is TradeStatus.CONFIRMED:
         if record.action is Action.BUY:
             position.settled += record.size
@@ -797,7 +825,7 @@ def _move_fill(state: State, record: FillMoved) -> None:
             position.settled += fill.size
     elif record.status is TradeStatus.FAILED:
         state.unsettled.pop(key, None)
-        _void(state.orders[record.ref], position, fill)
+        _void(state, state.orders[record.ref], position, fill)
         filled = filled_key(fill.slot)
         if fill.action is Action.BUY and filled in state.slots_filled:
             state.slots_filled[filled] = max(state.slots_filled[filled] - fill.size, 0)
@@ -811,11 +839,12 @@ def _clear_grid(state: State, position: PositionEntry) -> None:
         del state.slots_filled[key]
 
 
-def _void(order: OrderEntry, position: PositionEntry, fill: FillBooked) -> None:
+def _void(state: State, order: OrderEntry, position: PositionEntry, fill: FillBooked) -> None:
     """The fill did not happen after all."""
     order.traded -= fill.size
     order.failed += fill.size
     position.fees -= fill.fee
+    _count(state, fees=-fill.fee)
     if fill.action is Action.BUY:
         position.bought -= fill.size
         position.paid -= fill.money

@@ -79,7 +79,7 @@ _KINDS: Final[dict[str, type[Command]]] = {
         commands.CancelMarket, commands.CancelEverything, commands.QueryOrder,
         commands.Sweep, commands.QueryBalance, commands.QueryTokenBalance, commands.QueryPositions,
         commands.FindMarket, commands.Follow, commands.Unfollow, commands.QueryResult, commands.QueryScoring,
-        commands.QueryEarnings, commands.Deliver,
+        commands.QueryEarnings, commands.Deliver, commands.QueryAudit,
     )
 }  # fmt: skip
 """Commands that leave the host; the others stay in it."""

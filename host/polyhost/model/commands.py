@@ -102,6 +102,13 @@ class QueryEarnings(Struct, frozen=True):
     day: int
 
 
+class QueryAudit(Struct, frozen=True):
+    """The venue's own account of our positions in a market, closed ones too; the answer is ``AuditSeen`` or
+    ``QueryFailed`` (``audit``)."""
+
+    condition_id: str
+
+
 class FindMarket(Struct, frozen=True):
     """Look a market up that is not followed yet; the answer is ``MarketFound`` or ``QueryFailed`` (``market``)."""
 
@@ -166,7 +173,7 @@ class Analyse(Struct, frozen=True):
 Command: TypeAlias = (
     Post | PostMany | Act | Prepare | Cancel | CancelMany | CancelMarket | CancelEverything | QueryOrder | Sweep
     | QueryBalance | QueryTokenBalance | QueryPositions | FindMarket | Follow | Unfollow | QueryResult | Ask | Tell
-    | Remember | Deliver | Analyse | QueryScoring | QueryEarnings
+    | Remember | Deliver | Analyse | QueryScoring | QueryEarnings | QueryAudit
 )
 GATED: tuple[type, ...] = (Post, PostMany, Act)
 

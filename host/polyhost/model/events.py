@@ -224,6 +224,21 @@ class PositionsSeen(_Event, tag="positions_seen", frozen=True):
     """Of the command that asked, wall ms."""
 
 
+class AuditRow(Struct, frozen=True):
+    """One token of a market, as the venue accounts for it."""
+
+    token_id: str
+    pnl: Micros
+    """Of everything bought and sold, and of what is left at what it pays; after fees."""
+
+
+class AuditSeen(_Event, tag="audit_seen", frozen=True):
+    """The venue's own account of a market; no rows: it shows none (yet)."""
+
+    condition_id: str
+    rows: tuple[AuditRow, ...]
+
+
 class QueryFailed(_Event, tag="query_failed", frozen=True):
     """A query got no usable answer. ``what``: order, sweep, balance, token_balance, positions, market, scoring,
     earnings.
@@ -349,5 +364,5 @@ Event: TypeAlias = (
     | PrepareFailed | PostAnswered | ActionAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen
     | SweepDone | BalanceSeen | TokenBalanceSeen | PositionsSeen | QueryFailed | Evaluated | PluginTold | PluginStruck
     | Operator | PostLeft
-    | LoopChanged | RewardPaid | ScoringSeen | EarningsSeen | NoticeTold
+    | LoopChanged | RewardPaid | ScoringSeen | EarningsSeen | NoticeTold | AuditSeen
 )

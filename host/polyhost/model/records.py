@@ -390,6 +390,14 @@ class DeliveryNoted(_Record, tag="delivery_noted", frozen=True):
     """Of the last try that failed."""
 
 
+class AuditTaken(_Record, tag="audit_taken", frozen=True):
+    """A decided market's P&L, fees included, by our books and by the venue's (SET-02)."""
+
+    condition_id: str
+    ours: Micros
+    theirs: Micros
+
+
 class OperatorSaid(_Record, tag="operator_said", frozen=True):
     word: str
     target: str
@@ -410,7 +418,8 @@ class EntriesBlocked(_Record, tag="entries_blocked", frozen=True):
 Record: TypeAlias = (
     RunStarted | RunEnded | MarketAdded | MarketChanged | MarketSettled | OrderIntended | OrderPrepared | OrderMoved
     | FillBooked | FillMoved | LedgerPosted | ObligationSet | ObligationMet | HeldDeclared | CloseRecorded
-    | PluginStateSet | NoticeRaised | DeliveryNoted | OperatorSaid | EntriesBlocked | DayBegan | PairOpened | PairMoved
+    | PluginStateSet | NoticeRaised | DeliveryNoted | AuditTaken
+    | OperatorSaid | EntriesBlocked | DayBegan | PairOpened | PairMoved
     | OrderReposted | SlotReleased
     | ActionIntended | ActionMoved
     | PositionCorrected | PositionAdopted | UnexplainedSeen | ForeignSeen | EarningsReported

@@ -12,6 +12,7 @@ from polyhost.model.commands import (
     FindMarket,
     Post,
     Prepare,
+    QueryAudit,
     QueryBalance,
     QueryEarnings,
     QueryOrder,
@@ -57,6 +58,8 @@ def _unanswered(command: Command, reason: str) -> list[Event]:
             return [QueryFailed("scoring", "", reason)]
         case QueryEarnings(day=day):
             return [QueryFailed("earnings", str(day), reason)]
+        case QueryAudit(condition_id=condition_id):
+            return [QueryFailed("audit", condition_id, reason)]
         case FindMarket(condition_id=condition_id):
             return [QueryFailed("market", condition_id, reason)]
         case _:

@@ -45,7 +45,7 @@ from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.heartbeats import Beaten
 from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer, Row, classify
 from polyhost.venue.polymarket.pacing import Paced
-from polyhost.venue.polymarket.rows import earned_rows, order_row, position_row, trade_row
+from polyhost.venue.polymarket.rows import audit_row, earned_rows, order_row, position_row, trade_row
 from polyhost.venue.polymarket.selftest import fields_of, proves, signing_selftest
 
 POSITIONS_PAGE: Final = 500
@@ -441,6 +441,18 @@ class PolymarketGateway:
             return events.QueryFailed("positions", "", str(error))
         return events.PositionsSeen(tuple(rows), not problems, "; ".join(problems[:3]), begun)
 
+    async def audit(self, condition_id: str) -> events.AuditSeen | events.QueryFailed:
+        """The data API's account of our positions in a market; closed ones are a list of their own."""
+        rows: list[events.AuditRow] = []
+        try:
+            for status in (None, "CLOSED"):
+                await self._unhurried("audit")
+                pages = self._connected.list_positions(condition_id=condition_id, status=status, include_archived=True)
+                rows += [audit_row(position) async for page in pages for position in page.items]
+        except (PolymarketError, VenueError, ValueError) as error:
+            return events.QueryFailed("audit", condition_id, str(error))
+        return events.AuditSeen(condition_id, tuple(rows))
+
     async def scoring(self, order_ids: Sequence[str]) -> events.ScoringSeen | events.QueryFailed:
         """Which of these orders score for rewards, in one request."""
         try:
@@ -524,6 +536,8 @@ class PolymarketGateway:
                 return await self._once(token_id, lambda: self.token_balance(token_id))
             case commands.QueryPositions(begun):
                 return [await self.positions(begun)]
+            case commands.QueryAudit(condition_id):
+                return [await self.audit(condition_id)]
             case commands.QueryScoring(order_ids):
                 return [await self.scoring(order_ids)]
             case commands.QueryEarnings(day):

@@ -14,7 +14,7 @@ from typing import Any, Final
 from polymarket.models.clob.rewards import RebatedFee, UserEarning
 from polymarket.models.data.portfolio import Position
 
-from polyhost.model.events import EarnedRow
+from polyhost.model.events import AuditRow, EarnedRow
 from polyhost.model.gateway import MakerSlice, OrderRow, PositionRow, TradeRow
 from polyhost.model.market import normal_token
 from polyhost.model.money import MICRO, ONE, Micros, Ticks, parse_fixed
@@ -77,6 +77,12 @@ def position_row(position: Position) -> PositionRow:
         slug=position.slug or "",
         resolved=position.redeemable or position.status == "REDEEMABLE",
     )
+
+
+def audit_row(position: Position) -> AuditRow:
+    """What a token brought after fees: the venue counts those of sells in its P&L, and those of buys beside it."""
+    net = position.total_pnl - position.entry_fees_usdc
+    return AuditRow(normal_token(str(position.asset_id)), int((net * MICRO).to_integral_value()))
 
 
 def _up(value: Decimal) -> int:

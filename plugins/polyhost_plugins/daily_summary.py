@@ -1,0 +1,50 @@
+"""One notice a day (UTC) with what it brought (NOT-01)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+from polyhost import DayFigures, Notice, Plugin, Settings, hookimpl
+
+MICRO = 1_000_000
+DAY_S = 86_400
+TOLD = "day"
+"""Key of the state: the last day that was told."""
+
+
+class DailySummarySettings(Settings):
+    level: Literal["info", "warning", "critical"] = "info"
+    """Level of the notice: channels have least levels."""
+    empty_days: bool = True
+    """Days without any window, entry or refusal are told, too: a sign of life."""
+
+
+class DailySummary(Plugin):
+    name = "daily_summary"
+    description = "Once a day what it brought: windows, entries, exits, P&L, fees, rewards, refusals, breakers."
+    Settings = DailySummarySettings
+    settings: DailySummarySettings
+
+    @hookimpl
+    def on_day(self, day: DayFigures) -> Iterable[Notice]:
+        """Tell a day once, however often the host says that it is over."""
+        if day.day <= self.state.get(TOLD, -1):
+            return []
+        # The notice and this note become durable together.
+        cast("MutableMapping[str, Any]", self.state)[TOLD] = day.day
+        if not (self.settings.empty_days or day.windows or day.entries or day.exits or day.rejects):
+            return []
+        return [Notice(text_of(day), self.settings.level, "summary")]
+
+
+def text_of(day: DayFigures) -> str:
+    """The day in a sentence."""
+    date = datetime.fromtimestamp(day.day * DAY_S, UTC).strftime("%Y-%m-%d")
+    pnl, fees, rewards = (f"{amount / MICRO:.2f}" for amount in (day.pnl, day.fees, day.rewards))
+    breakers = ", ".join(day.breakers) or "none"
+    return (
+        f"{date}: P&L {pnl} after {fees} of fees, rewards {rewards}; {day.windows} windows, {day.entries} entries, "
+        f"{day.exits} exits, {day.rejects} orders refused; breakers: {breakers}"
+    )
