@@ -2,7 +2,7 @@
 
 It only ever asks ``Actions`` for what an operator could ask for; nothing waits for it, and what fails is tried again
 with growing pauses. A market is redeemed when each of its trades is confirmed or failed: a trade that fails after that
-would take back what was paid out already (docs/decisions/0011).
+would take back what was paid out already (docs/decisions/0012).
 """
 
 from __future__ import annotations
