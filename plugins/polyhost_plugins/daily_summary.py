@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
-from datetime import UTC, datetime
+from datetime import date, timedelta
 from typing import Any, Literal, cast
 
 from polyhost import DayFigures, Notice, Plugin, Settings, hookimpl
 
 MICRO = 1_000_000
-DAY_S = 86_400
 TOLD = "day"
 """Key of the state: the last day that was told."""
 
@@ -41,10 +40,10 @@ class DailySummary(Plugin):
 
 def text_of(day: DayFigures) -> str:
     """The day in a sentence."""
-    date = datetime.fromtimestamp(day.day * DAY_S, UTC).strftime("%Y-%m-%d")
+    named = date(1970, 1, 1) + timedelta(days=day.day)
     pnl, fees, rewards = (f"{amount / MICRO:.2f}" for amount in (day.pnl, day.fees, day.rewards))
     breakers = ", ".join(day.breakers) or "none"
     return (
-        f"{date}: P&L {pnl} after {fees} of fees, rewards {rewards}; {day.windows} windows, {day.entries} entries, "
+        f"{named}: P&L {pnl} after {fees} of fees, rewards {rewards}; {day.windows} windows, {day.entries} entries, "
         f"{day.exits} exits, {day.rejects} orders refused; breakers: {breakers}"
     )
