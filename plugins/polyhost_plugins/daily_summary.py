@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from datetime import date, timedelta
-from typing import Any, Literal, cast
+from typing import Literal
 
 from polyhost import DayFigures, Notice, Plugin, Settings, hookimpl
 
@@ -32,7 +32,7 @@ class DailySummary(Plugin):
         if day.day <= self.state.get(TOLD, -1):
             return []
         # The notice and this note become durable together.
-        cast("MutableMapping[str, Any]", self.state)[TOLD] = day.day
+        self.state[TOLD] = day.day
         if not (self.settings.empty_days or day.windows or day.entries or day.exits or day.rejects):
             return []
         return [Notice(text_of(day), self.settings.level, "summary")]

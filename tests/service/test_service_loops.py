@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 WITHIN_S = 20.0
 TASKS = (
     "kernel", "clock", "operator", "market stream", "user stream", "book witness", "reference prices", "spot prices",
-    "discovery", "payouts", "sign of life", "status file",
+    "discovery", "venue notices", "sign of life", "status file",
 )
 WATCHED = ("exits", "journal", "gateway", "reconciliation", "outbox", "analysis", "recorder")
 SAFETY = {

@@ -32,6 +32,7 @@ from polyhost.kernel.settlement import Settlement
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
 from polyhost.kernel.studies import evaluation_row, mark_row, quote_row
 from polyhost.kernel.supervised import Supervised
+from polyhost.kernel.venue_notices import VenueWords
 from polyhost.kernel.views import SIDES, build_view
 from polyhost.kernel.volatile import MINUTE_MS, OPENING_MS, MarketData, Spot
 from polyhost.kernel.wanted import Wanted
@@ -78,6 +79,7 @@ from polyhost.model.events import (
     SweepDone,
     TokenBalanceSeen,
     TradeSeen,
+    VenueNoticed,
 )
 from polyhost.model.messages import Message
 from polyhost.model.money import Micros, money_text, price_text
@@ -164,6 +166,7 @@ class Kernel:
         self.actions = Actions(core, self.flow, self.exits, self.entries, self.pairs)
         self.auto_settle = AutoSettle(core, self.actions)
         self.audit = Audit(core)
+        self.venue_words = VenueWords(core)
         self.adoption = Adoption(core, self.flow)
         self.reconciliation = Reconciliation(core, self.flow, self.exits, self.pairs)
         self.quotes = Quotes(core, self.flow, self.exits, self.blocking.against)
@@ -776,6 +779,8 @@ class Kernel:
                 self._told(event)
             case PluginStruck():
                 self._struck(event)
+            case VenueNoticed():
+                self.venue_words.heard(event)
             case AuditSeen():
                 self.audit.seen(event)
             case NoticeTold():

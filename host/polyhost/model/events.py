@@ -239,6 +239,16 @@ class AuditSeen(_Event, tag="audit_seen", frozen=True):
     rows: tuple[AuditRow, ...]
 
 
+class VenueNoticed(_Event, tag="venue_noticed", frozen=True):
+    """A notification of the venue about an order or a market. ``kind``: filled, fill_failed, cancelled, resolved."""
+
+    kind: str
+    order_id: str = ""
+    condition_id: str = ""
+    trade_id: str = ""
+    """Empty: it did not say."""
+
+
 class QueryFailed(_Event, tag="query_failed", frozen=True):
     """A query got no usable answer. ``what``: order, sweep, balance, token_balance, positions, market, scoring,
     earnings.
@@ -364,5 +374,5 @@ Event: TypeAlias = (
     | PrepareFailed | PostAnswered | ActionAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen
     | SweepDone | BalanceSeen | TokenBalanceSeen | PositionsSeen | QueryFailed | Evaluated | PluginTold | PluginStruck
     | Operator | PostLeft
-    | LoopChanged | RewardPaid | ScoringSeen | EarningsSeen | NoticeTold | AuditSeen
+    | LoopChanged | RewardPaid | ScoringSeen | EarningsSeen | NoticeTold | AuditSeen | VenueNoticed
 )

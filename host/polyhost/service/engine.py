@@ -187,6 +187,18 @@ class Engine:
         self._inbox.append(event)
         self._pump()
 
+    def concerns(self, event: Event) -> bool:
+        """Is a notification of the venue about something of ours?"""
+        return self.kernel.venue_words.concerns(event)
+
+    def record_seq(self) -> int:
+        """Number of the last record."""
+        return self.journal.last_seq
+
+    def durable_seq(self) -> int:
+        """Records up to here are on the disk; none while the journal is sealed."""
+        return self.journal.durable_seq if self.sealed is None else 0
+
     def turn(self) -> None:
         """Let the kernel do what is due."""
         if self.halted:

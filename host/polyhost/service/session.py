@@ -56,11 +56,11 @@ from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
 from polyhost.venue.polymarket.faults import retried
 from polyhost.venue.polymarket.gateway import PolymarketGateway, budget_scale, http_client
 from polyhost.venue.polymarket.heartbeats import Heartbeats
-from polyhost.venue.polymarket.payouts import Payouts
 from polyhost.venue.polymarket.reach import first_time, require_exchange
 from polyhost.venue.polymarket.rest_books import RestBooks
 from polyhost.venue.polymarket.selftest import signing_selftest
 from polyhost.venue.polymarket.streams import MarketStream, PriceStream, UserStream
+from polyhost.venue.polymarket.venue_notices import VenueNotices
 from polyhost.venue.polymarket.witness import BookWitness
 from polyhost.venue.rotation import Turnover
 
@@ -85,8 +85,8 @@ STREAM_SILENT_S: Final = 60.0
 """A stream's loop (not its data: that has limits of its own), wall seconds: the longest pause between tries is 30 s."""
 DISCOVERY_SILENT_S: Final = 60.0
 """Between two questions for a market, wall seconds; one takes 10 s at most."""
-PAYOUTS_SILENT_S: Final = 90.0
-"""Between two looks for payouts of rewards, wall seconds; one is every minute, and takes 10 s at most."""
+NOTICES_SILENT_S: Final = 90.0
+"""Between two looks at the venue's notifications, wall seconds; one is every 20 s, and takes 20 s at most."""
 HEARTBEAT_SILENT_S: Final = 8.0
 """None was taken for this long, wall seconds; two seconds later at the earliest the venue cancels all orders."""
 EXITS_LATE_S: Final = 2.0
@@ -379,7 +379,8 @@ class Session:
         watched.task("reference prices", feeds.reference.run, STREAM_SILENT_S)
         watched.task("spot prices", feeds.spot.run, STREAM_SILENT_S)
         watched.task("discovery", feeds.discovery.run, DISCOVERY_SILENT_S)
-        watched.task("payouts", Payouts(self.gateway.notifications, engine.event).run, PAYOUTS_SILENT_S)
+        noticed = VenueNotices(self.gateway.notifications, self.gateway.drop_notifications, engine.event, engine)
+        watched.task("venue notices", noticed.run, NOTICES_SILENT_S)
         watched.task("sign of life", self._alive, ALIVE_EVERY_S + OPERATOR_SILENT_S)
         watched.task("status file", self._publish, STATUS_EVERY_S + OPERATOR_SILENT_S)
         if self.settings.safety.dead_man:

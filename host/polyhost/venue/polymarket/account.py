@@ -11,7 +11,7 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -114,6 +114,19 @@ class AccountReader:
         if data is not None and not (isinstance(data, list) and all(isinstance(row, dict) for row in data)):
             raise ReadError("malformed: notifications that are no list of objects")
         return data or []
+
+    async def drop_notifications(self, ids: Sequence[int]) -> None:
+        """Have the venue forget some. Raises ReadError when it did not say that it has."""
+        path, query = "/notifications", {"ids": ",".join(map(str, ids)), "signature_type": str(self._signature_type)}
+        headers = l2_headers(self._address, self._credentials, "DELETE", path, now_s=int(self._wall_s()))
+        try:
+            response = await self._http.delete(path, params=query, headers=headers)
+        except httpx.HTTPError as error:
+            raise ReadError(f"transport: {error or type(error).__name__}") from error
+        except OverBudget as error:
+            raise ReadError(str(error)) from error
+        if response.status_code != 200:
+            raise ReadError(f"HTTP {response.status_code}: {error_text(response, parsed(response))}")
 
     async def heartbeat(self, shown: str) -> Beaten:
         """Say one heartbeat that shows this id. Raises ReadError for an answer that is none of the two."""

@@ -414,6 +414,10 @@ class PolymarketGateway:
         """What the venue tells the account. Raises ReadError when the answer is none."""
         return await self._read.notifications()
 
+    async def drop_notifications(self, ids: Sequence[int]) -> None:
+        """Have the venue forget some. Raises ReadError when it did not say that it has."""
+        await self._read.drop_notifications(ids)
+
     async def balance(self) -> Event:
         try:
             collateral, approved = await self._read.collateral()

@@ -13,6 +13,7 @@ from polyhost.venue.budget import Budget, Urgency
 CLASSES: Final[tuple[tuple[str, str, Urgency], ...]] = (
     ("/balance-allowance", "balance", Urgency.QUERY),
     ("/data/", "query", Urgency.QUERY),
+    ("/notifications", "query", Urgency.BACKGROUND),
     ("/book", "books", Urgency.QUERY),
     ("/midpoint", "books", Urgency.QUERY),
     ("/price", "books", Urgency.QUERY),
