@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from polyhost.model.reading import Feed, FeedConfig, Reading
     from polyhost.model.records import AuditTaken, CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
-    from polyhost.model.view import PositionView, View
+    from polyhost.model.view import Funds, PositionView, View
 
 NAMESPACE = "polyhost"
 API = 1
@@ -71,12 +71,18 @@ class Hooks:
         """Any number of proposals, at every evaluation, with or without a position."""
 
     @hookspec
-    def size(self, view: View, entry: Enter) -> Stake | None:
-        """Collateral to spend on an entry; the smallest answer wins. A failure here means no entry."""
+    def size(self, view: View, entry: Enter, estimate: Estimate | None) -> Stake | None:
+        """Collateral to spend on an entry; the smallest answer wins. A failure here means no entry.
+
+        ``estimate`` is the trading combiner's of this evaluation; None when it had none.
+        """
 
     @hookspec
-    def review(self, view: View, entry: Enter) -> Veto | None:
-        """Refuse an entry, before the host's own limits. Any refusal wins; a failure here is one."""
+    def review(self, view: View, entry: Enter, estimate: Estimate | None) -> Veto | None:
+        """Refuse an entry, before the host's own limits. Any refusal wins; a failure here is one.
+
+        ``entry.stake`` is what it may cost; ``estimate`` the trading combiner's of this evaluation, or None.
+        """
 
     @hookspec
     def quote(self, view: View, target: StandingTarget) -> StandingTarget | None:
@@ -105,8 +111,11 @@ class Hooks:
         """A market was resolved; ``closes`` are the positions it ended."""
 
     @hookspec
-    def on_timer(self, at: int) -> Iterable[Notice] | None:
-        """The plugin's own schedule: every ``timer_s`` seconds of market time that its class names."""
+    def on_timer(self, at: int, funds: Funds | None) -> Iterable[Notice] | None:
+        """The plugin's own schedule: every ``timer_s`` seconds of market time that its class names.
+
+        ``funds``: the account's collateral; None until the venue has told of it for the first time.
+        """
 
     @hookspec
     def on_notice(self, notice: NoticeRaised, at: int) -> Iterable[Notice] | None:

@@ -381,3 +381,49 @@ def test_sig_09_who_has_no_opinion_is_named_with_the_reason(bench: Bench) -> Non
     assert told[:2] == [failing, failing]
     assert told[2] == [("signal", "mute", ""), ("signal", "bad", "is quarantined"), ("combine", "second", "")]
     assert bench.ask(bench({"momentum": SIGNAL, "additive": COMBINE}), make.view(4)).abstained == ()
+
+
+ENTRY_BY_ESTIMATE = """
+@hookimpl
+def size(self, entry, estimate):
+    return Stake(Money("10"), f"sized at {estimate.confidence:.2f}") if estimate.p_up == 0.7 else None
+"""
+REVIEW_BY_ESTIMATE = """
+@hookimpl
+def review(self, estimate, view):
+    return Veto(f"only {estimate.confidence:.2f} for {estimate.favoured.value}")
+"""
+NO_COMBINER = """
+@hookimpl
+def propose(self, view, estimates):
+    yield Enter(Side.UP, Price("0.52"))
+@hookimpl
+def size(self, estimate):
+    return Stake(Money("10")) if estimate is None else None
+@hookimpl
+def review(self, estimate):
+    return Veto("no estimate") if estimate is None else None
+"""
+
+
+def test_size_and_review_hear_the_trading_estimate_of_this_evaluation(bench: Bench) -> None:
+    """Not the one in the view, which is of an earlier one."""
+    bodies = {
+        "up": SIGNAL, "additive": COMBINE, "policy": ENTRY, "sizer": ENTRY_BY_ESTIMATE, "guard": REVIEW_BY_ESTIMATE,
+    }
+    (candidate,) = bench.ask(bench(bodies), make.view()).candidates
+    assert (candidate.stake, candidate.sized_by) == (10_000_000, "sizer")
+    assert candidate.vetoes == (("guard", "only 0.80 for UP"),)
+
+
+def test_without_an_estimate_size_and_review_hear_none(bench: Bench) -> None:
+    (candidate,) = bench.ask(bench({"wishes": NO_COMBINER}), make.view()).candidates
+    assert (candidate.stake, candidate.vetoes) == (10_000_000, (("wishes", "no estimate"),))
+
+
+def test_ent_03_on_timer_hears_the_funds(bench: Bench) -> None:
+    body = 'timer_s = 1.0\n@hookimpl\ndef on_timer(self, funds, at):\n    self.state["free"] = funds and funds.free'
+    runner = bench({"guard": body})
+    assert runner.tell("on_timer", at=1_000, funds=None) == []
+    (told,) = runner.tell("on_timer", at=2_000, funds=make.view().funds)
+    assert told.changes == {"free": "1000000000"}

@@ -18,7 +18,12 @@ SHIPPED_PLUGINS: Final = (
     "additive",
     "bayesian",
     "entry_policy",
+    "underdog_guard",
+    "low_balance_guard",
+    "unfilled_entries",
     "fixed_size",
+    "balance_share",
+    "kelly",
     "two_sided_quotes",
     "grid",
     "pair",
@@ -40,6 +45,7 @@ SHIPPED_PLUGINS: Final = (
 )
 """Enabled unless ``enabled = false``, in this order of precedence unless a file names them in another."""
 OFF_BY_DEFAULT: Final = frozenset({
+    "balance_share", "kelly",
     "two_sided_quotes", "grid", "pair", "take_profit", "trailing_stop", "sentiment", "binance_futures", "second_spot",
     "fear_greed",
     "apprise_notify",

@@ -108,11 +108,11 @@ def chain(
             wishes.append((index, answer))
             targets = targets or isinstance(answer, ExitTarget | QuoteTarget)
             reprices = reprices or isinstance(answer, Reprice)
-    candidates = (yield from _candidates(names, bids, tally)) if bids else ()
+    candidates = (yield from _candidates(names, bids, trading, tally)) if bids else ()
     if pairs:
-        candidates += yield from _pairs(names, pairs, tally)
+        candidates += yield from _pairs(names, pairs, trading, tally)
     if reprices:
-        wishes = yield from _repriced(view, names, wishes, tally)
+        wishes = yield from _repriced(view, names, wishes, trading, tally)
     if targets:
         wishes = yield from _quoted(wishes, tally)
     return Evaluated(
@@ -174,10 +174,10 @@ def _ordered(outcome: Outcome, tally: Tally) -> list[Given]:
 
 
 def _candidates(
-    names: Sequence[str], bids: Sequence[Bid], tally: Tally
+    names: Sequence[str], bids: Sequence[Bid], trading: Estimate | None, tally: Tally
 ) -> Generator[Question, Outcome, tuple[Candidate, ...]]:
     chosen = arbitrated(bids)
-    outcome = yield Question("size", Inputs(entries=tuple([choice.entry for choice in chosen])))
+    outcome = yield Question("size", Inputs((), (), trading, tuple([choice.entry for choice in chosen])))
     _ordered(outcome, tally)
     sized = [_sized(choice, subject, outcome) for subject, choice in enumerate(chosen)]
     # A guard sees the entry with its stake; what nobody sized cannot become an order and is not reviewed.
@@ -185,7 +185,7 @@ def _candidates(
     entries = tuple(replace(chosen[subject].entry, stake=sized[subject][1]) for subject in reviewed)  # type: ignore[index]
     vetoes: dict[int, list[tuple[int, str]]] = {}
     if entries:
-        outcome = yield Question("review", Inputs(entries=entries))
+        outcome = yield Question("review", Inputs((), (), trading, entries))
         for index, position, answer in _ordered(outcome, tally):
             vetoes.setdefault(reviewed[position], []).append((index, cast(Veto, answer).reason))
         for failure in outcome.failed:
@@ -197,11 +197,11 @@ def _candidates(
 
 
 def _pairs(
-    names: Sequence[str], pairs: Sequence[tuple[int, Pair]], tally: Tally
+    names: Sequence[str], pairs: Sequence[tuple[int, Pair]], trading: Estimate | None, tally: Tally
 ) -> Generator[Question, Outcome, tuple[Candidate, ...]]:
     """A pair names its stake itself; guards review each of its legs as an entry, and one refused leg refuses both."""
     legs = tuple(pair.leg(side) for _, pair in pairs for side in Side)
-    outcome = yield Question("review", Inputs(entries=legs))
+    outcome = yield Question("review", Inputs((), (), trading, legs))
     vetoes: dict[int, list[tuple[int, str]]] = {}
     for index, position, answer in _ordered(outcome, tally):
         vetoes.setdefault(position // 2, []).append((index, cast(Veto, answer).reason))
@@ -236,7 +236,7 @@ def _candidate(
 
 
 def _repriced(
-    view: View, names: Sequence[str], wishes: list[tuple[int, Answer]], tally: Tally
+    view: View, names: Sequence[str], wishes: list[tuple[int, Answer]], trading: Estimate | None, tally: Tally
 ) -> Generator[Question, Outcome, list[tuple[int, Answer]]]:
     """A re-price that pays more than the order did is an entry at that price: guards are asked, any refusal wins."""
     dearer = {
@@ -246,7 +246,7 @@ def _repriced(
     if not dearer:
         return wishes
     places = list(dearer)
-    outcome = yield Question("review", Inputs(entries=tuple(dearer.values())))
+    outcome = yield Question("review", Inputs((), (), trading, tuple(dearer.values())))
     refused = [(subject, index, cast(Veto, answer).reason) for index, subject, answer in _ordered(outcome, tally)]
     refused += [(failure.subject, failure.plugin, f"review failed: {failure.problem}") for failure in outcome.failed]
     for subject, index, reason in refused:

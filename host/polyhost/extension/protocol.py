@@ -15,7 +15,7 @@ from polyhost.model.market import Market
 from polyhost.model.proposals import Answer, Enter, Estimate, Notice, Signal
 from polyhost.model.reading import FeedConfig, Reading
 from polyhost.model.records import AuditTaken, CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
-from polyhost.model.view import View
+from polyhost.model.view import Funds, View
 
 
 class Facts(Struct, frozen=True, omit_defaults=True):
@@ -30,6 +30,7 @@ class Facts(Struct, frozen=True, omit_defaults=True):
     notice: NoticeRaised | None = None
     report: AuditTaken | None = None
     day: DayFigures | None = None
+    funds: Funds | None = None
 
 
 class _Message(Struct, frozen=True, tag_field="message"):

@@ -577,7 +577,7 @@ def facts_of(command: Tell) -> dict[str, Any]:
         case "on_day":
             facts["day"] = command.what
         case "on_timer":
-            pass
+            facts["funds"] = command.what
         case _:
             raise AssertionError(f"{command.hook} is no hook that is told")
     return facts

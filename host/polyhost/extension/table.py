@@ -101,19 +101,27 @@ class Table:
         """Hooks that nobody answers here, and that nobody is missed in."""
 
     def ask(
-        self, hook: str, view: View, about: Any, used: list[int], failed: list[Failed], subject: int = 0
+        self, hook: str, view: View, about: Any, used: list[int], failed: list[Failed], subject: int = 0,
+        estimate: Estimate | None = None,
     ) -> list[tuple[int, Any]]:
         """Call every implementation, guarded and clocked; the raw answers but None. Adds nanoseconds to ``used``.
 
-        ``about`` is the hook's second argument; None for ``signal``, which has none.
+        ``about`` is the hook's second argument; None for ``signal``, which has none. ``estimate``: the third one of the
+        hooks about an entry.
         """
+        judges = hook in CLOSED
         raw: list[tuple[int, Any]] = []
         clock = perf_counter_ns
         begin = clock()
         for index, call in self._slots[hook]:
             try:
                 # Spelt out, because unpacking arguments costs a fifth of a guarded call.
-                answer = call(view) if about is None else call(view, about)
+                if judges:
+                    answer = call(view, about, estimate)
+                elif about is None:
+                    answer = call(view)
+                else:
+                    answer = call(view, about)
             except (Exception, SystemExit) as error:  # a plugin may raise anything; its neighbours must not notice
                 failed.append(Failed(index, subject, hook, described(error)))
                 answer = None
@@ -141,7 +149,7 @@ class Table:
                 self._collect("propose", view, inputs.estimates, used, outcome)
             case "size" | "review":
                 for subject, entry in enumerate(inputs.entries):
-                    self._collect(phase, view, entry, used, outcome, subject)
+                    self._collect(phase, view, entry, used, outcome, subject, inputs.estimate)
             case "quote":
                 for subject, target in enumerate(inputs.targets):
                     self._collect("quote", view, target, used, outcome, subject)
@@ -150,13 +158,14 @@ class Table:
         return outcome
 
     def _collect(
-        self, hook: str, view: View, about: Any, used: list[int], outcome: Outcome, subject: int = 0
+        self, hook: str, view: View, about: Any, used: list[int], outcome: Outcome, subject: int = 0,
+        estimate: Estimate | None = None,
     ) -> None:
         if hook in self._silent:
             return
         given, failed = outcome.given, outcome.failed
         many = hook in MANY
-        for index, answer in self.ask(hook, view, about, used, failed, subject):
+        for index, answer in self.ask(hook, view, about, used, failed, subject, estimate):
             try:
                 if many:
                     given.extend([(index, subject, checked(hook, one)) for one in answer])

@@ -33,7 +33,7 @@ from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State,
 from polyhost.kernel.studies import evaluation_row, mark_row, quote_row
 from polyhost.kernel.supervised import Supervised
 from polyhost.kernel.venue_notices import VenueWords
-from polyhost.kernel.views import SIDES, build_view
+from polyhost.kernel.views import SIDES, build_view, funds
 from polyhost.kernel.volatile import MINUTE_MS, OPENING_MS, MarketData, Spot
 from polyhost.kernel.wanted import Wanted
 from polyhost.model.book import Book
@@ -408,7 +408,8 @@ class Kernel:
                 self.breakers.check()
                 self._core.at_market(self._core.now + CHECK_EVERY_MS, "breakers", "")
             case "timer":
-                self._core.tell("on_timer", None, None)
+                core = self._core
+                core.tell("on_timer", None, funds(core.state, core.in_positions()) if core.state.opened else None)
                 self._core.at_market(self._core.now + TIMER_EVERY_MS, "timer", "")
             case "scoring":
                 self.scoring.due()

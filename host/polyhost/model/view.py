@@ -169,6 +169,11 @@ class Funds(Struct, frozen=True):
     """At cost."""
     unredeemed: Micros
 
+    @property
+    def equity(self) -> Micros:
+        """All of it, positions at cost."""
+        return self.free + self.reserved + self.in_positions + self.unredeemed
+
 
 class View(Struct, frozen=True):
     """One market at one instant. ``now`` is the only clock a plugin has."""
