@@ -451,7 +451,7 @@ class PolymarketGateway:
         try:
             for status in (None, "CLOSED"):
                 await self._unhurried("audit")
-                pages = self._connected.list_positions(condition_id=condition_id, status=status, include_archived=True)
+                pages = self._connected.list_positions(condition_id=condition_id, status=status)
                 rows += [audit_row(position) async for page in pages for position in page.items]
         except (PolymarketError, VenueError, ValueError) as error:
             return events.QueryFailed("audit", condition_id, str(error))
