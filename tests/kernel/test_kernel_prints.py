@@ -69,6 +69,13 @@ def test_sig_04_a_bucket_is_shown_for_five_minutes(later: int, there: bool) -> N
     assert bool(prints.shown(later)) is there
 
 
+def test_sig_04_a_place_that_comes_round_again_begins_at_nothing() -> None:
+    prints = Prints()
+    prints.add(True, 5, 0)
+    prints.add(False, 3, SPAN_MS)
+    assert prints.shown(SPAN_MS) == (Flow(SPAN_MS, 0, 3, 1),)
+
+
 def test_sig_04_the_view_shows_the_flow_of_its_market() -> None:
     rig = Rig()
     rig.to(START + 60_000)
