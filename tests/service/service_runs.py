@@ -211,6 +211,12 @@ durations = ["5m"]
 [plugins.eager]
 [plugins.entry_policy]
 enabled = false
+[plugins.reversal]
+enabled = false
+[plugins.scale_in]
+enabled = false
+[plugins.reward_optimizer]
+enabled = false
 [breakers]
 daily_loss = "1000"
 drawdown = 1.0
@@ -218,7 +224,8 @@ emergency_stops_hour = 1000
 disconnects_hour = 1000
 exit_failures = 1000
 """
-"""The same with a plugin in a process of its own that trades both sides of every window, whatever it loses."""
+"""The same with a plugin in a process of its own that trades both sides of every window, whatever it loses; nobody
+else buys, and exits rest at 0.99."""
 
 
 def eager_configuration(folder: Path, data: Path) -> Path:
