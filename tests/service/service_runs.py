@@ -228,7 +228,7 @@ exit_failures = 1000
 else buys, and exits rest at 0.99."""
 
 
-def eager_configuration(folder: Path, data: Path) -> Path:
+def eager_configuration(folder: Path, data: Path, more: str = "") -> Path:
     path = folder / "eager.toml"
-    path.write_text(EAGER.format(data=data), encoding="utf-8")
+    path.write_text(EAGER.format(data=data) + more, encoding="utf-8")
     return path

@@ -16,6 +16,7 @@ import pytest
 from polyhost.kernel.state import State
 from polyhost.model.events import SweepDone, TokenBalanceSeen
 from polyhost.model.money import Micros
+from polyhost.model.records import Slot
 from polyhost.model.words import Action, OrderState, Purpose
 from polyhost.service.session import throwaway_key
 from polyhost.venue.polymarket.endpoints import endpoints_at
@@ -51,12 +52,19 @@ def account(served: Exchange, tokens: Iterable[str]) -> Account:
     return asyncio.run(ask())
 
 
-def bought_by(seen: Account, known: State) -> dict[str, set[str]]:
-    """Token → ids of our orders that bought it, by the exchange's own trades (our entries are takers)."""
-    found: dict[str, set[str]] = defaultdict(set)
+OWN_EXITS = "".join(
+    f"[plugins.{name}]\nenabled = false\n" for name in ("exit_plan", "stop_loss", "reversal", "scale_in")
+)
+"""The plugin's own sale at halfway comes before anybody else's."""
+
+
+def bought_by(seen: Account, known: State) -> dict[Slot, set[str]]:
+    """Slot → ids of our orders that bought for it, by the exchange's own trades (our entries are takers)."""
+    found: dict[Slot, set[str]] = defaultdict(set)
     for trade in seen.swept.trades:
-        if trade.action is Action.BUY and known.by_order_id(trade.taker_order_id) is not None:
-            found[trade.token_id].add(trade.taker_order_id)
+        order = known.by_order_id(trade.taker_order_id)
+        if trade.action is Action.BUY and order is not None:
+            found[order.slot].add(trade.taker_order_id)
     return found
 
 
@@ -186,7 +194,7 @@ def test_a_graceful_stop_leaves_exits_resting_and_the_next_run_leaves_them_alone
 
 def test_a_stop_in_the_middle_of_a_sale_waits_for_its_end(tmp_path: Path) -> None:
     """The exit is being cancelled and sold at market while the signal comes; streams go on while the end is written."""
-    config = eager_configuration(tmp_path, tmp_path / "data")
+    config = eager_configuration(tmp_path, tmp_path / "data", OWN_EXITS)
     with Started("run", "-c", config, "--speed", SPEED, "--json", cwd=tmp_path) as host:
         host.says(" exit o", "FAK [stop: halfway]")
         assert host.stop(signal.SIGTERM) == 0, host.told()
