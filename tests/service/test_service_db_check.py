@@ -101,3 +101,21 @@ def test_the_kernel_writes_quotes_at_evaluations_and_marks_each_minute() -> None
     (mark,) = [c.row for c in rig.commands if isinstance(c, Analyse) and c.table == "marks"]
     assert (mark["side"], mark["size"], mark["bid"]) == ("UP", 57_000_000, 4_000)
     assert mark["worth"] == 22_800_000
+
+
+def test_sig_09_an_evaluation_that_leaves_an_opinion_out_is_found(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = Rig()
+    rig.kernel.analyse = True
+    rig.to(START + 60_000)
+    rig.book("0.40/0.42")
+    rig.answer()
+    (row,) = [c.row for c in rig.commands if isinstance(c, Analyse) and c.table == "evaluations"]
+    for kept, sound in ((row, True), (row | {"prior": None}, False)):
+        writer = AnalysisWriter(data / "analysis.db")
+        writer.add(Analyse("evaluations", kept))
+        writer.close()
+        code, found = asked(data, capsys)
+        assert (code == 0) is sound
+    assert found["problems"] == ["analysis.db: prior is missing in 1 evaluations. Report this."]

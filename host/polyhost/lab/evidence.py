@@ -199,10 +199,10 @@ def traded(folder: Path) -> str:
 def scores(report: Mapping[str, Any]) -> str:
     """Counts, a table of scores, the verdicts."""
     about = (
-        f"{report['windows']} settled windows, {report['scored']} evaluations scored; "
-        f"{report['unsettled']} windows without a result."
+        f"Settled windows: {report['windows']}; evaluations scored: {report['scored']} of {report['evaluations']}; "
+        f"windows without a result: {report['unsettled']}."
     )
-    lines = [about, *(f"Left out: {why}: {count}." for why, count in report["left_out"].items())]
+    lines = [about, *(f"Left out, {why}: {count}." for why, count in report["left_out"].items())]
     if not report["forecasters"]:
         return "\n".join([*lines, "Nothing to score.", ""])
     rows = [("", "windows", "Brier", "less market's", "log loss", "hit rate", "bets", "P&L of bets a window")]
