@@ -11,6 +11,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -165,17 +166,24 @@ made: [compare.md](compare.md).
 
 
 def page(folder: Path, config: Path | None) -> str:
-    """The whole page."""
-    paths = {each: _path(folder, each.name) for each in RECORDINGS}
-    whole = together_scored(list(paths.values()), config)
+    """The whole page; tapes are worked on side by side."""
+    paths = [_path(folder, each.name) for each in RECORDINGS]
+    with ProcessPoolExecutor() as pool:
+        tapes_told = [pool.submit(_recorded, path, config) for path in paths]
+        whole = pool.submit(together_scored, paths, config).result()
+        told = [each.result() for each in tapes_told]
     parts = [
         HEAD.format(windows=whole["windows"], unsettled=whole["unsettled"], detectable=_detectable(whole)),
         "## All recordings together\n", scores(whole),
     ]
-    for each, path in paths.items():
-        parts += [f"## {each.title}\n", *recorded(path, config)]
+    for each, text in zip(RECORDINGS, told, strict=True):
+        parts += [f"## {each.title}\n", text]
     parts += ["## Trades of another bot\n", traded(folder)]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _recorded(path: Path, config: Path | None) -> str:
+    return "\n".join(recorded(path, config))
 
 
 def recorded(path: Path, config: Path | None) -> Iterator[str]:
