@@ -75,8 +75,15 @@ def opinions(path: Path, config: Path | None) -> dict[str, Any]:
 
 
 def together_scored(paths: Sequence[Path], config: Path | None) -> dict[str, Any]:
-    """All tapes as one sample."""
-    return compared(tapes(paths, _loaded(config)), STAKE, EDGE)
+    """All tapes as one sample, each run by itself: months lie between them, which a host would wait through."""
+    studying, runs = Studying(), []
+    for path in paths:
+        loaded = _loaded(config)
+        with running(loaded) as plugins:
+            run = Backtest(loaded.configuration, plugins, loaded.config_hash, study=studying.take)
+            run.run([Tape(path)])
+        runs.append(run)
+    return compared(studying.studied(*runs), STAKE, EDGE)
 
 
 def trades(path: Path) -> dict[str, Any]:

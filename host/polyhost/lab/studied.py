@@ -131,13 +131,13 @@ class Studying:
         start, end = self._bounds.setdefault(row.condition_id, _bounds(row))
         self._rows.setdefault((row.condition_id, (row.at - start) * PARTS // (end - start)), row)
 
-    def studied(self, run: Backtest) -> Studied:
-        """After the run."""
-        state = run.kernel.state
-        won = {condition_id: entry.winner for condition_id, entry in state.markets.items() if entry.settled}
+    def studied(self, *runs: Backtest) -> Studied:
+        """After the run, or after all runs that it has taken rows from."""
+        markets = [entry for run in runs for entry in run.kernel.state.markets.values()]
+        won = {entry.market.condition_id: entry.winner for entry in markets if entry.settled}
         studied = sampled("tapes", self._rows.values(), won)
-        studied.evaluations = run.kernel.evaluations
-        studied.assumed = sorted({name for entry in state.markets.values() for name in entry.market.assumed})
+        studied.evaluations = sum(run.kernel.evaluations for run in runs)
+        studied.assumed = sorted({name for entry in markets for name in entry.market.assumed})
         return studied
 
 
