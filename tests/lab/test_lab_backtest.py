@@ -332,3 +332,24 @@ def test_sig_04_prints_of_a_tape_reach_the_view_as_flow(tmp_path: Path) -> None:
     seen = [view.flow for view in plugins.views if view.now > START + 13_000]
     assert seen[0] == (Flow(START + 10_000, micros("7"), micros("30"), 2),)
     assert plugins.views[0].flow == ()
+
+
+def test_between_tapes_that_lie_months_apart_nothing_is_waited_for(tmp_path: Path) -> None:
+    """Each second of 150 days would take an hour; both windows trade as they do alone."""
+    later = START + 150 * 86_400_000
+    first = [*quiet_window(), resolved(END + 8_000)]
+    second = [book(later + ms, "0.40", "0.41", token="1101") for ms in range(0, 900_000, 1_000)]
+    second += [gamma(later - 1_000, start=later, number=2), resolved(later + 908_000, "DOWN", start=later, number=2)]
+    paths = [write(tmp_path / "a.jsonl", first), write(tmp_path / "b.jsonl", second)]
+    alone = [Backtest(Configuration(), Scripted(answer_of(start))).run([Tape(path)])
+             for path, start in zip(paths, (START, later), strict=True)]
+    both = Backtest(Configuration(), Scripted(lambda view: answer_of(int(view.market.start or 0))(view)))
+    report = both.run([Tape(path) for path in paths])
+    assert [window["pnl"] for window in report["by_window"]] == [each["by_window"][0]["pnl"] for each in alone]
+    assert report["invariants"]["broken"] == 0
+    assert report["evaluations"] == sum(each["evaluations"] for each in alone)
+
+
+def answer_of(start: int) -> Callable[[View], list[Answer]]:
+    """Buys a minute after the start, holds."""
+    return buy_once_and_hold(start - START + 60_000)

@@ -60,6 +60,8 @@ from polyhost.settings import Configuration
 
 DRAIN_MS: Final = 10_000
 """After the last line trades in flight get this long to settle."""
+EMPTY_MS: Final = 600_000
+"""Without an open market for longer than this, the time up to the next line but this is leapt over."""
 ROUNDS_MAX: Final = 10_000
 """Events that may follow from one event at one instant; more is a loop, and a bug."""
 COLLECT_AFTER: Final = (50_000, 20, 100)
@@ -356,9 +358,12 @@ class Backtest:
 
     def _catch_up(self, now: int) -> None:
         """Everything due up to ``now``, each at its own time."""
+        far = now - EMPTY_MS
         due = self._due
         while due <= now:
             self._now = at = max(due, self._now)
+            if at < far and self._nothing_on():
+                self._now = at = far
             if self._exchange.next_due <= at:
                 self._take(self._exchange.advance(MarketMs(at)))
                 self._settle_queue()
@@ -369,6 +374,13 @@ class Backtest:
                 self._settle_queue()
             due = self._plan()
         self._now = now
+
+    def _nothing_on(self) -> bool:
+        """No market is open and no order: between two tapes, perhaps for months, nothing can happen."""
+        now = self._now
+        return not self._answers and not any(self.kernel.state.open_refs.values()) and all(
+            market.end + EMPTY_MS <= now for market in self._markets.values()
+        )
 
     def _reached(self, now: int) -> int:
         """A watched price was reached: resting orders first, then whoever asked to be woken."""
