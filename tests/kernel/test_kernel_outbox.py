@@ -181,7 +181,7 @@ def test_not_04_conditions_are_counted_apart() -> None:
     assert [r.text for r in rig.records if isinstance(r, NoticeRaised)] == ["rain", "sun"]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["raise", "ok", "fail", "wait", "restart"]), st.integers(0, 9)), max_size=40))
 def test_not_02_whatever_happens_no_notice_is_lost_and_none_told_twice_without_a_restart(
     moves: list[tuple[str, int]],
