@@ -75,12 +75,12 @@ def _forecaster(each: Scores, studied: Studied) -> dict[str, Any]:
     market = each.name == MARKET
     return {
         "name": each.name, "kind": kind, "windows": each.windows, "evaluations": each.evaluations,
-        "abstained": each.abstained, "brier": _interval(each.brier), "log_loss": _interval(each.log_loss),
-        "hit_rate": _interval(each.hit_rate),
-        "brier_difference": None if market else _interval(each.brier_difference),
-        "log_loss_difference": None if market else _interval(each.log_loss_difference),
+        "abstained": each.abstained, "brier": interval(each.brier), "log_loss": interval(each.log_loss),
+        "hit_rate": interval(each.hit_rate),
+        "brier_difference": None if market else interval(each.brier_difference),
+        "log_loss_difference": None if market else interval(each.log_loss_difference),
         "windows_needed": None if market else each.windows_needed, "bets": each.bets,
-        "pnl": f"{each.pnl:.6f}", "pnl_window": _interval(each.pnl_window),
+        "pnl": f"{each.pnl:.6f}", "pnl_window": interval(each.pnl_window),
         "reliability": [
             {
                 "from": one.low, "to": one.high, "evaluations": one.evaluations, "said": round(one.said, 6),
@@ -95,12 +95,12 @@ def _forecaster(each: Scores, studied: Studied) -> dict[str, Any]:
 def _pair(pair: Pairing) -> dict[str, Any]:
     return {
         "first": pair.first, "second": pair.second, "windows": pair.windows, "evaluations": pair.evaluations,
-        "brier_difference": _interval(pair.difference), "windows_needed": pair.windows_needed,
+        "brier_difference": interval(pair.difference), "windows_needed": pair.windows_needed,
         "verdict": pair_verdict(pair),
     }
 
 
-def _interval(found: Interval) -> dict[str, float | None] | None:
+def interval(found: Interval) -> dict[str, float | None] | None:
     """None: there was nothing to average; without ends: there was one window."""
     if isnan(found.value):
         return None

@@ -16,13 +16,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 from polyhost.configuration import Loaded, load_configuration
 from polyhost.extension.discovery import discover
 from polyhost.lab.accounts import CENTRAL, FATES, joined
 from polyhost.lab.backtest import Backtest, together
-from polyhost.lab.compare import compared
+from polyhost.lab.compare import SEED, compared, interval
 from polyhost.lab.plugins import running
-from polyhost.lab.scoring import WINDOWS_MIN
+from polyhost.lab.scoring import WINDOWS_MIN, intervals
 from polyhost.lab.studied import Studying, table, tapes
 from polyhost.lab.tape import Tape
 from polyhost.model.money import Micros, money_text
@@ -114,10 +116,16 @@ def _combination(path: Path, config: Path | None, kept: str, combiner: str, off:
         reports = together(passes, [Tape(path)])
     report = joined({each.fate.name: found for each, found in zip(passes, reports, strict=True)})
     central = next(each for each in passes if each.fate is CENTRAL)
-    report["closes"] = closes(central)
+    report["closes"], report["window"] = closes(central), a_window(report)
     scored = compared(studying.studied(central), STAKE, EDGE)
     estimate = next((each for each in scored["forecasters"] if each["name"] == combiner), None)
     return Combination(kept, combiner, report, estimate)
+
+
+def a_window(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The central account's P&L a settled window, with its interval over windows."""
+    made = [float(each["pnl"]) for each in report["by_window"] if each["outcome"] and each["pnl"] is not None]
+    return interval(intervals(np.array(made)[:, None], SEED)[0]) if made else None
 
 
 def closes(run: Backtest) -> dict[str, tuple[int, Micros]]:
@@ -165,6 +173,8 @@ made: [compare.md](compare.md).
 - Trade prints are on one tape, and both tokens' books on some: `order_flow` often sees less than it could.
 - The queue is not on a tape: how a resting order would have fared is unknown. So every profit is told three times
   (pessimistic, central, optimistic), and called *not evidence* where its sign differs. Orders of ours move nobody.
+- A profit *however orders fare* is none that can be counted on: it says that the queue does not decide its sign, no
+  more. Beside it stands the P&L a window with its interval over windows; where that holds 0, luck explains it.
 - {unsettled} windows have no result on their tape. They are counted, and in no figure.
 - Breakers are as shipped: after a day's loss of 50 or a drawdown of 5 % a backtest enters no more, so a worse
   strategy may lose less on the longer tape.
@@ -233,13 +243,13 @@ def scores(report: Mapping[str, Any]) -> str:
 def traded_combinations(found: Sequence[Combination]) -> str:
     """What each combination traded, and why its positions ended."""
     names = [fate.name for fate in FATES]
-    rows = [("signals", "combiner", "its Brier", "less market's", "fills", *names, "evidence")]
+    rows = [("signals", "combiner", "its Brier", "less market's", "fills", *names, "central, a window", "evidence")]
     for each in found:
         pnl, brier = each.report["pnl"], each.estimate or {}
         rows.append((
             each.signals, each.combiner, _shown(brier.get("brier")), _shown(brier.get("brier_difference"), "+"),
             str(each.report["fills"]), *(f"{float(pnl[name]):+.2f}" for name in names),
-            each.report["evidence"].partition(":")[0],
+            _shown(each.report["window"], "+", digits=2), each.report["evidence"].partition(":")[0],
         ))
     endings: dict[str, tuple[int, Micros]] = defaultdict(lambda: (0, 0))
     for each in found:
