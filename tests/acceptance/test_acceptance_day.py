@@ -28,6 +28,7 @@ def simulation(folder: Path, hours: float, pathologies: dict[str, float] | None 
     lines = [f"plugin_paths = [{str(PLAYBOOK)!r}]", "[markets]", 'symbols = ["BTC"]', 'durations = ["15m"]']
     lines += ["[plugins.playbook]", "trusted = true", f"plays = {list(PLAYS)!r}", "[plugins.entry_policy]"]
     lines += ["enabled = false", "[plugins.exit_plan]", "enabled = false", "[evaluation]", "cadence_ms = 10000"]
+    lines += ["[plugins.underdog_guard]", "enabled = false"]  # it is bought by the clock, whatever anybody thinks of it
     lines += ["[breakers]", 'daily_loss = "500"', "drawdown = 1.0", "emergency_stops_hour = 1000"]
     file.write_text("\n".join(lines) + "\n")
     return Simulation(1, Plan(hours, pathologies or {}, 0.3, rough=False), load_configuration(file, env={}))

@@ -100,7 +100,7 @@ def test_con_17_the_trading_path_is_the_same_to_the_byte_beside_feeds_nobody_nee
 ) -> None:
     watched = Watched(monkeypatch)
     plan = Plan(0.1, chosen_pathologies(["all"]), 6.0)
-    off = '[plugins.divergence]\nenabled = false\n'
+    off = "[plugins.divergence]\nenabled = false\n[plugins.underdog_guard]\nenabled = false\n"
     plain = Simulation(5, plan, loaded(tmp_path, more=off)).run()
     assert all(view.feeds == () for view in watched.views)
     watched.views.clear()

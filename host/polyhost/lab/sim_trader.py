@@ -44,8 +44,8 @@ LAST_ENTRY_S: Final = 10.0
 class RandomTraderSettings(Settings):
     seed: int = 1
     """Of every choice."""
-    entries_per_mille: int = Field(default=45, ge=0, le=1_000)
-    """How often an evaluation wants to buy a side."""
+    entries_per_mille: int = Field(default=60, ge=0, le=1_000)
+    """How often an evaluation wants to buy a side; the shipped guards veto some of it, having no opinion to go by."""
     exits_per_mille: int = Field(default=6, ge=0, le=1_000)
     """How often an evaluation wants to sell a position at once."""
     quotes_per_mille: int = Field(default=150, ge=0, le=1_000)
