@@ -43,8 +43,6 @@ class Wanted:
         last = entry.market.end - LAST_ORDER_MS
         if order.slot.purpose is not Purpose.HEDGE:
             last = min(last, self.flow.due(order.slot.condition_id))
-        if order.valid_until:
-            last = min(last, order.valid_until)
         return entry.settled or not entry.accepting or core.now >= last
 
     def _within_limits(self, entry: MarketState) -> bool:
