@@ -64,7 +64,7 @@ def _run(venue: Any, job: Any) -> None:
     asyncio.run(go())
 
 
-def test_con_04_prints_and_candles_with_half_an_hour_of_backlog(venue: Any) -> None:
+def test_con_04_prints_and_candles_with_an_hour_of_backlog(venue: Any) -> None:
     async def job(fake: Any, spot: Spot) -> None:
         fake.answers["GET /api/v3/klines"] = (200, [_row(0), _row(MINUTE)])
         await fake.until(lambda: len(spot.candles) == 2)
@@ -74,7 +74,7 @@ def test_con_04_prints_and_candles_with_half_an_hour_of_backlog(venue: Any) -> N
         await ws.send_str(_kline(2 * MINUTE, "10.8"))
         await ws.send_str('{"result":null,"id":1}')
         await fake.until(lambda: len(spot.candles) == 4)
-        assert fake.asked("GET /api/v3/klines")[0][0] == {"symbol": "BTCUSDT", "interval": "1m", "limit": "30"}
+        assert fake.asked("GET /api/v3/klines")[0][0] == {"symbol": "BTCUSDT", "interval": "1m", "limit": "60"}
         assert spot.prices == [("binance", "BTC", 6_500_012_345_678, 61_000)]
         assert spot.candles[:2] == [(0, 10.5, True), (MINUTE, 10.5, False)]
         assert spot.candles[2:] == [(MINUTE, 10.75, True), (2 * MINUTE, 10.8, False)]

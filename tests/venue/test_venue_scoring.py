@@ -52,6 +52,7 @@ def test_rew_01_the_gateway_asks_which_orders_score_and_what_the_day_earned() ->
             gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), KEY)
             await gateway.connect()
             try:
+                quoted = up.engine.world.listing(False)[-1].condition_id
                 ids = await _quoted(up, gateway)
                 began = up.engine.clock.now
                 await _until(up, began + 4_000)
@@ -63,7 +64,7 @@ def test_rew_01_the_gateway_asks_which_orders_score_and_what_the_day_earned() ->
                 (earned,) = await gateway.execute(commands.QueryEarnings(day))
                 assert isinstance(earned, events.EarningsSeen), earned
                 (row,) = earned.rows
-                assert row.condition_id == up.engine.world.listing(False)[-1].condition_id
+                assert row.condition_id == quoted
                 assert row.rewards >= micros("100")
                 assert row.rebates == 0
                 calls = gateway.budget.calls
