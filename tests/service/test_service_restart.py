@@ -53,7 +53,7 @@ def account(served: Exchange, tokens: Iterable[str]) -> Account:
 
 
 OWN_EXITS = "".join(
-    f"[plugins.{name}]\nenabled = false\n" for name in ("exit_plan", "stop_loss", "reversal", "scale_in")
+    f"[plugins.{name}]\nenabled = false\n" for name in ("exit_plan", "stop_loss")
 )
 """The plugin's own sale at halfway comes before anybody else's."""
 
