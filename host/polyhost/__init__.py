@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         Trigger,
         Veto,
     )
-    from polyhost.model.quantities import Money, Price, Shares
+    from polyhost.model.quantities import InnerPrice, Money, Price, Shares
     from polyhost.model.reading import Feed, FeedConfig, Reading
     from polyhost.model.records import AuditTaken, CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
     from polyhost.model.rewards import maker_score, reward_midpoint, reward_score, two_sided_only
@@ -73,6 +73,7 @@ __all__ = [
     "Flow",
     "Funds",
     "HoldToSettlement",
+    "InnerPrice",
     "Keep",
     "Market",
     "MarketSettled",
@@ -141,6 +142,7 @@ _HOMES = {
     "Flow": "polyhost.model.view",
     "Funds": "polyhost.model.view",
     "HoldToSettlement": "polyhost.model.proposals",
+    "InnerPrice": "polyhost.model.quantities",
     "Keep": "polyhost.model.proposals",
     "Market": "polyhost.model.market",
     "MarketSettled": "polyhost.model.records",

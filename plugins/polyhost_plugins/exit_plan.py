@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from polyhost import (
     ONE,
     Contradiction,
     ExitTarget,
+    InnerPrice,
     Plugin,
     PositionView,
-    Price,
     Settings,
     Setup,
     View,
@@ -26,17 +26,10 @@ from polyhost import (
 
 
 class ExitPlanSettings(Settings):
-    price: Price = Price("0.99")
+    price: InnerPrice = InnerPrice("0.99")
     """Where the sell rests (collateral a share); moved to the next higher legal price of the market's tick."""
     age_min_s: float = Field(default=60.0, ge=0)
     """A position rests no sell before this age in seconds (15-minute windows; scaled to shorter ones)."""
-
-    @field_validator("price")
-    @classmethod
-    def _inside(cls, value: Price) -> Price:
-        if not 0 < value < ONE:
-            raise ValueError("must be above 0 and below 1")
-        return value
 
     def contradictions(self, setup: Setup) -> Iterator[Contradiction]:
         """A position must get old enough before it is closed."""

@@ -29,6 +29,7 @@ from polyhost import (
     Defer,
     Enter,
     ExitNow,
+    InnerPrice,
     Market,
     MarketSettled,
     Plugin,
@@ -58,7 +59,7 @@ Wish: TypeAlias = Enter | ExitNow | Defer | Trigger
 
 
 class ReversalSettings(Settings):
-    midpoint_max: Price = Price("0.30")
+    midpoint_max: InnerPrice = InnerPrice("0.30")
     """The other side is bought when the midpoint of what is held is at or below this price (collateral per share)."""
     floor: Price = Price("0.15")
     """The losing side is sold at once at or below this midpoint, hedged or not; below ``midpoint_max``."""
@@ -77,13 +78,6 @@ class ReversalSettings(Settings):
     """The hedge's worst price is the ask plus this many of the market's own ticks: one that misses costs a stop."""
     owns_other_side: bool = True
     """Veto first entries on the other side of a position: that side is bought as its hedge, or not at all."""
-
-    @field_validator("midpoint_max")
-    @classmethod
-    def _inside(cls, value: Price) -> Price:
-        if not 0 < value < ONE:
-            raise ValueError("must be above 0 and below 1")
-        return value
 
     @field_validator("floor")
     @classmethod

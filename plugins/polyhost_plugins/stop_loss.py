@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pydantic import ValidationInfo, field_validator
 
 from polyhost import (
-    ONE,
     ExitNow,
+    InnerPrice,
     Plugin,
     PositionView,
     Price,
@@ -27,17 +27,10 @@ from polyhost import (
 
 
 class StopLossSettings(Settings):
-    midpoint_max: Price = Price("0.30")
+    midpoint_max: InnerPrice = InnerPrice("0.30")
     """Sells when the token's midpoint is at or below this price (collateral per share, above 0, below 1)."""
     floor: Price = Price("0.15")
     """Sells at once at or below this midpoint, whatever else says wait; below ``midpoint_max``, 0: no floor."""
-
-    @field_validator("midpoint_max")
-    @classmethod
-    def _inside(cls, value: Price) -> Price:
-        if not 0 < value < ONE:
-            raise ValueError("must be above 0 and below 1")
-        return value
 
     @field_validator("floor")
     @classmethod

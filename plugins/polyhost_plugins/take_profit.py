@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import field_validator
-
 from polyhost import (
-    ONE,
     ExitNow,
+    InnerPrice,
     Plugin,
     PositionView,
-    Price,
     Settings,
     Trigger,
     View,
@@ -25,15 +22,8 @@ from polyhost import (
 
 
 class TakeProfitSettings(Settings):
-    midpoint_min: Price = Price("0.95")
+    midpoint_min: InnerPrice = InnerPrice("0.95")
     """Sells when the token's midpoint is at or above this price (collateral per share, above 0, below 1)."""
-
-    @field_validator("midpoint_min")
-    @classmethod
-    def _inside(cls, value: Price) -> Price:
-        if not 0 < value < ONE:
-            raise ValueError("must be above 0 and below 1")
-        return value
 
 
 class TakeProfit(Plugin):

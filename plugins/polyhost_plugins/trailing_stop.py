@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pydantic import field_validator
-
 from polyhost import (
-    ONE,
     CloseRecorded,
     ExitNow,
+    InnerPrice,
     Keep,
     Market,
     MarketSettled,
@@ -32,19 +30,12 @@ from polyhost import (
 
 
 class TrailingStopSettings(Settings):
-    distance: Price = Price("0.10")
+    distance: InnerPrice = InnerPrice("0.10")
     """Sells when the midpoint is this far below its highest since the entry (collateral per share)."""
     armed_above: Price = Price("0.10")
     """Only once the midpoint has been this far above the average entry price (collateral per share)."""
-    step: Price = Price("0.01")
+    step: InnerPrice = InnerPrice("0.01")
     """A new highest midpoint is written down when it is this much above the one that is (collateral per share)."""
-
-    @field_validator("distance", "step")
-    @classmethod
-    def _inside(cls, value: Price) -> Price:
-        if not 0 < value < ONE:
-            raise ValueError("must be above 0 and below 1")
-        return value
 
 
 class TrailingStop(Plugin):

@@ -71,6 +71,16 @@ class Price(_Fixed):
         return f"Price({price_text(int(self))!r})"
 
 
+class InnerPrice(Price):
+    """A price that a token can trade at: 0 and 1 are none."""
+
+    def __new__(cls, value: str | int | float) -> Self:
+        price = super().__new__(cls, value)
+        if not 0 < int(price) < 10_000:
+            raise ValueError("must be above 0 and below 1")
+        return price
+
+
 class Money(_Fixed):
     """Collateral; the integer inside counts micro-units."""
 
