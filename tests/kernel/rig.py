@@ -72,6 +72,8 @@ class Rig:
         self.trades = 0
         self.held: tuple[PositionRow, ...] | None = ()
         """What the venue says the wallet holds, when it is asked at a start; None: it does not answer."""
+        self.shares_read = True
+        """While time passes the balances of tokens are read again, and are as they were."""
         if follow:
             self.begin()
 
@@ -105,9 +107,15 @@ class Rig:
             caused += self._keep(self.kernel.turn(self.now, self.now))
             if balances:
                 self._keep(self.kernel.handle(BalanceSeen(self.balance, True), self.now, self.now))
+            if self.shares_read:
+                self._same_shares()
         self.now = now
         caused += self._keep(self.kernel.turn(now, now))
         return caused
+
+    def _same_shares(self) -> None:
+        for token, (balance, _) in list(self.kernel._core.fresh.tokens.items()):
+            self._keep(self.kernel.handle(TokenBalanceSeen(token, balance), self.now, self.now))
 
     def wait(self, ms: int, **options: Any) -> list[Command]:
         return self.to(self.now + ms, **options)

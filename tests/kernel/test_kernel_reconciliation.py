@@ -67,6 +67,7 @@ class Venue:
     def __init__(self, rig: Rig, balance: int, *, positions: int | None = -1, sweeps: bool = True) -> None:
         """``positions``: what the venue's own count says; -1: the same as the balance, None: it never answers."""
         self.rig = rig
+        rig.shares_read = False
         self.balance = balance
         self.positions = positions
         self.sweeps = sweeps

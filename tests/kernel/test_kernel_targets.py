@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from polyhost.model.commands import Ask, Cancel, Command, Post, Prepare
+from polyhost.kernel.exits import OUTDATED_MS, RETRY_MS
+from polyhost.model.commands import Ask, Cancel, Command, Post, Prepare, QueryTokenBalance
 from polyhost.model.messages import Message
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import ExitNow, ExitTarget
 from polyhost.model.records import CloseRecorded
 from polyhost.model.words import OrderState, OrderType, Side
 
-from .rig import START, Rig, cancels, none, only
+from .rig import CONDITION, START, Rig, cancels, none, only
 
 AT_99 = ExitTarget(Side.UP, ticks("0.99"))
 
@@ -89,6 +90,50 @@ def test_t5_an_increment_that_is_legal_by_itself_becomes_a_second_order_and_neve
     grown = shown(rig, "57")
     none(grown, Prepare)
     assert cancels(grown), "two sells rest: growing further goes by replacement (T4)"
+
+
+def unread(ms: int) -> Rig:
+    """The balance of the position's shares was read so long before the next answer arrives, and is read no more."""
+    rig = holding()
+    rig.shares_read = False
+    rig.balances()
+    rig.wait(ms - 1_000)  # the next view comes a second later
+    return rig
+
+
+def test_con_14_an_exit_is_sized_by_a_balance_of_at_most_five_seconds_or_it_is_read_first() -> None:
+    rig = unread(6_000)
+    asked = rig.answer(AT_99)
+    none(asked, Prepare)
+    assert only(asked, QueryTokenBalance).token_id == rig.market.up
+    assert rig.kernel.data(CONDITION).exit(Side.UP).waiting  # type: ignore[union-attr]
+    rig.balances(size="20")
+    assert only(rig.commands[-1:], Prepare).draft.size == micros("20"), "what the new reading says"
+
+
+def test_con_14_a_reading_that_says_the_same_is_waited_for_too() -> None:
+    rig = unread(6_000)
+    none(rig.answer(AT_99), Prepare)
+    rig.balances()
+    assert only(rig.wait(RETRY_MS), Prepare).draft.size == micros("57")
+
+
+def test_con_14_a_balance_of_five_seconds_is_good_enough() -> None:
+    rig = unread(5_000)
+    assert rig.order(rig.posted(rig.answer(AT_99))).why["balance_age_ms"] == "5000"
+
+
+def test_con_14_a_query_that_fails_leaves_no_position_uncovered() -> None:
+    rig = unread(6_000)
+    none(rig.answer(AT_99), Prepare)
+    none(rig.wait(OUTDATED_MS - 1), Prepare)
+    assert only(rig.wait(RETRY_MS), Prepare).draft.size == micros("57")
+
+
+def test_con_14_a_sale_at_market_never_waits_for_a_balance() -> None:
+    rig = unread(60_000)
+    order = rig.order(rig.posted(rig.answer(ExitNow(Side.UP, "stop", "stop"))))
+    assert order.why["balance_age_ms"] == "60000", "and it tells so"
 
 
 def test_t5_a_low_balance_shrinks_nothing() -> None:

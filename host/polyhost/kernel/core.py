@@ -202,6 +202,11 @@ class Core:
             return 0
         return max(min(settled, seen[0]), 0)
 
+    def shares_age(self, position: PositionEntry) -> int | None:
+        """How old the venue's balance of its shares is, wall ms; None: not read in this run."""
+        seen = self.fresh.tokens.get(position.token_id)
+        return None if seen is None else self.wall - seen[1]
+
     def in_positions(self) -> Micros:
         """Collateral paid for everything that is held in unsettled markets, fees included."""
         positions = self.state.positions

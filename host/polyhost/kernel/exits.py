@@ -54,6 +54,9 @@ NOT_CANCELLED: Final = frozenset({OrderState.INTENDED, OrderState.PREPARED, Orde
 """States of a resting exit that a sale at market cancels; one that is not sent yet never will be."""
 ASIDE_MS: Final = 3_000
 """Exits stand aside this long for a merge of what rests in them, wall ms; then they cover again what is left."""
+OUTDATED_MS: Final = 3_000
+"""CON-14: a resting sell waits this long for a newer balance, wall ms; then it is placed on the one known, for a
+query that fails must not leave a position uncovered."""
 REPLACE_EVERY_MS: Final = 1_000
 """T7: at most one replacement a slot in this time, wall ms."""
 RESTING_MAX: Final = 2
@@ -279,10 +282,32 @@ class Exits:
         core = self.core
         if core.sellable(position) >= floor_lot(position.inventory):
             return
-        if core.wall - plan.balance_wall >= REFUSAL_WAITS_MS[0]:
-            plan.balance_wall = core.wall
-            core.ask_balance(position.token_id)
+        self._read_balance(position, plan)
         self._again(plan, position, REFUSAL_WAITS_MS[0])
+
+    def _read_balance(self, position: PositionEntry, plan: Exit) -> None:
+        if self.core.wall - plan.balance_wall >= REFUSAL_WAITS_MS[0]:
+            plan.balance_wall = self.core.wall
+            self.core.ask_balance(position.token_id)
+
+    def _outdated(self, position: PositionEntry, plan: Exit) -> bool:
+        """CON-14: the balance that would size a resting sell is too old: it is read first, and decided after.
+
+        Sales at market never wait for it: the ledger caps their size, and what the venue lacks it refuses.
+        """
+        core = self.core
+        age = core.shares_age(position)
+        if age is None or age <= core.settings.safety.balance_age_ms_max:
+            plan.outdated_wall = -1
+            return False
+        if plan.outdated_wall < 0:
+            plan.outdated_wall = core.wall
+        if core.wall - plan.outdated_wall >= OUTDATED_MS:
+            return False
+        plan.waiting = "the balance of its shares is too old and is read again"
+        self._read_balance(position, plan)
+        self._again(plan, position, RETRY_MS)
+        return True
 
     def cover(self, position: PositionEntry, sells: list[OrderEntry]) -> Micros:
         """T3: ``min(position_min, sellable)``. What a sell is known to have matched is gone, its trade seen or not.
@@ -305,6 +330,8 @@ class Exits:
         core = self.core
         if plan.next_wall > core.wall:
             plan.waiting = "the venue refused lately"
+            return
+        if self._outdated(position, plan):
             return
         plan.waiting = ""
         plan.moved_wall = core.wall
@@ -333,6 +360,8 @@ class Exits:
             return
         if floor_lot(max(room, 0) + sum(order.open_upper for order in orders)) < entry.market.min_size:
             plan.waiting = "what rests could not be placed again (minimum size)"
+            return
+        if self._outdated(position, plan):
             return
         plan.moved_wall = core.wall
         for order in orders:
@@ -475,11 +504,12 @@ class Exits:
             self.flow.next_ref(), position.token_id, Action.SELL, order_type, price, size, market.tick, market.neg_risk
         )
         book = self.core.data[market.condition_id].book
+        age = self.core.shares_age(position)
         why = {
             "plugin": owner, "reason": reason, "position": size_text(position.size),
             "sellable": size_text(self.core.sellable(position)), "book_epoch": str(book.epoch),
             "book_age_ms": str(self.core.now - book.changed_at), "price_source": book.source,
-            "bid": price_text(book.best(position.side)[0]),
+            "bid": price_text(book.best(position.side)[0]), "balance_age_ms": "" if age is None else str(age),
         }
         illegal = self.flow.place(slot, draft, 0, why, beside)
         if illegal is not None:

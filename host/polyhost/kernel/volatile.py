@@ -108,8 +108,8 @@ class Exit:
 
     __slots__ = (
         "aside_wall", "attempts", "balance_wall", "cancel_sent_wall", "defer_until", "deferred", "forced", "moved_wall",
-        "next_wall", "refusals", "sell_failed", "settled_at", "spoken", "target", "target_owner", "timer_wall",
-        "urgent", "waiting",
+        "next_wall", "outdated_wall", "refusals", "sell_failed", "settled_at", "spoken", "target", "target_owner",
+        "timer_wall", "urgent", "waiting",
     )
 
     def __init__(self) -> None:
@@ -128,7 +128,9 @@ class Exit:
         self.aside_wall = -1_000_000
         """Until then nothing rests: a merge wants its shares, wall ms."""
         self.balance_wall = -1_000_000
-        """When the venue's balance of its token was last asked for because it lacks settled shares, wall ms."""
+        """When the venue's balance of its token was last asked for: it lacks settled shares, or is too old, wall ms."""
+        self.outdated_wall = -1
+        """Since when a resting sell waits for a newer balance than the one known (CON-14), wall ms; -1: it does not."""
         self.sell_failed = False
         self.settled_at: tuple[int, Micros | None] | None = None
         """What its last step saw when it found nothing to do (T10); None: it may have something to do."""
