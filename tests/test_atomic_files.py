@@ -14,7 +14,7 @@ from polyhost.exchange.server import store
 ROOT: Final = Path(__file__).resolve().parents[1]
 SOURCES: Final = (ROOT / "host" / "polyhost", ROOT / "plugins" / "polyhost_plugins")
 ALLOWED: Final = {
-    "journal/files.py": "write_atomically itself",
+    "files.py": "write_atomically itself",
     "exchange/server/store.py": "the exchange's own: temporary file, fsync, rename (exchange may not know journal)",
     "journal/recording.py": "a recording grows line by line; a torn end is read up to it",
     "lab/crash.py": "a pipe",

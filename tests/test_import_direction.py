@@ -15,13 +15,14 @@ from typing import Final, NamedTuple
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-BASE: Final = frozenset({"model", "errors", "settings", "hooks", "plugin"})
+BASE: Final = frozenset({"model", "errors", "files", "settings", "hooks", "plugin"})
 """What any layer above the kernel may know: values, faults, typed settings and the contract with plugins."""
 PARTS: Final = frozenset({"kernel", "extension", "journal", "venue", "exchange", "configuration"})
 MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset({"model", "hooks", "plugin", "polling", "secret"}),
     "model": frozenset(),
     "errors": frozenset(),
+    "files": frozenset(),
     "plugin": frozenset(),
     "polling": frozenset(),
     "secret": frozenset(),

@@ -24,7 +24,10 @@ class PolyhostError(Exception):
 
 
 class ConfigError(PolyhostError):
-    """A setting is wrong. ``file``, ``table``, ``key``, ``value``, ``allowed`` and ``nearest`` are empty if unknown."""
+    """A setting is wrong. ``file``, ``table``, ``key``, ``value``, ``allowed`` and ``nearest`` are empty if unknown.
+
+    ``remedy`` is what to do, where the allowed values do not say it.
+    """
 
     exit_code = 2
 
@@ -38,6 +41,7 @@ class ConfigError(PolyhostError):
         value: object = None,
         allowed: Sequence[str] = (),
         nearest: str = "",
+        remedy: str = "",
     ) -> None:
         super().__init__(problem)
         self.problem = problem
@@ -47,6 +51,7 @@ class ConfigError(PolyhostError):
         self.value = value
         self.allowed = tuple(allowed)
         self.nearest = nearest
+        self.remedy = remedy
 
     def __str__(self) -> str:
         where = " ".join(part for part in (self.file, f"[{self.table}]" if self.table else "", self.key) if part)
@@ -57,7 +62,7 @@ class ConfigError(PolyhostError):
             text += f"; allowed: {', '.join(self.allowed)}"
         if self.nearest:
             text += f"; did you mean {self.nearest!r}?"
-        return text
+        return f"{text}; {self.remedy}" if self.remedy else text
 
 
 class PluginError(PolyhostError):

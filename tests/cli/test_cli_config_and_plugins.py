@@ -63,7 +63,7 @@ def test_config_check_of_a_wrong_setting_ends_with_2_and_names_it(
     file = written(tmp_path, "[host]\nmdoe = 'sim'\n")
     code, out, err = ran(["config", "check", "-c", file], capsys)
     assert (code, out) == (2, "")
-    assert err.startswith(f"Error: {file} [host] mdoe: unknown key")
+    assert err.startswith(f"Error: {file}:2 [host] mdoe: unknown key")
     code, report = as_json(["config", "check", "-c", file], capsys)
     assert code == 2
     assert report["ok"] is False
@@ -134,15 +134,15 @@ def test_config_show_origin_tells_where_each_value_came_from(
     code, out, _ = ran(["config", "show", "--origin", "-c", file], capsys)
     assert code == 0
     lines = out.splitlines()
-    assert f"exchange.speed = 60.0  # {file}" in lines
-    assert "exchange.seed = 7  # environment" in lines
+    assert f"exchange.speed = 60.0  # file {file}:2" in lines
+    assert "exchange.seed = 7  # environment POLYHOST__EXCHANGE__SEED" in lines
     assert "exchange.density = 20.0  # default" in lines
     assert 'markets.symbols = ["BTC", "ETH"]  # default' in lines
-    assert f'plugins.exit_plan.price = "0.97"  # {file}' in lines
+    assert f'plugins.exit_plan.price = "0.97"  # file {file}:4' in lines
     assert "plugins.exit_plan.age_min_s = 60.0  # default" in lines
     code, report = as_json(["config", "show", "--origin", "-c", file], capsys)
     assert code == 0
-    assert report["origin"]["exchange.speed"] == file
+    assert report["origin"]["exchange.speed"] == f"file {file}:2"
     assert report["configuration"]["exchange"]["speed"] == 60.0
 
 

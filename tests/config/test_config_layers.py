@@ -23,7 +23,7 @@ def test_cfg_01_the_file_overrides_defaults_the_environment_the_file_and_the_com
     exchange = loaded.configuration.exchange
     assert (exchange.taker_delay_ms, exchange.seed, exchange.speed, exchange.density) == (150, 2, 3.0, 4.0)
     told = [loaded.origin[f"exchange.{key}"] for key in ("taker_delay_ms", "seed", "speed", "density")]
-    assert told == ["default", str(file), "environment", "command line"]
+    assert told == ["default", f"file {file}:2", "environment POLYHOST__EXCHANGE__SPEED", "command line"]
 
 
 def test_without_a_file_named_the_working_directorys_is_read_if_there_is_one(
@@ -89,8 +89,8 @@ def test_plg_02_plugins_named_come_in_the_order_of_the_file_then_the_others(tmp_
 def test_origins_tell_each_plugin_setting_and_each_shipped_plugin(tmp_path: Path) -> None:
     file = written(tmp_path, "[plugins.exit_plan]\nprice = '0.97'\n[plugins.additive]\n")
     origin = load_configuration(file, env={}).origin
-    assert origin["plugins.exit_plan.price"] == str(file)
-    assert origin["plugins.additive"] == str(file)
+    assert origin["plugins.exit_plan.price"] == f"file {file}:2"
+    assert origin["plugins.additive"] == f"file {file}:3"
     assert origin["plugins.entry_policy"] == "default"
 
 

@@ -5,65 +5,110 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from polyhost.configuration.problems import refusal, refuse_infinite
+from polyhost.configuration.choices import Choices, choices_of
+from polyhost.configuration.precedence import Disagreement, disagreements, heeded, ordered, set_twice
+from polyhost.configuration.problems import place_of, refusal, refuse_infinite
 from polyhost.configuration.rules import refuse_contradictions
-from polyhost.configuration.shipped import OFF_BY_DEFAULT, SHIPPED_PLUGINS
-from polyhost.configuration.sources import Layer, command_line_layer, environment_layers, file_layer
-from polyhost.settings import Configuration
+from polyhost.configuration.sources import Layer, command_line_layer, environment_layers, file_layer, fragment_layers
+from polyhost.settings import Configuration, HostTable
 
 FILE_NAME: Final = "polyhost.toml"
 """Read from the working directory when no file is named."""
 DEFAULT: Final = "default"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Loaded:
     """A configuration that passed its checks."""
 
     configuration: Configuration
-    origin: dict[str, str]
-    """Where each value came from, by dotted key: ``default``, the file's path, ``environment`` or ``command line``."""
+    labels: Mapping[str, Layer] = field(repr=False)
+    """The layer that set each value, by dotted key; what is not here is a default."""
     path: Path | None
     """The file; None: there is none."""
     config_hash: str
     """First 12 hex digits of the SHA-256 of the effective configuration (without ``host.data_dir``: moving a run's
     home changes nothing that it does)."""
+    disagreements: tuple[Disagreement, ...] = ()
+    """Where a person and the machine's choices set a plugin differently, and who holds."""
+    doubles: tuple[str, ...] = ()
+    """Plugins that more than one fragment sets, in words."""
 
     @property
     def base(self) -> Path:
         """The folder that relative ``plugin_paths`` start from."""
         return Path() if self.path is None else self.path.parent
 
+    @cached_property
+    def origin(self) -> dict[str, str]:
+        """Where each value came from, by dotted key: ``default``, or the layer and its file with the line, or its
+        variable (``file mine.toml:3``, ``environment POLYHOST__HOST__RECORD``)."""
+        return {key: self.origin_of(key) for key in dotted_values(self.configuration)}
+
+    def origin_of(self, dotted: str) -> str:
+        """The same of one key, of a default too that is no value of the configuration's own (a plugin's)."""
+        layer = self.labels.get(dotted)
+        return DEFAULT if layer is None else layer.origin(dotted)
+
+    def place(self, dotted: str) -> str:
+        """As an error tells where a key was set: file and line, or variable, of the key or the table it is in."""
+        return place_of(dotted, self.labels)
+
+    def told(self) -> list[str]:
+        """What a person should know of this configuration, though it is good."""
+        return [*(str(each) for each in self.disagreements), *self.doubles]
+
 
 def load_configuration(
-    path: Path | None = None, overrides: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None
+    path: Path | None = None, overrides: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None,
+    *, chosen: bool | None = None,
 ) -> Loaded:
     """The effective configuration.
 
     ``path``: the file of ``-c``; None takes ./polyhost.toml if there is one, else the defaults alone. ``overrides``:
     values of the command line by dotted key. ``env``: variables ``POLYHOST__SECTION__KEY`` (None: this process's).
+    ``chosen``: take what was chosen in the data folder, too (None: unless ``env`` says what surrounds this run).
     Raises ConfigError.
     """
     file = _file_of(path)
-    layers = [file_layer(file)] if file is not None else []
-    layers += environment_layers(os.environ if env is None else env)
-    layers.append(command_line_layer(overrides or {}))
+    fragments = fragment_layers(file) if file is not None else []
+    files = [*([file_layer(file)] if file is not None else []), *fragments]
+    later = [*environment_layers(os.environ if env is None else env), command_line_layer(overrides or {})]
+    person, labels = _merged([*files, *later])
+    choices = choices_of(_data_dir(person)) if (env is None if chosen is None else chosen) else Choices(Path())
+    tables = person["plugins"] if isinstance(person["plugins"], dict) else {}
+    told = tuple(disagreements(choices, tables, labels))
+    merged, labels = _merged([*files, heeded(choices, tables), *later]) if choices.plugins else (person, labels)
+    if isinstance(merged["plugins"], dict):
+        merged["plugins"] = ordered(merged["plugins"], files, choices)
+    configuration = _validated(merged, labels)
+    refuse_contradictions(configuration, labels)
+    return Loaded(configuration, labels, file, config_hash(configuration), told, tuple(set_twice(fragments)))
+
+
+def _merged(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, Layer]]:
+    """The layers over each other, and which one set each value last."""
     merged: dict[str, Any] = {"plugins": {}}
     labels: dict[str, Layer] = {}
     for layer in layers:
         refuse_infinite(layer)
         _merge(merged, layer.values, layer, labels, "")
-    merged["plugins"] = _with_shipped(merged["plugins"])
-    configuration = _validated(merged, labels)
-    refuse_contradictions(configuration, labels)
-    return Loaded(configuration, _origins(configuration, labels), file, config_hash(configuration))
+    return merged, labels
+
+
+def _data_dir(merged: Mapping[str, Any]) -> str:
+    """Where the choices are; a wrong value is told when all are checked."""
+    host = merged.get("host")
+    given = host.get("data_dir") if isinstance(host, dict) else None
+    return given if isinstance(given, str) else HostTable().data_dir
 
 
 def config_hash(configuration: Configuration) -> str:
@@ -96,14 +141,6 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any], layer: Layer, labels
             labels[dotted] = layer
 
 
-def _with_shipped(plugins: object) -> object:
-    """The plugins that were named, in their order, then the shipped ones that were not."""
-    if not isinstance(plugins, dict):
-        return plugins
-    unnamed = [name for name in SHIPPED_PLUGINS if name not in plugins]
-    return plugins | {name: {"enabled": False} if name in OFF_BY_DEFAULT else {} for name in unnamed}
-
-
 def _validated(merged: dict[str, Any], labels: Mapping[str, Layer]) -> Configuration:
     try:
         return Configuration.model_validate(_tupled(merged), strict=True)
@@ -120,10 +157,6 @@ def _tupled(merged: Mapping[str, Any]) -> dict[str, Any]:
         return {key: tupled(item) for key, item in value.items()} if isinstance(value, dict) else value
 
     return {key: value if key == "plugins" else tupled(value) for key, value in merged.items()}
-
-
-def _origins(configuration: Configuration, labels: Mapping[str, Layer]) -> dict[str, str]:
-    return {key: labels[key].origin if key in labels else DEFAULT for key in dotted_values(configuration)}
 
 
 def dotted_values(configuration: Configuration) -> dict[str, Any]:

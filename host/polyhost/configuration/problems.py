@@ -36,7 +36,7 @@ def _told(problem: ErrorDetails, labels: Mapping[str, Layer], others: int) -> Co
     parts = [str(part) for part in problem["loc"] if not isinstance(part, int)]
     table, key = (".".join(parts[:-1]), parts[-1]) if parts else ("", "")
     more = f" (and {others} more)" if others else ""
-    place = label_of(".".join(parts), labels)
+    place = place_of(".".join(parts), labels)
     given = shown(key, problem["input"])
     if problem["type"] == "extra_forbidden":
         names = _names_in(table)
@@ -51,13 +51,13 @@ def _told(problem: ErrorDetails, labels: Mapping[str, Layer], others: int) -> Co
     return ConfigError(text + more, file=place, table=table, key=key, value=given, allowed=allowed, nearest=near)
 
 
-def label_of(dotted: str, labels: Mapping[str, Layer]) -> str:
-    """The layer that set a key, as an error tells it; ``defaults`` when none did."""
+def place_of(dotted: str, labels: Mapping[str, Layer]) -> str:
+    """Where a key was set, as an error tells it (file and line, or variable); ``defaults`` when nobody set it."""
     parts = dotted.split(".")
     for length in range(len(parts), 0, -1):
         layer = labels.get(".".join(parts[:length]))
         if layer is not None:
-            return layer.label
+            return layer.place(dotted)
     return "defaults"
 
 
@@ -115,8 +115,8 @@ def refuse_infinite(layer: Layer) -> None:
         elif isinstance(value, float) and not isfinite(value):
             *tables, key = path
             raise ConfigError(
-                "is not a finite number", file=layer.label, table=".".join(tables), key=key, value=value,
-                allowed=("a finite number",),
+                "is not a finite number", file=layer.place(".".join(path)), table=".".join(tables), key=key,
+                value=value, allowed=("a finite number",),
             )
 
     walk(layer.values, ())

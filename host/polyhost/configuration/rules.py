@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from polyhost.configuration.problems import label_of
+from polyhost.configuration.problems import place_of
 from polyhost.configuration.shipped import shipped_class
 from polyhost.configuration.sources import Layer
 from polyhost.errors import ConfigError, nearest_name
@@ -44,7 +44,7 @@ def refuse_contradictions(configuration: Configuration, labels: Mapping[str, Lay
     except _BrokenError as broken:
         table, _, key = broken.key.rpartition(".")
         raise ConfigError(
-            broken.problem, file=label_of(broken.key, labels), table=table, key=key, value=broken.value,
+            broken.problem, file=place_of(broken.key, labels), table=table, key=key, value=broken.value,
             allowed=broken.allowed, nearest=broken.near,
         ) from None
 

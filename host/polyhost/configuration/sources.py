@@ -1,38 +1,88 @@
-"""The layers above the defaults: one TOML file, environment variables, the command line."""
+"""The layers above the defaults: a TOML file, fragments beside it, environment variables, the command line.
+
+The machine's own layer between them is polyhost.configuration.choices.
+"""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
+from polyhost.configuration.lines import lines_of
 from polyhost.errors import ConfigError
 from polyhost.model.secrecy import shown
 from polyhost.settings import Configuration, Table
 
 PREFIX: Final = "POLYHOST__"
+FRAGMENTS: Final = "conf.d"
+"""Folder beside the file, whose ``*.toml`` are read after it."""
 BYTES_MAX: Final = 1_000_000
 """A configuration is a few hundred lines; more than this is some other file."""
 LINES_TRIED_MAX: Final = 500
 """How far back the beginning of something left open is looked for; each step parses what is above it."""
 
 
-@dataclass(frozen=True, slots=True)
+class Kind(StrEnum):
+    """Which layer a value came from, in rising order of precedence."""
+
+    FILE = "file"
+    FRAGMENT = "fragment"
+    CHOICE = "choice"
+    ENVIRONMENT = "environment"
+    COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
 class Layer:
     """Values as nested tables, and where they came from."""
 
     values: dict[str, Any]
-    origin: str
-    """As ``config show --origin`` tells it."""
-    label: str
-    """As an error tells it: the file, the variable, or ``command line``."""
+    kind: Kind
+    name: str = ""
+    """The file's path, or the variable; empty for the command line."""
+    text: str = ""
+    """The file as it stands, to find the line of a key."""
+
+    @cached_property
+    def _lines(self) -> dict[str, int]:
+        return lines_of(self.text)
+
+    def place(self, dotted: str = "") -> str:
+        """As an error tells it: the file with the line of that key (or of the table it is in), or the variable."""
+        if self.kind is Kind.COMMAND_LINE:
+            return str(self.kind)
+        if self.kind is Kind.ENVIRONMENT:
+            return f"{self.kind} {self.name}"
+        line = self._line(dotted)
+        return f"{self.name}:{line}" if line else self.name
+
+    def origin(self, dotted: str = "") -> str:
+        """As ``config show --origin`` tells it: the layer, then the place."""
+        place = self.place(dotted)
+        return place if place.startswith(self.kind) else f"{self.kind} {place}"
+
+    def _line(self, dotted: str) -> int:
+        while dotted:
+            if dotted in self._lines:
+                return self._lines[dotted]
+            dotted = dotted.rpartition(".")[0]
+        return 0
 
 
-def file_layer(path: Path) -> Layer:
+def file_layer(path: Path, kind: Kind = Kind.FILE) -> Layer:
     """Raises ConfigError when the file cannot be read or is no TOML; a syntax error is told with its line."""
-    return Layer(_parsed(_text_of(path), str(path)), str(path), str(path))
+    text = _text_of(path)
+    return Layer(_parsed(text, str(path)), kind, str(path), text)
+
+
+def fragment_layers(file: Path) -> list[Layer]:
+    """``conf.d/*.toml`` beside the file, by name. Raises ConfigError."""
+    return [file_layer(path, Kind.FRAGMENT) for path in sorted((file.parent / FRAGMENTS).glob("*.toml"))]
 
 
 def _text_of(path: Path) -> str:
@@ -98,7 +148,7 @@ def _variable_layer(name: str, text: str) -> Layer:
     value: Any = _typed(parts, text)
     for part in reversed(parts):
         value = {part: value}
-    return Layer(value, "environment", f"environment {name}")
+    return Layer(value, Kind.ENVIRONMENT, name)
 
 
 def _typed(parts: list[str], text: str) -> Any:
@@ -137,4 +187,4 @@ def command_line_layer(overrides: Mapping[str, object]) -> Layer:
         for table in tables:
             place = place.setdefault(table, {})
         place[key] = value
-    return Layer(values, "command line", "command line")
+    return Layer(values, Kind.COMMAND_LINE)

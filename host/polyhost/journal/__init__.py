@@ -5,9 +5,9 @@ Nothing here knows the kernel: records come in, records go out.
 
 from __future__ import annotations
 
+from polyhost.files import write_atomically
 from polyhost.journal.codec import decode_record, encode_record
 from polyhost.journal.errors import JournalError, RecordingError
-from polyhost.journal.files import write_atomically
 from polyhost.journal.memory import MemoryJournal
 from polyhost.journal.port import JournalPort
 from polyhost.journal.recording import CandleInput, PriceInput, Recorder, recordings

@@ -19,8 +19,8 @@ from msgspec import Struct
 from peewee import OperationalError, SchemaManager, SqliteDatabase
 
 from polyhost import __version__
+from polyhost.files import sync_folder
 from polyhost.journal.errors import JournalError
-from polyhost.journal.files import sync_folder
 from polyhost.journal.migrations import Family, Migration
 from polyhost.journal.schema import SchemaVersion, insert_sql
 

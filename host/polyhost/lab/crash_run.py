@@ -33,8 +33,8 @@ from polyhost.exchange.api import (
     TickChanged,
 )
 from polyhost.exchange.gateway import InProcessGateway
+from polyhost.files import write_atomically
 from polyhost.journal import read_journal
-from polyhost.journal.files import write_atomically
 from polyhost.kernel.invariants import broken
 from polyhost.kernel.state import State, fold
 from polyhost.lab.crash_checks import Seen, final_problems, kill_problems, look_problems
