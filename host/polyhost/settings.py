@@ -60,7 +60,7 @@ class ExchangeTable(Table):
 
     seed: int = 1
     """Seed of prices, population and keys."""
-    speed: float = Field(default=1.0, gt=0)
+    speed: float = Field(default=1.0, ge=1)
     """Most market seconds a wall second; the exchange holds market time back when anyone lags."""
     cash: Money = Money("1000")
     """Collateral of every address that authenticates first."""
