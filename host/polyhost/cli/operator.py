@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from polyhost.configuration import Loaded
 
 TAKEN_WITHIN_S = 10.0
+KILL_ANSWER_S = 3.0
+"""A host that has not answered a kill by then, wall seconds, gets it as a file, and then as a signal."""
 POLL_S = 0.05
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the journal.")]
 
 pause_app = command_app("Stop new entries.")
 resume_app = command_app("Allow new entries again.")
@@ -25,26 +28,30 @@ kill_app = command_app("Cancel all our orders and end the host.")
 
 
 @pause_app.command()
-def pause(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+def pause(
+    why: Why = "", config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False
+) -> None:
     """Stop new entries until ``polyhost resume``; exits go on."""
-    _say(config, data_dir, as_json, "pause")
+    _say(config, data_dir, as_json, "pause", why=why)
 
 
 @resume_app.command()
 def resume(
     breaker: Annotated[str, typer.Option(metavar="NAME", help="Clear this breaker only; else all.")] = "",
+    why: Why = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Allow new entries again: clear the pause and every breaker, or one of them."""
-    _say(config, data_dir, as_json, "resume", breaker)
+    _say(config, data_dir, as_json, "resume", breaker, why=why)
 
 
 @close_app.command()
 def close(
     window: Annotated[str, typer.Argument(metavar="[WINDOW]", help="Slug of the market.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Every position.")] = False,
+    why: Why = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -52,35 +59,38 @@ def close(
     """Sell the positions of a window (or all) at market."""
     if bool(window) is everything:
         raise typer.BadParameter("name a window, or --all")
-    _say(config, data_dir, as_json, "close", window)
+    _say(config, data_dir, as_json, "close", window, why=why)
 
 
 @merge_app.command()
 def merge(
     window: Annotated[str, typer.Argument(metavar="[WINDOW]", help="Slug of the market; none: every market.")] = "",
+    why: Why = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Turn pairs of UP and DOWN shares back into collateral, 1.00 a pair, before the window is decided."""
-    _say(config, data_dir, as_json, "merge", window)
+    _say(config, data_dir, as_json, "merge", window, why=why)
 
 
 @redeem_app.command()
 def redeem(
     window: Annotated[str, typer.Argument(metavar="[WINDOW]", help="Slug of the market; none: every market.")] = "",
+    why: Why = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Turn the shares of decided windows into the collateral they pay."""
-    _say(config, data_dir, as_json, "redeem", window)
+    _say(config, data_dir, as_json, "redeem", window, why=why)
 
 
 @kill_app.command()
 def kill(
     flatten: Annotated[bool, typer.Option("--flatten", help="Sell every position at market, too.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Cancel every order of the key, a person's too.")] = False,
+    why: Why = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -96,7 +106,7 @@ def kill(
     if running_pid(Path(loaded.configuration.host.data_dir)) is None and loaded.configuration.venue.url:
         _kill_directly(loaded, as_json, everything=everything, flatten=flatten)
         return
-    _say(config, data_dir, as_json, "kill", "all" if everything else "", flatten=flatten)
+    _say(config, data_dir, as_json, "kill", "all" if everything else "", flatten=flatten, why=why)
 
 
 def _kill_directly(loaded: Loaded, as_json: bool, *, everything: bool, flatten: bool) -> None:
@@ -142,7 +152,8 @@ def _signalled(folder: Path, *, flatten: bool) -> bool:
 
 
 def _say(
-    config: Path | None, data_dir: Path | None, as_json: bool, word: str, target: str = "", *, flatten: bool = False
+    config: Path | None, data_dir: Path | None, as_json: bool, word: str, target: str = "", *, flatten: bool = False,
+    why: str = "",
 ) -> None:
     loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None})
     from polyhost.errors import ConfigError
@@ -154,8 +165,11 @@ def _say(
     running = running_pid(folder) is not None
     if not running and word not in ("pause", "resume"):
         raise ConfigError(f"no host runs on {folder}; start it with `polyhost run`, it recovers what is open")
+    if running and _answered(folder, word, target, flatten=flatten, why=why):
+        _report(as_json, word, target)
+        return
     try:
-        left = leave(folder, Operator(word, target, said_by(), flatten))
+        left = leave(folder, Operator(word, target, said_by(), flatten, why))
     except OSError as error:
         if word == "kill" and _signalled(folder, flatten=flatten):
             typer.echo(f"kill: no word can be left in {folder} ({error.strerror}); the host got the signal", err=True)
@@ -170,9 +184,32 @@ def _say(
     if as_json:
         print_json({"word": word, "target": target, "taken": taken, "running": running})
     elif taken:
-        typer.echo(f"{word} {target}".rstrip() + ": taken by the host")
+        _report(as_json, word, target)
     elif running:
         typer.echo(f"{word}: the host did not take it within {TAKEN_WITHIN_S:.0f} s; it waits in {left}", err=True)
         raise typer.Exit(1)
     else:
         typer.echo(f"{word}: no host runs; it is taken at the next start")
+
+
+def _answered(folder: Path, word: str, target: str, *, flatten: bool, why: str) -> bool:
+    """Say it over the control socket; False: nobody answers there, and the word goes as a file."""
+    from polyhost.service.control_client import TARGETS, NoAnswerError, ask
+    from polyhost.service.operator_box import said_by
+
+    name, flattens = TARGETS[word]
+    args: dict[str, object] = {name: target == "all" if word == "kill" else target} if name else {}
+    try:
+        ask(folder, word, args | ({"flatten": flatten} if flattens else {}), who=said_by(), why=why,
+            within_s=KILL_ANSWER_S if word == "kill" else TAKEN_WITHIN_S)
+    except NoAnswerError:
+        return False
+    return True
+
+
+def _report(as_json: bool, word: str, target: str) -> None:
+    """The host has taken the word."""
+    if as_json:
+        print_json({"word": word, "target": target, "taken": True, "running": True})
+    else:
+        typer.echo(f"{word} {target}".rstrip() + ": taken by the host")

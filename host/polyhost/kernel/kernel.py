@@ -1009,7 +1009,7 @@ class Kernel:
 
     def _operator(self, event: Operator) -> None:
         core = self._core
-        core.record(OperatorSaid(core.now, event.word, event.target, event.who, event.flatten))
+        core.record(OperatorSaid(core.now, event.word, event.target, event.who, event.flatten, event.why))
         match event.word:
             case "pause":
                 core.record(EntriesBlocked(core.now, "pause", True, f"paused by {event.who or 'the operator'}"))

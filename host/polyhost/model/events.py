@@ -356,6 +356,7 @@ class Operator(_Event, tag="operator", frozen=True):
     target: str = ""
     who: str = ""
     flatten: bool = False
+    why: str = ""
 
 
 class LoopChanged(_Event, tag="loop_changed", frozen=True):

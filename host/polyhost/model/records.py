@@ -403,6 +403,7 @@ class OperatorSaid(_Record, tag="operator_said", frozen=True):
     target: str
     who: str
     flatten: bool = False
+    why: str = ""
 
 
 class EntriesBlocked(_Record, tag="entries_blocked", frozen=True):

@@ -39,6 +39,8 @@ from polyhost.model.view import Candle
 from polyhost.model.wallets import WalletKind
 from polyhost.model.words import Action, OrderState
 from polyhost.service import live_file
+from polyhost.service.control import ControlServer
+from polyhost.service.control_words import OperatorWords
 from polyhost.service.engine import Engine
 from polyhost.service.exchange_child import ExchangeChild
 from polyhost.service.extra_feeds import ExtraFeeds
@@ -79,6 +81,8 @@ KERNEL_SILENT_S: Final = 2.0
 """The timer goes round every 50 ms; silent for this long (wall seconds) it is started again."""
 OPERATOR_SILENT_S: Final = 5.0
 """Looking for the operator's words, wall seconds of silence."""
+CONTROL_SILENT_S: Final = 10.0
+"""The control socket looks at itself every second; silent for so long, wall seconds, it is made anew."""
 CLOCK_SILENT_S: Final = 60.0
 """Asking for the venue's time, wall seconds of silence: every 30 s, and a request may take 10 s."""
 STREAM_SILENT_S: Final = 60.0
@@ -371,6 +375,7 @@ class Session:
         watched.task("kernel", engine.run_timer, KERNEL_SILENT_S, safety=True)
         watched.task("clock", partial(self.clock.follow, http), CLOCK_SILENT_S, safety=True)
         watched.task("operator", self._listen, OPERATOR_SILENT_S, safety=True)
+        watched.task("control socket", self._control().run, CONTROL_SILENT_S)
         watched.task(
             "market stream", feeds.market.run, STREAM_SILENT_S, safety=True, idle=lambda: not feeds.market.tokens
         )
@@ -471,6 +476,10 @@ class Session:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _control(self) -> ControlServer:
+        words = OperatorWords(self.engine, self._hear, self._live, self.run_id)
+        return ControlServer(self.folder.path, words.table())
 
     async def _listen(self, beat: Beat) -> None:
         """Take the operator's words as they come."""

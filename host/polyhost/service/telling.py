@@ -128,7 +128,8 @@ def line_of(record: Record, state: State) -> tuple[str, str] | None:
         case EntriesBlocked():
             return "WARNING", f"new entries {'blocked' if record.on else 'allowed'} ({record.name}): {record.reason}"
         case OperatorSaid():
-            return "WARNING", f"operator {record.who or '?'}: {record.word} {record.target}".rstrip()
+            why = f" ({record.why})" if record.why else ""
+            return "WARNING", f"operator {record.who or '?'}: {record.word} {record.target}".rstrip() + why
         case NoticeRaised():
             return None  # delivered by the notify plugins
         case _:

@@ -1,0 +1,269 @@
+"""The control socket: who may speak, what is bounded, and that a word is in the journal when it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyhost.errors import ConfigError
+from polyhost.model.events import Operator
+from polyhost.service import control
+from polyhost.service.control import ControlServer, Word
+from polyhost.service.control_client import (
+    PATH_BYTES_MAX,
+    REQUEST_BYTES_MAX,
+    SOCKET,
+    TOKEN,
+    NoAnswerError,
+    RefusedError,
+    Request,
+    ask,
+    short_path,
+)
+from polyhost.service.control_words import OperatorWords
+from polyhost.service.live_file import Live
+
+TIMEOUT_S = 20.0
+
+
+class Host:
+    """A run that takes words; its disk has everything at once."""
+
+    def __init__(self) -> None:
+        self.halted = False
+        self.broken: Exception | None = None
+        self.heard: list[Operator] = []
+        self.on_disk = True
+
+    def record_seq(self) -> int:
+        return len(self.heard)
+
+    def durable_seq(self) -> int:
+        return len(self.heard) if self.on_disk else 0
+
+
+def words_of(host: Host) -> dict[str, Word]:
+    return OperatorWords(host, host.heard.append, lambda: Live("run-1", 5, True, "", {}, []), "run-1").table()
+
+
+def served(
+    folder: Path, body: Callable[[], Awaitable[None]], words: dict[str, Word] | None = None, host: Host | None = None
+) -> Host:
+    """A server on ``folder`` while ``body`` runs."""
+    host = host or Host()
+
+    async def scenario() -> None:
+        server = ControlServer(folder, words if words is not None else words_of(host))
+        beats: list[None] = []
+        running = asyncio.create_task(server.run(lambda: beats.append(None)))
+        async with asyncio.timeout(TIMEOUT_S):
+            while not beats:
+                await asyncio.sleep(0.001)
+            await body()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(scenario())
+    return host
+
+
+def said(folder: Path, do: str, args: dict[str, Any] | None = None, **more: Any) -> Awaitable[dict[str, Any]]:
+    return asyncio.to_thread(ask, folder, do, args, **more)
+
+
+async def raw(folder: Path, data: bytes) -> list[dict[str, Any]]:
+    """What comes back for these bytes until the server closes the connection."""
+    with short_path(folder, SOCKET) as path:
+        reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(data)
+    writer.write_eof()
+    answered = await reader.read()
+    writer.close()
+    return [json.loads(line) for line in answered.splitlines()]
+
+
+def test_ops_08_a_word_over_the_socket_reaches_the_kernel_with_who_and_why(tmp_path: Path) -> None:
+    async def body() -> None:
+        told = await said(tmp_path, "resume", {"breaker": "drawdown"}, who="ann", why="looked at it")
+        assert told == {"taken": True, "record": 1, "durable": True}
+        await said(tmp_path, "kill", {"all": True, "flatten": True}, who="ann")
+
+    assert served(tmp_path, body).heard == [
+        Operator("resume", "drawdown", "ann", why="looked at it"), Operator("kill", "all", "ann", flatten=True),
+    ]
+
+
+def test_sec_03_only_this_user_reaches_the_socket_and_only_with_the_token(tmp_path: Path) -> None:
+    async def body() -> None:
+        for name in (SOCKET, TOKEN):
+            assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600, name
+        answer, = await raw(tmp_path, b'{"id":7,"token":"guess","do":"kill"}\n{"id":8,"token":"guess","do":"kill"}\n')
+        assert (answer["id"], answer["ok"], answer["error"]["exit_code"]) == (7, False, 2)
+        (tmp_path / TOKEN).write_text("guess")
+        with pytest.raises(RefusedError, match="wrong token"):
+            await said(tmp_path, "kill")
+
+    assert served(tmp_path, body).heard == []
+
+
+@pytest.mark.parametrize(
+    ("do", "args", "words"),
+    [
+        ("pasue", {}, "unknown word 'pasue'; known: hello, live, pause"),
+        ("pause", {"window": "x"}, "unknown argument 'window'; known: none"),
+        ("kill", {"flatten": "yes"}, "flatten must be bool, it is str"),
+    ],
+)
+def test_sec_03_what_is_not_understood_changes_nothing(
+    tmp_path: Path, do: str, args: dict[str, Any], words: str
+) -> None:
+    async def body() -> None:
+        with pytest.raises(RefusedError, match=words) as refused:
+            await said(tmp_path, do, args)
+        assert refused.value.exit_code == 2
+
+    assert served(tmp_path, body).heard == []
+
+
+@pytest.mark.parametrize("line", [b"no json", b'{"id":1}', b'{"id":1,"token":"","do":"pause","more":1}', b"\xff\xfe"])
+def test_sec_03_what_is_no_request_is_refused_and_the_server_lives_on(tmp_path: Path, line: bytes) -> None:
+    async def body() -> None:
+        answer, = await raw(tmp_path, line + b"\n")
+        assert (answer["ok"], answer["error"]["exit_code"]) == (False, 2)
+        assert (await said(tmp_path, "hello"))["protocol"] == 1
+
+    served(tmp_path, body)
+
+
+def test_sec_03_requests_are_bounded_on_both_sides(tmp_path: Path) -> None:
+    async def body() -> None:
+        answer, = await raw(tmp_path, b"x" * (REQUEST_BYTES_MAX + 1))
+        assert "a request of more than 65536 bytes" in answer["error"]["message"]
+        with pytest.raises(RefusedError, match="at most 65536"):
+            await said(tmp_path, "pause", why="x" * REQUEST_BYTES_MAX)
+        await said(tmp_path, "pause", who="w" * 600, why="x" * 600)
+
+    word, = served(tmp_path, body).heard
+    assert (len(word.who), len(word.why)) == (500, 500)
+
+
+def test_a_client_too_many_is_told_so_and_the_others_go_on(tmp_path: Path) -> None:
+    async def body() -> None:
+        with short_path(tmp_path, SOCKET) as path:
+            held = [await asyncio.open_unix_connection(path) for _ in range(control.CONNECTIONS_MAX)]
+            with pytest.raises(RefusedError, match="clients are connected already"):
+                await said(tmp_path, "hello")
+        held[0][1].close()
+        await asyncio.sleep(0.01)
+        assert (await said(tmp_path, "hello"))["run"] == "run-1"
+        for _, writer in held:
+            writer.close()
+
+    served(tmp_path, body)
+
+
+def test_a_word_that_hangs_or_fails_is_answered_and_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "DONE_WITHIN_S", 0.05)
+
+    async def hangs(request: Request) -> dict[str, Any]:
+        await asyncio.sleep(3_600)
+        return {}
+
+    async def fails(request: Request) -> dict[str, Any]:
+        raise ValueError("no such thing")
+
+    async def refuses(request: Request) -> dict[str, Any]:
+        raise ConfigError("is wrong", key="x")
+
+    async def body() -> None:
+        slow = asyncio.ensure_future(said(tmp_path, "hangs"))
+        with pytest.raises(RefusedError, match="fails failed: ValueError: no such thing"):
+            await said(tmp_path, "fails")
+        with pytest.raises(RefusedError, match="x: is wrong") as refused:
+            await said(tmp_path, "refuses")
+        assert refused.value.exit_code == 2
+        with pytest.raises(RefusedError, match="not done within"):
+            await slow
+
+    served(tmp_path, body, {"hangs": hangs, "fails": fails, "refuses": refuses})
+
+
+def test_a_silent_client_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "IDLE_S", 0.05)
+
+    async def body() -> None:
+        with short_path(tmp_path, SOCKET) as path:
+            reader, writer = await asyncio.open_unix_connection(path)
+        assert await reader.read() == b""
+        writer.close()
+
+    served(tmp_path, body)
+
+
+def test_a_record_that_does_not_reach_the_disk_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polyhost.service.control_words.DURABLE_WITHIN_S", 0.02)
+    host = Host()
+    host.on_disk = False
+
+    async def body() -> None:
+        assert (await said(tmp_path, "pause"))["durable"] is False
+
+    served(tmp_path, body, host=host)
+
+
+def test_a_run_that_is_over_takes_no_word(tmp_path: Path) -> None:
+    host = Host()
+    host.halted = True
+
+    async def body() -> None:
+        with pytest.raises(RefusedError, match="the run is over"):
+            await said(tmp_path, "pause")
+
+    assert served(tmp_path, body, host=host).heard == []
+
+
+def test_a_deleted_socket_is_made_anew_and_both_files_go_with_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "LOOK_EVERY_S", 0.01)
+
+    async def body() -> None:
+        (tmp_path / SOCKET).unlink()
+        while not (tmp_path / SOCKET).exists():
+            await asyncio.sleep(0.005)
+        assert (await said(tmp_path, "hello"))["run"] == "run-1"
+
+    served(tmp_path, body)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_too_deep_for_an_address_is_reached_all_the_same(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["deep" * 10] * 4)
+    deep.mkdir(parents=True)
+    assert len(str(deep)) > PATH_BYTES_MAX
+
+    async def body() -> None:
+        assert (await said(deep, "hello"))["run"] == "run-1"
+
+    served(deep, body)
+
+
+def test_without_a_host_nobody_answers(tmp_path: Path) -> None:
+    with pytest.raises(NoAnswerError, match="no host answers"):
+        ask(tmp_path, "hello")
+    (tmp_path / TOKEN).write_text("old")
+    left = socket.socket(socket.AF_UNIX)
+    with short_path(tmp_path, SOCKET) as path:
+        left.bind(path)
+    left.close()
+    with pytest.raises(NoAnswerError, match="no host answers"):
+        ask(tmp_path, "hello")
