@@ -12,6 +12,7 @@ import pytest
 from polyhost.cli import main as front
 from polyhost.cli.plugins import table_lines
 from polyhost.configuration import SHIPPED_PLUGINS, load_configuration
+from polyhost.configuration.choices import choose
 
 BROKEN_PLUGIN = """
 from polyhost import Plugin
@@ -144,6 +145,46 @@ def test_config_show_origin_tells_where_each_value_came_from(
     assert code == 0
     assert report["origin"]["exchange.speed"] == f"file {file}:2"
     assert report["configuration"]["exchange"]["speed"] == 60.0
+
+
+def test_cfg_01_what_a_person_and_the_machine_set_differently_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choose(tmp_path / "polyhost-data", "console_notify", True)
+    file = written(tmp_path, "[plugins.console_notify]\nenabled = false\n")
+    words = f"[plugins.console_notify] enabled: false in {file}:2, but true was chosen in polyhost-data/choices.toml:7"
+    for command in (["config", "check"], ["plugins", "list"]):
+        assert f"note: {words}; {file}:2 holds\n" in ran([*command, "-c", file], capsys)[1]
+        assert as_json([*command, "-c", file], capsys)[1]["notes"] == [f"{words}; {file}:2 holds"]
+    other = written(tmp_path, "")
+    assert "note" not in ran(["config", "check", "-c", other], capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("POLYHOST__PLUGINS__EXIT_PLN__PRICE", "0.9", ["EXIT_PLN__PRICE", "did you mean 'exit_plan'"]),
+        ("POLYHOST__PLUGINS__EXIT_PLAN__PRCE", "0.9", ["EXIT_PLAN__PRCE [plugins.exit_plan] prce", "mean 'price'"]),
+        ("POLYHOST__PLUGINS__EXIT_PLAN__PRICE", "3", ["EXIT_PLAN__PRICE [plugins.exit_plan] price", "given 3"]),
+    ],
+)
+def test_plg_02_what_a_variable_says_of_a_plugin_is_told_with_the_variable(
+    name: str, value: str, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    code, _, err = ran(["config", "check"], capsys)
+    assert code == 2
+    for word in ("Error: environment POLYHOST__PLUGINS__", *words):
+        assert word in err
+
+
+def test_cfg_01_set_reaches_the_configuration_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    sets = ["--set", "limits.window=40", "--set", "host.record=false"]
+    code, out, _ = ran(["config", "show", "--origin", *sets], capsys)
+    assert code == 0
+    assert 'limits.window = "40.000000"  # command line --set limits.window\n' in out
+    assert "host.record = false  # command line --set host.record\n" in out
+    assert ran(["config", "check", "--set", "limits.window"], capsys)[0] == 2
 
 
 def test_plugins_list_shows_the_eight_in_order_with_state_hooks_and_settings(

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from polyhost.configuration import SHIPPED_PLUGINS, load_configuration
+from polyhost.configuration.choices import choose
+from polyhost.configuration.lines import lines_of
+from polyhost.errors import ConfigError
 from polyhost.model.money import micros
 
 
@@ -24,6 +27,93 @@ def test_cfg_01_the_file_overrides_defaults_the_environment_the_file_and_the_com
     assert (exchange.taker_delay_ms, exchange.seed, exchange.speed, exchange.density) == (150, 2, 3.0, 4.0)
     told = [loaded.origin[f"exchange.{key}"] for key in ("taker_delay_ms", "seed", "speed", "density")]
     assert told == ["default", f"file {file}:2", "environment POLYHOST__EXCHANGE__SPEED", "command line"]
+
+
+def fragment(tmp_path: Path, name: str, text: str) -> Path:
+    (tmp_path / "conf.d").mkdir(exist_ok=True)
+    return written(tmp_path, text, f"conf.d/{name}")
+
+
+def test_cfg_01_the_layers_come_in_their_order_and_each_value_tells_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Default, file, choice, environment, --set: the later one wins."""
+    monkeypatch.chdir(tmp_path)
+    names = ("edge_min", "confidence_min", "not_first_s", "again_after_s")
+    keys = [f"plugins.entry_policy.{name}" for name in names]
+    lines = "".join(f"{name} = 0.1\n" for name in names)
+    written(tmp_path, f"host.data_dir = 'data'\n[plugins.entry_policy]\n{lines}")
+    choose("data", "entry_policy", settings=dict.fromkeys(names[1:], 0.2))
+    env = {f"POLYHOST__PLUGINS__ENTRY_POLICY__{name.upper()}": "0.3" for name in names[2:]}
+    loaded = load_configuration(Path("mine.toml"), None, env, sets=[f"{keys[3]}=0.4"], chosen=True)
+    assert list(loaded.configuration.plugins["entry_policy"].values()) == [0.1, 0.2, 0.3, 0.4]
+    assert [loaded.origin[key] for key in keys] == [
+        "file mine.toml:3", "choice data/choices.toml:7",
+        "environment POLYHOST__PLUGINS__ENTRY_POLICY__NOT_FIRST_S",
+        "command line --set plugins.entry_policy.again_after_s",
+    ]
+    assert loaded.origin["exchange.seed"] == "default"
+
+
+def test_cfg_01_fragments_come_after_the_file_by_name_and_a_plugin_set_twice_is_told(tmp_path: Path) -> None:
+    text = "[exchange]\nseed = 1\nspeed = 1.0\ndensity = 1.0\n[plugins.exit_plan]\nprice = '0.96'\n"
+    last = fragment(tmp_path, "20-b.toml", "[exchange]\nseed = 3\n[plugins.exit_plan]\nprice = '0.98'\n")
+    first = fragment(tmp_path, "10-a.toml", "[exchange]\nseed = 2\nspeed = 2.0\n[plugins.exit_plan]\nage_min_s = 70\n")
+    fragment(tmp_path, "30-c.txt", "not = read")
+    loaded = load_configuration(written(tmp_path, text), env={})
+    exchange = loaded.configuration.exchange
+    assert (exchange.seed, exchange.speed, exchange.density) == (3, 2.0, 1.0)
+    assert loaded.configuration.plugins["exit_plan"] == {"price": "0.98", "age_min_s": 70}
+    assert loaded.origin["exchange.speed"] == f"fragment {first}:3"
+    assert loaded.told() == [
+        f"[plugins.exit_plan] is set in {first}:4 and in {last}:3: the later name wins where both set a key"
+    ]
+
+
+def test_cfg_01_a_plugin_in_the_file_and_in_one_fragment_is_what_fragments_are_for(tmp_path: Path) -> None:
+    fragment(tmp_path, "a.toml", "[plugins.exit_plan]\nprice = '0.98'\n")
+    assert load_configuration(written(tmp_path, "[plugins.exit_plan]\n"), env={}).told() == []
+
+
+def test_cfg_01_a_wrong_fragment_is_named(tmp_path: Path) -> None:
+    file, wrong = written(tmp_path, ""), fragment(tmp_path, "a.toml", "[exchange]\n\nspede = 3\n")
+    with pytest.raises(ConfigError, match="did you mean 'speed'") as caught:
+        load_configuration(file, env={})
+    assert caught.value.file == f"{wrong}:3"
+
+
+@pytest.mark.parametrize(
+    ("word", "key", "value"),
+    [
+        ("exchange.seed=7", "seed", 7), ("exchange.rate_limit_tier=gold", "rate_limit_tier", "gold"),
+        ('exchange.rate_limit_tier="gold"', "rate_limit_tier", "gold"),
+        ("exchange.rate_limit_tier=''", "rate_limit_tier", ""),
+        ("exchange.cash=12.5", "cash", micros("12.5")), (" exchange.seed = 8", "seed", 8),
+        ("exchange.pathologies={ lag = 0.5 }", "pathologies", {"lag": 0.5}),
+    ],
+)  # fmt: skip
+def test_cfg_01_set_takes_a_toml_value_or_plain_text(tmp_path: Path, word: str, key: str, value: object) -> None:
+    loaded = load_configuration(written(tmp_path, ""), env={}, sets=[word])
+    assert getattr(loaded.configuration.exchange, key) == value
+
+
+def test_cfg_01_of_two_sets_the_later_one_wins_and_an_options_own_value_over_both(tmp_path: Path) -> None:
+    file, sets = written(tmp_path, ""), ["exchange.seed=2", "exchange.seed=3"]
+    assert load_configuration(file, env={}, sets=sets).configuration.exchange.seed == 3
+    assert load_configuration(file, {"exchange.seed": 4}, {}, sets=sets).configuration.exchange.seed == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a = 1\n[b.c]\n d = 2\n", {"a": 1, "b.c": 2, "b.c.d": 3}),
+        ("b.c = 1\n'q r'.s = 2\n[\"x y\"]\nz=3", {"b.c": 1, "q r.s": 2, "x y": 3, "x y.z": 4}),
+        ('a = """\nfake = 1\n[fake]\n"""\nb = 2\n', {"a": 1, "b": 5}),
+        ("a = '''x'''\nb = 2\n# c = 3\n", {"a": 1, "b": 2}),
+    ],
+)
+def test_the_line_of_a_key_is_where_it_stands(text: str, lines: dict[str, int]) -> None:
+    assert lines_of(text) == lines
 
 
 def test_without_a_file_named_the_working_directorys_is_read_if_there_is_one(

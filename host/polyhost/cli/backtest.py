@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyhost.cli.options import ConfigFile, Json, command_app, configured, print_json
+from polyhost.cli.options import ConfigFile, Json, Sets, command_app, configured, print_json
 
 if TYPE_CHECKING:
     from polyhost.lab.backtest import Backtest
@@ -27,6 +27,7 @@ def backtest(
         bool, typer.Option("--central", help="The central account alone: quicker, and no statement of evidence.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a broken line instead of skipping it.")] = False,
+    sets: Sets = None,
     json: Json = False,
 ) -> None:
     """Three accounts of one pass: pessimistic, central, optimistic; a profit whose sign differs is no evidence.
@@ -41,7 +42,7 @@ def backtest(
     from polyhost.lab.summary import text_lines
     from polyhost.lab.tape import Tape
 
-    loaded = configured(config, {"exchange.cash": cash})
+    loaded = configured(config, {"exchange.cash": cash}, sets=sets)
     readers = [Tape(path, strict) for path in tapes]
     fates = (CENTRAL,) if central else FATES
     with ExitStack() as stack:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, configured, print_json
+from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
 
 if TYPE_CHECKING:
     from polyhost.lab.studied import Studied
@@ -31,6 +31,7 @@ def compare(
         float, typer.Option("--edge", help="Least probability less ask and fee of a bet, collateral a share.")
     ] = 0.02,
     seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 1,
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Brier score, log loss, reliability, hit rate and P&L at the same sizing, with intervals over windows.
@@ -54,7 +55,7 @@ def compare(
         if error.name != "numpy":
             raise
         raise ConfigError("compare needs numpy: install polyhost[analysis]") from error
-    report = compared(_studied(tapes or [], table, config, data_dir), amount, edge, seed)
+    report = compared(_studied(tapes or [], table, config, data_dir, sets), amount, edge, seed)
     if as_json:
         print_json(report)
     else:
@@ -64,12 +65,14 @@ def compare(
         raise typer.Exit(1)
 
 
-def _studied(tapes: list[Path], csv: Path | None, config: Path | None, data_dir: Path | None) -> Studied:
+def _studied(
+    tapes: list[Path], csv: Path | None, config: Path | None, data_dir: Path | None, sets: list[str] | None
+) -> Studied:
     from polyhost.lab import studied
 
     if csv is not None:
         return studied.table(csv)
-    loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None})
+    loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None}, sets=sets)
     if tapes:
         return studied.tapes(tapes, loaded)
     return studied.live(Path(loaded.configuration.host.data_dir))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyhost.cli.options import ConfigFile, Json, command_app, configured, print_json
+from polyhost.cli.options import ConfigFile, Json, Sets, command_app, configured, print_json
 from polyhost.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def config() -> None:
 
 
 @app.command()
-def check(config: ConfigFile = None, as_json: Json = False) -> None:
+def check(config: ConfigFile = None, sets: Sets = None, as_json: Json = False) -> None:
     """Check the configuration and every plugin it names. Exit code 1: a plugin is refused; 2: a setting is wrong."""
     try:
-        loaded = configured(config)
+        loaded = configured(config, sets=sets)
         refused = [plugin for plugin in _discovered(loaded) if plugin.state == "refused"]
     except ConfigError as error:
         if as_json:
@@ -37,9 +37,12 @@ def check(config: ConfigFile = None, as_json: Json = False) -> None:
     where = str(loaded.path) if loaded.path else "built-in defaults"
     if as_json:
         path = str(loaded.path) if loaded.path else None
-        print_json({"ok": not problems, "problems": problems, "path": path, "config_hash": loaded.config_hash})
+        good = {"ok": not problems, "problems": problems, "notes": loaded.told()}
+        print_json({**good, "path": path, "config_hash": loaded.config_hash})
     else:
         typer.echo(f"{where}: {'refused' if problems else 'good'} (config {loaded.config_hash})")
+        for line in loaded.told():
+            typer.echo(f"note: {line}")
         for problem in problems:
             typer.echo(problem, err=True)
     if problems:
@@ -49,11 +52,12 @@ def check(config: ConfigFile = None, as_json: Json = False) -> None:
 @app.command()
 def show(
     config: ConfigFile = None,
+    sets: Sets = None,
     origin: Annotated[bool, typer.Option("--origin", help="Say where each value came from.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show the effective configuration, the plugins' settings included, as TOML."""
-    loaded = configured(config)
+    loaded = configured(config, sets=sets)
     effective = effective_settings(loaded)
     if as_json:
         report: dict[str, Any] = {"configuration": effective, "config_hash": loaded.config_hash}
@@ -85,7 +89,7 @@ def effective_settings(loaded: Loaded) -> dict[str, Any]:
 def _discovered(loaded: Loaded) -> tuple[Any, ...]:
     from polyhost.extension.discovery import discover
 
-    return discover(loaded.configuration, loaded.base, str(loaded.path) if loaded.path else "")
+    return discover(loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place)
 
 
 def _leaves(table: dict[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
@@ -97,13 +101,13 @@ def _leaves(table: dict[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _origin_of(key: str, loaded: Loaded) -> str:
-    """The origin of the value, or of the nearest table above it that was set as a whole."""
+    """The origin of the value, or of a value that it is a part of."""
     parts = key.split(".")
     for length in range(len(parts), 2, -1):
-        found = loaded.origin.get(".".join(parts[:length]))
-        if found is not None:
-            return found
-    return loaded.origin.get(key, "default")
+        dotted = ".".join(parts[:length])
+        if dotted in loaded.origin:
+            return loaded.origin[dotted]
+    return loaded.origin_of(key)
 
 
 def _toml_value(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, command_app, configured
+from polyhost.cli.options import ConfigFile, Sets, command_app, configured
 
 app = command_app("The simulated exchange by itself.")
 
@@ -20,6 +20,7 @@ def exchange() -> None:
 @app.command()
 def serve(
     config: ConfigFile = None,
+    sets: Sets = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Loopback address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Seed of prices, population and keys.")] = None,
@@ -44,7 +45,8 @@ def serve(
 
     chosen = pathologies_of(pathology or ())
     loaded = configured(
-        config, {"exchange.seed": seed, "exchange.speed": speed, "exchange.pathologies": chosen or None}
+        config, {"exchange.seed": seed, "exchange.speed": speed, "exchange.pathologies": chosen or None}, sets=sets,
+        chosen=False,
     )
     from polyhost.service.logs import set_up
     from polyhost.service.serving import serve_exchange

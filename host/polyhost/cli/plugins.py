@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from polyhost.cli.options import ConfigFile, Json, command_app, configured, print_json
+from polyhost.cli.options import ConfigFile, Json, Sets, command_app, configured, print_json
 
 if TYPE_CHECKING:
     from polyhost.extension.discovery import LoadedPlugin
@@ -20,19 +20,19 @@ def plugins() -> None:
 
 
 @app.command("list")
-def list_plugins(config: ConfigFile = None, as_json: Json = False) -> None:
+def list_plugins(config: ConfigFile = None, sets: Sets = None, as_json: Json = False) -> None:
     """List the plugins in order of precedence: state, hooks, version, origin."""
     from polyhost.extension.discovery import discover
     from polyhost.model.secrecy import shown
 
-    loaded = configured(config)
-    found = discover(loaded.configuration, loaded.base, str(loaded.path) if loaded.path else "")
+    loaded = configured(config, sets=sets)
+    found = discover(loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place)
     rows = [plugin.described() | known(plugin) for plugin in found]
     rows = [row | {"settings": shown("settings", row["settings"])} for row in rows]
     if as_json:
-        print_json({"plugins": rows})
+        print_json({"plugins": rows, "notes": loaded.told()})
         return
-    for line in table_lines(rows):
+    for line in [*table_lines(rows), *(f"note: {line}" for line in loaded.told())]:
         typer.echo(line)
 
 

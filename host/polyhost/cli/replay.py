@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, configured, print_json
+from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
 
 app = command_app("Repeat a recorded run.")
 
@@ -17,13 +17,14 @@ def replay(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run id or recording; the last run.")] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Feed a run's recorded inputs to an empty kernel; its records must come out again, byte for byte.
 
     Exit code 0: identical; 1: not.
     """
-    loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None})
+    loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None}, sets=sets)
     from polyhost.lab.plugins import running
     from polyhost.lab.replay import find_run, journal_of
     from polyhost.lab.replay import replay as again

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, configured, print_json
+from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
 
 app = command_app("Trade.")
 
@@ -28,6 +28,7 @@ def run(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; what is there is set aside.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log details.")] = False,
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Find markets, ask plugins, place orders, fill, exit, settle, account. Ends by --windows, SIGINT or SIGTERM."""
@@ -42,6 +43,7 @@ def run(
             "exchange.speed": speed,
             "venue.url": exchange,
         },
+        sets=sets,
     )
     from polyhost.service.run import run_host
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyhost.cli.options import ConfigFile, Json, command_app, configured, print_json
+from polyhost.cli.options import ConfigFile, Json, Sets, command_app, configured, print_json
 
 if TYPE_CHECKING:
     from polyhost.lab.crash_stage import Stage
@@ -23,6 +24,7 @@ def _group() -> None:
 @app.command()
 def crash(
     config: ConfigFile = None,
+    sets: Sets = None,
     json: Json = False,
     point: Annotated[
         list[str] | None, typer.Option("--point", help="Only this run: POINT[:OCCURRENCE[:LIFE[:DELAY]]], repeatable.")
@@ -43,16 +45,18 @@ def crash(
 
     Exit code 0 every point survived, 1 a promise was broken (each failure with the command that repeats it).
     """
-    from polyhost.lab.crash import COMMAND, CrashMatrix, plan_of
+    from polyhost.lab.crash import CrashMatrix, plan_of
 
-    stage, most = _stage(config)
+    if sets and config is None:
+        raise typer.BadParameter("without -c it plays its own story", param_hint="--set")
+    stage, most = _stage(config, sets)
     plans = None
     if point:
         try:
             plans = [plan_of(point, group_ms, down_ms, stuck_ms, back_ms)]
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--point") from error
-    matrix = CrashMatrix(stage, jobs, keep, COMMAND + ("" if config is None else f" -c {config}"))
+    matrix = CrashMatrix(stage, jobs, keep, _again(config, sets))
     report = matrix.run(plans, runs_max=runs or most, each=None if json else _told)
     if json:
         print_json(report)
@@ -62,7 +66,7 @@ def crash(
         raise typer.Exit(1)
 
 
-def _stage(config: Path | None) -> tuple[Stage, int | None]:
+def _stage(config: Path | None, sets: list[str] | None) -> tuple[Stage, int | None]:
     """What to play on, and at most how many runs."""
     from polyhost.lab.crash_stage import story_stage
 
@@ -70,7 +74,17 @@ def _stage(config: Path | None) -> tuple[Stage, int | None]:
         return story_stage(), None
     from polyhost.lab.crash_world import RUNS_MAX, busy_stage
 
-    return busy_stage(configured(config)), RUNS_MAX
+    return busy_stage(configured(config, sets=sets)), RUNS_MAX
+
+
+def _again(config: Path | None, sets: list[str] | None) -> str:
+    """The command that repeats a run on the same stage."""
+    from polyhost.lab.crash import COMMAND
+
+    words = [] if config is None else ["-c", str(config)]
+    for word in sets or ():
+        words += ["--set", word]
+    return shlex.join([*COMMAND.split(), *words])
 
 
 def _told(done: int, of: int) -> None:

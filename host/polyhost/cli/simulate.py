@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyhost.cli.options import ConfigFile, Json, command_app, configured, print_json
+from polyhost.cli.options import ConfigFile, Json, Sets, command_app, configured, print_json
 
 if TYPE_CHECKING:
     from polyhost.lab.sim_run import Outcome
@@ -28,6 +28,7 @@ def simulate(
     calm: Annotated[bool, typer.Option("--calm", help="No kills, lost streams, long delays or operator.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; default one a core.")] = None,
     config: ConfigFile = None,
+    sets: Sets = None,
     json: Json = False,
 ) -> None:
     """Without -c: one symbol, the shipped plugins and one that trades at random; with it your own plugins and markets.
@@ -42,9 +43,9 @@ def simulate(
 
     logger.disable("polyhost.exchange.world")
     own = config is not None
-    loaded = configured(config, {} if own else {"markets.symbols": ("BTC",)})
+    loaded = configured(config, sets=[*([] if own else ["markets.symbols=BTC"]), *(sets or ())], chosen=own)
     plan = Plan(hours, chosen_pathologies(_words(pathologies or (["none"] if calm else ["all"]))), density, not calm)
-    simulations = Simulations(_seeds(seeds), plan, loaded, trader=not own, workers=workers)
+    simulations = Simulations(_seeds(seeds), plan, loaded, trader=not own, workers=workers, sets=sets or ())
     first = True
 
     def seen(outcome: Outcome) -> None:

@@ -17,7 +17,14 @@ from polyhost.configuration.choices import Choices, choices_of
 from polyhost.configuration.precedence import Disagreement, disagreements, heeded, ordered, set_twice
 from polyhost.configuration.problems import place_of, refusal, refuse_infinite
 from polyhost.configuration.rules import refuse_contradictions
-from polyhost.configuration.sources import Layer, command_line_layer, environment_layers, file_layer, fragment_layers
+from polyhost.configuration.sources import (
+    Layer,
+    command_line_layer,
+    environment_layers,
+    file_layer,
+    fragment_layers,
+    set_layers,
+)
 from polyhost.settings import Configuration, HostTable
 
 FILE_NAME: Final = "polyhost.toml"
@@ -69,19 +76,21 @@ class Loaded:
 
 def load_configuration(
     path: Path | None = None, overrides: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None,
-    *, chosen: bool | None = None,
+    *, sets: Iterable[str] = (), chosen: bool | None = None,
 ) -> Loaded:
     """The effective configuration.
 
     ``path``: the file of ``-c``; None takes ./polyhost.toml if there is one, else the defaults alone. ``overrides``:
-    values of the command line by dotted key. ``env``: variables ``POLYHOST__SECTION__KEY`` (None: this process's).
+    values of the command line by dotted key, ``sets`` its words ``TABLE.KEY=VALUE``, which the former win over.
+    ``env``: variables ``POLYHOST__SECTION__KEY`` (None: this process's).
     ``chosen``: take what was chosen in the data folder, too (None: unless ``env`` says what surrounds this run).
     Raises ConfigError.
     """
     file = _file_of(path)
     fragments = fragment_layers(file) if file is not None else []
     files = [*([file_layer(file)] if file is not None else []), *fragments]
-    later = [*environment_layers(os.environ if env is None else env), command_line_layer(overrides or {})]
+    given = environment_layers(os.environ if env is None else env)
+    later = [*given, *set_layers(sets), command_line_layer(overrides or {})]
     person, labels = _merged([*files, *later])
     choices = choices_of(_data_dir(person)) if (env is None if chosen is None else chosen) else Choices(Path())
     tables = person["plugins"] if isinstance(person["plugins"], dict) else {}

@@ -6,7 +6,7 @@ The machine's own layer between them is polyhost.configuration.choices.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -44,7 +44,7 @@ class Layer:
     values: dict[str, Any]
     kind: Kind
     name: str = ""
-    """The file's path, or the variable; empty for the command line."""
+    """The file's path, the variable, or ``--set KEY``; empty for an option of the command line's own."""
     text: str = ""
     """The file as it stands, to find the line of a key."""
 
@@ -54,10 +54,8 @@ class Layer:
 
     def place(self, dotted: str = "") -> str:
         """As an error tells it: the file with the line of that key (or of the table it is in), or the variable."""
-        if self.kind is Kind.COMMAND_LINE:
-            return str(self.kind)
-        if self.kind is Kind.ENVIRONMENT:
-            return f"{self.kind} {self.name}"
+        if self.kind in (Kind.ENVIRONMENT, Kind.COMMAND_LINE):
+            return f"{self.kind} {self.name}".strip()
         line = self._line(dotted)
         return f"{self.name}:{line}" if line else self.name
 
@@ -145,10 +143,30 @@ def _variable_layer(name: str, text: str) -> Layer:
     parts = name.removeprefix(PREFIX).lower().split("__")
     if not all(parts):
         raise ConfigError("names no setting", file=f"environment {name}", allowed=(f"{PREFIX}SECTION__KEY",))
-    value: Any = _typed(parts, text)
+    return Layer(_nested(parts, _typed(parts, text)), Kind.ENVIRONMENT, name)
+
+
+def set_layers(words: Iterable[str]) -> list[Layer]:
+    """One layer for each ``TABLE.KEY=VALUE`` of the command line, in their order; values as in the environment."""
+    return [_set_layer(word) for word in words]
+
+
+def _set_layer(word: str) -> Layer:
+    dotted, given, text = word.partition("=")
+    parts = [part.strip() for part in dotted.split(".")]
+    if not given or not all(parts):
+        raise ConfigError(
+            "names no setting", file="command line --set", value=shown(dotted, word), allowed=("TABLE.KEY=VALUE",),
+            remedy="for example --set exchange.speed=60",
+        )
+    return Layer(_nested(parts, _typed(parts, text.strip())), Kind.COMMAND_LINE, f"--set {'.'.join(parts)}")
+
+
+def _nested(parts: list[str], value: Any) -> dict[str, Any]:
     for part in reversed(parts):
         value = {part: value}
-    return Layer(value, Kind.ENVIRONMENT, name)
+    nested: dict[str, Any] = value
+    return nested
 
 
 def _typed(parts: list[str], text: str) -> Any:
@@ -156,7 +174,8 @@ def _typed(parts: list[str], text: str) -> Any:
     kind = _annotation(parts)
     if get_origin(kind) is tuple and not text.lstrip().startswith("["):
         return [item.strip() for item in text.split(",") if item.strip()]
-    if kind is str or any(isinstance(choice, str) for choice in get_args(kind)):
+    quoted = text[:1] in ("'", '"')
+    if not quoted and (kind is str or any(isinstance(choice, str) for choice in get_args(kind))):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]

@@ -6,7 +6,7 @@ The log and what talks to processes are imported when they are needed: ``config 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -94,14 +94,28 @@ def discover(
     points: Iterable[EntryPoint] | None = None,
     deadlines: Deadlines | None = None,
     sources: Mapping[str, list[Source]] | None = None,
+    places: Callable[[str], str] | None = None,
 ) -> tuple[LoadedPlugin, ...]:
     """Every plugin that the configuration names, in its order, then those that could be named.
 
     ``base`` is where relative ``plugin_paths`` begin, ``file`` the configuration's name for messages, ``points`` the
     entry points (the installed ones by default). ``sources``: what ``found_sources`` gave before, for who starts the
-    same plugins again and again; None: looked for now. A plugin that cannot be loaded is ``refused``, the others go on.
-    Raises ConfigError for what the user wrote wrongly, PluginError for a name that two distributions offer.
+    same plugins again and again; None: looked for now. ``places`` tells where a dotted key was set (file and line, or
+    variable), for messages; without it they name ``file``. A plugin that cannot be loaded is ``refused``, the others
+    go on. Raises ConfigError for what the user wrote wrongly, PluginError for a name that two distributions offer.
     """
+    try:
+        return _discovered(configuration, base, file, points, deadlines, sources)
+    except ConfigError as error:
+        if places is not None:
+            error.file = places(".".join(part for part in (error.table, error.key) if part))
+        raise
+
+
+def _discovered(
+    configuration: Configuration, base: Path, file: str, points: Iterable[EntryPoint] | None,
+    deadlines: Deadlines | None, sources: Mapping[str, list[Source]] | None,
+) -> tuple[LoadedPlugin, ...]:
     if sources is None:
         sources = found_sources(configuration.plugin_paths, base, points)
     tables = configuration.plugins

@@ -146,7 +146,7 @@ def _loaded(config: Path | None, overrides: Mapping[str, object] | None = None) 
 def _named(config: Path | None, hook: str) -> list[str]:
     """Plugins that run and have this hook."""
     loaded = _loaded(config)
-    found = discover(loaded.configuration, loaded.base, str(loaded.path or ""))
+    found = discover(loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place)
     return [plugin.name for plugin in found if plugin.runs and hook in plugin.hooks]
 
 

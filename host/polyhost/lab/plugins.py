@@ -44,7 +44,7 @@ class InlinePlugins:
 def running(loaded: Loaded) -> Iterator[InlinePlugins]:
     """The configured plugins, started; stopped at the end. Raises ConfigError or PluginError."""
     configuration = loaded.configuration
-    found = discover(configuration, loaded.base, str(loaded.path or ""))
+    found = discover(configuration, loaded.base, str(loaded.path or ""), places=loaded.place)
     runner = Runner(found, configuration.evaluation.combiner)
     told = frozenset(hook for plugin in found if plugin.runs for hook in plugin.hooks if hook in TELLING)
     runner.start()

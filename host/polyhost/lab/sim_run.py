@@ -673,7 +673,9 @@ class Simulation:
     def _plugins(self) -> Plugins:
         loaded = self._loaded
         return Plugins(
-            discover(loaded.configuration, loaded.base, str(loaded.path or ""), sources=self._sources),
+            discover(
+                loaded.configuration, loaded.base, str(loaded.path or ""), sources=self._sources, places=loaded.place
+            ),
             loaded.configuration.evaluation.combiner,
         )
 

@@ -91,9 +91,12 @@ class Simulations:
     """Seeds ``first`` (included) to ``last`` (not), under one plan."""
 
     def __init__(
-        self, seeds: range, plan: Plan, loaded: Loaded, *, trader: bool = True, workers: int | None = None
+        self, seeds: range, plan: Plan, loaded: Loaded, *, trader: bool = True, workers: int | None = None,
+        sets: Sequence[str] = (),
     ) -> None:
-        """``trader``: add the random trader. ``workers``: processes; None: one a core, at most one a seed."""
+        """``trader``: add the random trader. ``workers``: processes; None: one a core, at most one a seed. ``sets``:
+        the words of ``--set`` that made the configuration, for the command that repeats a seed."""
+        self.sets = sets
         self.seeds = seeds
         self.plan = plan
         self.loaded = loaded
@@ -177,6 +180,8 @@ class Simulations:
             words.append("--calm")
         if not self.trader and self.loaded.path is not None:
             words += ["-c", str(self.loaded.path)]
+        for word in self.sets:
+            words += ["--set", word]
         return shlex.join(words)
 
 

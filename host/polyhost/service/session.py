@@ -188,7 +188,7 @@ class Session:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        plugins = discover(settings, self.loaded.base, str(self.loaded.path or ""))
+        plugins = discover(settings, self.loaded.base, str(self.loaded.path or ""), places=self.loaded.place)
         REDACTOR.add(*(secret for plugin in plugins for secret in plugin.secrets()))
         self.kernel = Kernel(settings, settings.host.account, told_hooks(plugins), channels_of(plugins))
         journal = self._open_journal(stack)
@@ -685,6 +685,8 @@ class Session:
             __version__, self.settings.host.mode, self.settings.host.account, self.run_id, self.loaded.config_hash,
             ", ".join(running),
         )
+        for line in self.loaded.told():
+            logger.warning("configuration: {}", line)
         for plugin in plugins:
             if plugin.state == "refused":
                 logger.error("plugin {} does not run: {}", plugin.name, plugin.problem)
