@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from polyhost.kernel.exits import OUTDATED_MS, RETRY_MS
+from polyhost.kernel.invariants import INVARIANTS
 from polyhost.model.commands import Ask, Cancel, Command, Post, Prepare, QueryTokenBalance
 from polyhost.model.messages import Message
 from polyhost.model.money import micros, ticks
-from polyhost.model.proposals import ExitNow, ExitTarget
+from polyhost.model.proposals import Enter, ExitNow, ExitTarget
 from polyhost.model.records import CloseRecorded
-from polyhost.model.words import OrderState, OrderType, Side
+from polyhost.model.words import OrderState, OrderType, Purpose, Side
 
 from .rig import CONDITION, START, Rig, cancels, none, only
 
@@ -251,3 +252,16 @@ def test_pos_13_a_close_has_prices_spot_at_both_ends_fees_and_duration() -> None
     assert (close.exit_price, close.exit_reason, close.forced, close.sell_failed) == (9_900, "target", False, False)
     assert close.fees > 0
     assert close.pnl > 0
+
+
+def test_u8_a_sale_of_shares_whose_purchase_is_not_known_yet_is_no_oversale() -> None:
+    """Near the deadline an unknown sell no longer counts; the venue lets go what it knows to be bought, and no more."""
+    rig = holding()
+    resting_buy = rig.posted(rig.answer(Enter(Side.UP, ticks("0.42"), purpose=Purpose.SCALE_IN)))
+    position = rig.kernel.state.position(CONDITION, Side.UP)
+    assert position is not None
+    size = rig.order(resting_buy).draft.size
+    position.sold += position.size + size
+    assert INVARIANTS["never_oversold"](rig.kernel.state)
+    position.sold += 1
+    assert not INVARIANTS["never_oversold"](rig.kernel.state)

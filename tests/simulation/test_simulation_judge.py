@@ -34,9 +34,10 @@ from polyhost.model.events import (
     StreamChanged,
     SweepDone,
 )
+from polyhost.model.gateway import OrderRow
 from polyhost.model.market import Market
 from polyhost.model.money import MICRO, Micros, micros, ticks
-from polyhost.model.proposals import ExitTarget
+from polyhost.model.proposals import Enter, ExitTarget
 from polyhost.model.records import OrderMoved, Slot
 from polyhost.model.times import MarketMs
 from polyhost.model.words import OrderState, Purpose, Side
@@ -253,3 +254,30 @@ def test_the_time_of_a_bare_position_begins_anew_when_it_was_closed_in_between()
     checks.pass_over(rig.kernel, rig.now + COVER_MS + 1, 0)
     with pytest.raises(Broken, match="covered"):
         checks.pass_over(rig.kernel, rig.now + 2 * COVER_MS + 2, 0)
+
+
+@pytest.mark.parametrize(("at_venue", "found"), [("2", False), ("1", True), (None, True)])
+def test_u8_shares_of_a_purchase_that_only_the_venue_knows_may_be_sold_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, at_venue: str | None, found: bool
+) -> None:
+    """A false alarm of seed 521: near the deadline the venue let go two shares bought a moment before."""
+    rig, checks = rigs.Rig(), judge()
+    rig.to(rigs.START + 60_000)
+    rig.book("0.40/0.42")
+    rig.enter()
+    bought = rig.order(rig.posted(rig.answer(Enter(Side.UP, ticks("0.42"), purpose=Purpose.SCALE_IN))))
+    asset = f"{rigs.CONDITION}:UP"
+    state = rig.kernel.state
+    state.positions[asset].sold += state.positions[asset].size + micros("2")
+    state.ledger[f"settled/{asset}"] = -micros("2")
+    checks.shadow.positions[asset] = state.positions[asset]
+    row = OrderRow(
+        bought.order_id, rigs.CONDITION, rig.market.up, bought.draft.action, bought.draft.price, bought.draft.size,
+        None if at_venue is None else micros(at_venue), "MATCHED", "",
+    )
+    monkeypatch.setattr(checks.exchange, "order", lambda order_id: row if order_id == bought.order_id else None)
+    if found:
+        with pytest.raises(Broken, match="never_oversold"):
+            checks._position(state, asset)
+    else:
+        checks._position(state, asset)
