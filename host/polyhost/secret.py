@@ -7,30 +7,49 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
+from msgspec import Struct
+from pydantic import BaseModel, ConfigDict, PrivateAttr, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 PLAIN: Final = "plain_secret"
 """Kind of the error for a secret that stands in the file itself."""
-HELP: Final = 'a secret is kept elsewhere: { env = "NAME" } or { file = "PATH" }'
+HELP: Final = 'a secret is kept elsewhere: { env = "NAME" }, { file = "PATH" } or { keyring = "SERVICE/NAME" }'
+PLACES: Final = ("env", "file", "keyring")
+"""Keys of a reference; it has one of them."""
+BYTES_MAX: Final = 65_536
+"""A secret is a line or a key; a larger file is some other file."""
 
 
 class Unresolved(Exception):  # noqa: N818 it is named for what it is
     """A secret is not where its setting says; the text says which and why, and nothing of it."""
 
 
-class Secret(BaseModel):
-    """A reference to a secret: ``{ env = "NAME" }`` or ``{ file = "PATH" }`` (a file that nobody else may read)."""
+class Handed(Struct, frozen=True, omit_defaults=True):
+    """What became of a reference that somebody else resolved: the secret, or why there is none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    value: str = ""
+    problem: str = ""
+
+    def __repr__(self) -> str:
+        return f"Handed(problem={self.problem!r})"
+
+
+class Secret(BaseModel):
+    """A reference to a secret: ``{ env = "NAME" }``, ``{ file = "PATH" }`` (a file that nobody else may read) or
+    ``{ keyring = "SERVICE/NAME" }`` (the system's own keyring)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
     env: str = ""
     """Name of an environment variable."""
     file: str = ""
-    """Path of a file; the secret is its text without the white space around it."""
+    """Path of a file of our own; the secret is its text without the white space around it."""
+    keyring: str = ""
+    """Service and name of an entry in the system's keyring, with a slash between them."""
     _value: str = PrivateAttr(default="")
 
     @model_validator(mode="before")
@@ -42,13 +61,28 @@ class Secret(BaseModel):
 
     @model_validator(mode="after")
     def _one_place(self) -> Secret:
-        if bool(self.env) == bool(self.file):
+        if sum(bool(getattr(self, place)) for place in PLACES) != 1:
             raise PydanticCustomError(PLAIN, HELP)
         return self
 
-    def resolve(self) -> None:
-        """Fetch it. Raises Unresolved."""
-        self._value = _of_environment(self.env) if self.env else _of_file(Path(self.file).expanduser())
+    @model_serializer
+    def _as_written(self) -> dict[str, str]:
+        return {place: getattr(self, place) for place in PLACES if getattr(self, place)}
+
+    @property
+    def reference(self) -> str:
+        """Where it is kept, as one text: ``env NAME``."""
+        return next(f"{place} {getattr(self, place)}" for place in PLACES if getattr(self, place))
+
+    def resolve(self, handed: Mapping[str, Handed] | None = None) -> None:
+        """Fetch it, or take what was handed over for its reference. Raises Unresolved."""
+        if handed is None:
+            self._value = fetched(self)
+            return
+        given = handed.get(self.reference, Handed(problem=f"nobody handed over the secret of {self.reference}"))
+        if given.problem:
+            raise Unresolved(given.problem)
+        self._value = given.value
 
     def reveal(self) -> str:
         """The secret itself; only after the host resolved it."""
@@ -56,24 +90,66 @@ class Secret(BaseModel):
         return self._value
 
 
+def fetched(secret: Secret) -> str:
+    """What is kept there. Raises Unresolved."""
+    if secret.env:
+        return _of_environment(secret.env)
+    if secret.file:
+        return _of_file(Path(secret.file).expanduser())
+    return _of_keyring(secret.keyring)
+
+
 def _of_environment(name: str) -> str:
     value = os.environ.get(name, "").strip()
     if not value:
-        raise Unresolved(f"the environment variable {name} is not set")
+        raise Unresolved(f"the environment variable {name} is not set: export {name}=… before the start")
     return value
 
 
 def _of_file(path: Path) -> str:
     try:
-        if stat.S_IMODE(path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-            raise Unresolved(f"others may read {path}: chmod 600 {path}")
-        value = path.read_text(encoding="utf-8").strip()
+        with path.open("rb") as file:
+            # Asked of the open file: whoever exchanges the path now changes nothing.
+            _refuse_shared(path, os.fstat(file.fileno()))
+            value = file.read(BYTES_MAX + 1).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise Unresolved(f"{path} cannot be read: {reason}") from None
     if not value:
-        raise Unresolved(f"{path} is empty")
+        raise Unresolved(f"{path} is empty: write the secret into it")
+    if len(value) > BYTES_MAX:
+        raise Unresolved(f"{path} is larger than {BYTES_MAX} bytes: not a secret")
     return value
+
+
+def _refuse_shared(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise Unresolved(f"{path} is no regular file")
+    if found.st_uid != os.geteuid():
+        raise Unresolved(f"{path} belongs to another user (id {found.st_uid}): sudo chown {os.geteuid()} {path}")
+    if stat.S_IMODE(found.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        raise Unresolved(f"others may read {path}: chmod 600 {path}")
+
+
+def _of_keyring(entry: str) -> str:
+    service, slash, name = entry.rpartition("/")
+    if not (slash and service and name):
+        raise Unresolved(f"{entry!r} names no entry of a keyring: write {{ keyring = \"SERVICE/NAME\" }}")
+    try:
+        library: Any = import_module("keyring")
+    except ImportError:
+        raise Unresolved("the keyring needs the library keyring: pip install 'polyhost[keyring]'") from None
+    try:
+        value = library.get_password(service, name)
+    except library.errors.NoKeyringError:
+        raise Unresolved(
+            "this machine has no keyring that keyring can use (none runs without a desktop session): use { file = … }"
+        ) from None
+    except library.errors.KeyringError as error:
+        raise Unresolved(f"the keyring does not open: {type(error).__name__}; unlock it and try again") from None
+    if not value:
+        raise Unresolved(f"the keyring has no entry {service} {name}: keyring set {service} {name}")
+    return str(value)
 
 
 def secrets_in(value: object, where: str = "") -> Iterator[tuple[str, Secret]]:
@@ -89,6 +165,20 @@ def secrets_in(value: object, where: str = "") -> Iterator[tuple[str, Secret]]:
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from secrets_in(item, f"{where}.{index}")
+
+
+def references_in(value: object) -> Iterator[Secret]:
+    """What has the form of a reference in a plugin's table as TOML gives it, however deep."""
+    if isinstance(value, dict):
+        (key, place), *others = value.items() or [("", "")]
+        if not others and key in PLACES and isinstance(place, str) and place:
+            yield Secret.model_validate(value)
+        else:
+            for item in value.values():
+                yield from references_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from references_in(item)
 
 
 def may_hold_secrets(model: type[BaseModel]) -> bool:

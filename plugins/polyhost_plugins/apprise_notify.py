@@ -27,8 +27,8 @@ class Channel(Settings):
     """One way to be told."""
 
     urls: tuple[Secret, ...] = Field(min_length=1)
-    """Addresses as apprise writes them (``tgram://…``), each kept elsewhere: ``{ env = "NAME" }`` or
-    ``{ file = "PATH" }``."""
+    """Addresses as apprise writes them (``tgram://…``), each kept elsewhere: ``{ env = "NAME" }``,
+    ``{ file = "PATH" }`` or ``{ keyring = "SERVICE/NAME" }``."""
     level_min: Literal["info", "warning", "critical"] = "warning"
     """Notices below this level are not told here."""
     topics: tuple[str, ...] = ()

@@ -195,5 +195,5 @@ def test_log_04_a_secret_is_in_no_dump_and_no_text(servers: tuple[Server, Server
     settings = plugin.instance.settings
     shown = (json.dumps(plugin.described()), repr(plugin), str(settings), repr(settings))
     assert not any("hunter2" in text for text in shown)
-    assert plugin.settings["channels"]["phone"]["urls"] == [{"env": "POLYHOST_PHONE", "file": ""}]
+    assert plugin.settings["channels"]["phone"]["urls"] == [{"env": "POLYHOST_PHONE"}]
     assert plugin.secrets() == [servers[0].url], "for the redactor of the logs"

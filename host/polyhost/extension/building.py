@@ -10,13 +10,14 @@ from pydantic import BaseModel, ValidationError
 
 from polyhost.errors import ConfigError, PluginError, nearest_name
 from polyhost.extension.answers import described
+from polyhost.extension.handing import discreet
 from polyhost.extension.sources import Source, loaded_class
 from polyhost.extension.specification import Bound, implementations
 from polyhost.extension.state import PluginState
 from polyhost.hooks import API
 from polyhost.model.secrecy import HIDDEN, shown, without_secrets
 from polyhost.plugin import Plugin
-from polyhost.secret import Unresolved, may_hold_secrets, secrets_in
+from polyhost.secret import Handed, Unresolved, may_hold_secrets, secrets_in
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -34,22 +35,31 @@ class Built(Struct, frozen=True):
     """Every setting with its value, as JSON-able data."""
     state: PluginState
     channels: tuple[str, ...] = ("",)
+    secrets: tuple[tuple[str, str], ...] = ()
+    """(reference, secret) of its settings: what no text may ever hold."""
+
+    def __repr__(self) -> str:
+        return f"Built({', '.join(self.hooks)})"
 
 
-def built(source: Source, name: str, table: Mapping[str, Any], file: str = "") -> Built:
-    """Import, check and build one plugin. ``table`` holds its own settings, without the host's keys.
+def built(
+    source: Source, name: str, table: Mapping[str, Any], file: str = "", handed: Mapping[str, Handed] | None = None
+) -> Built:
+    """Import, check and build one plugin. ``table`` holds its own settings, without the host's keys. ``handed``:
+    its secrets, resolved by the host; None: this process is the host's own, and resolves them.
 
     Raises ConfigError for its settings, PluginError for everything else.
     """
     kind = loaded_class(source)
     _check_class(kind, name, source)
     settings = settings_of(kind, name, table, file)
-    _fetch_secrets(settings, name, file)
+    secrets = _fetch_secrets(settings, name, file, handed)
     instance = _instance(kind, name, settings, source)
     state = PluginState(name)
     instance.state = state
-    hooks = implementations(instance, name, source.origin)
-    return Built(instance, hooks, settings.model_dump(mode="json"), state, _channels(instance, name, source))
+    hooks = discreet(implementations(instance, name, source.origin), tuple(secret for _, secret in secrets))
+    channels = _channels(instance, name, source)
+    return Built(instance, hooks, settings.model_dump(mode="json"), state, channels, secrets)
 
 
 def _channels(instance: Plugin, name: str, source: Source) -> tuple[str, ...]:
@@ -64,12 +74,18 @@ def _channels(instance: Plugin, name: str, source: Source) -> tuple[str, ...]:
     return channels
 
 
-def _fetch_secrets(settings: BaseModel, name: str, file: str) -> None:
+def _fetch_secrets(
+    settings: BaseModel, name: str, file: str, handed: Mapping[str, Handed] | None
+) -> tuple[tuple[str, str], ...]:
+    """(reference, secret) of each that the settings name, resolved in place."""
+    found: list[tuple[str, str]] = []
     for key, secret in secrets_in(settings):
         try:
-            secret.resolve()
+            secret.resolve(handed)
         except Unresolved as error:
-            raise ConfigError(str(error), file=file, table=f"plugins.{name}", key=key) from error
+            raise ConfigError(str(error), file=file, table=f"plugins.{name}", key=key) from None
+        found.append((secret.reference, secret.reveal()))
+    return tuple(found)
 
 
 def _check_class(kind: type[Any], name: str, source: Source) -> None:
@@ -97,7 +113,8 @@ def settings_of(kind: type[Any], name: str, table: Mapping[str, Any], file: str 
     try:
         return model.model_validate(dict(table))
     except ValidationError as error:
-        raise _settings_error(model, error, f"plugins.{name}", file) from error
+        # pydantic's own text quotes what was given, which may be a secret.
+        raise _settings_error(model, error, f"plugins.{name}", file) from None
 
 
 def _settings_error(model: type[BaseModel], error: ValidationError, table: str, file: str) -> ConfigError:

@@ -1,7 +1,7 @@
 """The program of a plugin's own process: ``python -m polyhost.extension.child SOCKET LIFELINE`` (file descriptors).
 
 It builds one plugin, answers the host's messages one after the other, and ends when the host does. It has no secret of
-the host's: neither in its environment nor in any message.
+the host's, neither in its environment nor in any message: only those that its own settings name.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from polyhost.errors import ConfigError, PluginError
 from polyhost.extension.answers import TEXT_MAX, described
 from polyhost.extension.building import Built, built
 from polyhost.extension.feeding import Pump, asked, began, tell_every_s
+from polyhost.extension.handing import masked
 from polyhost.extension.protocol import (
     ENCODE,
     TO_CHILD,
@@ -70,6 +71,8 @@ class Child:
         self._plugin: Built | None = None
         self._table = Table(())
         self._name = ""
+        self._secrets: tuple[str, ...] = ()
+        """What leaves this process nowhere."""
 
     def run(self) -> None:
         """Serve until the host closes the socket."""
@@ -105,9 +108,10 @@ class Child:
 
     def _build(self, message: Build) -> Hello:
         self._name = message.name
+        self._secrets = tuple(handed.value for handed in message.secrets.values())
         limit_memory(message.memory_bytes_max)
         try:
-            plugin = built(message.source, message.name, message.table)
+            plugin = built(message.source, message.name, message.table, handed=message.secrets)
         except ConfigError as error:
             return Hello(message.seq, refusal=_config_refusal(error))
         except PluginError as error:
@@ -115,6 +119,8 @@ class Child:
             return Hello(message.seq, refusal=refusal)
         plugin.state.load(message.state)
         self._plugin = plugin
+        # What has the form of a reference and is none of its settings for secrets may be said.
+        self._secrets = tuple(secret for _, secret in plugin.secrets)
         self._table = Table((plugin.hooks,))
         return Hello(
             message.seq,
@@ -123,6 +129,7 @@ class Child:
             plugin.instance.timer_s,
             plugin.instance.description,
             channels=plugin.channels,
+            secrets=tuple(reference for reference, _ in plugin.secrets),
         )
 
     def _answer(self, message: Ask) -> Answers:
@@ -189,7 +196,7 @@ class Child:
 
     def _send(self, message: FromChild | FeedsBegan | FeedTold) -> None:
         with self._sending:
-            self._connection.sendall(framed(ENCODE(message)))
+            self._connection.sendall(framed(masked(ENCODE(message), self._secrets)))
 
 
 def _config_refusal(error: ConfigError) -> Refusal:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyhost.errors import ConfigError, PluginError, nearest_name
 from polyhost.extension.building import built, host_keys
+from polyhost.extension.handing import handed_over
 from polyhost.extension.sources import Source, found_sources
 from polyhost.extension.specification import Bound
 from polyhost.extension.state import PluginState
@@ -50,6 +51,8 @@ class LoadedPlugin:
     """None for a plugin that runs in a process of its own, or not at all."""
     bound: Mapping[str, Bound] = field(default_factory=dict)
     durable: PluginState | None = None
+    references: tuple[str, ...] = ()
+    """Of a plugin in a process of its own: where its secrets are kept."""
     channels: tuple[str, ...] = ("",)
     """Of a notify plugin: its ways to tell; each is served by itself."""
 
@@ -66,7 +69,10 @@ class LoadedPlugin:
         return self.state in ("inline", "process")
 
     def secrets(self) -> list[str]:
-        """What no log may ever show: the secrets of a plugin of this process."""
+        """What no log may ever show: the secrets that its settings name."""
+        if self.references:
+            handed = handed_over(self.table)
+            return [handed[name].value for name in self.references if name in handed]
         settings = None if self.instance is None else self.instance.settings
         return [secret.reveal() for _, secret in secrets_in(settings)]
 
@@ -201,6 +207,7 @@ def _foreign(plugin: LoadedPlugin, file: str, deadlines: Deadlines | None) -> Lo
         settings=hello.settings,
         timer_s=hello.timer_s,
         description=hello.description,
+        references=hello.secrets,
         channels=hello.channels,
     )
 

@@ -19,6 +19,7 @@ from loguru import logger
 from polyhost.extension.answers import PROBLEM_MAX
 from polyhost.extension.discovery import LoadedPlugin
 from polyhost.extension.feeding import tell_every_s
+from polyhost.extension.handing import handed_over
 from polyhost.extension.process import MEMORY_BYTES_MAX, launched, relayed
 from polyhost.extension.protocol import (
     ENCODE,
@@ -131,7 +132,8 @@ class FeedProcess:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, beat: Callable[[], None]
     ) -> None:
         plugin = self.plugin
-        self._send(writer, Build(1, plugin.name, plugin.source, dict(plugin.table), {}, MEMORY_BYTES_MAX))
+        secrets = handed_over(plugin.table)
+        self._send(writer, Build(1, plugin.name, plugin.source, dict(plugin.table), {}, MEMORY_BYTES_MAX, secrets))
         hello = await self._receive(reader, Hello, START_S)
         if hello.refusal is not None:
             raise FeedFailedError(f"it was refused: {hello.refusal.problem}")

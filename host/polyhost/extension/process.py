@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from polyhost.errors import ConfigError, PluginError
 from polyhost.extension.delivery import BUSY
+from polyhost.extension.handing import handed_over
 from polyhost.extension.protocol import (
     ENCODE,
     FROM_CHILD,
@@ -129,7 +130,8 @@ class ForeignPlugin:
             self._loop.add_reader(ours.fileno(), self._arrived)
         self._launched = time.monotonic()
         self._hello_seq = self._seq + 1
-        self._send(lambda seq: Build(seq, self.name, self.source, self._table, self.state, MEMORY_BYTES_MAX))
+        secrets = handed_over(self._table)
+        self._send(lambda seq: Build(seq, self.name, self.source, self._table, self.state, MEMORY_BYTES_MAX, secrets))
 
     def greet(self) -> Hello:
         """Wait for the hello. Raises ConfigError or PluginError when the plugin was refused or did not get that far."""

@@ -16,6 +16,7 @@ from polyhost.model.proposals import Answer, Enter, Estimate, Notice, Signal
 from polyhost.model.reading import FeedConfig, Reading
 from polyhost.model.records import AuditTaken, CloseRecorded, FillBooked, MarketSettled, NoticeRaised, OrderMoved
 from polyhost.model.view import Funds, View
+from polyhost.secret import Handed
 
 
 class Facts(Struct, frozen=True, omit_defaults=True):
@@ -45,6 +46,8 @@ class Build(_Message, tag="build", frozen=True):
     table: dict[str, Any]
     state: dict[str, str]
     memory_bytes_max: int
+    secrets: dict[str, Handed] = field(default_factory=dict)
+    """What the references in ``table`` stand for, resolved by the host; nobody else is sent it."""
 
 
 class Ask(_Message, tag="ask", frozen=True):
@@ -110,6 +113,8 @@ class Hello(_Message, tag="hello", frozen=True):
     description: str = ""
     refusal: Refusal | None = None
     channels: tuple[str, ...] = ("",)
+    secrets: tuple[str, ...] = ()
+    """The references that are settings for secrets: what they stand for is kept out of the host's logs."""
 
 
 class Said(Struct, frozen=True):

@@ -189,7 +189,8 @@ class Session:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         plugins = discover(settings, self.loaded.base, str(self.loaded.path or ""), places=self.loaded.place)
-        REDACTOR.add(*(secret for plugin in plugins for secret in plugin.secrets()))
+        secrets = [secret for plugin in plugins for secret in plugin.secrets()]
+        REDACTOR.add(*secrets)
         self.kernel = Kernel(settings, settings.host.account, told_hooks(plugins), channels_of(plugins))
         journal = self._open_journal(stack)
         # Both take a good part of a second, and neither needs the other.
@@ -210,7 +211,7 @@ class Session:
         REDACTOR.add(given.secret, given.passphrase)
         self.runner = Runner(plugins, settings.evaluation.combiner)
         # The API key's id names the owner of an order (U9); its secret and passphrase are the secrets.
-        recorder = self._recorder((given.secret, given.passphrase)) if settings.host.record else None
+        recorder = self._recorder((given.secret, given.passphrase, *secrets)) if settings.host.record else None
         analysis = AnalysisWriter(self.folder.analysis)
         stack.callback(analysis.close)
         if recorder is not None:
