@@ -11,55 +11,17 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plugin_builders import OPEN_MS, SHARES, made, market, view
+from plugin_builders import OPEN_MS, SHARES, made, view
 
-from polyhost import ONE, Abstain, Bias, Candle, Estimate, Flow, Quote, SettlementRule, Signal, View
+from polyhost import ONE, Abstain, Bias, Candle, Estimate, Flow, Quote, Signal, View
 from polyhost.configuration.shipped import shipped_class
 from polyhost.extension.answers import checked
+from polyhost.testing.strategies import EVEN_TICKS, views
 
 SIGNALS = ("binance_momentum", "polymarket_momentum", "indicators", "order_flow", "divergence")
 COMBINERS = ("additive", "bayesian")
 OF_THE_BOOK = ("polymarket_momentum", "order_flow")
 """Signals that see nothing but this market: its mirror turns them exactly round."""
-PRICES = st.floats(1e-8, 1e8)
-SIZES = st.one_of(st.just(-1), st.integers(0, 10_000_000 * SHARES))
-EVEN = st.integers(1, ONE // 2 - 1).map(lambda half: 2 * half)
-
-
-@st.composite
-def candles(draw: st.DrawFn, now: int) -> tuple[Candle, ...]:
-    """Of any shape, with gaps, some of them ahead of the clock."""
-    first = now - now % 60_000 - 60_000 * draw(st.integers(0, 65))
-    made_of = draw(st.lists(st.tuples(st.integers(1, 3), PRICES, PRICES, st.floats(0, 1e9)), max_size=60))
-    found = []
-    for step, opened, closed, volume in made_of:
-        first += 60_000 * (1 if step < 3 else 2)
-        found.append(Candle(first, opened, max(opened, closed), min(opened, closed), closed, volume))
-    return tuple(found)
-
-
-@st.composite
-def views(draw: st.DrawFn) -> View:
-    at_s = draw(st.floats(0, 899.999))
-    now = OPEN_MS + round(at_s * 1_000)
-    up = Quote(draw(st.integers(0, ONE)), draw(st.integers(0, ONE)), draw(SIZES), draw(SIZES))
-    levels = st.lists(st.tuples(st.integers(1, ONE - 1), SIZES), max_size=10).map(tuple)
-    flow = st.lists(
-        st.tuples(st.integers(0, 30), st.integers(0, 9**15), st.integers(0, 9**15), st.integers(1, 99)),
-        unique_by=lambda bucket: bucket[0],
-    )
-    about = market(rule=draw(st.sampled_from(list(SettlementRule))))
-    maybe = st.one_of(st.none(), PRICES)
-    plain = view(
-        at_s, market=about, spot=draw(maybe), spot_age_ms=draw(st.integers(0, 9_999)), spot_open=draw(maybe),
-        strike=draw(maybe), basis=draw(st.one_of(st.none(), st.floats(-1e8, 1e8))), candles=draw(candles(now)),
-        bids=draw(levels), asks=draw(levels),
-        mids=tuple(sorted(draw(st.lists(st.tuples(st.integers(OPEN_MS - 600_000, now), EVEN), max_size=20)))),
-        flow=tuple(Flow(now - now % 10_000 - 10_000 * n, b, s, t) for n, b, s, t in sorted(draw(flow), reverse=True)),
-    )
-    return msgspec.structs.replace(
-        plain, up=up, down=Quote(ONE - up.ask, ONE - up.bid, up.ask_size, up.bid_size)
-    )
 
 
 def thought(seen: View) -> tuple[dict[str, Signal], dict[str, Estimate]]:
@@ -110,7 +72,7 @@ def mirrored(seen: View) -> View:
 
 
 @settings(max_examples=100, deadline=None)
-@given(views(), st.lists(EVEN, min_size=2, max_size=2, unique=True))
+@given(views(), st.lists(EVEN_TICKS, min_size=2, max_size=2, unique=True))
 def test_sig_10_up_and_down_exchanged_turns_signals_of_the_market_round(seen: View, quoted: list[int]) -> None:
     """Midpoints are whole ticks rounded down, so the quotes here are even."""
     bid, ask = sorted(quoted)
