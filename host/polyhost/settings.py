@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from polyhost.model.builder import builder_code
 from polyhost.model.quantities import Money, Price, Shares
+
+
+def _code_or_nothing(text: str) -> str:
+    return builder_code(text) if text else ""
 
 
 class Table(BaseModel):
@@ -53,6 +58,18 @@ class VenueTable(Table):
     wallet: Literal["eoa", "proxy", "safe", "deposit"] = "eoa"
     """Which wallet of the key holds the funds: its own address (eoa), a proxy (e-mail and Magic accounts), a Gnosis
     Safe (browser wallets), or a deposit wallet (new accounts)."""
+    builder_code: Annotated[str, AfterValidator(_code_or_nothing)] = ""
+    """Builder code signed with every order, 32 bytes in hex (``0x…``); empty: none. The venue charges its rates on top,
+    a flat share of each trade's money; they are asked at the start, and every cost that is decided on counts them."""
+
+
+class BuilderTable(Table):
+    """What a builder code costs at the simulated exchange."""
+
+    maker_bps: int = Field(default=0, ge=0, le=10_000)
+    """Of the money of a trade that met a resting order, basis points."""
+    taker_bps: int = Field(default=0, ge=0, le=10_000)
+    """Of the money of a trade that took, basis points."""
 
 
 class ExchangeTable(Table):
@@ -87,6 +104,9 @@ class ExchangeTable(Table):
     """Tier of every signer's rate limits for orders and cancels; empty: nobody is limited."""
     pathologies: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """How the exchange misbehaves: names (docs/pathologies.md) and their probabilities; empty: not at all."""
+    builders: dict[Annotated[str, AfterValidator(builder_code)], BuilderTable] = Field(default_factory=dict)
+    """The builder codes that the exchange knows, each with ``maker_bps`` and ``taker_bps``; orders with another one are
+    refused."""
 
 
 class LimitsTable(Table):

@@ -13,13 +13,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from polyhost import ONE, Bias, Enter, Estimate, Plugin, Settings, Side, Skip, View, hookimpl, price_text, taker_fee
+from polyhost import ONE, Bias, Enter, Estimate, Plugin, Settings, Side, Skip, View, hookimpl, price_text
 
 ONE_SHARE = 1_000_000
 
 
 class Style(NamedTuple):
-    """An order of one style: its limit in ticks, its type, whether it pays the taker fee, whether it may take."""
+    """An order of one style: its limit in ticks, its type, whether it pays what takers pay, whether it may take."""
 
     price: int
     order_type: str
@@ -39,7 +39,8 @@ class EntryPolicySettings(Settings):
     style: Literal["fak", "cross", "join", "improve", "post_only"] = "fak"
     """How it buys. fak: what is offered up to ``through_ticks`` above the ask, the rest is dropped. cross: a limit at
     the ask, the rest rests there. join: rests at the bid. improve: rests one tick above the bid, never at the ask.
-    post_only: as join, and the venue refuses it where it would take. fak and cross pay the taker fee, the rest none."""
+    post_only: as join, and the venue refuses it where it would take. fak and cross pay the taker fee, the rest none
+    (but for a builder code)."""
     through_ticks: int = Field(default=1, ge=0)
     """Style fak: the worst price is the ask plus this many of the market's own ticks."""
     rest_s: float = Field(default=0.0, ge=0)
@@ -94,7 +95,7 @@ class EntryPolicy(Plugin):
         if style is None:
             return Skip("no_book", {"bid": quote.bid / ONE, "ask": quote.ask / ONE})
         probability = estimate.probability(side)
-        fee = taker_fee(ONE_SHARE, style.price, fees.rate, fees.exponent) / ONE_SHARE if style.takes else 0.0
+        fee = fees.charged(ONE_SHARE, style.price, maker=not style.takes) / ONE_SHARE
         edge = probability - style.price / ONE - fee
         told = {
             "confidence": estimate.confidence,

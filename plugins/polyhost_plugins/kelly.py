@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from polyhost import ONE, Enter, Estimate, Plugin, Purpose, Settings, Stake, Veto, View, hookimpl, taker_fee
+from polyhost import ONE, Enter, Estimate, Plugin, Purpose, Settings, Stake, Veto, View, hookimpl
 
 ONE_SHARE = 1_000_000
 PPM = 1_000_000
@@ -65,8 +65,7 @@ class Kelly(Plugin):
 
 
 def cost_of_share(view: View, entry: Enter) -> float:
-    """Most a share costs with its fee, 0 to 1; what rests below the ask pays no fee."""
+    """Most a share costs with its fee, 0 to 1; what rests below the ask pays the makers'."""
     price, fees = entry.price_max, view.market.fees
     takes = entry.order_type in ("FAK", "FOK") or (price >= view.side(entry.side).ask and not entry.post_only)
-    fee = taker_fee(ONE_SHARE, price, fees.rate, fees.exponent) / ONE_SHARE if takes else 0.0
-    return price / ONE + fee
+    return price / ONE + fees.charged(ONE_SHARE, price, maker=not takes) / ONE_SHARE

@@ -23,7 +23,6 @@ from polyhost import (
     View,
     hookimpl,
     price_text,
-    taker_fee,
 )
 
 SHARE = 1_000_000
@@ -85,8 +84,7 @@ class PairTrade(Plugin):
 
     def _fee(self, view: View, price: int) -> float:
         """Of one share, collateral."""
-        fees = view.market.fees
-        return taker_fee(SHARE, price, fees.rate, fees.exponent) / SHARE
+        return view.market.fees.taker(SHARE, price) / SHARE
 
     def _loose(self, view: View) -> bool:
         """Something is held that does not pair off: it is somebody's position, and a pair would be mixed up with it."""

@@ -48,7 +48,6 @@ from polyhost import (
     midpoint_triggers,
     notional,
     price_text,
-    taker_fee,
 )
 
 PASSING = ("stale_answer", "late_answer", "balance_age", "pending_orders")
@@ -173,8 +172,7 @@ class Reversal(Plugin):
         other, key = position.side.other, view.market.condition_id
         price_max = worst_price(view.side(other), view.market.tick, self.settings.through_ticks)
         shares = round(position.size * self.settings.hedge_part)
-        fees = view.market.fees
-        stake = notional(shares, price_max) + taker_fee(shares, price_max, fees.rate, fees.exponent)
+        stake = notional(shares, price_max) + view.market.fees.most(shares, price_max)
         remember: dict[str, Remembered] = {
             f"losing:{key}": position.side.value, f"hedged_at:{key}": view.now, f"order:{key}": ORDER_REF,
         }

@@ -101,7 +101,7 @@ class RewardOptimizer(Plugin):
         away = round(self.settings.distance * market.reward_max_spread)
         near = _on_grid((twice_mid + 2 * away + 1) // 2, tick)
         assert target.least is not None
-        price = max(near, self._floor(position, tick), _on_grid(quote.bid + tick, tick), _on_grid(target.least, tick))
+        price = max(near, self._floor(view, position), _on_grid(quote.bid + tick, tick), _on_grid(target.least, tick))
         if price >= target.price:
             return None
         scores = reward_score(price, size, twice_mid, market.reward_max_spread, market.reward_min_size)
@@ -111,15 +111,17 @@ class RewardOptimizer(Plugin):
     def _unhurried(self, view: View, target: ExitTarget, position: PositionView, wanted: int) -> int:
         """What rests stays for a while, and is not moved for little; below its least profit it never stays."""
         order = _resting(view, target.side)
-        if order is None or order.price < self._floor(position, view.market.tick):
+        if order is None or order.price < self._floor(view, position):
             return wanted
         young = view.now - order.placed_at < self.settings.move_every_s * 1_000
         little = abs(wanted - order.price) < self.settings.move_ticks_min * view.market.tick
         return order.price if young or little else wanted
 
-    def _floor(self, position: PositionView, tick: int) -> int:
-        """An exit that rests pays no fee itself; those of the entry are in the average."""
-        return _on_grid(position.average_price + int(self.settings.profit_min), tick)
+    def _floor(self, view: View, position: PositionView) -> int:
+        """The entry's fees are in the average; an exit that rests pays nothing but what a builder code costs."""
+        least = position.average_price + int(self.settings.profit_min)
+        charged = -(-view.market.fees.maker(SHARE, least) * ONE // SHARE)
+        return _on_grid(least + charged, view.market.tick)
 
 
 def _pays(view: View) -> bool:

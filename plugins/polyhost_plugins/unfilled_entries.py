@@ -34,7 +34,6 @@ from polyhost import (
     View,
     hookimpl,
     price_text,
-    taker_fee,
 )
 
 ONE_SHARE = 1_000_000
@@ -117,7 +116,7 @@ class UnfilledEntries(Plugin):
             return Skip("unfilled_side_taken")
         ask = -(-view.side(side).ask // tick) * tick
         price_max = min(ask + self.settings.through_ticks * tick, ONE - tick)
-        fee = taker_fee(ONE_SHARE, price_max, fees.rate, fees.exponent) / ONE_SHARE
+        fee = fees.taker(ONE_SHARE, price_max) / ONE_SHARE
         probability = estimate.probability(side) if estimate is not None else view.side(side).mid / ONE
         edge = probability - price_max / ONE - fee
         reason = (

@@ -1,7 +1,8 @@
 """Accounts and the bank: who owns what, and the one place where money and shares change hands.
 
 For every market the pot holds the collateral behind its shares: it pays when both sides buy (a mint) and is paid back
-when both sell (a merge). Rounding goes to ``dust``, fees to ``fees``; the sum of everything never changes.
+when both sell (a merge). Rounding goes to ``dust``, fees to ``fees``, what builders get of them to ``builders``; the
+sum of everything never changes.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class Bank:
         self.accounts: dict[str, Account] = {}
         self.pots: dict[str, Micros] = {}
         self.fees: Micros = 0
+        self.builders: dict[str, Micros] = {}
+        """What each builder code has earned."""
         self.dust: Micros = 0
         self.deposited: Micros = 0
         """Everything ever put in: what the rest must sum to."""
@@ -92,6 +95,11 @@ class Bank:
     def charge(self, account: Account, fee: Micros) -> None:
         account.collateral -= fee
         self.fees += fee
+
+    def credit(self, code: str, fee: Micros) -> None:
+        """Of the fees charged, so much is a builder's (negative: given back)."""
+        self.fees -= fee
+        _add(self.builders, code, fee)
 
     def reward(self, account: Account, amount: Micros) -> None:
         """A payout of the venue's own money."""

@@ -35,6 +35,8 @@ class NewOrder(Struct, frozen=True):
     order_type: OrderType
     post_only: bool = False
     expiration_s: int = 0
+    builder: str = ""
+    """The builder code signed with it; empty: nobody's."""
 
 
 # --- requests: each carries a request_id that its reply repeats -------------------------------------------------------
@@ -206,10 +208,22 @@ class StoredTrade(Struct, frozen=True):
     maker_accounts: tuple[str, ...]
     maker_owners: tuple[str, ...]
     fee: Micros
-    """Charged to the taker."""
+    """Charged to the taker, its builder's fee included."""
     transaction_hash: str
     outcome: str
     updated_ms: int
+    builder: str = ""
+    """The taker's builder code; empty: none."""
+    builder_fee: Micros = 0
+    """Of ``fee``, the builder's."""
+    maker_builders: tuple[str, ...] = ()
+    """Of each maker the builder code, empty for none; no entries at all: nobody has one."""
+    maker_fees: tuple[Micros, ...] = ()
+    """What each maker was charged for its builder."""
+
+    def maker_charge(self, index: int) -> tuple[str, Micros]:
+        """A maker's builder code and what it cost."""
+        return (self.maker_builders[index], self.maker_fees[index]) if self.maker_builders else ("", 0)
 
 
 class OrderReply(Struct, frozen=True):

@@ -7,6 +7,7 @@ Orders live in desk.py, money in accounts.py; this module serves requests and ru
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, assert_never
 
 from polyhost.exchange import api
@@ -24,6 +25,7 @@ from polyhost.exchange.rules import ExchangeRules, Queue
 from polyhost.exchange.shown import last_print, snapshot_of
 from polyhost.exchange.state import broken_invariants, restore, rules_of, state_of
 from polyhost.model.book import UNKNOWN_SIZE, Book
+from polyhost.model.builder import Builder
 from polyhost.model.gateway import OrderRow, TradeRow
 from polyhost.model.market import Market
 from polyhost.model.money import ONE, Micros, Ticks
@@ -180,6 +182,26 @@ class Exchange:
             return {}
         payouts = {key: payout_of(account, state) for key, state in self._states.items() if state.decision is not None}
         return {key: payout for key, payout in payouts.items() if payout}
+
+    # --- builder codes ------------------------------------------------------------------------------------------------
+
+    def builder(self, code: str) -> Builder | None:
+        """A builder code's rates; None: nobody has this code."""
+        return self._desk.builders.get(code)
+
+    def know(self, builders: Mapping[str, Builder]) -> None:
+        """Builder codes with the rates that hold from now on; those known before stay known."""
+        self._desk.builders |= builders
+
+    def earned(self, code: str) -> Micros:
+        """What a builder code was credited with so far."""
+        return self._bank.builders.get(code, 0)
+
+    def trades_of_builder(self, code: str) -> Iterator[api.StoredTrade]:
+        """Trades with an order that carries the code, newest first, as long as their markets are known."""
+        for trade in reversed(self._desk.trades.trades.values()):
+            if code == trade.builder or code in trade.maker_builders:
+                yield trade
 
     # --- liquidity rewards --------------------------------------------------------------------------------------------
 

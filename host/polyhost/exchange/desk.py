@@ -29,6 +29,7 @@ from polyhost.exchange.shown import show_level, snapshot_of
 from polyhost.exchange.trades import TradeBook, owners_of
 from polyhost.exchange.undoing import can_undo, undo
 from polyhost.exchange.validation import Terms, check_form, check_funds, check_value, fee_at_limit, terms_of
+from polyhost.model.builder import Builder
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.words import Action, OrderType, TradeStatus
 
@@ -43,6 +44,8 @@ class Desk:
 
     def __init__(self, rules: ExchangeRules) -> None:
         self.rules = rules
+        self.builders = dict(rules.builders)
+        """Builder codes that are known, with what they cost."""
         self.bank = Bank()
         self.agenda = Agenda()
         self.trades = TradeBook()
@@ -71,11 +74,12 @@ class Desk:
         if account is None:
             account = self.bank.open(new.account, 0)
         marketable = not new.order_type.rests or state.crosses(*_side_and_limit(new, terms, state))
-        refusal = self._judge(new, terms, state, account, marketable)
+        builder = self.builders.get(new.builder) if new.builder else None
+        refusal = self._judge(new, terms, state, account, marketable, builder)
         if refusal is not None:
             self._refuse(request_id, new.order_id, refusal)
             return
-        order = self._admit(new, terms, state, account)
+        order = self._admit(new, terms, state, account, builder)
         order.request_id = request_id
         if marketable and state.market.taker_delay and self.rules.taker_delay_ms:
             self.agenda.add(self.now + self.rules.taker_delay_ms, "taker", order.order_id)
@@ -83,21 +87,25 @@ class Desk:
             self.execute(order)
 
     def _judge(
-        self, new: api.NewOrder, terms: Terms, state: MarketState, account: Account, marketable: bool
+        self, new: api.NewOrder, terms: Terms, state: MarketState, account: Account, marketable: bool,
+        builder: Builder | None,
     ) -> Refusal | None:
         if not state.market.accepting:
             return refusals.MARKET_NOT_FOUND if self.now >= state.market.end else refusals.NOT_READY
-        refusal = check_form(new, terms, state, self.rules, self.now)
+        unknown = new.builder and builder is None
+        refusal = refusals.INVALID_PAYLOAD if unknown else check_form(new, terms, state, self.rules, self.now)
         if refusal is None and new.order_id in self.orders:
             refusal = refusals.duplicated(new.order_id)
         if refusal is None and marketable:
             refusal = refusals.POST_ONLY_CROSSES if new.post_only else check_value(new, terms, state)
-        return refusal or check_funds(new, terms, state, account, marketable)
+        return refusal or check_funds(new, terms, state, account, marketable, builder)
 
     def _refuse(self, request_id: int, order_id: str, refusal: Refusal) -> None:
         self.out.append(api.Posted(request_id, order_id, refusal.http, error=refusal.text))
 
-    def _admit(self, new: api.NewOrder, terms: Terms, state: MarketState, account: Account) -> Order:
+    def _admit(
+        self, new: api.NewOrder, terms: Terms, state: MarketState, account: Account, builder: Builder | None
+    ) -> Order:
         self.seq += 1
         order = Order(
             new.order_id,
@@ -116,6 +124,7 @@ class Desk:
         order.maker_amount = new.maker_amount
         order.post_only = new.post_only
         order.expiration_s = new.expiration_s
+        order.builder = builder
         self.orders[order.order_id] = self.open[order.order_id] = account.orders[order.seq] = order
         self.reserve(order)
         return order
@@ -187,7 +196,7 @@ class Desk:
             has, held = order.account.collateral, order.account.buying[order.state.condition_id]
             if order.state.crosses(order.is_bid, order.up_price):
                 terms = Terms(order.left, order.price, order.price, ONE)
-                held += fee_at_limit(order.state, terms)
+                held += fee_at_limit(order.state, terms, order.builder)
         else:
             has, held = order.account.visible(order.token_id), order.account.selling[order.token_id]
         return (None, "") if held <= has else (_short_now(order), refusals.CANCELED_BALANCE)

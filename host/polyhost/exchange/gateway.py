@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from eth_keys.datatypes import PrivateKey
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from polyhost.exchange import api, refusals
 from polyhost.exchange.core import Exchange
 from polyhost.exchange.portfolio import holdings_of, moves_of, parts_of
 from polyhost.exchange.rewards import DAY_MS
 from polyhost.model import commands, events
+from polyhost.model.builder import NOBODY
 from polyhost.model.commands import Command
 from polyhost.model.events import Event
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, OrderRow, PositionRow, SignedFields
@@ -318,6 +319,7 @@ class InProcessGateway:
             order_type=request.order_type,
             post_only=request.post_only,
             expiration_s=request.expiration_s,
+            builder="" if fields.builder == NOBODY else fields.builder,
         )
 
     # --- signing ------------------------------------------------------------------------------------------------------
@@ -336,7 +338,7 @@ class InProcessGateway:
             signature_type=0,
             timestamp_ms=now,
             metadata=ZERO_BYTES32,
-            builder=ZERO_BYTES32,
+            builder=NOBODY if draft.builder is UNSET else draft.builder.code,
         )
         hashed = order_id(structs.replace(fields, token_id=_token_number(draft.token_id)), neg_risk=draft.neg_risk)
         signature = self._signature(hashed)

@@ -2,7 +2,8 @@
 
 Two orders meet whatever their tokens: a buy of UP at p and a buy of DOWN at 1 - p mint a pair, two sells merge one, a
 buy and a sell of one token exchange it. One trade is made for each price level. Money is rounded down for each party;
-the taker's fee is charged in collateral on top of (BUY) or out of (SELL) the trade's money.
+the taker's fee is charged in collateral on top of (BUY) or out of (SELL) the trade's money, and so is what an order's
+builder code costs, the taker's and the maker's.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from polyhost.exchange.accounts import Bank
+from polyhost.exchange.orders import resting_cost
 from polyhost.model.money import LOT, ONE, Micros, Ticks, taker_fee
 from polyhost.model.words import Action, Side
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 class Fill:
     """A trade in the making: one taker at one price, with a slice for each resting order it met."""
 
-    __slots__ = ("fee", "money", "price", "size", "slices", "taker", "up_price")
+    __slots__ = ("builder_fee", "fee", "maker_fees", "money", "price", "size", "slices", "taker", "up_price")
 
     def __init__(self, taker: Order, up_price: Ticks) -> None:
         self.taker = taker
@@ -31,6 +33,11 @@ class Fill:
         self.size: Micros = 0
         self.money: Micros = 0
         self.fee: Micros = 0
+        """Charged to the taker, its builder's fee included."""
+        self.builder_fee: Micros = 0
+        """Of it, the builder's."""
+        self.maker_fees: list[Micros] = []
+        """What each slice's maker was charged for its builder."""
         self.slices: list[tuple[Order, Micros]] = []
 
     def costs(self, size: Micros) -> tuple[Micros, Micros]:
@@ -38,7 +45,9 @@ class Fill:
         total = self.size + size
         money = total * self.price // ONE
         fees = self.taker.state.market.fees
-        return money, taker_fee(total, self.price, fees.rate, fees.exponent)
+        fee = taker_fee(total, self.price, fees.rate, fees.exponent)
+        builder = self.taker.builder
+        return money, fee if builder is None else fee + builder.fee(money, maker=False)
 
 
 def own_price(order: Order, up_price: Ticks) -> Ticks:
@@ -70,7 +79,7 @@ def _cost(fill: Fill, maker: Order, size: Micros) -> Micros:
     money, fee = fill.costs(size)
     cost = money - fill.money + fee - fill.fee
     if maker.account is fill.taker.account and maker.action is Action.BUY:
-        cost += size * own_price(maker, fill.up_price) // ONE
+        cost += resting_cost(size * own_price(maker, fill.up_price) // ONE, maker.builder)
     return cost
 
 
@@ -79,7 +88,7 @@ def maker_can_pay(maker: Order, up_price: Ticks, size: Micros) -> bool:
     if account.house:
         return True
     if maker.action is Action.BUY:
-        return account.collateral >= size * own_price(maker, up_price) // ONE
+        return account.collateral >= resting_cost(size * own_price(maker, up_price) // ONE, maker.builder)
     return account.shares.get(maker.token_id, 0) >= size
 
 
@@ -102,11 +111,26 @@ def settle(bank: Bank, fill: Fill, maker: Order, size: Micros) -> None:
     # Both bought: a pair was minted. Both sold: a pair was merged. One each: shares changed hands.
     bank.balance_pot(state, minted // 2 if minted else 0, paid, received)
     bank.charge(taker.account, taker_cost)
+    if taker.builder is not None:
+        due = taker.builder.fee(money, maker=False)
+        bank.credit(taker.builder.code, due - fill.builder_fee)
+        fill.builder_fee = due
+    fill.maker_fees.append(_charge_maker(bank, maker, maker_money))
     fill.money, fill.fee = money, fee
     fill.size += size
     fill.slices.append((maker, size))
     taker.left -= size
     maker.left -= size
+
+
+def _charge_maker(bank: Bank, maker: Order, money: Micros) -> Micros:
+    """What the maker's builder code costs it."""
+    if maker.builder is None:
+        return 0
+    fee = maker.builder.fee(money, maker=True)
+    bank.charge(maker.account, fee)
+    bank.credit(maker.builder.code, fee)
+    return fee
 
 
 def reachable(state: MarketState, taker: Order) -> list[tuple[Ticks, Micros]]:

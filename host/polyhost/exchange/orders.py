@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from polyhost.exchange.api import StoredOrder
 from polyhost.exchange.market import outcome_name
+from polyhost.model.builder import Builder
 from polyhost.model.gateway import OrderRow
 from polyhost.model.money import ONE, Micros, Ticks
 from polyhost.model.words import Action, OrderType, Side
@@ -26,6 +27,7 @@ class Order:
     __slots__ = (
         "account",
         "action",
+        "builder",
         "created_ms",
         "expiration_s",
         "is_bid",
@@ -89,6 +91,8 @@ class Order:
         self.request_id = NO_REQUEST
         """The post that still waits for its answer."""
         self.trade_ids: list[str] = []
+        self.builder: Builder | None = None
+        """Whom it is credited to, at the rates it was taken with."""
 
     def complement(self) -> None:
         """Become the same order in the other token: a sell of one at p is a buy of the other at 1 - p."""
@@ -103,10 +107,11 @@ class Order:
         return self.size - self.left
 
     def need(self) -> Micros:
-        """What the unmatched rest reserves: shares of a SELL; of a BUY its part of the signed amount, rounded up."""
+        """What the unmatched rest reserves: shares of a SELL; of a BUY its part of the signed amount, rounded up, with
+        what its builder code costs a maker."""
         if self.action is Action.SELL:
             return self.left
-        return -(-self.maker_amount * self.left // self.size)
+        return resting_cost(-(-self.maker_amount * self.left // self.size), self.builder)
 
     def stored(self, kind: str = "") -> StoredOrder:
         """The order as the API shows it; ``kind`` for the user channel."""
@@ -131,3 +136,8 @@ class Order:
             outcome=outcome_name(self.state.market, self.side),
             trade_ids=tuple(self.trade_ids),
         )
+
+
+def resting_cost(money: Micros, builder: Builder | None) -> Micros:
+    """What a BUY of so much money costs when it rests until it is met."""
+    return money if builder is None else money + builder.fee(money, maker=True)

@@ -22,6 +22,8 @@ class Part(Struct, frozen=True):
 
     trade: StoredTrade
     maker: MakerSlice | None
+    fee: Micros
+    """What it was charged, the builder's fee included."""
 
     @property
     def token_id(self) -> str:
@@ -38,10 +40,6 @@ class Part(Struct, frozen=True):
     @property
     def size(self) -> Micros:
         return self.trade.row.size if self.maker is None else self.maker.size
-
-    @property
-    def fee(self) -> Micros:
-        return self.trade.fee if self.maker is None else 0
 
 
 class Holding(Struct):
@@ -113,10 +111,10 @@ def parts_of(wallet: str, trades: Iterable[StoredTrade]) -> list[Part]:
         if trade.row.status == TradeStatus.FAILED:
             continue
         if trade.taker_account == wallet:
-            parts.append(Part(trade, None))
-        for account, slice_ in zip(trade.maker_accounts, trade.row.makers, strict=True):
+            parts.append(Part(trade, None, trade.fee))
+        for index, (account, slice_) in enumerate(zip(trade.maker_accounts, trade.row.makers, strict=True)):
             if account == wallet:
-                parts.append(Part(trade, slice_))
+                parts.append(Part(trade, slice_, trade.maker_charge(index)[1]))
     return parts
 
 

@@ -6,6 +6,7 @@ from enum import Enum
 
 from msgspec import Struct
 
+from polyhost.model.builder import Builder
 from polyhost.model.money import Ticks
 
 
@@ -42,6 +43,8 @@ class ExchangeRules(Struct, frozen=True):
     """Below this price, or above ``tick_high``, the tick becomes ``tick_fine``."""
     tick_high: Ticks = 9_600
     tick_fine: Ticks = 10
+    builders: dict[str, Builder] = {}
+    """The builder codes that the venue knows, with what they cost."""
     queue: Queue = Queue.CENTRAL
     """Of mirrored books."""
     market_channel: bool = True

@@ -14,6 +14,7 @@ from polyhost.exchange.api import MarketDecided, StoredTrade
 from polyhost.exchange.market import MarketState
 from polyhost.exchange.orders import LIVE, Order
 from polyhost.exchange.rules import ExchangeRules
+from polyhost.model.builder import Builder
 from polyhost.model.market import Market
 from polyhost.model.times import NEVER
 from polyhost.model.words import Action, OrderType, Side
@@ -69,6 +70,7 @@ def _bank_of(bank: Bank) -> dict[str, Any]:
     ]
     return {
         "accounts": accounts, "pots": bank.pots, "fees": bank.fees, "dust": bank.dust, "deposited": bank.deposited,
+        "builders": bank.builders,
     }  # fmt: skip
 
 
@@ -83,7 +85,7 @@ def _market_of(state: MarketState) -> dict[str, Any]:
 
 def _order_of(order: Order) -> dict[str, Any]:
     row = {name: getattr(order, name) for name in _ORDER_FIELDS}
-    return {**row, "account": order.account.address, "condition_id": order.state.condition_id}
+    return {**row, "account": order.account.address, "condition_id": order.state.condition_id, "builder": order.builder}
 
 
 def rules_of(state: dict[str, Any]) -> ExchangeRules:
@@ -124,6 +126,7 @@ def _restore_bank(bank: Bank, row: dict[str, Any]) -> None:
         account.shares, account.pending = dict(saved["shares"]), dict(saved["pending"])
         bank.accounts[account.address] = account
     bank.pots = dict(row["pots"])
+    bank.builders = dict(row.get("builders", {}))
     bank.fees, bank.dust, bank.deposited = row["fees"], row["dust"], row["deposited"]
 
 
@@ -158,6 +161,7 @@ def _restore_order(exchange: Exchange, row: dict[str, Any]) -> None:
     for name in ("left", "status", "maker_amount", "post_only", "expiration_s", "request_id"):
         setattr(order, name, row[name])
     order.trade_ids = list(row["trade_ids"])
+    order.builder = msgspec.convert(row.get("builder"), Builder | None)
     desk.relist(order)
 
 
@@ -171,6 +175,7 @@ def broken_invariants(bank: Bank, states: Iterable[MarketState]) -> list[str]:
     """What must always hold, as sentences about what does not."""
     accounts = bank.accounts.values()
     total = sum(account.collateral for account in accounts) + sum(bank.pots.values()) + bank.fees + bank.dust
+    total += sum(bank.builders.values())
     broken = [] if total == bank.deposited else [f"collateral {total} is not what was deposited {bank.deposited}"]
     for account in accounts:
         if not account.house and account.collateral < 0:

@@ -95,6 +95,7 @@ def _trade_of(fill: Fill, trade_id: str, now: int) -> StoredTrade:
         matched_s=now // 1_000,
         makers=slices,
     )
+    builders = tuple("" if maker.builder is None else maker.builder.code for maker, _ in fill.slices)
     return StoredTrade(
         row=row,
         taker_account=taker.account.address,
@@ -105,6 +106,10 @@ def _trade_of(fill: Fill, trade_id: str, now: int) -> StoredTrade:
         transaction_hash=transaction_hash_of(trade_id),
         outcome=outcome_name(taker.state.market, taker.side),
         updated_ms=now,
+        builder="" if taker.builder is None else taker.builder.code,
+        builder_fee=fill.builder_fee,
+        maker_builders=builders if any(builders) else (),
+        maker_fees=tuple(fill.maker_fees) if any(builders) else (),
     )
 
 

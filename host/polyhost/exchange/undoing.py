@@ -21,16 +21,24 @@ class Part(NamedTuple):
     size: Micros
     money: Micros
     fee: Micros
+    """All that it was charged."""
+    builder: str = ""
+    builder_fee: Micros = 0
+    """Of ``fee``, what went to the builder."""
 
 
 def parts(bank: Bank, trade: StoredTrade) -> Iterator[Part]:
     """The taker's part and every maker's, with the money that really moved."""
     row = trade.row
     taker = bank.accounts[trade.taker_account]
-    yield Part(taker, row.token_id, row.action, row.size, money_for(row.size, row.price), trade.fee)
-    for address, maker in zip(trade.maker_accounts, row.makers, strict=True):
+    yield Part(
+        taker, row.token_id, row.action, row.size, money_for(row.size, row.price), trade.fee, trade.builder,
+        trade.builder_fee,
+    )
+    for index, (address, maker) in enumerate(zip(trade.maker_accounts, row.makers, strict=True)):
         money = money_for(maker.size, maker.price)
-        yield Part(bank.accounts[address], maker.token_id, maker.action, maker.size, money, 0)
+        code, fee = trade.maker_charge(index)
+        yield Part(bank.accounts[address], maker.token_id, maker.action, maker.size, money, fee, code, fee)
 
 
 def can_undo(bank: Bank, state: MarketState, trade: StoredTrade) -> bool:
@@ -66,5 +74,7 @@ def undo(bank: Bank, state: MarketState, trade: StoredTrade) -> None:
             paid += part.money
             minted += part.size
         bank.charge(part.account, -part.fee)
+        if part.builder:
+            bank.credit(part.builder, -part.builder_fee)
     # What the slices did to the pot (both bought: a mint) and to the dust, with the sign turned.
     bank.balance_pot(state, minted // 2, paid, received)

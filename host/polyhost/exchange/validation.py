@@ -11,8 +11,10 @@ from polyhost.exchange import refusals
 from polyhost.exchange.accounts import Account, money_for
 from polyhost.exchange.api import NewOrder
 from polyhost.exchange.market import MarketState
+from polyhost.exchange.orders import resting_cost
 from polyhost.exchange.refusals import Refusal
 from polyhost.exchange.rules import ExchangeRules
+from polyhost.model.builder import Builder
 from polyhost.model.money import LOT, ONE, Micros, Ticks, price_text, taker_fee
 from polyhost.model.rounding import TICK_RULES
 from polyhost.model.words import Action, OrderType
@@ -114,11 +116,15 @@ def _best_bid(state: MarketState, token_id: str) -> Ticks:
 
 
 def check_funds(
-    order: NewOrder, terms: Terms, state: MarketState, account: Account, marketable: bool
+    order: NewOrder, terms: Terms, state: MarketState, account: Account, marketable: bool, builder: Builder | None
 ) -> Refusal | None:
-    """Σ open BUY notional of the market <= collateral, Σ open SELLs <= visible shares; a taker's BUY with its fee."""
+    """Σ open BUY notional of the market <= collateral, Σ open SELLs <= visible shares; a taker's BUY with its fee.
+
+    What a builder code costs is held back too: a resting order at the makers' rate, a taker at its own.
+    """
     if order.action is Action.BUY:
-        amount = order.maker_amount + (fee_at_limit(state, terms) if marketable else 0)
+        amount = resting_cost(order.maker_amount, builder)
+        amount += fee_at_limit(state, terms, builder) if marketable else 0
         has, used = account.collateral, account.buying.get(state.condition_id, 0)
         locked = account.locked
     else:
@@ -129,7 +135,14 @@ def check_funds(
     return refusals.short_of_balance(has, used, amount, locked) if used + locked + amount > has else None
 
 
-def fee_at_limit(state: MarketState, terms: Terms) -> Micros:
-    """The most a taker's BUY can be charged: price plus fee rises with the price, so it is that at the limit."""
+def fee_at_limit(state: MarketState, terms: Terms, builder: Builder | None) -> Micros:
+    """The most a taker's BUY can be charged beyond what it would cost resting.
+
+    Price plus fee rises with the price, so it is that at the limit.
+    """
     fees = state.market.fees
-    return taker_fee(terms.size, terms.price, fees.rate, fees.exponent)
+    fee = taker_fee(terms.size, terms.price, fees.rate, fees.exponent)
+    if builder is None:
+        return fee
+    money = money_for(terms.size, terms.price)
+    return fee + max(builder.fee(money, maker=False) - builder.fee(money, maker=True), 0)

@@ -283,12 +283,13 @@ class World:
         """The world that ``save`` gave. Raises ValueError when the data is not of this version or these settings."""
         if data.get("version") != VERSION:
             raise ValueError(f"state of version {data.get('version')!r}, this is version {VERSION}")
-        saved = msgspec.convert(data["settings"], WorldSettings)
-        if saved != settings:
-            raise ValueError(f"state of another world: {_differences(saved, settings)}")
+        saved = _but_builders(msgspec.convert(data["settings"], WorldSettings))
+        if saved != _but_builders(settings):
+            raise ValueError(f"state of another world: {_differences(saved, _but_builders(settings))}")
         self = cls.__new__(cls)
         self.settings, self.seed = settings, data["seed"]
         self.exchange = Exchange.load(data["exchange"])
+        self.exchange.know(settings.rules.builders)
         self.prices = {symbol: SymbolPrices.load(raw) for symbol, raw in data["prices"].items()}
         self._now, self._next_minute, self._first = MarketMs(data["now"]), data["next_minute"], []
         self._assemble(0.0, self._now)
@@ -317,6 +318,11 @@ def _check(settings: WorldSettings) -> None:
         raise ValueError(f"density is {settings.density}; allowed: 0 to 1000")
     if not settings.symbols:
         raise ValueError("symbols is empty; allowed: one or more of BTC, ETH, SOL, XRP")
+
+
+def _but_builders(settings: WorldSettings) -> WorldSettings:
+    """The settings without builder codes: the same world may get to know further ones."""
+    return structs.replace(settings, rules=structs.replace(settings.rules, builders={}))
 
 
 def _differences(saved: WorldSettings, given: WorldSettings) -> str:

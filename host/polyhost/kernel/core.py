@@ -6,13 +6,14 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from polyhost.kernel.allowance import Allowance
 from polyhost.kernel.readings import Readings
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
 from polyhost.kernel.views import SIDES
 from polyhost.kernel.volatile import BASIS_AGE_MS, Basis, Freshness, MarketData, Spot
+from polyhost.model.builder import Builder
 from polyhost.model.commands import Command, QueryBalance, QueryTokenBalance, Sweep, Tell
 from polyhost.model.market import PRICE_E8, Market
 from polyhost.model.money import Micros
@@ -63,6 +64,8 @@ class Core:
         self.raised: Callable[[NoticeRaised], None] = lambda notice: None
         """Hears of every notice: the outbox."""
         self.state = State(account=account)
+        self.builder: Builder | UnsetType = UNSET
+        """What the configured builder code costs, as the run was told at its beginning; unset: there is none."""
         self.data: dict[str, MarketData] = {}
         self.spots: dict[str, Spot] = {}
         self.references: dict[tuple[str, str], tuple[int, int]] = {}

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec import UNSET
+
 from polyhost.kernel.blocks import Blocks
 from polyhost.kernel.core import Core
 from polyhost.kernel.depth import fit, whole
@@ -33,7 +35,6 @@ from polyhost.model.money import (
     notional,
     price_text,
     size_text,
-    taker_fee,
 )
 from polyhost.model.proposals import Enter, Estimate
 from polyhost.model.records import Slot
@@ -58,22 +59,24 @@ class EntryRefused(Exception):  # noqa: N818 a decision, not a fault
 
 
 def worst_cost(size: Micros, price: Ticks, market: Market) -> Micros:
-    """Most a buy of ``size`` at ``price`` or better can cost, fee included, micro-units.
+    """Most a buy of ``size`` at ``price`` or better can cost, fees included, micro-units.
 
     Price plus fee rises with the price (its slope is 1 + rate * (1 - 2p) > 0), so the limit price is the worst.
     """
-    return notional(size, price) + taker_fee(size, price, market.fees.rate, market.fees.exponent)
+    return notional(size, price) + market.fees.most(size, price)
 
 
 def affordable(stake: Micros, price: Ticks, step: Micros, market: Market) -> Micros:
     """The largest multiple of ``step`` whose worst cost is at most ``stake``."""
     fees = market.fees
     scale: int = MICRO * (ONE * ONE) ** fees.exponent
-    exact = price * scale + ONE * fees.rate * (price * (ONE - price)) ** fees.exponent
+    taker, maker = (0, 0) if fees.builder is UNSET else (fees.builder.taker, fees.builder.maker)
+    platform = ONE * fees.rate * (price * (ONE - price)) ** fees.exponent
+    exact = price * scale + max(platform + price * scale * taker // MICRO, price * scale * maker // MICRO)
     if exact <= 0:
         return 0
-    # Rounding makes a cost at most a fee step less than price and rate say: from here only few steps lead down.
-    count: int = (stake + FEE_STEP) * ONE * scale // (step * exact) + 1
+    # Rounding makes a cost at most two fee steps less than price and rates say: from here only few steps lead down.
+    count: int = (stake + 2 * FEE_STEP) * ONE * scale // (step * exact) + 1
     while count > 0 and worst_cost(count * step, price, market) > stake:
         count -= 1
     return count * step

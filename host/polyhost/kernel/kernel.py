@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final, assert_never
 
+from msgspec import UNSET, UnsetType, structs
+
 from polyhost.kernel import ledger
 from polyhost.kernel.actions import Actions
 from polyhost.kernel.adoption import Adoption
@@ -37,6 +39,7 @@ from polyhost.kernel.views import SIDES, build_view, funds
 from polyhost.kernel.volatile import MINUTE_MS, OPENING_MS, MarketData, Spot
 from polyhost.kernel.wanted import Wanted
 from polyhost.model.book import Book
+from polyhost.model.builder import Builder
 from polyhost.model.commands import (
     Analyse,
     Ask,
@@ -813,6 +816,7 @@ class Kernel:
             RunStarted(core.now, event.run_id, event.version, event.mode, event.config_hash, event.account)
         )
         self.outbox.recover()  # first: what is owed since earlier is told before what this start brings up
+        self._charge_builder(event.builder)
         core.ask_collateral()
         core.user_up = False
         self._unseen_since = min(self._unseen_since, core.state.last_match_s or core.now // 1_000)
@@ -848,6 +852,15 @@ class Kernel:
             if position.closing and position.size > 0 and not core.state.markets[position.condition_id].settled:
                 self._close(position, position.closing)  # the operator said so, in an earlier run
 
+    def _charge_builder(self, builder: Builder | UnsetType) -> None:
+        """Every market from now on is charged for this builder code, those of earlier runs too (CON-18)."""
+        core = self._core
+        core.builder = builder
+        for condition_id, entry in core.state.markets.items():
+            if not entry.settled and entry.market.fees.builder != builder:
+                wanted = None if builder is UNSET else builder
+                core.record(MarketChanged(core.now, condition_id, cause="builder", builder=wanted))
+
     def _ending(self, event: RunEnding) -> None:
         """Entries end and resting buys go; exits stay, positions keep their obligations."""
         core = self._core
@@ -866,7 +879,7 @@ class Kernel:
 
     def _market_found(self, event: MarketFound) -> None:
         core = self._core
-        market = event.market
+        market = structs.replace(event.market, fees=event.market.fees.of(core.builder))
         wanted = self.adoption.wants(market)
         if market.condition_id in core.state.markets or wanted is False or (market.end <= core.now and not wanted):
             return

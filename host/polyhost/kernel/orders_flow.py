@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from msgspec import UNSET, structs
+
 from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
 from polyhost.kernel.legality import LAST_ORDER_MS, Illegal, illegal
@@ -30,7 +32,7 @@ from polyhost.model.events import (
     TradeSeen,
 )
 from polyhost.model.gateway import OrderDraft, OrderRow, TradeRow
-from polyhost.model.money import Micros, Ticks, money_text, price_text, size_text, taker_fee
+from polyhost.model.money import Micros, Ticks, money_text, price_text, size_text
 from polyhost.model.records import (
     EntriesBlocked,
     FillBooked,
@@ -143,6 +145,9 @@ class OrderFlow:
         refused = self._illegal(slot, draft)
         if refused is not None:
             return refused
+        builder = core.state.markets[slot.condition_id].market.fees.builder
+        if draft.builder != builder:
+            draft = structs.replace(draft, builder=builder)
         core.record(OrderIntended(core.now, slot, draft, reserve, why, valid_until))
         if reserve:
             core.record(ledger.reserve(core.now, draft.ref, reserve))
@@ -524,14 +529,15 @@ class OrderFlow:
         core = self.core
         slot = order.slot
         entry = core.state.markets[slot.condition_id]
-        fees = entry.market.fees
-        fee = 0 if maker else taker_fee(size, price, fees.rate, fees.exponent)
+        builder = order.draft.builder
+        fee = entry.market.fees.of(builder).charged(size, price, maker=maker)
         money = size * price // 10_000
         buy = order.draft.action is Action.BUY
         release = min(money + fee, order.reserve) if buy else 0
         fill = FillBooked(
             core.now, row.trade_id, order.ref, slot, order.draft.token_id, order.draft.action, price, size, money, fee,
             status, maker, release, core.spot_price(slot.condition_id),
+            UNSET if builder is UNSET else builder.fee(money, maker=maker),
         )
         if not order.open:
             self._late(order, order.traded + size)

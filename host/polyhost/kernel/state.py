@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, assert_never
 
-from msgspec import Struct, field, structs
+from msgspec import UNSET, Struct, field, structs
 
 from polyhost.kernel.orders import TRANSITIONS
 from polyhost.kernel.pair_table import pair_moved
@@ -356,6 +356,8 @@ class State(Struct):
     """Token id → holdings that are not ours."""
     earned: dict[str, tuple[Micros, Micros]] = field(default_factory=dict)
     """``day:condition_id`` (days since 1970) → rewards and rebates that the venue says it brought."""
+    builder_paid: dict[str, Micros] = field(default_factory=dict)
+    """Builder code → what fills of orders with it cost for it (CON-18)."""
     order_count: int = 0
     notice_count: int = 0
     outbox: dict[str, Outgoing] = field(default_factory=dict)
@@ -781,6 +783,7 @@ def _book_fill(state: State, record: FillBooked) -> None:
     market = state.markets.get(slot.condition_id)
     position.fees += record.fee
     _count(state, fees=record.fee)
+    _pay_builder(state, order, record, 1)
     if record.action is Action.BUY:
         state.unfilled.pop(slot.condition_id, None)
         if position.size <= 0:
@@ -839,12 +842,20 @@ def _clear_grid(state: State, position: PositionEntry) -> None:
         del state.slots_filled[key]
 
 
+def _pay_builder(state: State, order: OrderEntry, fill: FillBooked, sign: int) -> None:
+    """What a fill cost for its order's builder code; ``sign`` -1: it did not happen."""
+    builder = order.draft.builder
+    if fill.builder_fee is not UNSET and builder is not UNSET:
+        state.builder_paid[builder.code] = state.builder_paid.get(builder.code, 0) + sign * fill.builder_fee
+
+
 def _void(state: State, order: OrderEntry, position: PositionEntry, fill: FillBooked) -> None:
     """The fill did not happen after all."""
     order.traded -= fill.size
     order.failed += fill.size
     position.fees -= fill.fee
     _count(state, fees=-fill.fee)
+    _pay_builder(state, order, fill, -1)
     if fill.action is Action.BUY:
         position.bought -= fill.size
         position.paid -= fill.money
@@ -867,4 +878,7 @@ def _change_market(state: State, record: MarketChanged) -> None:
             entry.closed_at = record.at
     if record.strike is not None:
         entry.strike = record.strike
+    if record.builder is not UNSET:
+        fees = entry.market.fees.of(UNSET if record.builder is None else record.builder)
+        entry.market = structs.replace(entry.market, fees=fees)
     _touch(state, record.condition_id)

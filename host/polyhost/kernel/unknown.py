@@ -18,7 +18,7 @@ from polyhost.kernel.core import Core
 from polyhost.kernel.state import OrderEntry, lock_key
 from polyhost.model.commands import Post, QueryOrder
 from polyhost.model.events import CancelAnswered, PostAnswered, SweepDone
-from polyhost.model.money import Micros, notional, size_text, taker_fee
+from polyhost.model.money import Micros, notional, size_text
 from polyhost.model.records import OrderMoved, OrderReposted, SlotReleased
 from polyhost.model.words import Action, OrderState
 
@@ -310,13 +310,13 @@ class Unknown:
         core.sweep(order.slot.condition_id, self.flow.since(order))
 
     def _worst(self, order: OrderEntry) -> Micros:
-        """Most that its rest can still cost, fee included; a sell costs nothing."""
+        """Most that its rest can still cost, fees included; a sell costs nothing."""
         draft = order.draft
         if draft.action is Action.SELL:
             return 0
-        fees = self.core.state.markets[order.slot.condition_id].market.fees
+        fees = self.core.state.markets[order.slot.condition_id].market.fees.of(draft.builder)
         left = max(draft.size - order.traded, 0)
-        return notional(left, draft.price) + taker_fee(left, draft.price, fees.rate, fees.exponent)
+        return notional(left, draft.price) + fees.most(left, draft.price)
 
     def release_slots(self) -> None:
         """The operator's `resume`: slots of markets without a window that were locked long enough are free again."""

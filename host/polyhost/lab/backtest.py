@@ -27,6 +27,7 @@ from polyhost.kernel.invariants import INVARIANTS
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import fold
 from polyhost.lab.accounts import CENTRAL, Fate
+from polyhost.lab.builders import builder_figures, builders_of, own_builder
 from polyhost.lab.catalogue import CatalogueLine, catalogue_line
 from polyhost.lab.prices import Candle, Price, reference
 from polyhost.lab.summary import Extras, gather, summary
@@ -100,6 +101,7 @@ class Backtest:
         self.settings = settings
         self.fate = fate
         self._study = study
+        self._builder = own_builder(settings)
         self.journal = MemoryJournal()
         self.kernel = Kernel(settings, settings.host.account, plugins.told_hooks)
         self.kernel.analyse = study is not None
@@ -116,6 +118,7 @@ class Backtest:
                 confirmed_ms=rules.confirmed_ms,
                 market_channel=False,
                 snapshots=False,
+                builders=builders_of(settings),
             ),
             MarketMs(0),
         )
@@ -336,7 +339,7 @@ class Backtest:
         self._exchange.advance(MarketMs(ts))
         self._exchange.open_account(ADDRESS, int(self.settings.exchange.cash))
         account = self.settings.host.account
-        run = RunBegan(f"backtest-{account}", __version__, "backtest", self.extras.config_hash, account)
+        run = RunBegan(f"backtest-{account}", __version__, "backtest", self.extras.config_hash, account, self._builder)
         for event in (
             run,
             StreamChanged("market", True, self._epoch, "tape"),
@@ -534,6 +537,7 @@ class Backtest:
         self._final_checks()
         lines = sum(tape.counts.lines for tape in tapes)
         extras.wall = {"duration_s": round(seconds, 3), "events_per_s": round(lines / seconds) if seconds else 0}
+        extras.builder = builder_figures(state, self._builder, None)
         report = summary(state, gather(self.kernel, extras))
         wall = report.pop("wall")
         report["tape"] = self._odd(tapes, report["unsettled"])

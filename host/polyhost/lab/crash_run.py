@@ -37,6 +37,7 @@ from polyhost.files import write_atomically
 from polyhost.journal import read_journal
 from polyhost.kernel.invariants import broken
 from polyhost.kernel.state import State, fold
+from polyhost.lab.builders import own_builder
 from polyhost.lab.crash_checks import Seen, final_problems, kill_problems, look_problems
 from polyhost.lab.crash_frames import Done, End, Ended, Line, Look, Sent, Shown, Turn, command_of
 from polyhost.lab.crash_host import Host, Life, shown_candle
@@ -337,8 +338,8 @@ class CrashRun:
         self._line = Line(ours)
         self._up_at, self._host_due, self._quiet = self._now, NEVER, False
         self._followed, self._fresh, self._ticks, self._prices, self._candles = {}, {}, [], [], []
-        account = self._settings.host.account
-        self._later(0, [RunBegan(f"life-{self._life}", __version__, "sim", "crash", account)])
+        account, builder = self._settings.host.account, own_builder(self._settings)
+        self._later(0, [RunBegan(f"life-{self._life}", __version__, "sim", "crash", account, builder)])
         self._later(1, [MarketFound(market) for market in self._listed if market.end > self._now])
         self._later(MARKET_UP_MS, [StreamChanged("market", True, self._life + 1)])
         self._later(USER_UP_MS, [StreamChanged("user", True, self._life + 1)])

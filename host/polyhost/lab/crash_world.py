@@ -15,6 +15,7 @@ from polyhost.exchange.api import MarketOpened, Output
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.world import World, WorldSettings
 from polyhost.lab.backtest import Answerer
+from polyhost.lab.builders import builders_of
 from polyhost.lab.crash import posts_of
 from polyhost.lab.crash_stage import Stage
 from polyhost.lab.plugins import running
@@ -50,7 +51,7 @@ class WorldVenue:
                 resolve_delay_ms=rules.resolve_delay_ms, density=min(rules.density, DENSITY_MAX), plain_market=False,
                 rules=ExchangeRules(
                     taker_delay_ms=rules.taker_delay_ms, mined_ms=rules.mined_ms, confirmed_ms=rules.confirmed_ms,
-                    snapshots=False,
+                    snapshots=False, builders=builders_of(loaded.configuration),
                 ),
             ),
             seed, MarketMs(began - WARM_MS),

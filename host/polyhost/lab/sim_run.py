@@ -34,6 +34,7 @@ from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.supervised import HEARTBEAT
 from polyhost.kernel.volatile import CANDLES_KEPT
 from polyhost.lab.backtest import rare_collections
+from polyhost.lab.builders import builders_of, own_builder
 from polyhost.lab.plugins import InlinePlugins
 from polyhost.lab.sim_alarms import Alarms
 from polyhost.lab.sim_checks import Checks
@@ -209,6 +210,7 @@ class Simulation:
                     mined_ms=rules.mined_ms,
                     confirmed_ms=rules.confirmed_ms,
                     snapshots=False,
+                    builders=builders_of(settings),
                 ),
             ),
             seed,
@@ -641,7 +643,9 @@ class Simulation:
         self.heard.born()
         host = self._host = Host(kernel, plugins, self.now)
         self.trace.add((self.now, "host", f"started, run {self._runs}"))
-        self._handle(host, RunBegan(f"run-{self._runs}", __version__, "simulation", "", self.settings.host.account))
+        account = self.settings.host.account
+        builder = own_builder(self.settings)
+        self._handle(host, RunBegan(f"run-{self._runs}", __version__, "simulation", "", account, builder))
         if not host.alive:
             return
         self._backlog(kernel)

@@ -21,6 +21,7 @@ from polyhost.errors import ConfigError, nearest_name
 from polyhost.exchange.pathologies import BY_NAME, CATALOGUE, probability
 from polyhost.exchange.pathologies.catalogue import JOURNAL, SIMULATION
 from polyhost.lab import sim_trader
+from polyhost.lab.builders import own_builder
 from polyhost.lab.sim_run import Outcome, Plan, Simulation
 from polyhost.settings import Configuration, MarketsTable
 
@@ -95,7 +96,11 @@ class Simulations:
         sets: Sequence[str] = (),
     ) -> None:
         """``trader``: add the random trader. ``workers``: processes; None: one a core, at most one a seed. ``sets``:
-        the words of ``--set`` that made the configuration, for the command that repeats a seed."""
+        the words of ``--set`` that made the configuration, for the command that repeats a seed.
+
+        Raises ConfigError for a builder code that the exchange does not know.
+        """
+        own_builder(loaded.configuration)  # a builder code that nobody knows is told before anything runs
         self.sets = sets
         self.seeds = seeds
         self.plan = plan

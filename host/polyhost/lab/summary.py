@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from polyhost import __version__
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import MarketState, State
+from polyhost.lab.builders import builder_line
 from polyhost.model.money import Micros, money_text
 from polyhost.model.times import day_text
 from polyhost.model.words import TradeStatus
@@ -37,6 +38,8 @@ class Extras(Struct):
     """Invariants checked, each time counted."""
     broken: list[str] = field(default_factory=list)
     config_hash: str = ""
+    builder: dict[str, Any] | None = None
+    """The builder code and what it cost; None: none."""
     wall: dict[str, Any] = field(default_factory=dict)
 
 
@@ -78,6 +81,7 @@ def summary(state: State, extras: Extras) -> dict[str, Any]:
         "assumed": _assumed(markets),
         "version": __version__,
         "config_hash": extras.config_hash,
+        "builder": extras.builder,
         "wall": extras.wall,
     }
 
@@ -184,6 +188,8 @@ def text_lines(report: Mapping[str, Any]) -> list[str]:
         f"rewards paid {report['rewards']}, earned in {len(report['earned'])} markets and days",
         f"invariants broken: {broken}",
     ]
+    if report["builder"] is not None:
+        lines.append(builder_line(report["builder"]))
     if len(report["pnl"]) > 1:
         lines.append(report["evidence"])
     if "events_per_s" in wall:

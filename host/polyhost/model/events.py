@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
+from polyhost.model.builder import Builder
 from polyhost.model.gateway import OrderRequest, OrderRow, PositionRow, TradeRow
 from polyhost.model.market import Market
 from polyhost.model.money import Micros
@@ -28,6 +29,8 @@ class RunBegan(_Event, tag="run_began", frozen=True):
     mode: str
     config_hash: str
     account: str
+    builder: Builder | UnsetType = UNSET
+    """The configured builder code with the rates that the venue tells; unset: none."""
 
 
 class RunEnding(_Event, tag="run_ending", frozen=True):

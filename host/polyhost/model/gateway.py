@@ -6,8 +6,9 @@ it, answers come back as events (see events.py).
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
+from polyhost.model.builder import Builder
 from polyhost.model.money import Micros, Ticks
 from polyhost.model.words import Action, ActionKind, OrderType
 
@@ -29,6 +30,8 @@ class OrderDraft(Struct, frozen=True):
     post_only: bool = False
     expiration_s: int = 0
     """GTD only: unix seconds; 0 otherwise."""
+    builder: Builder | UnsetType = UNSET
+    """Whose code is signed with it, and what that costs."""
 
 
 class ActionRequest(Struct, frozen=True):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType, structs
 
-from polyhost.model.money import Micros, Ppm, Ticks
+from polyhost.model.builder import Builder
+from polyhost.model.money import Micros, Ppm, Ticks, notional, taker_fee
 from polyhost.model.times import MarketMs
 from polyhost.model.words import SettlementRule, Side
 
@@ -15,10 +16,36 @@ PRICE_E8: Final = 100_000_000
 
 
 class Fees(Struct, frozen=True):
-    """Taker fee schedule: ``rate`` in ppm of ``(p * (1 - p)) ** exponent`` a share. Makers pay nothing."""
+    """What orders cost: the market's taker fee, and what a builder code adds for takers and makers.
+
+    ``rate`` in ppm of ``(p * (1 - p)) ** exponent`` a share; the market itself charges makers nothing.
+    """
 
     rate: Ppm
     exponent: int = 1
+    builder: Builder | UnsetType = UNSET
+    """Of our orders, when a builder code is configured."""
+
+    def of(self, builder: Builder | UnsetType) -> Fees:
+        """The same market's fees with this builder code, or without any."""
+        return self if builder == self.builder else structs.replace(self, builder=builder)
+
+    def taker(self, size: Micros, price: Ticks) -> Micros:
+        """All that a taker is charged for so many micro-shares at a price, micro-units."""
+        own = taker_fee(size, price, self.rate, self.exponent)
+        return own if self.builder is UNSET else own + self.builder.fee(notional(size, price), maker=False)
+
+    def maker(self, size: Micros, price: Ticks) -> Micros:
+        """All that a resting order is charged for them, micro-units: 0 without a builder code."""
+        return 0 if self.builder is UNSET else self.builder.fee(notional(size, price), maker=True)
+
+    def most(self, size: Micros, price: Ticks) -> Micros:
+        """The most that an order is charged, whether it takes or rests, micro-units."""
+        return max(self.taker(size, price), self.maker(size, price))
+
+    def charged(self, size: Micros, price: Ticks, *, maker: bool) -> Micros:
+        """What one trade was charged, micro-units."""
+        return self.maker(size, price) if maker else self.taker(size, price)
 
 
 class Market(Struct, frozen=True):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
+from polyhost.model.builder import Builder
 from polyhost.model.gateway import OrderDraft, OrderRequest
 from polyhost.model.market import Market
 from polyhost.model.money import Micros, Ticks
@@ -56,6 +57,8 @@ class MarketChanged(_Record, tag="market_changed", frozen=True):
     strike: int | None = None
     """1e-8 of the quote currency."""
     cause: str = ""
+    builder: Builder | UnsetType | None = UNSET
+    """What our orders of it are charged for a builder code from now on; None: nothing any more."""
 
 
 class MarketSettled(_Record, tag="market_settled", frozen=True):
@@ -130,12 +133,15 @@ class FillBooked(_Record, tag="fill_booked", frozen=True):
     money: Micros
     """``size * price`` rounded down."""
     fee: Micros
+    """All that was charged, a builder's fee included."""
     status: TradeStatus
     maker: bool
     release: Micros = 0
     """Of the order's reservation, what this fill used or freed."""
     spot: int | None = None
     """The symbol's spot price when it was booked, in 1e-8; None: not known."""
+    builder_fee: Micros | UnsetType = UNSET
+    """Of ``fee``, what the builder code cost; unset: the order has none."""
 
 
 class FillMoved(_Record, tag="fill_moved", frozen=True):

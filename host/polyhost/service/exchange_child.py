@@ -80,11 +80,15 @@ def _environment(settings: Configuration) -> dict[str, str]:
     table = settings.exchange
     # Those that are off are named too: the child's own ./polyhost.toml may switch them on.
     chances = ", ".join(f"{name} = {chance!r}" for name, chance in all_pathologies(settings).items())
+    builders = ", ".join(
+        f'"{code}" = {{ maker_bps = {rates.maker_bps}, taker_bps = {rates.taker_bps} }}'
+        for code, rates in table.builders.items()
+    )
     given = {
         "CASH": str(table.cash), "DENSITY": f"{table.density:g}", "TAKER_DELAY_MS": str(table.taker_delay_ms),
         "MINED_MS": str(table.mined_ms), "CONFIRMED_MS": str(table.confirmed_ms),
         "RESOLVE_DELAY_MS": str(table.resolve_delay_ms),
-        "PATHOLOGIES": f"{{ {chances} }}",
+        "PATHOLOGIES": f"{{ {chances} }}", "BUILDERS": f"{{ {builders} }}",
     }
     symbols, durations = settings.markets.symbols, settings.markets.durations
     return {

@@ -14,6 +14,7 @@ from polyhost.exchange.prices import MODELS
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.server.settings import ServerSettings
 from polyhost.exchange.world import WorldSettings
+from polyhost.lab.builders import builders_of
 from polyhost.model.series import DURATIONS
 from polyhost.settings import Configuration
 
@@ -38,7 +39,7 @@ def server_settings(settings: Configuration, symbols: tuple[str, ...]) -> Server
     table = settings.exchange
     rules = ExchangeRules(
         taker_delay_ms=table.taker_delay_ms, mined_ms=table.mined_ms, confirmed_ms=table.confirmed_ms,
-        settle_visible_ms=table.mined_ms, auto_redeem_ms=table.auto_redeem_ms,
+        settle_visible_ms=table.mined_ms, auto_redeem_ms=table.auto_redeem_ms, builders=builders_of(settings),
     )
     world = WorldSettings(
         symbols=symbols,

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from loguru import logger
+from msgspec import UNSET, UnsetType
 
 from polyhost import __version__
 from polyhost.configuration import Loaded
@@ -29,7 +30,9 @@ from polyhost.kernel.invariants import INVARIANTS
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import PositionEntry, fold
 from polyhost.kernel.supervised import SEALED
+from polyhost.lab.builders import builder_figures
 from polyhost.lab.summary import Extras, gather, summary
+from polyhost.model.builder import Builder
 from polyhost.model.commands import Follow, Sweep, Unfollow
 from polyhost.model.events import BalanceSeen, Operator, QueryFailed, RunBegan, RunEnding, SweepDone
 from polyhost.model.market import Market
@@ -140,6 +143,8 @@ class Session:
         self.engine: Engine
         self.runner: Runner
         self.gateway: PolymarketGateway
+        self.builder: Builder | UnsetType = UNSET
+        """The configured builder code with what the venue says it costs."""
         self.discovery: Discovery
         self.market_stream: MarketStream
         self.witness: BookWitness
@@ -209,6 +214,7 @@ class Session:
         await self.gateway.connect()
         given = self.gateway.credentials
         REDACTOR.add(given.secret, given.passphrase)
+        await self._ask_builder()
         self.runner = Runner(plugins, settings.evaluation.combiner)
         # The API key's id names the owner of an order (U9); its secret and passphrase are the secrets.
         recorder = self._recorder((given.secret, given.passphrase, *secrets)) if settings.host.record else None
@@ -237,13 +243,23 @@ class Session:
         self._banner(plugins)
         self.began_market = self.clock.now()
         self.engine.event(
-            RunBegan(self.run_id, __version__, settings.host.mode, self.loaded.config_hash, settings.host.account)
+            RunBegan(
+                self.run_id, __version__, settings.host.mode, self.loaded.config_hash, settings.host.account,
+                self.builder,
+            )
         )
         for told in said:
             self.engine.event(told)
         self._supervise(http, journal, recorder, analysis)
         if self.on_ready is not None:
             self.on_ready(self)
+
+    async def _ask_builder(self) -> None:
+        """What the configured builder code costs. ConfigError: the venue does not know it; VenueError: no answer."""
+        code = self.settings.venue.builder_code
+        if code:
+            self.builder = told = await retried(lambda: self.gateway.builder(code), "the builder code's fees")
+            logger.info("builder code {}: {} ppm of a trade's money for makers, {} for takers", code, *told.rates)
 
     def _open_journal(self, stack: AsyncExitStack) -> JournalWriter:
         loop = asyncio.get_running_loop()
@@ -640,6 +656,7 @@ class Session:
         duration = time.monotonic() - self.started_at
         market_s = (self.clock.now() - self.began_market) / 1_000
         lateness = sorted(engine.lateness)
+        extras.builder = builder_figures(kernel.state, self.builder, await self._credited())
         extras.wall = {
             "run_id": self.run_id,
             "duration_s": round(duration, 3),
@@ -656,6 +673,21 @@ class Session:
             "left_open": left_open(kernel.state),
         }
         return summary(kernel.state, extras)
+
+    async def _credited(self) -> dict[str, Any] | None:
+        """What the venue credits the builder code with since this run began, from everybody; None: there is no code.
+        """
+        if self.builder is UNSET:
+            return None
+        try:
+            found = await self.gateway.credited(self.builder.code, self.began_market // 1_000)
+        except VenueError as error:
+            logger.warning("what the builder code was credited with is not known: {}", error)
+            return {"problem": str(error)}
+        return {
+            "since": self.began_market, "trades": found.trades, "ours": found.ours, "volume": money_text(found.volume),
+            "fees": money_text(found.fees), "whole": found.whole,
+        }
 
     async def _compare_with_venue(self) -> tuple[int, str]:
         """Live orders at the venue that nobody wants, and whether its collateral is the ledger's (both once quiet)."""

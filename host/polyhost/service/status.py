@@ -102,6 +102,7 @@ def described(found: Found) -> dict[str, Any]:
         "windows": [_window(state, entry) for entry in state.markets.values() if not entry.settled],
         "positions": [_position(state, position) for position in open_positions(state)],
         "orders": [_order(state, order, _scoring(found)) for order in open_orders(state)],
+        "builder_paid": {code: money_text(paid) for code, paid in sorted(state.builder_paid.items())},
         "rewards": {"paid": money_text(-state.balance("rewards")), "earned": earned_by_day(state)},
         "unmanaged": [f"{_slug(state, each.condition_id)} {each.side.value}" for each in unmanaged(state)],
         "last_close": None if not state.closes else _close(state, state.closes[-1]),
@@ -254,6 +255,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         )
     if report["rewards"]["earned"]:
         told.append(_rewards_line(report["rewards"]))
+    told += [f"builder code {code}: {paid} paid for it so far" for code, paid in report["builder_paid"].items()]
     told += [f"UNMANAGED: {name} has neither exit nor obligation" for name in report["unmanaged"]]
     return told
 

@@ -16,6 +16,7 @@ from polyhost.exchange.api import NewOrder
 from polyhost.exchange.server.keys import Credentials
 from polyhost.exchange.server.signatures import order_signer
 from polyhost.exchange.server.wallets import Wallets
+from polyhost.model.builder import NOBODY
 from polyhost.model.gateway import SignedFields
 from polyhost.model.market import Market, normal_token
 from polyhost.model.order_hash import order_id
@@ -133,6 +134,7 @@ def _new_order(post: PostBody, fields: SignedFields, who: Credentials, market: M
         order_type=order_type,
         post_only=post.postOnly,
         expiration_s=expiration,
+        builder="" if fields.builder == NOBODY else fields.builder,
     )
 
 
@@ -158,7 +160,7 @@ def _signed_fields(order: PostedOrder) -> SignedFields:
         signature_type=order.signatureType,
         timestamp_ms=_whole(order.timestamp, "Invalid order payload"),
         metadata=order.metadata,
-        builder=order.builder,
+        builder=order.builder.lower(),
     )
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from loguru import logger
 
 from polyhost.exchange.server import (
+    builders,
     clob_private,
     clob_public,
     data_api,
@@ -61,7 +62,7 @@ def application(engine: Engine) -> web.Application:
     """Every path of the exchange."""
     app = web.Application(middlewares=[errors, busy], client_max_size=BODY_BYTES_MAX)
     app[ENGINE] = engine
-    for part in (streams, clob_public, clob_private, rewards, gamma, data_api, relayer, rpc, others, outside):
+    for part in (streams, clob_public, clob_private, builders, rewards, gamma, data_api, relayer, rpc, others, outside):
         app.add_routes(part.routes)
     app.on_response_prepare.append(stamp)
     return app

@@ -24,8 +24,10 @@ REMEDY: Final = f"install the tested release: pip install {DISTRIBUTION}=={VERSI
 
 SURFACE: Final[Mapping[str, tuple[str, ...]]] = {
     "create": ("private_key", "wallet", "environment", "credentials"),
-    "create_limit_order": ("token_id", "price", "size", "side", "post_only", "expiration"),
-    "create_market_order": ("token_id", "side", "amount", "shares", "max_price", "min_price", "order_type"),
+    "create_limit_order": ("token_id", "price", "size", "side", "post_only", "expiration", "builder_code"),
+    "create_market_order": (
+        "token_id", "side", "amount", "shares", "max_price", "min_price", "order_type", "builder_code",
+    ),
     "post_order": ("signed_order",),
     "post_orders": ("signed_orders",),
     "cancel_order": ("order_id",),
@@ -35,6 +37,8 @@ SURFACE: Final[Mapping[str, tuple[str, ...]]] = {
     "merge_positions": ("condition_id", "amount"),
     "split_position": ("condition_id", "amount"),
     "redeem_positions": ("condition_id",),
+    "get_builder_fee_rates": ("builder_code",),
+    "list_builder_trades": ("builder_code", "after"),
     "close": (),
 }
 """Methods of the client that we call, with the parameters we pass."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import httpx
 from loguru import logger
+from msgspec import UNSET
 from polymarket import AcceptedOrder, AsyncSecureClient, RejectedOrder, SignedOrder
 from polymarket.errors import (
     PolymarketError,
@@ -27,6 +28,7 @@ from polymarket.errors import (
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model import commands, events
 from polyhost.model.batching import BATCH_MAX, CANCELS_MAX, chunks
+from polyhost.model.builder import NOBODY, Builder
 from polyhost.model.events import Event
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, OrderRow, SignedFields, TradeRow
 from polyhost.model.market import Market
@@ -39,6 +41,7 @@ from polyhost.model.words import Action, ActionKind, OrderType
 from polyhost.venue.budget import Budget, OverBudget, Urgency
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.account import AccountReader, Credentials, Pages, ReadError
+from polyhost.venue.polymarket.builders import Credited, credited, rates_of
 from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.client import environment_at, require_surface, require_version
 from polyhost.venue.polymarket.endpoints import Endpoints
@@ -183,6 +186,18 @@ class PolymarketGateway:
         assert self._reader is not None, "connect() first"
         return self._reader
 
+    # --- builder code -------------------------------------------------------------------------------------------------
+
+    async def builder(self, code: str) -> Builder:
+        """What a builder code costs. ConfigError: the venue does not know it; VenueError: no usable answer."""
+        await self._unhurried("builder")
+        return await rates_of(self._connected, code)
+
+    async def credited(self, code: str, since_s: int) -> Credited:
+        """What the venue credits a builder code with since a unix second. Raises VenueError."""
+        await self._unhurried("builder")
+        return await credited(self._connected, code, since_s, self.wallet)
+
     # --- prepare ------------------------------------------------------------------------------------------------------
 
     async def warm(self, market: Market) -> bool:
@@ -214,6 +229,8 @@ class PolymarketGateway:
                 draft.ref, f"the client signed amounts {given}, wanted {amounts.maker}/{amounts.taker}"
             )
         fields = fields_of(signed)
+        if fields.builder.lower() != (NOBODY if draft.builder is UNSET else draft.builder.code):
+            return events.PrepareFailed(draft.ref, f"the client signed the builder code {fields.builder}")
         made = order_id(fields, neg_risk=draft.neg_risk)
         if not proves(signed, self._owner, neg_risk=draft.neg_risk):
             return events.PrepareFailed(draft.ref, f"not a signature of our order hash (neg risk {draft.neg_risk}?)")
@@ -225,6 +242,7 @@ class PolymarketGateway:
 
     async def _sign(self, draft: OrderDraft) -> SignedOrder:
         client, price = self._connected, price_text(draft.price)
+        code = None if draft.builder is UNSET else draft.builder.code
         if draft.order_type.rests:
             return await client.create_limit_order(
                 token_id=draft.token_id,
@@ -233,15 +251,18 @@ class PolymarketGateway:
                 side=_side(draft.action),
                 post_only=draft.post_only,
                 expiration=draft.expiration_s if draft.order_type is OrderType.GTD else None,
+                builder_code=code,
             )
         kind: Literal["FAK", "FOK"] = "FAK" if draft.order_type is OrderType.FAK else "FOK"
         if draft.action is Action.BUY:
             money = limit_amounts(draft.action, draft.price, draft.size).maker
             return await client.create_market_order(
-                token_id=draft.token_id, side="BUY", amount=size_text(money), max_price=price, order_type=kind
+                token_id=draft.token_id, side="BUY", amount=size_text(money), max_price=price, order_type=kind,
+                builder_code=code,
             )
         return await client.create_market_order(
-            token_id=draft.token_id, side="SELL", shares=size_text(draft.size), min_price=price, order_type=kind
+            token_id=draft.token_id, side="SELL", shares=size_text(draft.size), min_price=price, order_type=kind,
+            builder_code=code,
         )
 
     # --- post and cancel ----------------------------------------------------------------------------------------------
