@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from msgspec import UNSET, UnsetType
+
 from polyhost.kernel.kernel import Kernel
 from polyhost.kernel.state import OrderEntry
+from polyhost.model.builder import Builder
 from polyhost.model.commands import Ask, Cancel, Command, Post, Prepare, QueryPositions
 from polyhost.model.events import (
     BalanceSeen,
@@ -60,10 +63,11 @@ class Rig:
     def __init__(
         self, *, cash: str = "1000", market: Market | None = None, settings: dict[str, Any] | None = None,
         start_at: int = START - 5_000, follow: bool = True, told_hooks: tuple[str, ...] = (),
-        channels: tuple[str, ...] = (),
+        channels: tuple[str, ...] = (), builder: Builder | UnsetType = UNSET,
     ) -> None:
         self.kernel = Kernel(Configuration.model_validate(settings or {}), "main", told_hooks, channels)
         self.kernel.analyse = False
+        self.builder = builder
         self.now = start_at
         self.records: list[Record] = []
         self.commands: list[Command] = []
@@ -78,7 +82,7 @@ class Rig:
             self.begin()
 
     def begin(self) -> None:
-        self.do(RunBegan("run-1", "0.1.0", "sim", "hash", "main"))
+        self.do(RunBegan("run-1", "0.1.0", "sim", "hash", "main", self.builder))
         self.do(BalanceSeen(self.balance, True))
         self.do(StreamChanged("user", True, 1))
         self.do(SweepDone("", (), (), True, begun=self.now))

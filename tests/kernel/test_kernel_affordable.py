@@ -7,23 +7,29 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
+from msgspec import UNSET, UnsetType, structs
 
 from polyhost.kernel import entries
 from polyhost.kernel.entries import affordable, worst_cost
+from polyhost.model.builder import Builder
 from polyhost.model.market import Fees
 from polyhost.model.money import LOT, MICRO
 
 from .rig import window
 
+CODE = "0x" + "ab" * 32
+
 
 @given(
     stake=st.integers(0, 500_000_000), price=st.integers(1, 9_999), step=st.sampled_from([LOT, MICRO]),
     rate=st.sampled_from([0, 40_000, 70_000, 1_000_000]), exponent=st.integers(0, 2),
+    builder=st.sampled_from([UNSET, Builder(CODE, 0, 10_000), Builder(CODE, 5_000, 0), Builder(CODE, 1_000_000, 3)]),
 )
-def test_ord_03_the_largest_size_that_a_stake_pays(stake: int, price: int, step: int, rate: int, exponent: int) -> None:
-    """It costs no more than the stake, and one step more does."""
-    market = structs.replace(window(), fees=Fees(rate, exponent))
+def test_ord_03_con_18_the_largest_size_that_a_stake_pays(
+    stake: int, price: int, step: int, rate: int, exponent: int, builder: Builder | UnsetType
+) -> None:
+    """It costs no more than the stake, and one step more does; with a builder code as without."""
+    market = structs.replace(window(), fees=Fees(rate, exponent, builder))
     size = affordable(stake, price, step, market)
     assert size % step == 0
     assert size == 0 or worst_cost(size, price, market) <= stake

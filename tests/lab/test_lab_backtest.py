@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from polyhost.errors import ConfigError
 from polyhost.lab.backtest import Backtest
 from polyhost.lab.tape import Tape
 from polyhost.model.commands import Tell
@@ -92,6 +93,25 @@ def test_the_losing_side_pays_nothing(tmp_path: Path) -> None:
     report, _ = _run(write(tmp_path / "t.jsonl", rows), Scripted(buy_once_and_hold()))
     assert (report["pnl"]["central"], report["unredeemed"]) == ("-9.819460", "0.000000")
     assert report["by_window"][0]["pnl"] == "-9.819460"
+
+
+def test_con_18_a_backtest_pays_for_its_builder_code_and_refuses_one_without_rates(tmp_path: Path) -> None:
+    """10.00 / (0.41 * 1.01 + fee) = 23.2 shares, 23 in whole cents: 9.43, the market's 0.38946, and 1 % of 9.43."""
+    tape = write(tmp_path / "t.jsonl", [*quiet_window(), resolved(END + 8_000)])
+    code = "0x" + "ab" * 32
+    venue = {"builder_code": code}
+    rates = {"builders": {code: {"maker_bps": 5, "taker_bps": 100}}}
+    report, run = _run(tape, Scripted(buy_once_and_hold()), venue=venue, exchange=rates)
+    assert (report["fees"], report["pnl"]["central"]) == ("0.483760", "13.086240")
+    assert report["builder"] == {
+        "code": code, "maker_rate": "0.000500", "taker_rate": "0.010000", "paid": "0.094300", "credited": None,
+    }
+    assert run._exchange.earned(code) == micros("0.0943")
+    assert micros(report["cash_start"]) + micros(report["pnl"]["central"]) == micros(report["cash_end"])
+    with pytest.raises(ConfigError, match=r"\[venue\] builder_code: is no builder code that the exchange knows"):
+        _run(tape, Scripted(), venue=venue)
+    plain, _ = _run(tape, Scripted(buy_once_and_hold()), exchange=rates)
+    assert (plain["fees"], plain["builder"]) == ("0.389460", None)
 
 
 def test_a_window_without_a_result_stays_unsettled_and_out_of_pnl(tmp_path: Path) -> None:

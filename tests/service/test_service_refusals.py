@@ -52,6 +52,14 @@ def web_server() -> Iterator[str]:
         thread.join()
 
 
+def test_con_18_a_builder_code_that_the_venue_does_not_know_ends_it_with_code_2(tmp_path: Path) -> None:
+    (tmp_path / "polyhost.toml").write_text(f'[venue]\nbuilder_code = "0x{"ab" * 32}"\n')
+    text = refused(command("run", "--data-dir", "data", cwd=tmp_path), 2)
+    assert "[venue] builder_code: is no builder code that the venue knows, so no order with it would be taken" in text
+    assert "mend it or leave it empty (the simulated exchange knows those of [exchange.builders])" in text
+    assert f"given '0x{'ab' * 32}" in text
+
+
 # --- the venue --------------------------------------------------------------------------------------------------------
 
 

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import UNSET
 
 from polyhost.configuration import load_configuration
 from polyhost.extension import discover
 from polyhost.journal import JournalStore
 from polyhost.journal.evaluations import evaluations
 from polyhost.kernel.state import State
+from polyhost.lab.summary import text_lines
+from polyhost.model.money import money_text
 from polyhost.model.records import EntriesBlocked, FillBooked, OrderIntended, OrderPrepared
 from polyhost.model.times import MarketMs
 from polyhost.model.words import Action, OrderState, OrderType, Purpose
@@ -27,6 +30,15 @@ from polyhost.service.closing import closing_lines
 from .service_runs import Started, command, configuration, eager_configuration, records, report, state
 
 PURPOSES = tuple(purpose.value for purpose in Purpose)
+
+
+CODE = "0x" + "ab" * 32
+BUILDER = f"""
+[venue]
+builder_code = "{CODE}"
+[exchange.builders]
+{CODE} = {{ maker_bps = 50, taker_bps = 100 }}
+"""
 
 
 class Whole(NamedTuple):
@@ -44,7 +56,7 @@ class Whole(NamedTuple):
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     folder = tmp_path_factory.mktemp("whole")
     data = folder / "data"
-    config = eager_configuration(folder, data)
+    config = eager_configuration(folder, data, BUILDER)
     host = command(
         "run", "-c", config, "--windows", 2, "--speed", 60, "--json", "--summary", folder / "out.json", cwd=folder
     )
@@ -113,6 +125,23 @@ def test_cash_adds_up_to_the_micro_unit(whole: Whole) -> None:
     windows = summary["by_window"]
     assert sum(Decimal(window["pnl"]) for window in windows) == central
     assert sum(Decimal(window["fees"]) for window in windows) == money["fees"] > 0
+
+
+def test_con_18_the_builder_code_is_in_every_order_and_what_it_cost_is_told(whole: Whole) -> None:
+    """The exchange names as much as the journal says was paid, and the ledger's cash was the exchange's."""
+    assert {order.request.fields.builder for order in whole.state.orders.values() if order.request} == {CODE}
+    fills = [entry.fill for entry in whole.state.fills.values()]
+    paid = sum(fill.builder_fee for fill in fills if fill.builder_fee is not UNSET)
+    assert 0 < paid < sum(fill.fee for fill in fills)
+    told = whole.summary["builder"]
+    assert (told["code"], told["maker_rate"], told["taker_rate"]) == (CODE, "0.005000", "0.010000")
+    assert told["paid"] == money_text(paid) == told["credited"]["fees"]
+    assert (told["credited"]["trades"], told["credited"]["whole"]) == (len(fills), True)
+    lines = closing_lines(dict(whole.summary))
+    assert lines[2] in text_lines(whole.summary)
+    assert any(f"builder code 0xabababab…: {money_text(paid)} paid for it" in line for line in lines)
+    status = command("status", "--data-dir", whole.data, cwd=whole.folder)
+    assert f"builder code {CODE}: {money_text(paid)} paid for it so far" in status.out
 
 
 def test_the_speed_that_was_reached_is_stated(whole: Whole) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from msgspec import UNSET
+
 from polyhost.configuration import load_configuration
 from polyhost.journal.codec import decode_record
 from polyhost.lab.sim_run import Plan, Simulation
-from polyhost.lab.simulate import chosen_pathologies
-from polyhost.model.records import ActionMoved, OrderIntended, PairMoved, PluginStateSet
+from polyhost.lab.simulate import chosen_pathologies, with_trader
+from polyhost.model.records import ActionMoved, FillBooked, OrderIntended, PairMoved, PluginStateSet
 from polyhost.model.words import ActionState, PairState, Purpose
 
 PLUGINS = Path(__file__).parents[1] / "plugins_for_tests"
@@ -72,3 +74,22 @@ def test_grd_01_a_grid_fills_takes_profit_and_begins_anew(tmp_path: Path) -> Non
     counts = simulated(tmp_path, "ladder", range(2))
     assert counts[Purpose.GRID_LEVEL] >= 12
     assert counts[Purpose.EXIT] >= 3
+
+
+def test_con_18_with_a_builder_code_the_books_are_the_venues_whatever_goes_wrong(tmp_path: Path) -> None:
+    """Every pathology, restarts, and fees on top of makers' and takers' trades; host and exchange compare their money.
+    """
+    file = tmp_path / "polyhost.toml"
+    code = "0x" + "ab" * 32
+    file.write_text(
+        f'[markets]\nsymbols = ["BTC"]\n[venue]\nbuilder_code = "{code}"\n'
+        f"[exchange.builders]\n{code} = {{ maker_bps = 50, taker_bps = 100 }}\n"
+    )
+    loaded = with_trader(load_configuration(file, env={}), 1)
+    simulation = Simulation(1, Plan(QUARTER, chosen_pathologies(["all"]), DENSITY), loaded)
+    outcome = simulation.run()
+    assert not outcome.broken, (outcome.broken, outcome.text)
+    fills = [record for body in simulation.journal.bodies if isinstance(record := decode_record(body), FillBooked)]
+    assert {fill.maker for fill in fills} == {True, False}
+    assert all(fill.builder_fee is not UNSET for fill in fills)
+    assert simulation.exchange.earned(code) > 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from polyhost.lab.builders import builder_line
+
 
 def closing_lines(report: dict[str, Any]) -> list[str]:
     """The summary for a person; ``report`` is the summary object."""
@@ -18,6 +20,8 @@ def closing_lines(report: dict[str, Any]) -> list[str]:
             f"P&L {report['pnl']['central']}, fees {report['fees']}"
         ),
     ]
+    if report["builder"] is not None:
+        lines.append(builder_line(report["builder"]))
     lines += [f"still open: {line}" for line in wall.get("left_open", ())]
     if "speed_effective" in wall:
         lines.append(f"{wall['duration_s']:.1f} s at effective speed {wall['speed_effective']:g}")
