@@ -113,6 +113,7 @@ class Builder:
             [r.PluginStateSet(self.now(), "exit_plan", {"age": "4", "gone": None})],
             [r.NoticeRaised(self.now(), "n1", "info", "fill", "bought 10 UP", self.condition, ("console_notify",))],
             [r.DeliveryNoted(self.now(), "n1", "console_notify", "told", 1)],
+            [r.PluginMoved(self.now(), "wild", "quarantined", why="no answer within 50 ms")],
             [r.OperatorSaid(self.now(), "pause", "", "me"), r.EntriesBlocked(self.now(), "pause", True, "operator")],
             [
                 r.PairOpened(self.now(), "p00001", self.condition, up, 5_000_000, 4_000, 5_000, 4_600_000, "pair", ""),

@@ -129,8 +129,19 @@ def _discovered(
     used = {plugin.source.name for plugin in named} | set(tables)
     others = [several[0] for name, several in sorted(sources.items()) if name not in used]
     rest = [LoadedPlugin(source.name, "available", source) for source in others]
-    _check_combiner(configuration, named, file)
+    check_combiner(configuration, named, file)
     return (*named, *rest)
+
+
+def discover_one(
+    name: str, configuration: Configuration, base: Path = Path(), file: str = "", deadlines: Deadlines | None = None
+) -> LoadedPlugin:
+    """One plugin of a configuration, found, checked and built; or ``disabled``, or ``refused`` with its problem.
+
+    Raises as ``discover`` does.
+    """
+    sources = found_sources(configuration.plugin_paths, base)
+    return _plugin(name, configuration.plugins[name], sources, file, deadlines)
 
 
 def _plugin(
@@ -221,7 +232,7 @@ def _check_feeds(plugin: LoadedPlugin, hooks: Iterable[str]) -> None:
         )
 
 
-def _check_combiner(configuration: Configuration, plugins: Iterable[LoadedPlugin], file: str) -> None:
+def check_combiner(configuration: Configuration, plugins: Iterable[LoadedPlugin], file: str) -> None:
     """The combiner that trades must be one of those that run; without any combiner nobody has an estimate."""
     wanted = configuration.evaluation.combiner
     combiners = [plugin.name for plugin in plugins if plugin.runs and "combine" in plugin.hooks]

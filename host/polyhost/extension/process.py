@@ -52,6 +52,8 @@ ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SYS
 """All that a plugin's process inherits: nothing that could hold a secret."""
 END_S_MAX: Final = 1.0
 """Wall seconds a process has to end by itself before it is killed."""
+HELLO_LOOK_S: Final = 0.005
+"""How often a start is looked at in an event loop, wall seconds."""
 EXIT_S_MAX: Final = 0.05
 """Wall seconds to learn the exit code of a process whose socket has closed."""
 _LEVELS: Final = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
@@ -153,6 +155,15 @@ class ForeignPlugin:
             raise refusal_error(self.hello.refusal, self.name, self.source)
         return self.hello
 
+    async def greeted(self) -> Hello:
+        """As ``greet``, without holding up the event loop that reads the socket."""
+        deadline = self._launched + self.deadlines.start_ms / 1_000
+        while self._hello_seq and self._socket is not None and time.monotonic() < deadline:
+            await asyncio.sleep(HELLO_LOOK_S)
+        if self._hello_seq:
+            self.kill()
+        return self.greet()
+
     def kill(self) -> None:
         """End the process at once; what it owed is answered with None."""
         if self._life is not None:
@@ -184,6 +195,14 @@ class ForeignPlugin:
         """Kill it and start it from its last durable state. It abstains until it has said hello again."""
         self.kill()
         self.launch()
+
+    async def closed(self) -> None:
+        """As ``close``, without holding up the event loop."""
+        if self._life is not None:
+            self._life.cancel()
+            self._life = None
+        self._detach()
+        await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """A graceful end: the process sees the socket close; it is killed if that does not end it."""

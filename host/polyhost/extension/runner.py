@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
 from loguru import logger
@@ -38,6 +39,15 @@ AWAY: Final = "its process is not ready"
 QUARANTINED: Final = "is quarantined"
 
 
+class Work(Struct):
+    """What a plugin did so far in this run."""
+
+    asked: int = 0
+    """Evaluations that it was part of."""
+    used_us: int = 0
+    slowest_us: int = 0
+
+
 class PluginStatus(Struct, frozen=True):
     """One plugin at this moment, for status."""
 
@@ -47,6 +57,12 @@ class PluginStatus(Struct, frozen=True):
     strikes: int
     metrics: dict[str, float]
     problem: str = ""
+    asked: int = 0
+    """Evaluations of this run that it was part of."""
+    used_us: int = 0
+    """Microseconds that it took for them."""
+    slowest_us: int = 0
+    """The slowest of them."""
 
 
 class Runner:
@@ -61,41 +77,81 @@ class Runner:
         struck: Callable[[PluginStruck], None] | None = None,
     ) -> None:
         """``combiner`` names the one that trades; ``struck`` is called with every strike (they are also kept)."""
-        self._plugins = tuple(plugin for plugin in plugins if plugin.runs)
-        self._idle = tuple(plugin for plugin in plugins if not plugin.runs)
-        self._names = tuple(plugin.name for plugin in self._plugins)
-        self._index = {name: index for index, name in enumerate(self._names)}
-        self._asked = tuple(
-            index for index, plugin in enumerate(self._plugins) if any(hook in ANSWERING for hook in plugin.hooks)
-        )
         self._combiner = combiner
         self._deadlines = deadlines or Deadlines()
-        self._strikes = [Strikes(strikes_max) for _ in self._plugins]
+        self._strikes_max = strikes_max
         self._struck: deque[PluginStruck] = deque(maxlen=STRUCK_MAX)
         self._listener = struck
-        self._timers: dict[int, int] = {}
         self._async = False
         self._stopping = False
-        self._foreign = {
-            index: ForeignPlugin(
-                plugin.name, plugin.source, plugin.table, self._deadlines, self._in_trouble(index)
-            )
-            for index, plugin in enumerate(self._plugins)
+        self._busy = 0
+        """Evaluations and tellings under way that keep to the indices of now."""
+        self._gate: asyncio.Event | None = None
+        """Set when a change of the plugins is done; None: there is none."""
+        self._resting: asyncio.Event | None = None
+        """Set when nothing is under way any more."""
+        self._plugins: tuple[LoadedPlugin, ...] = ()
+        self._strikes: list[Strikes] = []
+        self._work: list[Work] = []
+        self._timers: dict[int, int] = {}
+        self._foreign: dict[int, ForeignPlugin] = {}
+        self._turns: dict[int, asyncio.Lock] = {}
+        self._deliverers: dict[str, Deliverer] = {}
+        self.seat(plugins)
+
+    def seat(self, plugins: Sequence[LoadedPlugin], begun: Sequence[ForeignPlugin] = ()) -> list[ForeignPlugin]:
+        """Go on with these plugins: those that are among them already keep all that they have, strikes too.
+
+        ``begun``: processes of new ones that have said hello; others are made and wait for their start. The processes
+        that belong to nobody any more are given back, for the caller to close.
+        """
+        assert not self._busy, "indices change only while nothing is under way"
+        new = tuple(plugin for plugin in plugins if plugin.runs)
+        was = {id(plugin): index for index, plugin in enumerate(self._plugins)}
+        olds = [was.get(id(plugin)) for plugin in new]
+        waiting = {foreign.name: foreign for foreign in begun}
+        foreign = {
+            index: self._foreign[old] if old is not None else waiting.get(plugin.name) or self._process_of(plugin)
+            for index, (plugin, old) in enumerate(zip(new, olds, strict=True))
             if plugin.instance is None
         }
-        self._turns: dict[int, asyncio.Lock] = {}
+        gone = [one for one in self._foreign.values() if all(one is not kept for kept in foreign.values())]
+        limit = self._strikes_max
+        self._strikes = [Strikes(limit) if old is None else self._strikes[old] for old in olds]
+        self._work = [Work() if old is None else self._work[old] for old in olds]
+        self._timers = {index: self._timers[old] for index, old in enumerate(olds) if old in self._timers}
+        self._turns = {index: self._turns[old] for index, old in enumerate(olds) if old in self._turns}
+        self._plugins, self._foreign = new, foreign
+        self._idle = tuple(plugin for plugin in plugins if not plugin.runs)
+        self._names = tuple(plugin.name for plugin in new)
+        self._index = {name: index for index, name in enumerate(self._names)}
+        self._asked = tuple(
+            index for index, plugin in enumerate(new) if any(hook in ANSWERING for hook in plugin.hooks)
+        )
+        self._serve_channels({plugin.name for plugin, old in zip(new, olds, strict=True) if old is not None})
+        self._rebuild()
+        return gone
+
+    def _process_of(self, plugin: LoadedPlugin) -> ForeignPlugin:
+        return ForeignPlugin(
+            plugin.name, plugin.source, plugin.table, self._deadlines, self._in_trouble(plugin)
+        )
+
+    def _serve_channels(self, kept: set[str]) -> None:
+        """Who delivers to which channel; what a plugin that stays has under way goes on."""
         self._channels = {
             channel_name(plugin.name, channel): (index, channel)
             for index, plugin in enumerate(self._plugins)
             if "notify" in plugin.hooks
             for channel in plugin.channels
         }
+        before = self._deliverers
         self._deliverers = {
-            name: Deliverer(self._names[index], channel, self._plugins[index].bound["notify"])
+            name: before[name] if self._names[index] in kept
+            else Deliverer(self._names[index], channel, self._plugins[index].bound["notify"])
             for name, (index, channel) in self._channels.items()
             if index not in self._foreign
         }
-        self._rebuild()
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -109,11 +165,15 @@ class Runner:
         return not self._foreign
 
     def start(self) -> list[PluginTold]:
-        """Start the processes, run the ``start`` hooks. Raises ConfigError or PluginError when one does not start."""
-        for foreign in self._foreign.values():
+        """Start the processes of those in service, run the ``start`` hooks.
+
+        Raises ConfigError or PluginError when one does not start.
+        """
+        serving = [one for index, one in self._foreign.items() if not self._strikes[index].quarantined]
+        for foreign in serving:
             foreign.launch()
         try:
-            for foreign in self._foreign.values():
+            for foreign in serving:
                 foreign.greet()
         except Exception:
             self._kill_all()
@@ -127,6 +187,84 @@ class Runner:
         for foreign in self._foreign.values():
             foreign.close()
         return said
+
+    # --- changing the plugins ----------------------------------------------------------------------------------------
+
+    async def begun(self, plugin: LoadedPlugin, state: Mapping[str, str]) -> list[ForeignPlugin]:
+        """The process of a plugin that is to be seated, up and with its durable state; none for one of this process.
+
+        Raises ConfigError or PluginError when it does not start.
+        """
+        if plugin.instance is not None:
+            return []
+        foreign = self._process_of(plugin)
+        foreign.state = dict(state)
+        foreign.launch()
+        foreign.attach(asyncio.get_running_loop())
+        await foreign.greeted()
+        return [foreign]
+
+    @asynccontextmanager
+    async def quiet(self) -> AsyncIterator[None]:
+        """While this is held nobody is asked or told in an event loop; it waits for those who are."""
+        while self._gate is not None:
+            await self._gate.wait()
+        self._gate = asyncio.Event()
+        try:
+            if self._busy:
+                self._resting = asyncio.Event()
+                await self._resting.wait()
+            yield
+        finally:
+            self._gate.set()
+            self._gate = self._resting = None
+
+    @asynccontextmanager
+    async def _under_way(self) -> AsyncIterator[None]:
+        while self._gate is not None:
+            await self._gate.wait()
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            if not self._busy and self._resting is not None:
+                self._resting.set()
+
+    async def stopped(self, plugin: str) -> list[PluginTold]:
+        """Tell a plugin that is to go ``stop``; it has as long for that as for a sign of life. Hold ``quiet``."""
+        index = self._index.get(plugin)
+        if index is None or "stop" not in self._plugins[index].hooks or self._strikes[index].quarantined:
+            return []
+        self._attach()
+        said = (
+            await self._tell_foreign(index, "stop", {}, self._deadlines.life_ms)
+            if index in self._foreign else self._told_inline(index, "stop", {})
+        )
+        return [] if said is None else [said]
+
+    async def started(self, plugin: str) -> list[PluginTold]:
+        """Tell a plugin that was seated ``start``."""
+        self._attach()
+        async with self._under_way():
+            index = self._index.get(plugin)
+            if index is None or "start" not in self._plugins[index].hooks:
+                return []
+            said = (
+                await self._tell_foreign(index, "start", {})
+                if index in self._foreign else self._told_inline(index, "start", {})
+            )
+        return [] if said is None else [said]
+
+    def quarantine(self, plugin: str, reason: str) -> None:
+        """Out of service since an earlier run, or as a recording says. Nothing for a plugin that does not run."""
+        index = self._index.get(plugin)
+        if index is None or self._strikes[index].quarantined:
+            return
+        self._strikes[index].banish(reason)
+        if index in self._foreign:
+            self._foreign[index].kill()
+        self._rebuild()
 
     def _kill_all(self) -> None:
         self._stopping = True
@@ -170,7 +308,7 @@ class Runner:
             return
         self._strikes[index].release()
         if index in self._foreign:
-            self._foreign[index].restart()
+            self._relaunch(index)
         self._rebuild()
 
     def status(self) -> list[PluginStatus]:
@@ -190,7 +328,10 @@ class Runner:
             metrics = dict(plugin.instance.metrics)
         if strikes.quarantined:
             state = "quarantined"
-        return PluginStatus(plugin.name, state, strikes.total, metrics, strikes.reason)
+        work = self._work[index]
+        return PluginStatus(
+            plugin.name, state, strikes.total, metrics, strikes.reason, work.asked, work.used_us, work.slowest_us
+        )
 
     # --- evaluating ------------------------------------------------------------------------------------------------
 
@@ -204,8 +345,12 @@ class Runner:
 
     async def evaluate(self, view: View) -> Evaluated:
         """The whole chain, phase by phase; other processes are awaited together, each within its deadline."""
-        if self.all_inline:
+        if self.all_inline and self._gate is None:
             return self.evaluate_inline(view)
+        async with self._under_way():
+            return await self._evaluate(view)
+
+    async def _evaluate(self, view: View) -> Evaluated:
         self._attach()
         tally = Tally(len(self._names))
         steps = chain(view, self._names, self._asked, self._combiner, tally, self._opinions)
@@ -255,7 +400,7 @@ class Runner:
         reason = LATE.format(self._deadlines.answer_ms)
         self._strike(index, reason)
         if not self._strikes[index].quarantined and not foreign.alive_by(seq):
-            self._lifeless(index)
+            self._lifeless(foreign)
         return self._away(index, question, reason)
 
     async def _ask(self, index: int, question: Question, view: View, tally: Tally) -> Outcome:
@@ -269,7 +414,7 @@ class Runner:
             try:
                 done, _ = await asyncio.wait({answer}, timeout=self._deadlines.answer_ms / 1_000)
             except asyncio.CancelledError:
-                foreign.watch(seq, lambda: self._lifeless(index))
+                foreign.watch(seq, lambda: self._lifeless(foreign))
                 raise
             if done:
                 reply = answer.result()
@@ -277,12 +422,14 @@ class Runner:
                     return self._away(index, question, self._strikes[index].reason or AWAY)
                 return self._understood(index, reply, question, view, tally)
             reason = LATE.format(self._deadlines.answer_ms)
-            foreign.watch(seq, lambda: self._lifeless(index))
+            foreign.watch(seq, lambda: self._lifeless(foreign))
             self._strike(index, reason)
             return self._away(index, question, reason)
 
-    def _lifeless(self, index: int) -> None:
-        if not self._strikes[index].quarantined and not self._foreign[index].ready:
+    def _lifeless(self, foreign: ForeignPlugin) -> None:
+        # It may have gone, or have another place by now.
+        index = next((index for index, one in self._foreign.items() if one is foreign), None)
+        if index is not None and not self._strikes[index].quarantined and not foreign.ready:
             self._revive(index, f"no sign of life within {self._deadlines.life_ms} ms")
 
     def _understood(
@@ -355,23 +502,26 @@ class Runner:
 
     async def tell_async(self, hook: str, **facts: Any) -> list[PluginTold]:
         """As ``tell``, without holding up the event loop for plugins in other processes."""
-        self._attach()
         said = []
-        for index in self._listeners(hook, facts):
-            if index in self._foreign:
-                said.append(await self._tell_foreign(index, hook, facts))
-            else:
-                said.append(self._told_inline(index, hook, facts))
+        async with self._under_way():
+            self._attach()
+            for index in self._listeners(hook, facts):
+                if index in self._foreign:
+                    said.append(await self._tell_foreign(index, hook, facts))
+                else:
+                    said.append(self._told_inline(index, hook, facts))
         return [one for one in said if one is not None]
 
-    async def _tell_foreign(self, index: int, hook: str, facts: Mapping[str, Any]) -> PluginTold | None:
+    async def _tell_foreign(
+        self, index: int, hook: str, facts: Mapping[str, Any], patience_ms: int = 0
+    ) -> PluginTold | None:
         foreign = self._foreign[index]
         async with self._turns[index]:
             seq = foreign.send(_telling(hook, facts))
             if seq is None:
                 return self._told_by(index, hook, None)
             answer = foreign.expect(seq)
-            done, _ = await asyncio.wait({answer}, timeout=self._patience(hook) / 1_000)
+            done, _ = await asyncio.wait({answer}, timeout=(patience_ms or self._patience(hook)) / 1_000)
             if not done:
                 self._deaf(index, hook)
             return self._told_by(index, hook, answer.result() if done else None)
@@ -473,6 +623,13 @@ class Runner:
 
     def _judge(self, tally: Tally) -> None:
         """Strikes for what failed in a chain: one a plugin and chain, however often it failed."""
+        work, used = self._work, tally.used
+        for index in self._asked:
+            done, used_us = work[index], used[index] // 1_000
+            done.asked += 1
+            done.used_us += used_us
+            if used_us > done.slowest_us:
+                done.slowest_us = used_us
         if not tally.failed:
             for index in self._asked:
                 self._strikes[index].behaved()
@@ -521,9 +678,10 @@ class Runner:
             except Exception as error:  # refused or dead at its second start: one more strike, never an end of the run
                 self._strike(index, str(error))
 
-    def _in_trouble(self, index: int) -> Callable[[str], None]:
+    def _in_trouble(self, plugin: LoadedPlugin) -> Callable[[str], None]:
         def trouble(reason: str) -> None:
-            if self._stopping:
+            index = self._index.get(plugin.name)
+            if self._stopping or index is None or self._plugins[index] is not plugin:
                 return
             self._strike(index, reason)
             if not self._strikes[index].quarantined:
@@ -553,7 +711,7 @@ class Runner:
         self._async = True
         loop = asyncio.get_running_loop()
         for index, foreign in self._foreign.items():
-            if foreign.attach(loop):
+            if foreign.attach(loop) or index not in self._turns:
                 self._turns[index] = asyncio.Lock()
 
 

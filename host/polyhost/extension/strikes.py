@@ -39,6 +39,11 @@ class Strikes:
         self.quarantined = True
         return True
 
+    def banish(self, reason: str) -> None:
+        """Out without a strike: it was out already when this run began."""
+        self.quarantined = True
+        self.reason = reason
+
     def behaved(self) -> None:
         """One evaluation without a strike."""
         self.clean += 1

@@ -364,6 +364,7 @@ _FOLDS: Final[dict[type, Callable[[Projector, int, Any], str]]] = {
     r.DeliveryNoted: Projector.unprojected,
     r.AuditTaken: Projector.of_its_market,
     r.OperatorSaid: Projector.unprojected,
+    r.PluginMoved: Projector.unprojected,
     r.EntriesBlocked: Projector.unprojected,
     r.OrderReposted: Projector.order_reposted,
     r.SlotReleased: Projector.slot_released,

@@ -25,6 +25,7 @@ from polyhost.kernel.invariants import broken
 from polyhost.kernel.orders_flow import LOOK_BACK_S, OrderFlow
 from polyhost.kernel.outbox import Outbox
 from polyhost.kernel.pairs import Pairs
+from polyhost.kernel.plugin_life import PluginLife
 from polyhost.kernel.promises import keep
 from polyhost.kernel.quotes import Quotes
 from polyhost.kernel.reconciliation import Reconciliation
@@ -35,7 +36,7 @@ from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State,
 from polyhost.kernel.studies import evaluation_row, mark_row, quote_row
 from polyhost.kernel.supervised import Supervised
 from polyhost.kernel.venue_notices import VenueWords
-from polyhost.kernel.views import SIDES, build_view, funds
+from polyhost.kernel.views import SIDES, build_view
 from polyhost.kernel.volatile import MINUTE_MS, OPENING_MS, MarketData, Spot
 from polyhost.kernel.wanted import Wanted
 from polyhost.model.book import Book
@@ -64,6 +65,7 @@ from polyhost.model.events import (
     Operator,
     OrderNotFound,
     OrderSeen,
+    PluginChanged,
     PluginStruck,
     PluginTold,
     PositionsSeen,
@@ -126,8 +128,6 @@ BALANCE_EVERY_MS: Final = 4_000
 """The collateral balance is read this often, wall ms: within CON-14's five seconds."""
 RESWEEP_MS: Final = 2_000
 """A comparison with the venue that did not come back whole is asked for again after this, wall ms."""
-TIMER_EVERY_MS: Final = 1_000
-"""Plugins with a schedule of their own are looked at this often, market ms."""
 ENFORCE_WITHIN_MS: Final = 5_000
 """Plugins have at most this long after a deadline before it is enforced, market ms, however slow the cadence is."""
 FORGET_AFTER_MS: Final = 60_000
@@ -153,6 +153,7 @@ class Kernel:
         """``told_hooks``: the ``on_…`` hooks that any plugin has; ``channels``: who is told of notices."""
         self._core = core = Core(settings, account, frozenset(told_hooks), tuple(channels))
         self.outbox = Outbox(core)
+        self.plugin_life = PluginLife(core, self.outbox)
         self._feed = Feed()
         self.breakers = Breakers(core)
         self.exits = Exits(core, self.breakers)
@@ -411,9 +412,7 @@ class Kernel:
                 self.breakers.check()
                 self._core.at_market(self._core.now + CHECK_EVERY_MS, "breakers", "")
             case "timer":
-                core = self._core
-                core.tell("on_timer", None, funds(core.state, core.in_positions()) if core.state.opened else None)
-                self._core.at_market(self._core.now + TIMER_EVERY_MS, "timer", "")
+                self.plugin_life.timer_due()
             case "scoring":
                 self.scoring.due()
             case "earnings":
@@ -783,6 +782,8 @@ class Kernel:
                 self._told(event)
             case PluginStruck():
                 self._struck(event)
+            case PluginChanged():
+                self.plugin_life.changed(event)
             case VenueNoticed():
                 self.venue_words.heard(event)
             case AuditSeen():
@@ -830,8 +831,7 @@ class Kernel:
             self.audit.begin()
             if core.state.yesterday is not None:
                 core.tell("on_day", None, core.state.yesterday)  # perhaps nobody heard of it before the host went down
-            if "on_timer" in core.told_hooks:
-                core.at_market(core.now + TIMER_EVERY_MS, "timer", "")
+            self.plugin_life.begin()
         for entry in list(core.state.markets.values()):
             if not entry.settled:
                 self._follow(entry)
@@ -1014,11 +1014,7 @@ class Kernel:
 
     def _struck(self, event: PluginStruck) -> None:
         self.strikes[event.plugin] = self.strikes.get(event.plugin, 0) + 1
-        state = "is quarantined" if event.quarantined else "has a strike"
-        self._core.notice(
-            f"struck:{event.plugin}:{event.quarantined}", "warning", "plugins",
-            f"Plugin {event.plugin} {state}: {event.reason}",
-        )
+        self.plugin_life.struck(event)
 
     def _operator(self, event: Operator) -> None:
         core = self._core

@@ -51,6 +51,17 @@ class Outbox:
         core.raised = self.raised
         self._channels: dict[str, _Channel] = {name: _Channel() for name in core.channels}
 
+    def serve(self, names: tuple[str, ...]) -> None:
+        """From now on these channels are told, and no others: what the others were owed is noted as gone."""
+        core = self.core
+        core.channels = names
+        for name in [known for known in self._channels if known not in names]:
+            for notice_id in list(self._channels[name].waiting):
+                self._note(name, notice_id, "gone")
+            del self._channels[name]
+        for name in names:
+            self._channels.setdefault(name, _Channel())
+
     def recover(self) -> None:
         """After a start: what an earlier run did not note as told goes again; channels of the past are owed nothing."""
         for notice_id, outgoing in list(self.core.state.outbox.items()):
@@ -85,7 +96,9 @@ class Outbox:
 
     def due(self, name: str) -> None:
         """A rest is over, or a delivery had its time."""
-        channel = self._channels[name]
+        channel = self._channels.get(name)
+        if channel is None:
+            return  # its plugin was switched off meanwhile
         if channel.busy and self.core.wall >= channel.until:
             self._failed(name, f"no answer within {DELIVERY_MS // 1_000} s")
         self._next(name)

@@ -44,6 +44,7 @@ from polyhost.model.records import (
     OrderReposted,
     PairMoved,
     PairOpened,
+    PluginMoved,
     PluginStateSet,
     PositionAdopted,
     PositionCorrected,
@@ -336,6 +337,8 @@ class State(Struct):
     """Condition id → its resting entry that ended without a fill, until something is entered or bought there again."""
     blocked: dict[str, str] = field(default_factory=dict)
     """What blocks new exposure until an operator clears it → why."""
+    quarantined: dict[str, str] = field(default_factory=dict)
+    """Plugins out of service until an operator lets them in again → why."""
     shut: dict[str, str] = field(default_factory=dict)
     """What the venue said that blocks new exposure, and clears by itself → why; nothing of it outlives a run."""
     pairs: dict[str, PairEntry] = field(default_factory=dict)
@@ -540,6 +543,11 @@ def apply(state: State, record: Record) -> None:
                 del state.outbox[record.notice_id]
         case OperatorSaid():
             _close_all(state, record)
+        case PluginMoved():
+            if record.change == "quarantined":
+                state.quarantined[record.plugin] = record.why
+            else:
+                state.quarantined.pop(record.plugin, None)
         case RunEnded():
             pass  # a fact for people
         case _:

@@ -349,6 +349,25 @@ class PluginStruck(_Event, tag="plugin_struck", frozen=True):
     quarantined: bool
 
 
+class PluginChanged(_Event, tag="plugin_changed", frozen=True):
+    """A plugin was switched on, off, set up anew or let in again while the host runs, and is so from now on."""
+
+    plugin: str
+    change: str
+    """enabled, disabled, set, released or accepted."""
+    who: str
+    why: str
+    told_hooks: tuple[str, ...]
+    """The ``on_…`` hooks that any running plugin has from now on, sorted."""
+    channels: tuple[str, ...]
+    """Who is told of notices from now on, in configured order."""
+    was: str = ""
+    """Its table of the configuration before, as JSON without secrets; empty: it was not named."""
+    table: str = ""
+    """The same from now on."""
+    version: str = ""
+
+
 class Operator(_Event, tag="operator", frozen=True):
     """A person's word: pause, resume, close, cancel, merge, redeem, kill.
 
@@ -377,6 +396,6 @@ Event: TypeAlias = (
     RunBegan | RunEnding | MarketFound | MarketClosed | MarketResolved | StrikeSeen | StreamChanged | Prepared
     | PrepareFailed | PostAnswered | ActionAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen
     | SweepDone | BalanceSeen | TokenBalanceSeen | PositionsSeen | QueryFailed | Evaluated | PluginTold | PluginStruck
-    | Operator | PostLeft
+    | PluginChanged | Operator | PostLeft
     | LoopChanged | RewardPaid | ScoringSeen | EarningsSeen | NoticeTold | AuditSeen | VenueNoticed
 )

@@ -412,6 +412,21 @@ class OperatorSaid(_Record, tag="operator_said", frozen=True):
     why: str = ""
 
 
+class PluginMoved(_Record, tag="plugin_moved", frozen=True):
+    """A plugin is switched on, off, set up anew, let in again (by an operator), or out of service (quarantined)."""
+
+    plugin: str
+    change: str
+    """enabled, disabled, set, released, accepted or quarantined."""
+    who: str = ""
+    """Empty: the host itself."""
+    why: str = ""
+    was: str = ""
+    """Its table of the configuration before, as JSON without secrets; empty: not named, or not changed."""
+    table: str = ""
+    version: str = ""
+
+
 class EntriesBlocked(_Record, tag="entries_blocked", frozen=True):
     """New exposure is off (or on again) for a named reason: what it blocks and how it clears is one table (ORD-23)."""
 
@@ -426,7 +441,7 @@ Record: TypeAlias = (
     RunStarted | RunEnded | MarketAdded | MarketChanged | MarketSettled | OrderIntended | OrderPrepared | OrderMoved
     | FillBooked | FillMoved | LedgerPosted | ObligationSet | ObligationMet | HeldDeclared | CloseRecorded
     | PluginStateSet | NoticeRaised | DeliveryNoted | AuditTaken
-    | OperatorSaid | EntriesBlocked | DayBegan | PairOpened | PairMoved
+    | OperatorSaid | PluginMoved | EntriesBlocked | DayBegan | PairOpened | PairMoved
     | OrderReposted | SlotReleased
     | ActionIntended | ActionMoved
     | PositionCorrected | PositionAdopted | UnexplainedSeen | ForeignSeen | EarningsReported

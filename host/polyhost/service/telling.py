@@ -23,6 +23,7 @@ from polyhost.model.records import (
     OrderReposted,
     PairMoved,
     PairOpened,
+    PluginMoved,
     PositionAdopted,
     PositionCorrected,
     Record,
@@ -130,6 +131,9 @@ def line_of(record: Record, state: State) -> tuple[str, str] | None:
         case OperatorSaid():
             why = f" ({record.why})" if record.why else ""
             return "WARNING", f"operator {record.who or '?'}: {record.word} {record.target}".rstrip() + why
+        case PluginMoved() if record.who:
+            why = f" ({record.why})" if record.why else ""
+            return "WARNING", f"plugin {record.plugin} {record.change} by {record.who}{why}"
         case NoticeRaised():
             return None  # delivered by the notify plugins
         case _:
