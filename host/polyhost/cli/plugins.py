@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from polyhost.cli.options import ConfigFile, Json, Sets, command_app, configured, print_json
+from polyhost.cli.plugin_words import add_words
 
 if TYPE_CHECKING:
     from polyhost.extension.discovery import LoadedPlugin
 
-app = command_app("The plugins: list.")
+app = command_app("The plugins: list, info, enable, disable, set, release.")
 
 
 @app.callback()
 def plugins() -> None:
-    """The plugins: list."""
+    """The plugins: list, info, enable, disable, set, release."""
 
 
 @app.command("list")
@@ -29,6 +31,7 @@ def list_plugins(config: ConfigFile = None, sets: Sets = None, as_json: Json = F
     found = discover(loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place)
     rows = [plugin.described() | known(plugin) for plugin in found]
     rows = [row | {"settings": shown("settings", row["settings"])} for row in rows]
+    lived(Path(loaded.configuration.host.data_dir), rows)
     if as_json:
         print_json({"plugins": rows, "notes": loaded.told()})
         return
@@ -50,11 +53,44 @@ def known(plugin: LoadedPlugin) -> dict[str, Any]:
 
 def table_lines(rows: list[dict[str, Any]]) -> list[str]:
     """Columns as wide as their widest cell, a heading above; why a plugin is refused stands below its line."""
-    heading = ("name", "state", "hooks", "version", "origin")
-    cells = [heading, *((r["name"], r["state"], ", ".join(r["hooks"]), r["version"], r["origin"]) for r in rows)]
+    heading = ("name", "state", "strikes", "time used", "hooks", "version", "origin")
+    cells = [
+        heading,
+        *((r["name"], r["state"], *used(r), ", ".join(r["hooks"]), r["version"], r["origin"]) for r in rows),
+    ]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heading))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     for index in range(len(rows), 0, -1):
         if rows[index - 1]["problem"]:
             lines.insert(index + 1, f"  {rows[index - 1]['problem']}")
     return lines
+
+
+def used(row: dict[str, Any]) -> tuple[str, str]:
+    """Strikes and time used as the host told them; dashes for a plugin that no host has asked yet."""
+    if row.get("strikes") is None:
+        return "-", "-"
+    asked = row["asked"]
+    time_used = f"{row['used_us'] / asked:.0f} us x {asked:,}" if asked else "-"
+    return str(row["strikes"]), time_used
+
+
+def lived(folder: Path, rows: list[dict[str, Any]]) -> str:
+    """Add what the running host says of each plugin, or the last one said; whose word it is.
+
+    Of a host that runs the state is taken, too; without one a quarantine is, from the journal.
+    """
+    from polyhost.service.plugin_figures import figures_of
+
+    figures = figures_of(folder)
+    for row in rows:
+        told = figures.of(row["name"])
+        row |= {key: told.get(key) for key in ("strikes", "asked", "used_us", "slowest_us")}
+        if told.get("state"):
+            row["state"] = told["state"]
+        if told.get("problem") and not row["problem"]:
+            row["problem"] = told["problem"]
+    return figures.by
+
+
+add_words(app)

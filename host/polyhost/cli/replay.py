@@ -25,18 +25,19 @@ def replay(
     Exit code 0: identical; 1: not.
     """
     loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None}, sets=sets)
-    from polyhost.lab.plugins import running
-    from polyhost.lab.replay import find_run, journal_of
+    from polyhost.lab.plugins import as_begun, running
+    from polyhost.lab.replay import find_run, journal_of, plugin_moves
     from polyhost.lab.replay import replay as again
     from polyhost.service.logs import set_up
 
     set_up(None)
     settings = loaded.configuration
     recording = find_run(run, Path(settings.host.data_dir))
-    with running(loaded) as plugins:
+    journal = journal_of(recording)
+    with running(as_begun(loaded, plugin_moves(journal, recording.name))) as plugins:
         found = again(
-            recording, journal_of(recording), settings, settings.host.account, plugins.told_hooks, plugins.evaluate,
-            plugins.channels, plugins.keep,
+            recording, journal, settings, settings.host.account, plugins.told_hooks, plugins.evaluate,
+            plugins.channels, plugins.keep, plugins.moved,
         )
     if as_json:
         print_json(found.described())

@@ -92,6 +92,14 @@ def choose(
         return _write(choices, plugin, wanted)
 
 
+def imagined(
+    choices: Choices, plugin: str, enabled: bool | None = None, settings: Mapping[str, Any] | None = None
+) -> Choices:
+    """What ``choose`` would make of them; nothing is written. Raises ConfigError."""
+    wanted: dict[str, Any] = dict(settings or {}) | ({} if enabled is None else {"enabled": enabled})
+    return _altered(choices, plugin, wanted)[0]
+
+
 def take_back(data_dir: Path | str, plugin: str) -> tuple[Change, ...]:
     """Forget everything chosen for a plugin: a person's configuration holds again. Raises as ``choose``."""
     with _alone(Path(data_dir)):
@@ -100,6 +108,13 @@ def take_back(data_dir: Path | str, plugin: str) -> tuple[Change, ...]:
 
 
 def _write(choices: Choices, plugin: str, wanted: Mapping[str, Any]) -> tuple[Change, ...]:
+    after, changes = _altered(choices, plugin, wanted)
+    if changes:
+        write_atomically(choices.path, after.text, MODE)
+    return changes
+
+
+def _altered(choices: Choices, plugin: str, wanted: Mapping[str, Any]) -> tuple[Choices, tuple[Change, ...]]:
     import tomli_w
 
     before = choices.plugins.get(plugin, {})
@@ -110,13 +125,13 @@ def _write(choices: Choices, plugin: str, wanted: Mapping[str, Any]) -> tuple[Ch
         if repr(before.get(key)) != repr(value)
     )
     if not changes:
-        return ()
+        return choices, ()
     table = {key: value for key, value in (before | dict(wanted)).items() if value is not None}
     plugins = {name: kept for name, kept in (choices.plugins | {plugin: table}).items() if kept}
     text = HEADING + tomli_w.dumps({"plugins": plugins} if plugins else {})
-    _refuse_foreign(Layer(tomllib.loads(text), Kind.CHOICE, str(choices.path), text))
-    write_atomically(choices.path, text, MODE)
-    return changes
+    after = Choices(choices.path, tomllib.loads(text).get("plugins", {}), text)
+    _refuse_foreign(after.layer())
+    return after, changes
 
 
 @contextmanager

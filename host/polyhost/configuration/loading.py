@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +48,8 @@ class Loaded:
     """Where a person and the machine's choices set a plugin differently, and who holds."""
     doubles: tuple[str, ...] = ()
     """Plugins that more than one fragment sets, in words."""
+    reader: Callable[..., Loaded] | None = field(default=None, repr=False)
+    """Reads the same layers once more."""
 
     @property
     def base(self) -> Path:
@@ -69,6 +71,11 @@ class Loaded:
         """As an error tells where a key was set: file and line, or variable, of the key or the table it is in."""
         return place_of(dotted, self.labels)
 
+    def again(self, choices: Choices | None = None) -> Loaded:
+        """The same layers as they are now, with these choices instead of the data folder's. Raises ConfigError."""
+        assert self.reader is not None, "only what was read can be read again"
+        return self.reader(choices=choices)
+
     def told(self) -> list[str]:
         """What a person should know of this configuration, though it is good."""
         return [*(str(each) for each in self.disagreements), *self.doubles]
@@ -76,7 +83,7 @@ class Loaded:
 
 def load_configuration(
     path: Path | None = None, overrides: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None,
-    *, sets: Iterable[str] = (), chosen: bool | None = None,
+    *, sets: Iterable[str] = (), chosen: bool | None = None, choices: Choices | None = None,
 ) -> Loaded:
     """The effective configuration.
 
@@ -84,15 +91,17 @@ def load_configuration(
     values of the command line by dotted key, ``sets`` its words ``TABLE.KEY=VALUE``, which the former win over.
     ``env``: variables ``POLYHOST__SECTION__KEY`` (None: this process's).
     ``chosen``: take what was chosen in the data folder, too (None: unless ``env`` says what surrounds this run).
-    Raises ConfigError.
+    ``choices``: those to take instead of the data folder's. Raises ConfigError.
     """
+    reader = partial(load_configuration, path, overrides, env, sets=tuple(sets), chosen=chosen)
     file = _file_of(path)
     fragments = fragment_layers(file) if file is not None else []
     files = [*([file_layer(file)] if file is not None else []), *fragments]
     given = environment_layers(os.environ if env is None else env)
     later = [*given, *set_layers(sets), command_line_layer(overrides or {})]
     person, labels = _merged([*files, *later])
-    choices = choices_of(_data_dir(person)) if (env is None if chosen is None else chosen) else Choices(Path())
+    if choices is None:
+        choices = choices_of(_data_dir(person)) if (env is None if chosen is None else chosen) else Choices(Path())
     tables = person["plugins"] if isinstance(person["plugins"], dict) else {}
     told = tuple(disagreements(choices, tables, labels))
     merged, labels = _merged([*files, heeded(choices, tables), *later]) if choices.plugins else (person, labels)
@@ -100,7 +109,7 @@ def load_configuration(
         merged["plugins"] = ordered(merged["plugins"], files, choices)
     configuration = _validated(merged, labels)
     refuse_contradictions(configuration, labels)
-    return Loaded(configuration, labels, file, config_hash(configuration), told, tuple(set_twice(fragments)))
+    return Loaded(configuration, labels, file, config_hash(configuration), told, tuple(set_twice(fragments)), reader)
 
 
 def _merged(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, Layer]]:

@@ -6,7 +6,7 @@ The log and what talks to processes are imported when they are needed: ``config 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -142,6 +142,23 @@ def discover_one(
     """
     sources = found_sources(configuration.plugin_paths, base)
     return _plugin(name, configuration.plugins[name], sources, file, deadlines)
+
+
+def look_up(name: str, configuration: Configuration, base: Path = Path()) -> LoadedPlugin:
+    """As ``discover_one``, also of a plugin that could be named and is not (``available``)."""
+    if name in configuration.plugins:
+        return discover_one(name, configuration, base)
+    source = _source(name, "", found_sources(configuration.plugin_paths, base), "")
+    return LoadedPlugin(name, "available", source)
+
+
+def placed(plugins: Sequence[LoadedPlugin], plugin: LoadedPlugin, order: Sequence[str]) -> tuple[LoadedPlugin, ...]:
+    """The plugins with this one in its place: where it was, or behind the last of those before it in ``order``."""
+    if any(other.name == plugin.name for other in plugins):
+        return tuple(plugin if other.name == plugin.name else other for other in plugins)
+    before = set(order[: order.index(plugin.name)])
+    at = max((index + 1 for index, other in enumerate(plugins) if other.name in before), default=0)
+    return (*plugins[:at], plugin, *plugins[at:])
 
 
 def _plugin(

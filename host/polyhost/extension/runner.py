@@ -190,6 +190,20 @@ class Runner:
 
     # --- changing the plugins ----------------------------------------------------------------------------------------
 
+    def begin(self, plugin: str) -> None:
+        """Start the process of a plugin that was seated, waiting for its hello, and tell it ``start``.
+
+        Raises ConfigError or PluginError when it does not start.
+        """
+        index = self._index.get(plugin)
+        if index is None:
+            return
+        if index in self._foreign:
+            self._foreign[index].launch()
+            self._foreign[index].greet()
+        if "start" in self._plugins[index].hooks:
+            self._tell_one(index, "start", {})
+
     async def begun(self, plugin: LoadedPlugin, state: Mapping[str, str]) -> list[ForeignPlugin]:
         """The process of a plugin that is to be seated, up and with its durable state; none for one of this process.
 
@@ -256,6 +270,11 @@ class Runner:
             )
         return [] if said is None else [said]
 
+    def let_in(self, plugin: str) -> None:
+        """As ``release``, for whoever runs an event loop: a process starts beside it. Hold ``quiet``."""
+        self._attach()
+        self.release(plugin)
+
     def quarantine(self, plugin: str, reason: str) -> None:
         """Out of service since an earlier run, or as a recording says. Nothing for a plugin that does not run."""
         index = self._index.get(plugin)
@@ -310,6 +329,11 @@ class Runner:
         if index in self._foreign:
             self._relaunch(index)
         self._rebuild()
+
+    def quarantined(self, plugin: str) -> bool:
+        """Is it out of service? False for one that does not run."""
+        index = self._index.get(plugin)
+        return index is not None and self._strikes[index].quarantined
 
     def status(self) -> list[PluginStatus]:
         """Every plugin, running or not."""
@@ -488,17 +512,17 @@ class Runner:
         Facts are the hook's arguments. ``on_timer`` runs for the plugins whose time has come only. Waits for plugins in
         other processes.
         """
-        said = []
-        for index in self._listeners(hook, facts):
-            if index in self._foreign:
-                seq = self._foreign[index].send(_telling(hook, facts))
-                reply = None if seq is None else self._foreign[index].wait(seq, self._patience(hook))
-                if seq is not None and reply is None:
-                    self._deaf(index, hook)
-                said.append(self._told_by(index, hook, reply))
-            else:
-                said.append(self._told_inline(index, hook, facts))
+        said = [self._tell_one(index, hook, facts) for index in self._listeners(hook, facts)]
         return [one for one in said if one is not None]
+
+    def _tell_one(self, index: int, hook: str, facts: Mapping[str, Any]) -> PluginTold | None:
+        if index not in self._foreign:
+            return self._told_inline(index, hook, facts)
+        seq = self._foreign[index].send(_telling(hook, facts))
+        reply = None if seq is None else self._foreign[index].wait(seq, self._patience(hook))
+        if seq is not None and reply is None:
+            self._deaf(index, hook)
+        return self._told_by(index, hook, reply)
 
     async def tell_async(self, hook: str, **facts: Any) -> list[PluginTold]:
         """As ``tell``, without holding up the event loop for plugins in other processes."""

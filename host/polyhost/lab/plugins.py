@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from polyhost.configuration import Loaded
 from polyhost.extension.delivery import channels_of
-from polyhost.extension.discovery import discover
+from polyhost.extension.discovery import LoadedPlugin, discover, discover_one, placed
 from polyhost.extension.runner import Runner, facts_of
 from polyhost.hooks import TELLING
 from polyhost.model.commands import Remember, Tell
 from polyhost.model.events import Evaluated, PluginStruck, PluginTold
+from polyhost.model.records import PluginMoved
 from polyhost.model.view import View
 
 
@@ -40,15 +43,70 @@ class InlinePlugins:
         return self._runner.take_struck()
 
 
+class RunningPlugins(InlinePlugins):
+    """The plugins of a configuration, which may change as a recorded run's did."""
+
+    def __init__(self, loaded: Loaded, found: tuple[LoadedPlugin, ...]) -> None:
+        self._loaded = loaded
+        self._found = found
+        self._all = Runner(found, loaded.configuration.evaluation.combiner)
+        told = frozenset(hook for plugin in found if plugin.runs for hook in plugin.hooks if hook in TELLING)
+        super().__init__(self._all, told, channels_of(found))
+
+    def start(self) -> None:
+        self._all.start()
+
+    def stop(self) -> None:
+        self._all.stop()
+
+    def moved(self, record: PluginMoved, state: Mapping[str, str]) -> None:
+        """A plugin comes, goes or is out of service, as a journal says. Raises ConfigError or PluginError."""
+        name = record.plugin
+        match record.change:
+            case "quarantined":
+                self._all.quarantine(name, record.why)
+            case "released":
+                if any(plugin.name == name and plugin.runs for plugin in self._found):
+                    self._all.release(name)
+            case _:
+                self._loaded = with_table(self._loaded, name, record.table)
+                configuration = self._loaded.configuration
+                plugin = discover_one(name, configuration, self._loaded.base)
+                self._found = placed(self._found, plugin, tuple(configuration.plugins))
+                gone = self._all.seat(self._found)
+                for process in gone:
+                    process.close()
+                self._all.begin(name)
+                self._all.load_state(name, state)
+
+
 @contextmanager
-def running(loaded: Loaded) -> Iterator[InlinePlugins]:
+def running(loaded: Loaded) -> Iterator[RunningPlugins]:
     """The configured plugins, started; stopped at the end. Raises ConfigError or PluginError."""
-    configuration = loaded.configuration
-    found = discover(configuration, loaded.base, str(loaded.path or ""), places=loaded.place)
-    runner = Runner(found, configuration.evaluation.combiner)
-    told = frozenset(hook for plugin in found if plugin.runs for hook in plugin.hooks if hook in TELLING)
-    runner.start()
+    found = discover(loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place)
+    plugins = RunningPlugins(loaded, found)
+    plugins.start()
     try:
-        yield InlinePlugins(runner, told, channels_of(found))
+        yield plugins
     finally:
-        runner.stop()
+        plugins.stop()
+
+
+def with_table(loaded: Loaded, name: str, table: str) -> Loaded:
+    """The configuration with this table (JSON; empty: none) for a plugin."""
+    plugins = dict(loaded.configuration.plugins)
+    if table:
+        plugins[name] = json.loads(table)
+    else:
+        plugins.pop(name, None)
+    return replace(loaded, configuration=loaded.configuration.model_copy(update={"plugins": plugins}))
+
+
+def as_begun(loaded: Loaded, moves: Iterable[PluginMoved]) -> Loaded:
+    """The configuration as it was when a run began: what its operators changed since is taken back."""
+    seen: set[str] = set()
+    for move in moves:
+        if move.change in ("enabled", "disabled", "set", "accepted") and move.plugin not in seen:
+            seen.add(move.plugin)
+            loaded = with_table(loaded, move.plugin, move.was)
+    return loaded

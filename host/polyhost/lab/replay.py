@@ -22,13 +22,15 @@ from polyhost.model.commands import Ask
 from polyhost.model.events import Evaluated, Event
 from polyhost.model.messages import Message
 from polyhost.model.reading import VENUE_SOURCES, Told
-from polyhost.model.records import PluginStateSet, Record, RunEnded, RunStarted
+from polyhost.model.records import PluginMoved, PluginStateSet, Record, RunEnded, RunStarted
 from polyhost.model.step import Step
 from polyhost.model.view import View
 from polyhost.settings import Configuration
 
 Keep: TypeAlias = Callable[[str, Mapping[str, str | None]], None]
 """Changes the durable state of a plugin that is asked again."""
+Moved: TypeAlias = Callable[[PluginMoved, Mapping[str, str]], None]
+"""Has the plugins that are asked again come and go as they did."""
 DIFFERENCES_MAX: Final = 20
 """Differences that are told one by one; the rest is counted."""
 _MESSAGE: Final = msgspec.json.Decoder(Message)
@@ -88,11 +90,13 @@ def journal_of(recording: Path) -> Path:
 def replay(
     recording: Path, journal: Path, settings: Configuration, account: str, told_hooks: frozenset[str],
     ask: Callable[[View], Evaluated] | None, channels: tuple[str, ...] = (), keep: Keep | None = None,
+    moved: Moved | None = None,
 ) -> Replayed:
     """Replay one run and compare.
 
     ``ask``: the plugins of this process; None leaves them out. ``channels``: who was told of notices.
-    ``keep`` gets what becomes of the plugins' state; None: they have none.
+    ``keep`` gets what becomes of the plugins' state; None: they have none. ``moved`` gets the plugins that came, went
+    or were put out of service in the run, with their state.
     Raises ReplayError when the journal does not know the run, JournalError and RecordingError for damaged files.
     """
     before, expected = _split(journal, recording.name)
@@ -103,13 +107,21 @@ def replay(
     if keep is not None:
         for plugin, state in kernel.state.plugin_state.items():
             keep(plugin, state)
-    player = _Player(kernel, found, expected, ask, keep)
+    if moved is not None:
+        for plugin, why in kernel.state.quarantined.items():
+            moved(PluginMoved(0, plugin, "quarantined", why=why), {})
+    player = _Player(kernel, found, expected, ask, keep, moved)
     for kind, payload, now, wall in reader:
         found.inputs += 1
         player.play(kind, payload, now, wall)
     found.problems += reader.problems
     player.finish()
     return found
+
+
+def plugin_moves(journal: Path, run_id: str) -> list[PluginMoved]:
+    """What became of plugins in a run. Raises as ``replay``."""
+    return [record for record in _split(journal, run_id)[1] if isinstance(record, PluginMoved)]
 
 
 def _split(journal: Path, run_id: str) -> tuple[list[Record], list[Record]]:
@@ -135,8 +147,9 @@ class _Player:
 
     def __init__(
         self, kernel: Kernel, found: Replayed, expected: list[Record], ask: Callable[[View], Evaluated] | None,
-        keep: Keep | None,
+        keep: Keep | None, moved: Moved | None,
     ) -> None:
+        self._moved = moved
         self.kernel = kernel
         self.found = found
         self._expected = iter(expected)
@@ -178,6 +191,8 @@ class _Player:
             self.found.records += 1
             if isinstance(record, PluginStateSet) and self._keep is not None:
                 self._keep(record.plugin, record.changes)
+            if isinstance(record, PluginMoved) and self._moved is not None:
+                self._moved(record, self.kernel.state.plugin_state.get(record.plugin, {}))
             told = next(self._expected, None)
             if told is None:
                 self.found.differ(f"record {self.found.records} is not in the journal: {_short(record)}")

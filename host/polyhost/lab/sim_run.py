@@ -638,6 +638,7 @@ class Simulation:
         if self.journal.durable_seq:
             kernel.restore(record for _, record in self.journal.read())
             plugins.load(kernel.state.plugin_state)
+            plugins.put_out(kernel.state.quarantined)
         if kernel.state != self.checks.shadow:
             raise Broken("state_equals_fold", "after a restart")
         self.heard.born()
@@ -1040,6 +1041,11 @@ class Plugins(InlinePlugins):
     def load(self, states: Mapping[str, Mapping[str, str]]) -> None:
         for name, state in states.items():
             self._all.load_state(name, state)
+
+    def put_out(self, quarantined: Mapping[str, str]) -> None:
+        """Out of service since an earlier life: plugin → why."""
+        for name, reason in quarantined.items():
+            self._all.quarantine(name, reason)
 
     def begin(self) -> list[Any]:
         return self._all.start()

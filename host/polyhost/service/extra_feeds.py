@@ -21,14 +21,36 @@ class ExtraFeeds:
     """All of them; without such plugins there is nothing to it."""
 
     def __init__(self, plugins: Iterable[LoadedPlugin], config: FeedConfig, hear: Callable[[Reading], None]) -> None:
-        feeding = [plugin for plugin in plugins if plugin.runs and "feeds" in plugin.hooks]
-        self._processes = [FeedProcess(plugin, config, hear) for plugin in feeding]
+        self._config = config
+        self._hear = hear
+        self._processes = [self._process(plugin) for plugin in plugins if _feeds(plugin)]
+
+    def _process(self, plugin: LoadedPlugin) -> FeedProcess:
+        return FeedProcess(plugin, self._config, self._hear)
 
     def supervise(self, supervisor: Supervisor) -> None:
         """Start them and keep them going."""
         for process in self._processes:
-            supervisor.task(f"feeds of {process.plugin.name}", process.run, FEEDS_SILENT_S)
+            supervisor.task(_loop(process.plugin), process.run, FEEDS_SILENT_S)
+
+    async def change(self, supervisor: Supervisor, old: LoadedPlugin | None, new: LoadedPlugin | None) -> None:
+        """A plugin's feeds end, another's (or the same one's, set up anew) begin; None: there is none."""
+        if old is not None and _feeds(old):
+            await supervisor.drop(_loop(old))
+            self._processes = [process for process in self._processes if process.plugin is not old]
+        if new is not None and _feeds(new):
+            process = self._process(new)
+            self._processes.append(process)
+            supervisor.task(_loop(new), process.run, FEEDS_SILENT_S)
 
     def figures(self) -> dict[str, dict[str, Any]]:
         """Of each plugin's feeds: running, age_s, readings, dropped, refused, restarts, problem."""
         return {process.plugin.name: process.figures() for process in self._processes}
+
+
+def _feeds(plugin: LoadedPlugin) -> bool:
+    return plugin.runs and "feeds" in plugin.hooks
+
+
+def _loop(plugin: LoadedPlugin) -> str:
+    return f"feeds of {plugin.name}"

@@ -38,6 +38,9 @@ class Live(msgspec.Struct, frozen=True):
     feeds: dict[str, dict[str, Any]] = {}
     """What the feeds of each plugin that has any said so far (``ExtraFeeds.figures``)."""
 
+    plugins: list[dict[str, Any]] = []
+    """Every plugin: name, state, strikes, evaluations it was part of, what they took, its latest problem, metrics."""
+
     @property
     def age_s(self) -> float:
         """Wall seconds since it was said."""

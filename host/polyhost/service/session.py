@@ -51,6 +51,7 @@ from polyhost.service.folder import DataFolder
 from polyhost.service.left_open import left_open
 from polyhost.service.logs import REDACTOR
 from polyhost.service.operator_box import POLL_S, leave, waiting
+from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks
 from polyhost.service.supervision import Beat, Supervisor
 from polyhost.venue.binance import BinanceFeed
 from polyhost.venue.budget import Budget
@@ -142,6 +143,7 @@ class Session:
         self.kernel: Kernel
         self.engine: Engine
         self.runner: Runner
+        self.plugins: PluginLife
         self.gateway: PolymarketGateway
         self.builder: Builder | UnsetType = UNSET
         """The configured builder code with what the venue says it costs."""
@@ -216,6 +218,8 @@ class Session:
         REDACTOR.add(given.secret, given.passphrase)
         await self._ask_builder()
         self.runner = Runner(plugins, settings.evaluation.combiner)
+        for name, reason in self.kernel.state.quarantined.items():
+            self.runner.quarantine(name, reason)
         # The API key's id names the owner of an order (U9); its secret and passphrase are the secrets.
         recorder = self._recorder((given.secret, given.passphrase, *secrets)) if settings.host.record else None
         analysis = AnalysisWriter(self.folder.analysis)
@@ -238,6 +242,7 @@ class Session:
             settings.host.mode, "" if endpoints.live else endpoints.clob, self.clock.speed, settings.markets.symbols
         )
         self._extra = ExtraFeeds(plugins, config, self.engine.reading)
+        self.plugins = PluginLife(self.loaded, plugins, self.engine, self._change_feeds)
         stack.push_async_callback(self._end_tasks)
         stack.push_async_callback(self._end_loops)
         self._banner(plugins)
@@ -467,7 +472,7 @@ class Session:
         return live_file.Live(
             self.run_id, wall, ready, sealed, self.supervisor.figures(), self.kernel.blocks(),
             self.kernel.reconciliation.ages(), self.kernel.scoring.said(),
-            self._extra.figures(),
+            self._extra.figures(), self.plugins.rows(),
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -496,7 +501,10 @@ class Session:
 
     def _control(self) -> ControlServer:
         words = OperatorWords(self.engine, self._hear, self._live, self.run_id)
-        return ControlServer(self.folder.path, words.table())
+        return ControlServer(self.folder.path, words.table() | plugin_words(self.plugins))
+
+    async def _change_feeds(self, old: LoadedPlugin | None, new: LoadedPlugin | None) -> None:
+        await self._extra.change(self.supervisor, old, new)
 
     async def _listen(self, beat: Beat) -> None:
         """Take the operator's words as they come."""
@@ -508,6 +516,9 @@ class Session:
             await asyncio.sleep(POLL_S)
 
     def _hear(self, word: Operator) -> None:
+        if word.word in CHANGES:
+            self.engine.start(self.plugins.by_file(word))
+            return
         self.engine.event(word)
         if word.word == "kill":
             self.killed, self.flatten = True, self.flatten or word.flatten
@@ -730,10 +741,9 @@ class Session:
                 sum(len(refs) for refs in state.open_refs.values()),
                 sum(p.size > 0 and not state.markets[p.condition_id].settled for p in state.positions.values()),
             )
+        for name, reason in state.quarantined.items():
+            logger.error(
+                "plugin {} is quarantined since an earlier run ({}); `polyhost plugins release {}`", name, reason, name
+            )
         for name, reason in state.blocked.items():
             logger.warning("entries are blocked since an earlier run ({}): {}", name, reason)
-
-
-def told_hooks(plugins: tuple[LoadedPlugin, ...]) -> frozenset[str]:
-    """The ``on_…`` hooks that any running plugin has."""
-    return frozenset(hook for plugin in plugins if plugin.runs for hook in plugin.hooks if hook.startswith("on_"))

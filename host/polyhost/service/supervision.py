@@ -214,6 +214,14 @@ class Supervisor:
         logger.info("loop {} watched", name)
         return loop
 
+    async def drop(self, name: str) -> None:
+        """End a loop for good: it is not needed any more. Nothing when there is none of this name."""
+        loop = self.loops.pop(name, None)
+        if isinstance(loop, TaskLoop) and loop.task is not None:
+            loop.ended = lambda: None
+            loop.task.cancel()
+            await asyncio.wait({loop.task}, timeout=END_S)
+
     def _add(self, loop: Loop) -> None:
         if loop.name in self.loops:
             raise ValueError(f"two loops are called {loop.name!r}")
