@@ -1,7 +1,7 @@
 """What the conformance suite asks: views of whole windows, views in which something is missing, and facts to tell.
 
-Everything is the same at every run. ``complete`` views look like a normal market from before its start to its last
-second, with and without positions and orders; ``missing`` ones are legal, too, and lack what a plugin may count on.
+Everything is the same at every run. ``complete`` views look like a normal market from its first seconds to its last,
+with and without positions and orders; ``missing`` ones are legal, too, and lack what a plugin may count on.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class Question(NamedTuple):
 
 
 def complete(minutes: int = 15, evaluations: int = 24) -> Iterator[View]:
-    """A window from a minute before its start to its last second, in which the price wanders from end to end."""
+    """A window from its first seconds to its last, in which the price wanders from end to end."""
     span_s = minutes * 60
     scene = Scene(at_s=-60.0 * HISTORY_MINUTES, minutes=minutes, up="0.48/0.52", strike=80_000.0)
-    for minute in range(HISTORY_MINUTES - 1):
+    for minute in range(HISTORY_MINUTES):
         scene.run(spot(80_000.0 + 30 * sin(minute), 2.0), wait(60.0))
-    step_s = (span_s + 59.0) / evaluations
+    step_s = (span_s - 1.0) / evaluations
     for number in range(evaluations):
         mid = 0.5 + 0.44 * sin(number / 2.3)
         lean = Side.UP if sin(number / 2.3) >= 0 else Side.DOWN

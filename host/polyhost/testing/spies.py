@@ -124,10 +124,8 @@ def _spies(sightings: Sightings, outside: bool) -> Iterator[tuple[Any, Any, Any,
         yield original, _clock(name, original, sightings), time, name
     yield datetime.datetime, _dated(datetime.datetime, sightings), datetime, "datetime"
     yield datetime.date, _dated(datetime.date, sightings), datetime, "date"
-    generator = random.Random(FROZEN)
     for name in DRAWS:
-        spy = _told(f"random.{name}()", "randomness", sightings, getattr(generator, name))
-        yield getattr(random, name), spy, random, name
+        yield getattr(random, name), _draw(name, sightings), random, name
     yield random.Random, _generator(random.Random, sightings), random, "Random"
     for module, name, constant in (
         (os, "urandom", None), (secrets, "token_bytes", b"0" * 32), (secrets, "token_hex", "00"),
@@ -150,6 +148,16 @@ def _told(what: str, kind: str, sightings: Sightings, then: Callable[..., Any]) 
         return then(*args, **more)
 
     return spy
+
+
+def _draw(name: str, sightings: Sightings) -> Callable[..., Any]:
+    """The same draw every time."""
+    kind = random.Random
+
+    def draw(*args: Any, **more: Any) -> Any:
+        return getattr(kind(FROZEN), name)(*args, **more)
+
+    return _told(f"random.{name}()", "randomness", sightings, draw)
 
 
 def _clock(name: str, original: Callable[..., Any], sightings: Sightings) -> Callable[..., Any]:
