@@ -38,7 +38,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "service": BASE | PARTS | {"lab"},
     "web": BASE | PARTS | {"lab", "service"},
     "testing": BASE | PARTS | {"lab", "service"},
-    "cli": BASE | PARTS | {"lab", "service", "web"},
+    "cli": BASE | PARTS | {"lab", "service", "web", "testing"},
     "__main__": frozenset({"cli"}),
 }
 """Package → packages of the host that it may import. A package that is not listed is not agreed upon."""

@@ -83,9 +83,9 @@ class BayesianSettings(Settings):
     learning_at: float = Field(default=0.5, ge=0, le=0.75)
     """Share of a window's length after which its one sample is taken."""
     learning_precision: float = Field(default=5.0, gt=0)
-    """How firmly a reliability starts at its setting: 1 / variance; 5 is a standard deviation of 0.45."""
+    """How firmly a reliability starts at its setting: the number 1 / variance; 5 is a standard deviation of 0.45."""
     reliability_max: float = Field(default=1.0, gt=0, le=2)
-    """Learning takes no reliability above this."""
+    """Learning takes no reliability (an exponent) above this."""
 
     @field_validator("reliability", mode="before")
     @classmethod

@@ -23,13 +23,13 @@ class SentimentSettings(Settings):
     funding_usual: float = Field(default=0.0001, ge=-0.01, le=0.01)
     """The funding rate of eight hours when nobody leans (0.0001 is 0.01 %)."""
     funding_off_min: float = Field(default=0.0002, ge=0, le=0.01)
-    """A rate less than this away from the usual one says nothing."""
+    """A rate less than this away from the usual one says nothing (a fraction of the position)."""
     funding_full: float = Field(default=0.001, gt=0, le=0.01)
     """A rate this far away from the usual one has full strength."""
     fear_max: float = Field(default=25.0, ge=0, le=50)
-    """At or below this index the market is afraid."""
+    """At or below this index (0 to 100) the market is afraid."""
     greed_min: float = Field(default=75.0, ge=50, le=100)
-    """At or above this index the market is greedy."""
+    """At or above this index (0 to 100) the market is greedy."""
     weight_funding: float = Field(default=0.6, ge=0)
     """Weight of the funding rate."""
     weight_fear_greed: float = Field(default=0.4, ge=0)

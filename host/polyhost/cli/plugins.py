@@ -9,16 +9,17 @@ import typer
 
 from polyhost.cli.options import ConfigFile, Json, Sets, command_app, configured, print_json
 from polyhost.cli.plugin_words import add_words
+from polyhost.cli.plugins_check import add_check
 
 if TYPE_CHECKING:
     from polyhost.extension.discovery import LoadedPlugin
 
-app = command_app("The plugins: list, info, enable, disable, set, release.")
+app = command_app("The plugins: list, info, enable, disable, set, release, check.")
 
 
 @app.callback()
 def plugins() -> None:
-    """The plugins: list, info, enable, disable, set, release."""
+    """The plugins: list, info, enable, disable, set, release, check."""
 
 
 @app.command("list")
@@ -94,3 +95,4 @@ def lived(folder: Path, rows: list[dict[str, Any]]) -> str:
 
 
 add_words(app)
+add_check(app)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
 from types import FrameType, ModuleType
 from typing import Any, ClassVar, Final
@@ -81,7 +81,6 @@ class Examination:
         plugin = self._built()
         if plugin is None:
             return self.report
-        self._kind = type(plugin.instance)
         self.report.hooks = tuple(plugin.hooks)
         self._documented()
         try:
@@ -99,9 +98,7 @@ class Examination:
     def digest(self) -> list[int]:
         """Only what another process is compared by; empty when it cannot be built or has no end."""
         try:
-            plugin = self._built()
-            if plugin is not None:
-                self._kind = type(plugin.instance)
+            if self._built() is not None:
                 with limited():
                     self._answers()
         except EndlessError:
@@ -112,15 +109,17 @@ class Examination:
 
     def _built(self) -> Built | None:
         try:
-            return self._fresh()
+            plugin = built(self.source, self.name, self.table)
         except (PluginError, ConfigError) as error:
             self.report.add("contract", str(error))
             return None
+        self._kind = type(plugin.instance)
+        return plugin
 
     def _fresh(self) -> Built:
-        """A new instance, watched while it is built; its modules are known after the first time."""
+        """A new instance, watched while it is built, but for input and output: a model may be read there."""
         with watched(self.sightings, self._modules(), outside=False):
-            return built(self.source, self.name, self.table)
+            return built(given_source(self._kind), self.name, self.table)
 
     def _modules(self) -> list[ModuleType]:
         """The plugin's own modules: its file's, or its package's."""
@@ -151,24 +150,27 @@ class Examination:
     def _answers(self) -> None:
         """Every question of two whole windows, each asked twice: types, bounds, purity, clocks, draws, the outside."""
         plugin = self._fresh()
-        for minutes in (15, 5):
-            for view in self._complete(minutes):
+        views = self._complete(15) + self._complete(5)
+        with watched(self.sightings, self._modules()):
+            for view in views:
                 for question in samples.questions(plugin.hooks, view):
-                    first = self._asked(plugin, question, "types")
-                    again = self._asked(plugin, question, "types")
-                    self.digests.append(crc32(first))
-                    if first != again:
-                        self._found(
-                            "determinism", f"{question.hook} asked twice about one view answered {_short(first)}, then "
-                            f"{_short(again)}: answering hooks are pure, what changes belongs into on_… hooks"
-                        )
+                    self._twice(plugin, question)
+
+    def _twice(self, plugin: Built, question: Question) -> None:
+        first = self._asked(plugin, question, "types")
+        again = self._asked(plugin, question, "types")
+        self.digests.append(crc32(first))
+        if first != again:
+            self._found(
+                "determinism", f"{question.hook} asked twice about one view answered {_short(first)}, then "
+                f"{_short(again)}: answering hooks are pure, what changes belongs into on_… hooks"
+            )
 
     def _asked(self, plugin: Built, question: Question, rule: str) -> bytes:
         """One answer as text; what is wrong with it is noted, and its text is the problem."""
         self.report.questions += 1
         try:
-            with watched(self.sightings, self._modules()):
-                return _ENCODE(_call(plugin, question))
+            return _ENCODE(_call(plugin, question))
         except AnswerError as error:
             self._found("types", f"{question.hook}: {error}")
             return str(error).encode()
@@ -182,9 +184,11 @@ class Examination:
             self.report.skipped["missing"] = "it does not even answer complete views"
             return
         plugin = self._fresh()
-        for lacking, view in samples.missing():
-            for question in samples.questions(plugin.hooks, view, lacking):
-                self._asked(plugin, question, "missing")
+        views = list(samples.missing())
+        with watched(self.sightings, self._modules()):
+            for lacking, view in views:
+                for question in samples.questions(plugin.hooks, view, lacking):
+                    self._asked(plugin, question, "missing")
 
     def _speed(self) -> None:
         """CPU time without spies, the best of three for each view: other work on the machine does not count."""
@@ -233,23 +237,25 @@ class Examination:
         """It lives through two windows and is told what happened; a new one with its state must answer the same."""
         if self._unsteady("state"):
             return
-        plugin = self._fresh()
-        for minutes in (5, 15):
-            for number, view in enumerate(self._complete(minutes)):
+        plugin, reborn = self._fresh(), self._fresh()
+        with watched(self.sightings, self._modules(), outside=False):
+            for number, view in enumerate(self._complete(5) + self._complete(15)):
                 for hook in self._due(plugin, number):
                     self._tell(plugin, hook, view.now)
                 for question in samples.questions(plugin.hooks, view):
                     self._live(plugin, question)
-        reborn = self._fresh()
-        reborn.state.load(plugin.state.texts())
-        for view in list(self._complete(15))[-8:]:
-            for question in samples.questions(plugin.hooks, view):
-                before, after = self._asked(plugin, question, "types"), self._asked(reborn, question, "types")
-                if before != after:
-                    self._found(
-                        "state", f"{question.hook} answered {_short(before)}, and after a restart {_short(after)}: "
-                        "what it must know belongs into self.state"
-                    )
+            reborn.state.load(plugin.state.texts())
+            for view in self._complete(15)[-8:]:
+                for question in samples.questions(plugin.hooks, view):
+                    self._again(plugin, reborn, question)
+
+    def _again(self, plugin: Built, reborn: Built, question: Question) -> None:
+        before, after = self._asked(plugin, question, "types"), self._asked(reborn, question, "types")
+        if before != after:
+            self._found(
+                "state", f"{question.hook} answered {_short(before)}, and after a restart {_short(after)}: what it "
+                "must know belongs into self.state"
+            )
 
     def _due(self, plugin: Built, number: int) -> Iterator[str]:
         """The facts that are told before the n-th view: a life in order, again and again."""
@@ -261,16 +267,14 @@ class Examination:
     def _tell(self, plugin: Built, hook: str, at: int) -> None:
         for facts in samples.facts(hook, at):
             _begin()
-            with watched(self.sightings, self._modules(), outside=False):
-                telling = told(plugin.hooks[hook], plugin.state, facts)
+            telling = told(plugin.hooks[hook], plugin.state, facts)
             if telling.problem:
                 self._found("types", f"{hook}: {telling.problem}")
 
     def _live(self, plugin: Built, question: Question) -> None:
         """An answer is taken as the host takes it: what is to be remembered becomes durable."""
         try:
-            with watched(self.sightings, self._modules(), outside=False):
-                answer = _call(plugin, question)
+            answer = _call(plugin, question)
         except (Exception, SystemExit):  # noted when the same question was asked for its answer
             return
         for one in answer if isinstance(answer, list) else [answer]:
@@ -447,12 +451,13 @@ def _importable(plugin: type[Plugin]) -> Source | None:
         return None
     try:
         file = inspect.getsourcefile(plugin)
-        spec = find_spec(plugin.__module__)
-    except (TypeError, ImportError, ValueError):
+    except TypeError:
         return None
     if file is None:
         return None
-    if spec is not None and spec.origin == file:
+    parts = plugin.__module__.split(".")
+    homes = [Path(place, *parts) for place in sys.path if place]
+    if any(Path(file) in (home.with_suffix(".py"), home / "__init__.py") for home in homes):
         return Source(plugin.name, plugin.__module__, plugin.__qualname__, "under test")
     return Source(plugin.name, "plugin_under_test", plugin.__qualname__, path=file)
 

@@ -10,7 +10,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +34,8 @@ class Subject(Struct, frozen=True):
     source: Source
     name: str
     table: dict[str, Any] = {}
+    paths: tuple[str, ...] = ()
+    """Folders that its modules are found in, besides the usual ones."""
 
 
 class Job(Struct, frozen=True):
@@ -50,15 +52,14 @@ class Result(Struct):
     report: Report | None = None
 
 
-def examined(source: Source, name: str, table: Mapping[str, Any] | None = None) -> Report:
+def examined(subject: Subject) -> Report:
     """Examine a plugin in two processes that hash differently; the report of the first, compared with the second."""
     from polyhost.testing.conformance import compared
 
-    subject = Subject(source, name, dict(table or {}))
     running = [_started(Job((subject,), whole), seed) for whole, seed in zip((True, False), SEEDS, strict=True)]
     (one, ended), (other, _) = [_ended(process) for process in running]
     if not one or one[0].report is None:
-        report = Report(name, source.origin)
+        report = Report(subject.name, subject.source.origin)
         report.add(*ended)
         return report
     report = one[0].report
@@ -127,6 +128,7 @@ def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     results = []
     for subject in job.subjects:
+        sys.path[:0] = subject.paths
         examination = Examination(subject.source, subject.name, subject.table)
         report = examination.run() if job.whole else None
         digests = examination.digests if job.whole else examination.digest()

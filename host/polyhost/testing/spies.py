@@ -43,6 +43,7 @@ OUTSIDE: Final = (
 HARMLESS: Final = ("os.putenv", "os.unsetenv", "os.fork")
 HERE: Final = os.path.dirname(__file__)
 STANDARD: Final = os.path.dirname(os.__file__)
+LOG: Final = f"{os.sep}loguru{os.sep}"
 KEPT_MAX: Final = 20
 """Sightings kept of one kind: more say nothing new."""
 
@@ -54,6 +55,9 @@ class Sightings:
         self.seen: dict[str, list[str]] = {"clock": [], "randomness": [], "io": []}
 
     def add(self, kind: str, what: str) -> None:
+        """Note a sighting, unless it is none of the plugin's."""
+        if _excused():
+            return
         place = _place()
         text = f"{what} at {place}" if place else what
         if text not in self.seen[kind] and len(self.seen[kind]) < KEPT_MAX:
@@ -78,16 +82,18 @@ _hooked = False
 
 def _heard(event: str, arguments: tuple[Any, ...]) -> None:
     """The audit hook; it can never be taken away again, so it does nothing unless somebody watches."""
-    if _watching is None or not event.startswith(OUTSIDE) or event in HARMLESS or _importing():
+    if _watching is None or not event.startswith(OUTSIDE) or event in HARMLESS:
         return
     told = ", ".join(repr(each)[:80] for each in arguments[:1])
     _watching.add("io", f"{event}({told})")
 
 
-def _importing() -> bool:
+def _excused() -> bool:
+    """Is a module being imported, or a line of the plugin's log being written? Both are the host's own business."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib") or LOG in file:
             return True
         frame = frame.f_back
     return False
