@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 from types import FrameType, ModuleType
 from typing import Any, ClassVar, Final
@@ -36,7 +35,7 @@ from polyhost.model.view import View
 from polyhost.plugin import Plugin
 from polyhost.testing import samples
 from polyhost.testing.builders import up
-from polyhost.testing.given import given_source
+from polyhost.testing.given import DISTRIBUTION, given_source
 from polyhost.testing.lookahead import assert_no_lookahead, walk
 from polyhost.testing.report import RULES, Report
 from polyhost.testing.samples import Question
@@ -321,9 +320,9 @@ def check(plugin: type[Plugin], settings: Mapping[str, Any] | None = None, *, el
     if elsewhere and "contract" not in report.broken:
         from polyhost.testing.conformance_child import Subject, digests_elsewhere
 
-        own = _importable(plugin)
-        others = None if own is None else digests_elsewhere([Subject(own, source.name, dict(settings or {}))])[0]
-        compared(report, examination.digests, others)
+        ways = _ways(plugin)
+        subjects = [Subject(ways[0], source.name, dict(settings or {}), others=ways[1:])] if ways else []
+        compared(report, examination.digests, digests_elsewhere(subjects)[0] if subjects else None)
     return report
 
 
@@ -445,21 +444,18 @@ def _short(answer: bytes) -> str:
     return text if len(text) <= 160 else text[:160] + "…"
 
 
-def _importable(plugin: type[Plugin]) -> Source | None:
-    """The class as another process can load it; None when it was made inside a function."""
+def _ways(plugin: type[Plugin]) -> tuple[Source, ...]:
+    """The class as another process may load it: by its module, or from its file; none when a function made it."""
     if "<locals>" in plugin.__qualname__:
-        return None
+        return ()
+    by_module = Source(plugin.name, plugin.__module__, plugin.__qualname__, DISTRIBUTION)
     try:
         file = inspect.getsourcefile(plugin)
     except TypeError:
-        return None
+        file = None
     if file is None:
-        return None
-    parts = plugin.__module__.split(".")
-    homes = [Path(place, *parts) for place in sys.path if place]
-    if any(Path(file) in (home.with_suffix(".py"), home / "__init__.py") for home in homes):
-        return Source(plugin.name, plugin.__module__, plugin.__qualname__, "under test")
-    return Source(plugin.name, "plugin_under_test", plugin.__qualname__, path=file)
+        return (by_module,)
+    return by_module, Source(plugin.name, "plugin_under_test", plugin.__qualname__, path=file)
 
 
 @contextmanager

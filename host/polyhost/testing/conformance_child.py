@@ -16,8 +16,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
+from polyhost.errors import PluginError
 from polyhost.extension.process import ENVIRONMENT
-from polyhost.extension.sources import Source
+from polyhost.extension.sources import Source, loaded_class
 from polyhost.testing.report import Report
 
 CPU_LIMIT: Final = 60
@@ -36,6 +37,18 @@ class Subject(Struct, frozen=True):
     table: dict[str, Any] = {}
     paths: tuple[str, ...] = ()
     """Folders that its modules are found in, besides the usual ones."""
+    others: tuple[Source, ...] = ()
+    """Where it is, too, in case it cannot be imported from ``source``."""
+
+    def loadable(self) -> Source:
+        """The first of its sources that can be imported; the first of all where none can."""
+        for source in (self.source, *self.others):
+            try:
+                loaded_class(source)
+            except PluginError:
+                continue
+            return source
+        return self.source
 
 
 class Job(Struct, frozen=True):
@@ -129,7 +142,7 @@ def main() -> None:
     results = []
     for subject in job.subjects:
         sys.path[:0] = subject.paths
-        examination = Examination(subject.source, subject.name, subject.table)
+        examination = Examination(subject.loadable(), subject.name, subject.table)
         report = examination.run() if job.whole else None
         digests = examination.digests if job.whole else examination.digest()
         results.append(Result(digests, report))
