@@ -56,12 +56,13 @@ class ConfigError(PolyhostError):
     def __str__(self) -> str:
         where = " ".join(part for part in (self.file, f"[{self.table}]" if self.table else "", self.key) if part)
         text = f"{where}: {self.problem}" if where else self.problem
+        if self.nearest:
+            text += f" (did you mean {self.nearest!r}?)"
         if self.value is not None:
-            text += f"; given {self.value!r}"
+            # As TOML writes it.
+            text += f"; given {str(self.value).lower() if isinstance(self.value, bool) else repr(self.value)}"
         if self.allowed:
             text += f"; allowed: {', '.join(self.allowed)}"
-        if self.nearest:
-            text += f"; did you mean {self.nearest!r}?"
         return f"{text}; {self.remedy}" if self.remedy else text
 
 

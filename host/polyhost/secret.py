@@ -18,7 +18,8 @@ from pydantic_core import PydanticCustomError
 
 PLAIN: Final = "plain_secret"
 """Kind of the error for a secret that stands in the file itself."""
-HELP: Final = 'a secret is kept elsewhere: { env = "NAME" }, { file = "PATH" } or { keyring = "SERVICE/NAME" }'
+FORMS: Final = ('{ env = "NAME" }', '{ file = "PATH" }', '{ keyring = "SERVICE/NAME" }')
+"""How a setting refers to a secret."""
 PLACES: Final = ("env", "file", "keyring")
 """Keys of a reference; it has one of them."""
 BYTES_MAX: Final = 65_536
@@ -26,7 +27,11 @@ BYTES_MAX: Final = 65_536
 
 
 class Unresolved(Exception):  # noqa: N818 it is named for what it is
-    """A secret is not where its setting says; the text says which and why, and nothing of it."""
+    """A secret is not where its setting says: the text says which and why, ``remedy`` what to do; nothing of it."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.remedy = remedy
 
 
 class Handed(Struct, frozen=True, omit_defaults=True):
@@ -34,6 +39,7 @@ class Handed(Struct, frozen=True, omit_defaults=True):
 
     value: str = ""
     problem: str = ""
+    remedy: str = ""
 
     def __repr__(self) -> str:
         return f"Handed(problem={self.problem!r})"
@@ -56,13 +62,13 @@ class Secret(BaseModel):
     @classmethod
     def _a_reference(cls, given: Any) -> Any:
         if not isinstance(given, dict | Secret):
-            raise PydanticCustomError(PLAIN, HELP)
+            raise PydanticCustomError(PLAIN, "a secret has no place in a configuration")
         return given
 
     @model_validator(mode="after")
     def _one_place(self) -> Secret:
         if sum(bool(getattr(self, place)) for place in PLACES) != 1:
-            raise PydanticCustomError(PLAIN, HELP)
+            raise PydanticCustomError("reference", "names no place of a secret, or several")
         return self
 
     @model_serializer
@@ -79,9 +85,9 @@ class Secret(BaseModel):
         if handed is None:
             self._value = fetched(self)
             return
-        given = handed.get(self.reference, Handed(problem=f"nobody handed over the secret of {self.reference}"))
+        given = handed.get(self.reference, Handed(problem="nobody handed it over"))
         if given.problem:
-            raise Unresolved(given.problem)
+            raise Unresolved(given.problem, given.remedy)
         self._value = given.value
 
     def reveal(self) -> str:
@@ -102,7 +108,7 @@ def fetched(secret: Secret) -> str:
 def _of_environment(name: str) -> str:
     value = os.environ.get(name, "").strip()
     if not value:
-        raise Unresolved(f"the environment variable {name} is not set: export {name}=… before the start")
+        raise Unresolved(f"the environment variable {name} is not set", f"export {name}=… before the start")
     return value
 
 
@@ -114,41 +120,42 @@ def _of_file(path: Path) -> str:
             value = file.read(BYTES_MAX + 1).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise Unresolved(f"{path} cannot be read: {reason}") from None
+        remedy = f"write the secret into it, and chmod 600 {path}"
+        raise Unresolved(f"{path} cannot be read: {reason}", remedy) from None
     if not value:
-        raise Unresolved(f"{path} is empty: write the secret into it")
+        raise Unresolved(f"{path} is empty", "write the secret into it")
     if len(value) > BYTES_MAX:
-        raise Unresolved(f"{path} is larger than {BYTES_MAX} bytes: not a secret")
+        raise Unresolved(f"{path} is larger than {BYTES_MAX} bytes: not a secret", "name the file of the secret")
     return value
 
 
 def _refuse_shared(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise Unresolved(f"{path} is no regular file")
+        raise Unresolved(f"{path} is no regular file", "name the file of the secret")
     if found.st_uid != os.geteuid():
-        raise Unresolved(f"{path} belongs to another user (id {found.st_uid}): sudo chown {os.geteuid()} {path}")
+        raise Unresolved(f"{path} belongs to another user (id {found.st_uid})", f"sudo chown {os.geteuid()} {path}")
     if stat.S_IMODE(found.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        raise Unresolved(f"others may read {path}: chmod 600 {path}")
+        raise Unresolved(f"others may read or write {path}", f"chmod 600 {path}")
 
 
 def _of_keyring(entry: str) -> str:
     service, slash, name = entry.rpartition("/")
     if not (slash and service and name):
-        raise Unresolved(f"{entry!r} names no entry of a keyring: write {{ keyring = \"SERVICE/NAME\" }}")
+        raise Unresolved(f"{entry!r} names no entry of a keyring", f"write {FORMS[2]}")
     try:
         library: Any = import_module("keyring")
     except ImportError:
-        raise Unresolved("the keyring needs the library keyring: pip install 'polyhost[keyring]'") from None
+        raise Unresolved("the keyring needs the library keyring", "pip install 'polyhost[keyring]'") from None
     try:
         value = library.get_password(service, name)
     except library.errors.NoKeyringError:
         raise Unresolved(
-            "this machine has no keyring that keyring can use (none runs without a desktop session): use { file = … }"
+            "this machine has no keyring that can be used (none runs without a desktop session)", "use { file = … }"
         ) from None
     except library.errors.KeyringError as error:
-        raise Unresolved(f"the keyring does not open: {type(error).__name__}; unlock it and try again") from None
+        raise Unresolved(f"the keyring does not open: {type(error).__name__}", "unlock it and try again") from None
     if not value:
-        raise Unresolved(f"the keyring has no entry {service} {name}: keyring set {service} {name}")
+        raise Unresolved(f"the keyring has no entry {service} {name}", f"keyring set {service} {name}")
     return str(value)
 
 

@@ -183,7 +183,7 @@ def test_cfg_01_a_choice_changes_the_configurations_hash() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[plugins.grid\n", ["is not TOML", "line 1"]),
+        ("[plugins.grid\n", [":1: is not TOML"]),
         ("[host]\nmode = 'sim'\n", [":1 host: is no choice", "allowed: plugins"]),
         ("plugins = 3\n", ["plugins: is no table"]),
         ("[plugins]\ngrid = true\n", [":2 [plugins] grid: is no table"]),

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from polyhost.configuration import Loaded, load_configuration
 from polyhost.errors import ConfigError
+
+sys.path.insert(0, str(Path(__file__).parent))
+import wrong_configurations as wrong
 
 OFF = "[plugins.{}]\nenabled = false\n"
 
@@ -26,124 +32,64 @@ def written(tmp_path: Path, text: str) -> Path:
     return file
 
 
-WRONG = [
-    # (what is wrong, the file, words that the message must hold)
-    ("unknown section", "[hots]\nmode='sim'", ["[hots]|hots", "unknown section", "did you mean 'host'", "markets"]),
-    ("unknown key", "[host]\nmdoe = 'sim'", ["[host] mdoe", "unknown key", "'sim'", "did you mean 'mode'", "data_dir"]),
-    ("top-level key", "speed = 3", ["speed: unknown key", "given 3", "plugin_paths"]),
-    ("closed choice", "[host]\nmode = 'sims'", ["[host] mode", "'sims'", "allowed: sim", "did you mean 'sim'"]),
-    ("text for a number", "[exchange]\nspeed = '60'", ["[exchange] speed", "'60'", "a number at least 1"]),
-    ("number for a text", "[host]\naccount = 7", ["[host] account", "given 7", "a text in quotes"]),
-    ("number for true or false", "[host]\nrecord = 1", ["[host] record", "given 1", "true or false"]),
-    ("fraction for a whole number", "[exchange]\nseed = 1.5", ["[exchange] seed", "given 1.5", "a whole number"]),
-    ("true for a number", "[exchange]\nseed = true", ["[exchange] seed", "given True", "a whole number"]),
-    ("text for a list", "[markets]\nsymbols = 'BTC'", ["[markets] symbols", "'BTC'", "a list of texts"]),
-    ("number in a list", "[markets]\nsymbols = ['BTC', 3]", ["[markets] symbols", "given 3", "texts in quotes"]),
-    ("unknown duration", "[markets]\ndurations = ['10m']", ["[markets] durations", "'10m'", "5m, 15m, 1h, 4h, 1d"]),
-    ("value for a table", "limits = 5", ["limits:", "given 5"]),
-    ("slower than the clock", "[exchange]\nspeed = 0.5", ["[exchange] speed", "given 0.5", "at least 1"]),
-    ("negative delay", "[exchange]\ntaker_delay_ms = -1", ["taker_delay_ms", "given -1", "at least 0"]),
-    ("short cadence", "[evaluation]\ncadence_ms = 99", ["cadence_ms", "given 99", "at least 100"]),
-    ("infinite", "[exchange]\nspeed = inf", ["[exchange] speed", "finite"]),
-    ("not a number", "[plugins.entry_policy]\nedge_min = nan", ["[plugins.entry_policy] edge_min", "finite"]),
-    ("price above one", "[safety]\nhold_above = '1.2'", ["[safety] hold_above", "'1.2'", "0 to 1"]),
-    ("price too fine", "[safety]\nhold_above = '0.90001'", ["hold_above", "'0.90001'", "4 decimals"]),
-    ("money in words", "[limits]\nwindow = 'fifty'", ["[limits] window", "'fifty'", "6 decimals"]),
-    ("limit of zero", "[limits]\ntotal = 0", ["[limits] total", "no entry", "above 0"]),
-    ("negative cash", "[exchange]\ncash = '-1'", ["[exchange] cash", "negative"]),
-    ("hold everything", "[safety]\nhold_above = 0", ["[safety] hold_above", "nothing could be closed"]),
-    ("no market", "[markets]\nsymbols = []", ["[markets] symbols", "nothing to trade"]),
-    ("no duration", "[markets]\ndurations = []", ["[markets] durations", "nothing to trade"]),
-    ("twice", "[markets]\nsymbols = ['BTC', 'BTC']", ["[markets] symbols", "twice", "'BTC'"]),
-    ("small symbol", "[markets]\nsymbols = ['btc']", ["[markets] symbols", "'btc'", "did you mean 'BTC'"]),
-    ("slug with a space", "[markets]\nslugs = ['a b']", ["[markets] slugs", "'a b'"]),
-    ("address", "[venue]\nurl = 'localhost:80'", ["[venue] url", "'localhost:80'", "http://HOST:PORT"]),
-    ("empty folder", "[host]\ndata_dir = ' '", ["[host] data_dir", "empty"]),
-    ("confirmed before mined", "[exchange]\nconfirmed_ms = 1", ["confirmed_ms", "given 1", "mined_ms = 2000"]),
-    ("answers always old", "[safety]\nanswer_age_ms_max = 1", ["plugin_latency_ms", "answer_age_ms_max = 1"]),
-    ("cadence of a window", "[evaluation]\ncadence_ms = 300000", ["cadence_ms", "5m window", "below 300000"]),
-    ("close from the open", "[safety]\nclose_before_expiry_s = 900", ["close_before_expiry_s", "5m", "below 900"]),
-    ("no combiner of the name", "[evaluation]\ncombiner = 'aditive'", ["combiner", "'aditive'", "mean 'additive'"]),
-    ("combiner off", "[plugins.additive]\nenabled = false", ["combiner", "entry_policy could never enter"]),
-    ("plugin no table", "[plugins]\nadditive = 3", ["[plugins] additive", "given 3"]),
-    ("enabled in words", "[plugins.additive]\nenabled = 'no'", ["[plugins.additive] enabled", "'no'", "true or false"]),
-    ("use a number", "[plugins.a]\nuse = 1", ["[plugins.a] use", "given 1"]),
-    (
-        "no time for an entry",
-        "[plugins.entry_policy]\nnot_first_s = 720",
-        ["[plugins.entry_policy] not_first_s", "given 720", "first 240 s nor the last 60 s", "5m window", "below 900"],
-    ),
-    (
-        "no time for an entry of a second instance",
-        "[plugins.late]\nuse = 'entry_policy'\nnot_last_s = 870",
-        ["[plugins.late] not_last_s", "given 870"],
-    ),
-    (
-        "exit never old enough",
-        "[plugins.exit_plan]\nage_min_s = 750",
-        ["[plugins.exit_plan] age_min_s", "given 750", "could never rest", "below 750"],
-    ),
-    (
-        "guard after the host",
-        "[plugins.expiry_guard]\nclose_before_expiry_s = 60",
-        ["[plugins.expiry_guard] close_before_expiry_s", "given 60", "could never fire", "at least 120"],
-    ),
-    (
-        "reversal never stood long enough",
-        "[plugins.reversal]\nstand_s = 750",
-        ["[plugins.reversal] stand_s", "given 750", "5m window", "never be sold", "below 750", "enabled = false"],
-    ),
-    ("reversal in no time", "[plugins.reversal]\nnot_last_s = 870", ["not_last_s", "no time for a hedge", "below 870"]),
-    (
-        "hedge after the stop",
-        "[plugins.reversal]\nmidpoint_max = '0.29'",
-        ["[plugins.reversal] midpoint_max", "given '0.29'", "stop_loss sells at 0.3", "at least 0.3"],
-    ),
-    (
-        "hedge after another stop",
-        "[plugins.hard]\nuse = 'stop_loss'\nmidpoint_max = '0.31'\nfloor = '0.28'",
-        ["[plugins.reversal] midpoint_max", "hard sells at 0.31"],
-    ),
-    ("adds too late", "[plugins.scale_in]\ntime_left_min_s = 119", ["time_left_min_s", "given 119", "at least 120"]),
-    ("adds never", "[plugins.scale_in]\ntime_left_min_s = 870", ["time_left_min_s", "no time to add", "below 870"]),
-    (
-        "adds to nothing",
-        "[plugins.scale_in]\nprice_min = '0.2'\nprice_max = '0.3'",
-        ["[plugins.scale_in] price_max", "'0.3'", "stop_loss sells", "above 0.3"],
-    ),
-    ("an age of a window", "[plugins.expiry_guard]\nage_max_s = 750", ["age_max_s", "given 750", "below 750, or 0"]),
-    ("older than it may be", "[plugins.expiry_guard]\nage_max_s = 60", ["age_max_s", "exit_plan", "above 60, or 0"]),
-    ("guard from the open", "[plugins.expiry_guard]\nclose_before_expiry_s = 900", ["no time to hold", "below 900"]),
-]
+@pytest.mark.parametrize("case", wrong.cases(), ids=lambda case: str(case["what"]))
+def test_plg_02_cfg_01_each_wrong_configuration_is_told_as_the_table_says(case: dict[str, Any]) -> None:
+    """Where it is not: ``python tests/config/wrong_configurations.py``, then read the difference."""
+    assert str(wrong.refusal(case)) == case["message"]
 
 
-@pytest.mark.parametrize(("text", "words"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
-def test_plg_02_a_wrong_configuration_is_refused_with_file_key_value_and_what_is_allowed(
-    tmp_path: Path, text: str, words: list[str]
-) -> None:
-    file = written(tmp_path, text)
-    message = refused(file)
-    for word in words:
-        assert any(choice in message for choice in word.split("|")), f"{word!r} not in {message!r}"
-    if "latency" not in message and "combiner" not in message:
-        assert str(file) in message
+BY_ITSELF = ("is not TOML", "there is no such file", "names no setting")
+"""What is wrong as a whole has no key, and nothing to choose from."""
+
+
+@pytest.mark.parametrize("case", wrong.cases(), ids=lambda case: str(case["what"]))
+def test_plg_02_each_message_names_place_key_value_allowed_values_and_remedy(case: dict[str, Any]) -> None:
+    error = wrong.refusal(case)
+    assert error is not None
+    assert error.exit_code == 2
+    assert re.match(r"(mine\.toml|conf\.d/a\.toml|polyhost-data/choices\.toml|environment POLY|command line)", error.file)
+    assert error.nearest or error.remedy, "what to do"
+    if not error.problem.startswith(BY_ITSELF):
+        assert error.key or error.table.startswith("plugins.")
+        assert error.allowed, "what would be right"
+        absent = "is missing" in error.problem or "a secret has no place" in error.problem
+        a_table = "section" in error.problem or error.allowed == ("plugins",)
+        assert error.value is not None or absent or a_table
+    message = str(error)
+    assert "hunter2" not in message
+    assert "5e5e" not in message
+
+
+def test_the_table_has_more_than_forty_cases_each_with_its_own_message() -> None:
+    cases = wrong.cases()
+    assert len(cases) >= 40
+    assert len({case["what"] for case in cases}) == len(cases)
+    assert len({case["message"] for case in cases}) == len(cases)
+
+
+def test_the_table_stands_as_its_own_writer_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = wrong.TABLE.read_bytes()
+    other = tmp_path / "table.toml"
+    other.write_bytes(before)
+    monkeypatch.setattr(wrong, "TABLE", other)
+    wrong.main()
+    assert other.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("text", "line", "quoted"),
     [
-        ("[host]\nmode = sim\n", "line 2", "mode = sim"),
-        ("[host\n", "line 1", "[host"),
-        ("[host]\nmode = 'sim'\nmode = 'sim'\n", "line 3", "mode"),
-        ("[host]\n[markets]\n[host]\n", "line 3", "[host]"),
-        ("a = 'open\n", "line 1", "a = 'open"),
-        ("plugin_paths = []\n[markets]\nsymbols = ['BTC',\n'ETH'\n\n", "line 3", "symbols = ['BTC',"),
+        ("[host]\nmode = sim\n", 2, "mode = sim"),
+        ("[host\n", 1, "[host"),
+        ("[host]\nmode = 'sim'\nmode = 'sim'\n", 3, "mode"),
+        ("[host]\n[markets]\n[host]\n", 3, "[host]"),
+        ("a = 'open\n", 1, "a = 'open"),
+        ("plugin_paths = []\n[markets]\nsymbols = ['BTC',\n'ETH'\n\n", 3, "symbols = ['BTC',"),
     ],
 )
-def test_a_toml_syntax_error_is_told_with_its_line(tmp_path: Path, text: str, line: str, quoted: str) -> None:
+def test_a_toml_syntax_error_is_told_with_its_line(tmp_path: Path, text: str, line: int, quoted: str) -> None:
     message = refused(written(tmp_path, text))
-    assert "is not TOML" in message
-    assert line in message
+    assert f"mine.toml:{line}: is not TOML" in message
     assert quoted in message
 
 

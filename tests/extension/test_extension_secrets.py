@@ -33,7 +33,7 @@ def why_not(**place: str) -> str:
     with pytest.raises(Unresolved) as caught:
         resolved(**place)
     assert HORSE not in str(caught.value)
-    return str(caught.value)
+    return f"{caught.value}: {caught.value.remedy}"
 
 
 def kept(tmp_path: Path, text: str = HORSE, mode: int = 0o600) -> Path:
@@ -63,7 +63,7 @@ def test_cfg_02_a_file_that_others_may_touch_is_refused_with_the_command_that_me
     tmp_path: Path, mode: int
 ) -> None:
     file = kept(tmp_path, mode=mode)
-    assert why_not(file=str(file)) == f"others may read {file}: chmod 600 {file}"
+    assert why_not(file=str(file)) == f"others may read or write {file}: chmod 600 {file}"
 
 
 def test_cfg_02_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_cfg_02_without_library_or_backend_the_keyring_says_what_to_do(monkeypat
     monkeypatch.setitem(sys.modules, "keyring", None)
     assert "pip install 'polyhost[keyring]'" in why_not(keyring="polyhost/phone")
     keyring(monkeypatch, NoKeyringError("install keyrings.alt"))
-    assert "no keyring that keyring can use" in why_not(keyring="polyhost/phone")
+    assert "no keyring that can be used" in why_not(keyring="polyhost/phone")
     assert "{ file = … }" in why_not(keyring="polyhost/phone")
     keyring(monkeypatch, KeyringError(HORSE))
     assert "unlock it" in why_not(keyring="polyhost/phone")
@@ -157,8 +157,8 @@ def test_cfg_02_what_cannot_be_handed_over_is_told_to_who_asks_for_it(monkeypatc
     handed = handed_over({"a": {"env": "TOKEN"}, "b": {"env": "ABSENT"}})
     assert handed["env TOKEN"] == Handed(HORSE)
     assert "ABSENT is not set" in handed["env ABSENT"].problem
-    for reference in ("ABSENT", "OTHER"):
-        with pytest.raises(Unresolved, match=reference):
+    for reference, words in (("ABSENT", "ABSENT is not set"), ("OTHER", "nobody handed it over")):
+        with pytest.raises(Unresolved, match=words):
             Secret(env=reference).resolve(handed)
 
 
@@ -237,7 +237,9 @@ def test_cfg_02_a_process_plugins_secret_that_is_not_there_stops_the_start_as_an
     make.plugin_file(tmp_path, "keeper", KEEPER)
     with pytest.raises(ConfigError) as caught:
         make.load(tmp_path, {"keeper": {"token": {"env": "ABSENT"}}})
-    assert str(caught.value).startswith("polyhost.toml [plugins.keeper] token: the environment variable ABSENT is not")
+    message = str(caught.value)
+    assert message.startswith("polyhost.toml [plugins.keeper] token: the environment variable ABSENT is not set; given")
+    assert message.endswith("export ABSENT=… before the start")
 
 
 def test_log_04_a_plugin_of_this_process_that_raises_with_its_secret_is_told_without(

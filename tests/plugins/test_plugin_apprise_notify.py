@@ -157,7 +157,7 @@ def test_cfg_02_an_address_in_the_file_itself_is_refused_and_not_repeated() -> N
         with pytest.raises(ConfigError) as refused:
             made(phone={"urls": [wrong]})
         assert "hunter2" not in str(refused.value)
-    with pytest.raises(ConfigError, match="a secret is kept elsewhere"):
+    with pytest.raises(ConfigError, match="a secret has no place"):
         made(phone={"urls": ["json://hunter2@host"]})
     with pytest.raises(ConfigError) as refused:
         made(phone={"urls": [{"env": "A"}], "url": "json://hunter2@host"})

@@ -13,6 +13,7 @@ from polyhost.errors import ConfigError
 
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
+    from polyhost.extension.discovery import LoadedPlugin
 
 app = command_app("The configuration: check it, show it.")
 
@@ -27,7 +28,7 @@ def check(config: ConfigFile = None, sets: Sets = None, as_json: Json = False) -
     """Check the configuration and every plugin it names. Exit code 1: a plugin is refused; 2: a setting is wrong."""
     try:
         loaded = configured(config, sets=sets)
-        refused = [plugin for plugin in _discovered(loaded) if plugin.state == "refused"]
+        refused = [plugin for plugin in discovered(loaded) if plugin.state == "refused"]
     except ConfigError as error:
         if as_json:
             print_json({"ok": False, "problems": [str(error)]})
@@ -79,17 +80,30 @@ def effective_settings(loaded: Loaded) -> dict[str, Any]:
     from polyhost.model.secrecy import shown
 
     plain: dict[str, Any] = loaded.configuration.model_dump(mode="json")
-    for plugin in _discovered(loaded):
+    for plugin in discovered(loaded):
         if plugin.name in plain["plugins"]:
             table = {"enabled": plugin.state != "disabled"} | plain["plugins"][plugin.name]
             plain["plugins"][plugin.name] = table | dict(plugin.settings)
     return {key: shown(key, value) for key, value in plain.items()}
 
 
-def _discovered(loaded: Loaded) -> tuple[Any, ...]:
+def discovered(loaded: Loaded) -> tuple[LoadedPlugin, ...]:
+    """The plugins, and all else checked that is checked when a run starts. Raises ConfigError."""
     from polyhost.extension.discovery import discover
 
+    if loaded.configuration.exchange.pathologies:
+        _check_pathologies(loaded)
     return discover(loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place)
+
+
+def _check_pathologies(loaded: Loaded) -> None:
+    from polyhost.service.exchange_settings import all_pathologies
+
+    try:
+        all_pathologies(loaded.configuration)
+    except ConfigError as error:
+        error.file = loaded.place(f"exchange.pathologies.{error.value}")
+        raise
 
 
 def _leaves(table: dict[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:

@@ -5,15 +5,14 @@ Unit and meaning of each setting are its docstring in the class; a test fails wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from polyhost.configuration.problems import allowed_in
 from polyhost.configuration.shipped import OFF_BY_DEFAULT, SHIPPED_PLUGINS, shipped_class
 from polyhost.settings import Configuration, Table
+from polyhost.wording import allowed_in, toml_text
 
 HEAD: Final = """# Settings
 
@@ -83,19 +82,12 @@ def _rows(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
         if closed and get_origin(field.annotation) is tuple:
             takes = f"a list of {takes}"
         meaning = " ".join((field.description or "").replace("``", "`").split())
-        yield name, f"| `{name}` | {takes} | `{default_text(defaults[name])}` | {meaning} |"
+        yield name, f"| `{name}` | {takes} | `{toml_text(defaults[name])}` | {meaning} |"
 
 
 def _is_closed(kind: Any) -> bool:
     """A Literal, or a list of one: what it takes are words to be typed as they stand."""
     return get_origin(kind) is Literal or any(_is_closed(part) for part in get_args(kind))
-
-
-def default_text(value: Any) -> str:
-    """As TOML writes it in one line."""
-    if isinstance(value, dict) and value:
-        return "{ " + ", ".join(f"{key} = {default_text(item)}" for key, item in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from polyhost.configuration.choices import Choices, choices_of
 from polyhost.configuration.precedence import Disagreement, disagreements, heeded, ordered, set_twice
-from polyhost.configuration.problems import place_of, refusal, refuse_infinite
+from polyhost.configuration.problems import place_of, refusal, refuse_at_once
 from polyhost.configuration.rules import refuse_contradictions
 from polyhost.configuration.sources import (
     Layer,
@@ -117,7 +117,7 @@ def _merged(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, Layer]]:
     merged: dict[str, Any] = {"plugins": {}}
     labels: dict[str, Layer] = {}
     for layer in layers:
-        refuse_infinite(layer)
+        refuse_at_once(layer)
         _merge(merged, layer.values, layer, labels, "")
     return merged, labels
 

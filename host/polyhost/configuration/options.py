@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from polyhost.configuration.problems import allowed_in
 from polyhost.model.quantities import Money, Price, Shares
+from polyhost.wording import allowed_in
 
 UNITS: Final = {"s": "seconds", "ms": "milliseconds", "ticks": "ticks", "hours": "hours", "minutes": "minutes"}
 """What a part of a setting's name says of its unit."""

@@ -2,53 +2,55 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any, Final
+from typing import Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from polyhost.configuration.shipped import SHIPPED_PLUGINS
 from polyhost.configuration.sources import Layer
-from polyhost.errors import ConfigError, nearest_name
-from polyhost.model.quantities import Money, Price, Shares
-from polyhost.model.secrecy import shown
+from polyhost.errors import ConfigError
+from polyhost.model.secrecy import HIDDEN
+from polyhost.secret import FORMS
 from polyhost.settings import Configuration, Table
+from polyhost.wording import REVEALED, first_of, refused
 
-_WORDS: Final = {
-    "string": "a text in quotes",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "object": "a table",
-}
-_PLURALS: Final = {"string": "texts in quotes", "integer": "whole numbers", "number": "numbers"}
-_BOUNDS: Final = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "above", "exclusiveMaximum": "below"}
+SECRET_KEY: Final = re.compile(
+    r"private_?key|secret|passphrase|passw(?:or)?d|mnemonic|seed_?phrase|api_?key|credential|"
+    r"(?:access|auth|bot)_?token",
+    re.I,
+)
+"""A key whose text is a secret; a plugin's own setting of such a name is a ``polyhost.Secret``."""
 
 
 def refusal(error: ValidationError, labels: Mapping[str, Layer]) -> ConfigError:
     """The first problem that pydantic found, with the number of the others."""
-    problems = error.errors(include_url=False)
-    return _told(problems[0], labels, len(problems) - 1)
+    problem, others = first_of(error.errors(include_url=False))
+    return _told(problem, labels, others)
 
 
 def _told(problem: ErrorDetails, labels: Mapping[str, Layer], others: int) -> ConfigError:
-    parts = [str(part) for part in problem["loc"] if not isinstance(part, int)]
-    table, key = (".".join(parts[:-1]), parts[-1]) if parts else ("", "")
-    more = f" (and {others} more)" if others else ""
+    parts = [part for part in problem["loc"] if isinstance(part, str)]
     place = place_of(".".join(parts), labels)
-    given = shown(key, problem["input"])
-    if problem["type"] == "extra_forbidden":
-        names = _names_in(table)
-        what = "unknown section" if isinstance(problem["input"], dict) else "unknown key"
-        return ConfigError(
-            what + more, file=place, table=table, key=key, value=None if isinstance(given, dict) else given,
-            allowed=names, nearest=nearest_name(key, names),
-        )
-    allowed = allowed_values(table, key)
-    near = nearest_name(given, allowed) if isinstance(given, str) else ""
-    text = problem["msg"].removeprefix("Value error, ")[:1].lower() + problem["msg"].removeprefix("Value error, ")[1:]
-    return ConfigError(text + more, file=place, table=table, key=key, value=given, allowed=allowed, nearest=near)
+    error = refused(Configuration, problem, others, file=place, remedy=_home_of(parts))
+    if problem["type"] == "extra_forbidden" and isinstance(problem["input"], dict):
+        error.problem = error.problem.replace("unknown key", "unknown section")
+    return error
+
+
+def _home_of(parts: Sequence[str]) -> str:
+    """What to do about a key that its table does not have: where it belongs, if that can be told."""
+    key = parts[-1] if parts else ""
+    if key in SHIPPED_PLUGINS:
+        return f"a plugin's table is [plugins.{key}]"
+    for name, field in Configuration.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Table) and key in kind.model_fields:
+            return f"{key} belongs to [{name}]"
+    return "take it out, or look for its name in docs/settings.md"
 
 
 def place_of(dotted: str, labels: Mapping[str, Layer]) -> str:
@@ -61,49 +63,8 @@ def place_of(dotted: str, labels: Mapping[str, Layer]) -> str:
     return "defaults"
 
 
-def _table_of(table: str) -> type[BaseModel] | None:
-    if not table:
-        return Configuration
-    field = Configuration.model_fields.get(table)
-    kind = field.annotation if field else None
-    return kind if isinstance(kind, type) and issubclass(kind, Table) else None
-
-
-def _names_in(table: str) -> tuple[str, ...]:
-    model = _table_of(table)
-    return tuple(model.model_fields) if model else ()
-
-
-def allowed_values(table: str, key: str) -> tuple[str, ...]:
-    """What a key takes, from its type: the words of a closed choice, or its kind and bounds."""
-    model = _table_of(table)
-    if model is None or key not in model.model_fields:
-        return ()
-    return allowed_in(model, key)
-
-
-def allowed_in(model: type[BaseModel], key: str) -> tuple[str, ...]:
-    """The same for a field of any settings class."""
-    kind = model.model_fields[key].annotation
-    if isinstance(kind, type) and issubclass(kind, Price | Money | Shares):
-        return (kind.unit,)
-    rules: dict[str, Any] = model.model_json_schema()["properties"][key]
-    item = rules.get("items", rules)
-    if "const" in item:
-        return (str(item["const"]),)
-    if "enum" in item:
-        return tuple(str(value) for value in item["enum"])
-    if "items" in rules:
-        return (f"a list of {_PLURALS.get(item.get('type', ''), 'values')}",)
-    if "$ref" in rules:
-        return (_WORDS["object"],)
-    words = [_WORDS.get(rules.get("type", ""), "")]
-    words += [f"{word} {rules[bound]:g}" for bound, word in _BOUNDS.items() if bound in rules]
-    return (" ".join(word for word in words if word),)
-
-
-def refuse_infinite(layer: Layer) -> None:
-    """TOML knows inf and nan; no setting does."""
+def refuse_at_once(layer: Layer) -> None:
+    """What no setting may be, whatever it is for: a secret in plain text, inf and nan (which TOML knows)."""
 
     def walk(value: object, path: Sequence[str]) -> None:
         if isinstance(value, dict):
@@ -112,11 +73,17 @@ def refuse_infinite(layer: Layer) -> None:
         elif isinstance(value, list | tuple):
             for item in value:
                 walk(item, path)
+        elif isinstance(value, str) and value and path and SECRET_KEY.search(path[-1]):
+            *tables, key = path
+            raise ConfigError(
+                "a secret has no place in a configuration", file=layer.place(".".join(path)), table=".".join(tables),
+                key=key, value=HIDDEN, allowed=FORMS, remedy=REVEALED,
+            )
         elif isinstance(value, float) and not isfinite(value):
             *tables, key = path
             raise ConfigError(
                 "is not a finite number", file=layer.place(".".join(path)), table=".".join(tables), key=key,
-                value=value, allowed=("a finite number",),
+                value=value, allowed=("a finite number",), remedy="write it in digits, or leave it out for the default",
             )
 
     walk(layer.values, ())

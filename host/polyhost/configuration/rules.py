@@ -14,14 +14,17 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from polyhost.configuration.problems import place_of
-from polyhost.configuration.shipped import shipped_class
+from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
 from polyhost.configuration.sources import Layer
 from polyhost.errors import ConfigError, nearest_name
 from polyhost.model.quantities import Money, Price, Shares
 from polyhost.model.series import DURATIONS
 from polyhost.plugin import Settings, Setup
 from polyhost.settings import Configuration
+from polyhost.wording import default_line, toml_text
 
+HOST_KEYS: Final = ("enabled", "use", "trusted")
+"""Keys of a plugin's table that are not its own settings."""
 FULL_WINDOW_S: Final = 900
 """Thresholds are written for windows of this length; shorter windows scale them, longer ones keep them (EXI-11)."""
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{1,12}")
@@ -31,9 +34,20 @@ _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 class _BrokenError(Exception):
     """A broken rule on its way to becoming a ConfigError: the dotted key, the problem, the value, what is allowed."""
 
-    def __init__(self, key: str, problem: str, value: object = None, allowed: tuple[str, ...] = (), near: str = ""):
+    def __init__(
+        self, key: str, problem: str, value: object = None, allowed: tuple[str, ...] = (), near: str = "",
+        remedy: str = "", cause: str = "",
+    ) -> None:
         super().__init__(problem)
         self.key, self.problem, self.value, self.allowed, self.near = key, problem, value, allowed, near
+        self.remedy = remedy
+        """Empty: the default, where the value is another one."""
+        self.cause = cause
+        """The setting that the value goes badly with; its place is told where the value is nobody's own."""
+
+    def place(self, labels: Mapping[str, Layer]) -> str:
+        """Where the culprit was set."""
+        return place_of(self.key if self.key in labels or not self.cause else self.cause, labels)
 
 
 def refuse_contradictions(configuration: Configuration, labels: Mapping[str, Layer]) -> None:
@@ -44,9 +58,21 @@ def refuse_contradictions(configuration: Configuration, labels: Mapping[str, Lay
     except _BrokenError as broken:
         table, _, key = broken.key.rpartition(".")
         raise ConfigError(
-            broken.problem, file=place_of(broken.key, labels), table=table, key=key, value=broken.value,
-            allowed=broken.allowed, nearest=broken.near,
+            broken.problem, file=broken.place(labels), table=table, key=key, value=broken.value,
+            allowed=broken.allowed, nearest=broken.near, remedy=broken.remedy or _default(configuration, broken),
         ) from None
+
+
+def _default(configuration: Configuration, broken: _BrokenError) -> str:
+    """That a setting may be left out, with what holds then; empty when that is what it has."""
+    table, _, key = broken.key.rpartition(".")
+    name = table.removeprefix("plugins.")
+    if name != table:
+        model = shipped_class(configuration.plugins[name].get("use", name)).Settings if key not in HOST_KEYS else None
+    else:
+        model = type(getattr(configuration, table))
+    line = "" if model is None else default_line(model, key)
+    return f"leave it out for the default, {line}" if line and line != f"{key} = {toml_text(broken.value)}" else ""
 
 
 def scaled_s(seconds_at_15m: float, duration_s: int) -> float:
@@ -75,7 +101,7 @@ def _markets(configuration: Configuration) -> None:
     for key, names in (("symbols", markets.symbols), ("durations", markets.durations), ("slugs", markets.slugs)):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
-            raise _BrokenError(f"markets.{key}", "names one twice", twice[0])
+            raise _BrokenError(f"markets.{key}", "names one twice", twice[0], ("each one once",))
     for symbol in markets.symbols:
         if not _SYMBOL.fullmatch(symbol):
             allowed = ("capital letters and digits",)
@@ -83,10 +109,12 @@ def _markets(configuration: Configuration) -> None:
     for slug in markets.slugs:
         if not _SLUG.fullmatch(slug):
             allowed = ("small letters, digits and hyphens",)
-            raise _BrokenError("markets.slugs", "is no slug", slug, allowed, slug.lower())
+            near = re.sub("[^a-z0-9]+", "-", slug.lower()).strip("-")
+            raise _BrokenError("markets.slugs", "is no slug", slug, allowed, near)
     if not markets.slugs and not (markets.symbols and markets.durations):
         key = "symbols" if not markets.symbols else "durations"
-        raise _BrokenError(f"markets.{key}", "is empty, and no slug is named: there is nothing to trade", [])
+        problem, allowed = "is empty: there is nothing to trade", (f"at least one of {key}, or a market in slugs",)
+        raise _BrokenError(f"markets.{key}", problem, [], allowed)
 
 
 def _money(configuration: Configuration) -> None:
@@ -107,7 +135,12 @@ def _times(configuration: Configuration) -> None:
         raise _BrokenError("exchange.confirmed_ms", problem, exchange.confirmed_ms, allowed)
     if evaluation.plugin_latency_ms >= safety.answer_age_ms_max:
         problem = f"answers this old are dropped (safety.answer_age_ms_max = {safety.answer_age_ms_max})"
-        raise _BrokenError("evaluation.plugin_latency_ms", problem, evaluation.plugin_latency_ms)
+        allowed = (f"below {safety.answer_age_ms_max}",)
+        remedy = "or raise [safety] answer_age_ms_max"
+        raise _BrokenError(
+            "evaluation.plugin_latency_ms", problem, evaluation.plugin_latency_ms, allowed, remedy=remedy,
+            cause="safety.answer_age_ms_max",
+        )
     for name, duration_s in _windows(configuration):
         if evaluation.cadence_ms >= duration_s * 1_000:
             raise _BrokenError(
@@ -131,7 +164,9 @@ def _plugin_tables(configuration: Configuration) -> None:
     for name, table in configuration.plugins.items():
         for key, (kind, words) in wanted.items():
             if key in table and not isinstance(table[key], kind):
-                raise _BrokenError(f"plugins.{name}.{key}", "has the wrong type", table[key], (words,))
+                raise _BrokenError(
+                    f"plugins.{name}.{key}", "has the wrong type", table[key], (words,), remedy=f"leave {key} out"
+                )
 
 
 def enabled_plugins(configuration: Configuration) -> list[str]:
@@ -143,12 +178,23 @@ def _combiner(configuration: Configuration) -> None:
     """The trading combiner is a plugin of the configuration, and runs if an entry policy waits for its estimates."""
     combiner, enabled = configuration.evaluation.combiner, enabled_plugins(configuration)
     if combiner not in configuration.plugins:
-        near = nearest_name(combiner, enabled)
-        raise _BrokenError("evaluation.combiner", "is no plugin of this configuration", combiner, tuple(enabled), near)
+        allowed = _combiners(configuration)
+        near = nearest_name(combiner, allowed)
+        raise _BrokenError("evaluation.combiner", "is no plugin of this configuration", combiner, allowed, near)
     if combiner not in enabled:
         for name, _ in _users_of("entry_policy", configuration):
             problem = f"is switched off: {name} could never enter"
-            raise _BrokenError("evaluation.combiner", problem, combiner, tuple(enabled))
+            remedy = f"switch it on, [plugins.{combiner}] enabled = true, or name the combiner that trades"
+            raise _BrokenError(
+                "evaluation.combiner", problem, combiner, _combiners(configuration), remedy=remedy,
+                cause=f"plugins.{combiner}.enabled",
+            )
+
+
+def _combiners(configuration: Configuration) -> tuple[str, ...]:
+    """Plugins that run and could be the combiner that trades; of those that are not built in nobody knows yet."""
+    named = ((name, configuration.plugins[name].get("use", name)) for name in enabled_plugins(configuration))
+    return tuple(name for name, kind in named if kind not in SHIPPED_PLUGINS or hasattr(shipped_class(kind), "combine"))
 
 
 def _entry_times(configuration: Configuration) -> None:
@@ -176,7 +222,8 @@ def _own_rules(configuration: Configuration) -> None:
             for found in settings.contradictions(setup):
                 raise _BrokenError(
                     f"plugins.{name}.{found.key}", found.problem, told(getattr(settings, found.key)),
-                    tuple(word for word in (found.allowed, f"[plugins.{name}] enabled = false") if word),
+                    (found.allowed,) if found.allowed else (),
+                    remedy=f"or switch it off: [plugins.{name}] enabled = false",
                 )
 
 
@@ -190,7 +237,7 @@ def _running(configuration: Configuration) -> Iterator[tuple[str, str, Any]]:
     for name in enabled_plugins(configuration):
         table = configuration.plugins[name]
         kind = table.get("use", name)
-        settings = _settings(kind, {k: v for k, v in table.items() if k not in ("enabled", "use", "trusted")})
+        settings = _settings(kind, {k: v for k, v in table.items() if k not in HOST_KEYS})
         if settings is not None:
             yield name, kind, settings
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
 from polyhost.configuration.lines import lines_of
+from polyhost.configuration.syntax import parsed
 from polyhost.errors import ConfigError
 from polyhost.model.secrecy import shown
 from polyhost.settings import Configuration, Table
@@ -23,8 +24,6 @@ FRAGMENTS: Final = "conf.d"
 """Folder beside the file, whose ``*.toml`` are read after it."""
 BYTES_MAX: Final = 1_000_000
 """A configuration is a few hundred lines; more than this is some other file."""
-LINES_TRIED_MAX: Final = 500
-"""How far back the beginning of something left open is looked for; each step parses what is above it."""
 
 
 class Kind(StrEnum):
@@ -75,7 +74,7 @@ class Layer:
 def file_layer(path: Path, kind: Kind = Kind.FILE) -> Layer:
     """Raises ConfigError when the file cannot be read or is no TOML; a syntax error is told with its line."""
     text = _text_of(path)
-    return Layer(_parsed(text, str(path)), kind, str(path), text)
+    return Layer(parsed(text, str(path)), kind, str(path), text)
 
 
 def fragment_layers(file: Path) -> list[Layer]:
@@ -86,52 +85,25 @@ def fragment_layers(file: Path) -> list[Layer]:
 def _text_of(path: Path) -> str:
     try:
         if path.is_dir():
-            raise ConfigError("is a folder, not a configuration file", file=str(path))
+            raise ConfigError("is a folder, not a configuration file", file=str(path), remedy="name the file in it")
         if not path.exists():
-            raise ConfigError("there is no such file", file=str(path))
+            remedy = f"`polyhost config init {path}` writes it"
+            raise ConfigError("there is no such file", file=str(path), remedy=remedy)
         if not path.is_file():
-            raise ConfigError("is no regular file", file=str(path))
+            raise ConfigError("is no regular file", file=str(path), remedy="name a file of TOML")
         if path.stat().st_size > BYTES_MAX:
-            raise ConfigError(f"is larger than {BYTES_MAX} bytes: not a configuration", file=str(path))
+            problem = f"is larger than {BYTES_MAX} bytes: not a configuration"
+            raise ConfigError(problem, file=str(path), remedy="name a file of TOML")
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror or error}", file=str(path)) from error
+        raise ConfigError(
+            f"cannot be read: {error.strerror or error}", file=str(path), remedy="give yourself the right to read it"
+        ) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"line {line} is not UTF-8 text", file=str(path)) from error
-
-
-def _parsed(text: str, file: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"is not TOML: {_with_line(str(error), text)}", file=file) from None
-    except RecursionError:
-        raise ConfigError("is not TOML: nested too deeply", file=file) from None
-
-
-def _with_line(problem: str, text: str) -> str:
-    """The parser's words with the line that they mean, quoted unless it could hold a secret."""
-    lines = text.splitlines()
-    _, _, place = problem.partition("(at line ")
-    number = place.partition(",")[0]
-    if not number.isdigit():
-        number = str(_begun_on(lines))
-        problem = f"{problem}, begun on line {number}"
-    line = lines[int(number) - 1].strip() if 0 < int(number) <= len(lines) else ""
-    key = line.partition("=")[0]
-    return f"{problem}: {line}" if line and shown(key, line) == line else problem
-
-
-def _begun_on(lines: list[str]) -> int:
-    """Where that begins which the end of the document leaves open: the line after the last prefix that is whole."""
-    for whole in range(len(lines) - 1, max(len(lines) - LINES_TRIED_MAX, 0), -1):
-        try:
-            tomllib.loads("\n".join(lines[:whole]))
-        except tomllib.TOMLDecodeError:
-            continue
-        return whole + 1
-    return 1 if len(lines) <= LINES_TRIED_MAX else len(lines)
+        raise ConfigError(
+            f"line {line} is not UTF-8 text", file=f"{path}:{line}", remedy="save the file as UTF-8"
+        ) from error
 
 
 def environment_layers(env: Mapping[str, str]) -> list[Layer]:
@@ -142,7 +114,10 @@ def environment_layers(env: Mapping[str, str]) -> list[Layer]:
 def _variable_layer(name: str, text: str) -> Layer:
     parts = name.removeprefix(PREFIX).lower().split("__")
     if not all(parts):
-        raise ConfigError("names no setting", file=f"environment {name}", allowed=(f"{PREFIX}SECTION__KEY",))
+        raise ConfigError(
+            "names no setting", file=f"environment {name}", allowed=(f"{PREFIX}SECTION__KEY",),
+            remedy=f"for example {PREFIX}EXCHANGE__SPEED=60; two underscores between names",
+        )
     return Layer(_nested(parts, _typed(parts, text)), Kind.ENVIRONMENT, name)
 
 

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from msgspec import Struct
 from pydantic import BaseModel, ValidationError
 
-from polyhost.errors import ConfigError, PluginError, nearest_name
+from polyhost.errors import ConfigError, PluginError
 from polyhost.extension.answers import described
 from polyhost.extension.handing import discreet
 from polyhost.extension.sources import Source, loaded_class
 from polyhost.extension.specification import Bound, implementations
 from polyhost.extension.state import PluginState
 from polyhost.hooks import API
-from polyhost.model.secrecy import HIDDEN, shown, without_secrets
+from polyhost.model.secrecy import shown
 from polyhost.plugin import Plugin
-from polyhost.secret import Handed, Unresolved, may_hold_secrets, secrets_in
+from polyhost.secret import FORMS, Handed, Unresolved, secrets_in
+from polyhost.wording import first_of, refused
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -83,7 +84,12 @@ def _fetch_secrets(
         try:
             secret.resolve(handed)
         except Unresolved as error:
-            raise ConfigError(str(error), file=file, table=f"plugins.{name}", key=key) from None
+            # Where it stands in a list does not matter to who looks for the line.
+            *tables, last = (part for part in key.split(".") if not part.isdigit())
+            raise ConfigError(
+                str(error), file=file, table=".".join(("plugins", name, *tables)), key=last,
+                value=secret.reference, allowed=FORMS, remedy=error.remedy,
+            ) from None
         found.append((secret.reference, secret.reveal()))
     return tuple(found)
 
@@ -118,36 +124,9 @@ def settings_of(kind: type[Any], name: str, table: Mapping[str, Any], file: str 
 
 
 def _settings_error(model: type[BaseModel], error: ValidationError, table: str, file: str) -> ConfigError:
-    problems = error.errors()
-    first = problems[0]
-    key = ".".join(str(part) for part in first["loc"])
-    given = HIDDEN if may_hold_secrets(model) else shown(key, first["input"])
-    names = list(model.model_fields)
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        near = nearest_name(key, names)
-        return ConfigError(
-            f"unknown key{more}", file=file, table=table, key=key, value=given,
-            allowed=names or ["(no settings)"], nearest=near,
-        )
-    if first["type"] == "missing":
-        return ConfigError(f"is required{more}", file=file, table=table, key=key, allowed=_allowed(model, key))
-    problem = without_secrets(first["msg"].removeprefix("Value error, "), key, first["input"])
-    return ConfigError(
-        f"{problem}{more}", file=file, table=table, key=key, value=given, allowed=_allowed(model, key)
-    )
-
-
-def _allowed(model: type[BaseModel], key: str) -> tuple[str, ...]:
-    """What a key takes, as its schema says it."""
-    rules = model.model_json_schema().get("properties", {}).get(key, {})
-    if "enum" in rules:
-        return tuple(str(value) for value in rules["enum"])
-    kind = rules.get("type", "")
-    words = [" or ".join(kind) if isinstance(kind, list) else str(kind)] if kind else []
-    limits = {"minimum": ">=", "maximum": "<=", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}
-    words += [f"{sign} {rules[rule]}" for rule, sign in limits.items() if rule in rules]
-    return (" ".join(words),) if words else ()
+    problem, others = first_of(error.errors())
+    remedy = "take it out; `polyhost plugins list --json` tells each plugin's settings"
+    return refused(model, problem, others, file=file, table=table, remedy=remedy)
 
 
 def _instance(kind: type[Plugin], name: str, settings: BaseModel, source: Source) -> Plugin:

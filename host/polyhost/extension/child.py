@@ -201,7 +201,9 @@ class Child:
 
 def _config_refusal(error: ConfigError) -> Refusal:
     value = "" if error.value is None else repr(error.value)
-    return Refusal(True, error.problem, "", "", error.key, value[:TEXT_MAX], error.allowed, error.nearest)
+    return Refusal(
+        True, error.problem, "", error.remedy, error.key, value[:TEXT_MAX], error.allowed, error.nearest, error.table
+    )
 
 
 def facts_of(facts: Facts) -> dict[str, object]:

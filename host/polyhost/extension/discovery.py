@@ -195,6 +195,7 @@ def _source(name: str, use: str, sources: Mapping[str, list[Source]], file: str)
             value=shown("use", wanted),
             allowed=sorted(sources),
             nearest=nearest_name(wanted, sources),
+            remedy="install it, name its file in plugin_paths, or take it out of the configuration",
         )
     if len(several) > 1:
         origins = ", ".join(source.origin for source in several)

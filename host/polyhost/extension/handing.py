@@ -30,7 +30,7 @@ def _handed(secret: Secret) -> Handed:
     try:
         return Handed(fetched(secret))
     except Unresolved as error:
-        return Handed(problem=str(error))
+        return Handed(problem=str(error), remedy=error.remedy)
 
 
 def masked(message: bytes, secrets: Iterable[str]) -> bytes:

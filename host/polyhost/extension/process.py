@@ -460,16 +460,22 @@ def relayed(log: Logger, line: LogLine) -> None:
 def refusal_error(refusal: Refusal, name: str, source: Source) -> ConfigError | PluginError:
     """The exception that the plugin's process could not raise here."""
     if refusal.config:
-        return ConfigError(
-            refusal.problem + (f"; given {refusal.value}" if refusal.value else ""),
-            table=f"plugins.{name}",
-            key=refusal.key,
-            allowed=refusal.allowed,
-            nearest=refusal.nearest,
+        error = ConfigError(
+            refusal.problem, table=refusal.table or f"plugins.{name}", key=refusal.key, allowed=refusal.allowed,
+            nearest=refusal.nearest, remedy=refusal.remedy,
         )
+        error.value = _Quoted(refusal.value) if refusal.value else None
+        return error
     return PluginError(
         refusal.problem, plugin=name, hook=refusal.hook, origin=source.origin, remedy=refusal.remedy
     )
+
+
+class _Quoted(str):
+    """A value as the plugin's process quoted it."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _failed(reply: FromChild | None) -> bool:

@@ -102,6 +102,7 @@ class Refusal(Struct, frozen=True):
     value: str = ""
     allowed: tuple[str, ...] = ()
     nearest: str = ""
+    table: str = ""
 
 
 class Hello(_Message, tag="hello", frozen=True):

@@ -110,7 +110,10 @@ def _file_sources(path: str, base: Path) -> list[Source]:
         return [source for file in files if not file.name.startswith("_") for source in _sources_in(file)]
     if place.is_file():
         return _sources_in(place)
-    raise ConfigError("there is no such file or folder", key="plugin_paths", value=path)
+    raise ConfigError(
+        "there is no such file or folder", key="plugin_paths", value=path,
+        allowed=("a .py file", "a folder of them"), remedy="paths begin at the configuration file's folder",
+    )
 
 
 def _sources_in(file: Path) -> list[Source]:

@@ -79,5 +79,5 @@ def _check(name: str) -> None:
         problem = "is no pathology of the wire, only of simulations" if name in BY_NAME else "is no pathology"
         raise ConfigError(
             problem, table="exchange", key="pathologies", value=name, allowed=USABLE,
-            nearest=nearest_name(name, USABLE),
+            nearest=nearest_name(name, USABLE), remedy="docs/pathologies.md tells what each does",
         )
