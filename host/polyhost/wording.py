@@ -27,7 +27,7 @@ _WORDS: Final = {
     "object": "a table",
 }
 _PLURALS: Final = {"string": "texts in quotes", "integer": "whole numbers", "number": "numbers"}
-_BOUNDS: Final = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "above", "exclusiveMaximum": "below"}
+_BOUNDS: Final = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 _PROBLEMS: Final = {
     "missing": "is missing",
     "extra_forbidden": "unknown key",

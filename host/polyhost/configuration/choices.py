@@ -165,7 +165,10 @@ def _refuse_foreign(layer: Layer) -> None:
 def _refuse_value(place: str, table: str, key: str, value: Any) -> None:
     if key in NOT_CHOSEN:
         remedy = "only a person sets it, in a file of their own; " + REMEDY
-        raise ConfigError("is no choice", file=place, table=table, key=key, value=shown(key, value), remedy=remedy)
+        raise ConfigError(
+            "is no choice", file=place, table=table, key=key, value=shown(key, value),
+            allowed=("enabled", "the plugin's own settings"), remedy=remedy,
+        )
     if key == "enabled" and not isinstance(value, bool):
         raise ConfigError(
             "has the wrong type", file=place, table=table, key=key, value=shown(key, value),
