@@ -10,16 +10,17 @@ import typer
 from polyhost.cli.options import ConfigFile, Json, Sets, command_app, configured, print_json
 from polyhost.cli.plugin_words import add_words
 from polyhost.cli.plugins_check import add_check
+from polyhost.cli.plugins_new import add_new
 
 if TYPE_CHECKING:
     from polyhost.extension.discovery import LoadedPlugin
 
-app = command_app("The plugins: list, info, enable, disable, set, release, check.")
+app = command_app("The plugins: list, info, enable, disable, set, release, check, new.")
 
 
 @app.callback()
 def plugins() -> None:
-    """The plugins: list, info, enable, disable, set, release, check."""
+    """The plugins: list, info, enable, disable, set, release, check, new."""
 
 
 @app.command("list")
@@ -96,3 +97,4 @@ def lived(folder: Path, rows: list[dict[str, Any]]) -> str:
 
 add_words(app)
 add_check(app)
+add_new(app)
