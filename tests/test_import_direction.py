@@ -43,7 +43,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "__main__": frozenset({"cli"}),
 }
 """Package → packages of the host that it may import. A package that is not listed is not agreed upon."""
-VERSION_ONLY: Final = frozenset({"journal", "lab", "service", "cli"})
+VERSION_ONLY: Final = frozenset({"journal", "lab", "service", "cli", "testing"})
 """May say ``from polyhost import __version__``."""
 HOME: Final[Mapping[str, frozenset[str]]] = {
     "pluggy": frozenset({"extension", "hooks"}),
