@@ -226,7 +226,7 @@ class Unset(Plugin):
 
 
 def test_plg_03_a_setting_without_a_default_is_told_and_can_be_given() -> None:
-    assert "is required" in check(Unset, elsewhere=False).of("contract")[0]
+    assert "[plugins.unset] key: " in check(Unset, elsewhere=False).of("contract")[0]
     report = check(Unset, {"key": "x"}, elsewhere=False)
     assert report.of("settings") == ["a setting has no default: the plugin cannot be enabled by its name alone"]
 
