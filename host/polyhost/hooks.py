@@ -42,6 +42,8 @@ hookimpl = pluggy.HookimplMarker(NAMESPACE)
 ANSWERING = ("signal", "combine", "entry", "exit", "propose", "size", "review", "quote")
 TELLING = ("on_market", "on_order", "on_fill", "on_settlement", "on_timer", "on_notice", "on_audit", "on_day")
 LIFE = ("start", "stop", "feeds", "notify")
+DEPRECATED: dict[str, str] = {}
+"""Hooks that the next release does without → what to write instead. A plugin that has one runs, and is told so."""
 
 
 class Hooks:

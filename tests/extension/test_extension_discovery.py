@@ -11,7 +11,7 @@ import extension_builders as make
 import pytest
 from test_extension_contract import COMBINE, SIGNAL
 
-from polyhost.errors import ConfigError, PluginError
+from polyhost.errors import ConfigError
 from polyhost.extension import LoadedPlugin, Runner, discover
 from polyhost.extension.sources import found_sources
 from polyhost.settings import Configuration
@@ -238,15 +238,62 @@ def test_a_broken_distribution_is_named_with_its_remedy(site: Path) -> None:
     distribution(site, "polyhost-rotten", "0.1", "polyhost_rotten", "1 / 0", "rotten = polyhost_rotten:Made")
     problem = found(site, {"rotten": {"trusted": True}})["rotten"].problem
     assert "(polyhost-rotten 0.1): cannot be imported: ZeroDivisionError" in problem
+    assert f"(file {site / 'polyhost_rotten.py'})" in problem
     assert "upgrade or reinstall polyhost-rotten, or set enabled = false" in problem
 
 
-def test_two_distributions_with_one_name_stop_the_start_when_it_is_wanted(site: Path) -> None:
+def test_plg_01_a_name_that_two_offer_is_refused_with_both_and_the_others_start(site: Path) -> None:
     distribution(site, "polyhost-one", "1.0", "polyhost_one", module(SIGNAL), "same = polyhost_one:Made")
     distribution(site, "polyhost-two", "2.0", "polyhost_two", module(SIGNAL), "same = polyhost_two:Made")
-    with pytest.raises(PluginError, match=r"several offer this name: .*polyhost-.* 1|2.0"):
-        found(site, {"same": {}})
+    distribution(site, "polyhost-far", "0.3", "polyhost_far", module(SIGNAL), "far = polyhost_far:Made")
+    plugins = found(site, {"same": {"trusted": True}, "far": {"trusted": True}})
+    assert (plugins["same"].state, plugins["far"].state) == ("refused", "inline")
+    problem = plugins["same"].problem
+    for part in ("polyhost-one 1.0 in", "_one.py", "polyhost-two 2.0 in", "_two.py", "uninstall or rename"):
+        assert part in problem
+    assert "polyhost_one" not in sys.modules
     assert found(site, {})["same"].state == "available"
+    assert found(site, {"same": {"enabled": False}})["same"].state == "disabled"
+
+
+def test_plg_06_a_deprecated_hook_warns_and_its_plugin_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loguru import logger
+
+    from polyhost import hooks
+
+    monkeypatch.setitem(hooks.DEPRECATED, "signal", "answer combine")
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}", level="WARNING")
+    try:
+        make.plugin_file(tmp_path, "old", SIGNAL)
+        for trusted in (True, False):
+            old, = make.load(tmp_path, {"old": {"trusted": trusted}})
+            assert old.runs
+            assert old.notes == ("signal is deprecated and goes with the next release: answer combine",)
+    finally:
+        logger.remove(sink)
+    assert [line for line in said if "old.py): signal is deprecated" in line] == said != []
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_plg_05_an_answer_that_has_to_be_awaited_is_a_strike(tmp_path: Path, trusted: bool) -> None:
+    body = """
+@hookimpl
+def signal(self, view):
+    async def later():
+        return Signal(0.5, 0.5)
+    return later()
+"""
+    runner = make.runner(tmp_path, {"late": body, "momentum": SIGNAL}, foreign=() if trusted else ("late",))
+    runner.start()
+    try:
+        evaluated = runner.evaluate_inline(make.view())
+    finally:
+        runner.stop()
+    assert [name for name, _ in evaluated.signals] == ["momentum"]
+    assert evaluated.used[0].problem == "answered coroutine; allowed: Signal, Abstain or None"
 
 
 def test_a_plugin_may_take_any_of_a_hooks_arguments_in_any_order(tmp_path: Path) -> None:

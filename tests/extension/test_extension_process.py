@@ -269,3 +269,31 @@ def test_a_plugin_ends_with_the_host_even_when_it_spins(started: Start) -> None:
 def test_releasing_what_does_not_run_is_refused(started: Start) -> None:
     with pytest.raises(PluginError, match="does not run"):
         started({"momentum": SIGNAL}, ()).release("nobody")
+
+
+def test_plg_05_who_strikes_again_is_started_later_each_time(
+    started: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from polyhost.extension import runner as module
+
+    assert [module.pause_before_s(strikes) for strikes in (1, 2, 3, 4, 50)] == [0.0, 1.0, 2.0, 4.0, 30.0]
+    monkeypatch.setattr(module, "PAUSE_FIRST_S", 0.3)
+    dies = "@hookimpl\ndef signal(self, view):\n    if view.view_seq < 3: os._exit(7)\n    return Signal(0.5, 0.5)"
+    runner = started({"dies": dies, "momentum": SIGNAL}, ("dies",))
+
+    async def scenario() -> None:
+        await runner.evaluate(make.view(1))
+        assert runner._foreign[0].pid is not None, "at once after the first strike"
+        async with asyncio.timeout(20):
+            while len(runner.take_struck()) == 0 or runner.status()[0].strikes < 2:
+                await runner.evaluate(make.view(2))
+                await asyncio.sleep(0.01)
+            died = time.monotonic()
+            assert runner._foreign[0].pid is None, "it rests"
+            while runner._foreign[0].pid is None:
+                assert (await runner.evaluate(make.view(3))).used[0].problem == "its process is not ready"
+                await asyncio.sleep(0.01)
+        assert time.monotonic() - died >= 0.25
+        assert runner.status()[0].strikes == 2, "resting is no strike"
+
+    asyncio.run(scenario())

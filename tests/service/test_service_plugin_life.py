@@ -13,6 +13,7 @@ from polyhost.configuration import load_configuration
 from polyhost.configuration.choices import choices_of
 from polyhost.errors import ConfigError, PluginError
 from polyhost.extension import Deadlines, Runner, channels_of, discover
+from polyhost.extension.lock import Lock
 from polyhost.journal import MemoryJournal
 from polyhost.kernel.kernel import Kernel
 from polyhost.model.commands import Command, Tell
@@ -21,7 +22,7 @@ from polyhost.model.proposals import Notice
 from polyhost.model.records import NoticeRaised, PluginMoved, PluginStateSet, Record
 from polyhost.model.times import MarketMs
 from polyhost.service.engine import Engine
-from polyhost.service.plugin_life import PluginLife, told_hooks
+from polyhost.service.plugin_life import PluginLife, told_hooks, trusted_on_sight
 
 PATIENT = Deadlines(answer_ms=5_000, life_ms=8_000, start_ms=20_000, deliver_ms=5_000)
 CODE = '''
@@ -89,7 +90,8 @@ class Bench:
         head = f'plugin_paths = ["mine.py"]\n[host]\ndata_dir = "{self.data}"\n'
         file.write_text(head + text)
         self.loaded = load_configuration(file)
-        found = discover(self.loaded.configuration, self.loaded.base, deadlines=PATIENT)
+        self.lock = Lock(self.data)
+        found = discover(self.loaded.configuration, self.loaded.base, deadlines=PATIENT, admit=self.lock.problem)
         self.runner = Runner(found, "additive", PATIENT)
         self.journal = MemoryJournal()
         kernel = Kernel(self.loaded.configuration, "main", told_hooks(found), channels_of(found))
@@ -350,3 +352,42 @@ def test_tell_commands_of_a_step_find_the_new_set(tmp_path: Path) -> None:
         assert bench.heard() is None
 
     run(tmp_path, OWN.format("true"), body)
+
+
+@pytest.mark.parametrize("trusted", ["true", "false"])
+def test_sec_02_a_changed_plugin_waits_until_it_is_accepted_and_then_runs_at_once(
+    tmp_path: Path, trusted: str
+) -> None:
+    (tmp_path / "mine.py").write_text(CODE.replace("Counts", "Counted"))
+    before = Bench(tmp_path, OWN.format(trusted))
+    (tmp_path / "mine.py").write_text(CODE.replace("Counts", "Counted"))
+    told = trusted_on_sight(before.lock, before.found)
+    assert [(one.plugin, one.notices[0].level) for one in told] == [("counter", "info")]
+    assert "first time" in told[0].notices[0].text
+
+    async def body(bench: Bench) -> None:
+        assert bench.life.row("counter")["state"] == "refused"
+        assert "changed: mine.py" in bench.life.row("counter")["problem"]
+        notice, = trusted_on_sight(bench.lock, bench.found)
+        assert (notice.notices[0].level, "changed: mine.py" in notice.notices[0].text) == ("warning", True)
+        with pytest.raises(PluginError, match="polyhost plugins accept counter"):
+            await bench.life.choose("counter", True, {}, "ann", "")
+        answer = await bench.life.accept("counter", "ann", "I wrote it")
+        assert (answer["accepted"], answer["changed"]) == (True, True)
+        assert answer["state"] == ("inline" if trusted == "true" else "process")
+        bench.notice("heard")
+        await bench.settled()
+        assert bench.heard() == "1"
+        assert (await bench.life.accept("counter", "ann", ""))["accepted"] is False
+
+    bench = run(tmp_path, OWN.format(trusted), body)
+    assert bench.moves() == [("counter", "accepted", "ann", "I wrote it")]
+
+
+def test_sec_02_a_plugin_that_is_switched_on_for_the_first_time_is_noted(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        assert Lock(bench.data).plugins == {}
+        await bench.life.choose("messenger", True, {}, "ann", "")
+        assert set(Lock(bench.data).plugins) == {"messenger"}
+
+    run(tmp_path, "", body)

@@ -22,7 +22,7 @@ MoreSettings = Annotated[
 
 def add_words(app: typer.Typer) -> None:
     """Add the commands to the group."""
-    for command in (info, enable, disable, release):
+    for command in (info, enable, disable, release, accept):
         app.command()(command)
     app.command("set")(set_up)
 
@@ -81,16 +81,51 @@ def release(
         typer.echo(f"{name} is let in again" + ("" if running else ", by the next start"))
 
 
+def accept(
+    name: Name, why: Why = "", config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """Take a plugin's code as it is now: it changed since it was accepted, and does not run until then."""
+    from polyhost.extension.discovery import look_up_source
+    from polyhost.extension.lock import Lock
+    from polyhost.model.events import Operator
+    from polyhost.service.control_client import NoAnswerError, ask
+    from polyhost.service.folder import running_pid
+    from polyhost.service.operator_box import leave, said_by
+
+    loaded = _loaded(config, data_dir, sets)
+    folder = Path(loaded.configuration.host.data_dir)
+    source = look_up_source(name, loaded.configuration, loaded.base)
+    problem = Lock(folder).problem(source)
+    running = running_pid(folder) is not None
+    told = "" if running else "; it runs from the next start"
+    try:
+        answer = ask(folder, "accept", {"plugin": name}, who=said_by(), why=why) if running else None
+    except NoAnswerError:
+        leave(folder, Operator("accept", name, said_by(), why=why))
+        answer, told = None, "; the host does not answer, it finds the word as a file"
+    if answer is None:
+        answer = {"plugin": name, "accepted": bool(Lock(folder).accept([source]))}
+    if as_json:
+        print_json(answer | {"was": problem, "running": running})
+    elif answer["accepted"]:
+        typer.echo(f"{name} ({source.origin}) is accepted as it is now{told}" + (f"; it {problem}" if problem else ""))
+    else:
+        typer.echo(f"{name} is as it was accepted" if not source.built_in else f"{name} is built in: nothing to accept")
+
+
 def info(
     name: Name, config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
 ) -> None:
     """Everything about one plugin: state, origin, hooks, settings with where they come from, what it used."""
     from polyhost.cli.plugins import known, lived
     from polyhost.extension.discovery import look_up
+    from polyhost.extension.lock import Lock
     from polyhost.model.secrecy import shown
 
     loaded = _loaded(config, data_dir, sets)
-    plugin = look_up(name, loaded.configuration, loaded.base)
+    lock = Lock(loaded.configuration.host.data_dir)
+    plugin = look_up(name, loaded.configuration, loaded.base, lock.problem)
     row = plugin.described() | known(plugin)
     row["settings"] = shown("settings", row["settings"])
     row["origins"] = {key: loaded.origin_of(f"plugins.{name}.{key}") for key in row["settings"]}

@@ -15,22 +15,26 @@ from polyhost.cli.plugins_new import add_new
 if TYPE_CHECKING:
     from polyhost.extension.discovery import LoadedPlugin
 
-app = command_app("The plugins: list, info, enable, disable, set, release, check, new.")
+app = command_app("The plugins: list, info, enable, disable, set, release, accept, check, new.")
 
 
 @app.callback()
 def plugins() -> None:
-    """The plugins: list, info, enable, disable, set, release, check, new."""
+    """The plugins: list, info, enable, disable, set, release, accept, check, new."""
 
 
 @app.command("list")
 def list_plugins(config: ConfigFile = None, sets: Sets = None, as_json: Json = False) -> None:
     """List the plugins in order of precedence: state, hooks, version, origin."""
     from polyhost.extension.discovery import discover
+    from polyhost.extension.lock import Lock
     from polyhost.model.secrecy import shown
 
     loaded = configured(config, sets=sets)
-    found = discover(loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place)
+    lock = Lock(loaded.configuration.host.data_dir)
+    found = discover(
+        loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place, admit=lock.problem
+    )
     rows = [plugin.described() | known(plugin) for plugin in found]
     rows = [row | {"settings": shown("settings", row["settings"])} for row in rows]
     lived(Path(loaded.configuration.host.data_dir), rows)

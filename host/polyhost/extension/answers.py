@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 from math import isfinite
+from types import CoroutineType
 from typing import Any, Final, NoReturn, cast
 
 import msgspec
@@ -338,6 +339,8 @@ _DECODE: Final[dict[type, Callable[[bytes], Any]]] = {kind: msgspec.msgpack.Deco
 
 
 def wrong_type(hook: str, answer: object) -> AnswerError:
+    if isinstance(answer, CoroutineType):
+        answer.close()  # nobody will wait for it, and Python would complain of that much later
     names = ", ".join(kind.__name__ for kind in ALLOWED[hook])
     return AnswerError(f"answered {type(answer).__name__}; allowed: {names} or None")
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from polyhost.errors import ConfigError, PluginError, nearest_name
 from polyhost.extension.building import built, host_keys
 from polyhost.extension.handing import handed_over
 from polyhost.extension.sources import Source, found_sources
-from polyhost.extension.specification import Bound
+from polyhost.extension.specification import Bound, deprecations
 from polyhost.extension.state import PluginState
 from polyhost.model.reading import VENUE_SOURCES, wrong
 from polyhost.model.secrecy import shown
@@ -26,6 +26,10 @@ from polyhost.settings import Configuration
 
 if TYPE_CHECKING:
     from polyhost.extension.process import Deadlines
+
+
+Admit: TypeAlias = Callable[[Source], str]
+"""Why a plugin that is not built in may not run; empty: it may."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,10 @@ class LoadedPlugin:
     description: str = ""
     problem: str = ""
     """Why it was refused."""
+    notes: tuple[str, ...] = ()
+    """What its author should know: deprecated hooks."""
     fingerprint: str = ""
-    """SHA-256 of its file, for plugins that are not built in."""
+    """SHA-256 of its file, or over those of its files, for plugins that are not built in."""
     instance: Plugin | None = None
     """None for a plugin that runs in a process of its own, or not at all."""
     bound: Mapping[str, Bound] = field(default_factory=dict)
@@ -89,6 +95,7 @@ class LoadedPlugin:
             "settings": dict(self.settings),
             "description": self.description,
             "problem": self.problem,
+            "notes": list(self.notes),
             "fingerprint": self.fingerprint,
         }
 
@@ -101,6 +108,7 @@ def discover(
     deadlines: Deadlines | None = None,
     sources: Mapping[str, list[Source]] | None = None,
     places: Callable[[str], str] | None = None,
+    admit: Admit | None = None,
 ) -> tuple[LoadedPlugin, ...]:
     """Every plugin that the configuration names, in its order, then those that could be named.
 
@@ -108,10 +116,11 @@ def discover(
     entry points (the installed ones by default). ``sources``: what ``found_sources`` gave before, for who starts the
     same plugins again and again; None: looked for now. ``places`` tells where a dotted key was set (file and line, or
     variable), for messages; without it they name ``file``. A plugin that cannot be loaded is ``refused``, the others
-    go on. Raises ConfigError for what the user wrote wrongly, PluginError for a name that two distributions offer.
+    go on; so is one whose name several offer. ``admit`` says why a plugin that is not built in may not run (empty: it
+    may), before anything of it is imported. Raises ConfigError for what the user wrote wrongly.
     """
     try:
-        return _discovered(configuration, base, file, points, deadlines, sources)
+        return _discovered(configuration, base, file, points, deadlines, sources, admit)
     except ConfigError as error:
         if places is not None:
             error.file = places(".".join(part for part in (error.table, error.key) if part))
@@ -120,12 +129,12 @@ def discover(
 
 def _discovered(
     configuration: Configuration, base: Path, file: str, points: Iterable[EntryPoint] | None,
-    deadlines: Deadlines | None, sources: Mapping[str, list[Source]] | None,
+    deadlines: Deadlines | None, sources: Mapping[str, list[Source]] | None, admit: Admit | None,
 ) -> tuple[LoadedPlugin, ...]:
     if sources is None:
         sources = found_sources(configuration.plugin_paths, base, points)
     tables = configuration.plugins
-    named = [_plugin(name, table, sources, file, deadlines) for name, table in tables.items()]
+    named = [_plugin(name, table, sources, file, deadlines, admit) for name, table in tables.items()]
     used = {plugin.source.name for plugin in named} | set(tables)
     others = [several[0] for name, several in sorted(sources.items()) if name not in used]
     rest = [LoadedPlugin(source.name, "available", source) for source in others]
@@ -134,22 +143,30 @@ def _discovered(
 
 
 def discover_one(
-    name: str, configuration: Configuration, base: Path = Path(), file: str = "", deadlines: Deadlines | None = None
+    name: str, configuration: Configuration, base: Path = Path(), file: str = "", deadlines: Deadlines | None = None,
+    admit: Admit | None = None,
 ) -> LoadedPlugin:
     """One plugin of a configuration, found, checked and built; or ``disabled``, or ``refused`` with its problem.
 
     Raises as ``discover`` does.
     """
     sources = found_sources(configuration.plugin_paths, base)
-    return _plugin(name, configuration.plugins[name], sources, file, deadlines)
+    return _plugin(name, configuration.plugins[name], sources, file, deadlines, admit)
 
 
-def look_up(name: str, configuration: Configuration, base: Path = Path()) -> LoadedPlugin:
+def look_up(
+    name: str, configuration: Configuration, base: Path = Path(), admit: Admit | None = None
+) -> LoadedPlugin:
     """As ``discover_one``, also of a plugin that could be named and is not (``available``)."""
     if name in configuration.plugins:
-        return discover_one(name, configuration, base)
-    source = _source(name, "", found_sources(configuration.plugin_paths, base), "")
-    return LoadedPlugin(name, "available", source)
+        return discover_one(name, configuration, base, admit=admit)
+    return LoadedPlugin(name, "available", look_up_source(name, configuration, base))
+
+
+def look_up_source(name: str, configuration: Configuration, base: Path = Path()) -> Source:
+    """Where a plugin's code is; nothing of it is imported. Raises ConfigError when there is none of this name."""
+    use = configuration.plugins.get(name, {}).get("use", "")
+    return _sources_of(name, str(use), found_sources(configuration.plugin_paths, base), "")[0]
 
 
 def placed(plugins: Sequence[LoadedPlugin], plugin: LoadedPlugin, order: Sequence[str]) -> tuple[LoadedPlugin, ...]:
@@ -163,27 +180,61 @@ def placed(plugins: Sequence[LoadedPlugin], plugin: LoadedPlugin, order: Sequenc
 
 def _plugin(
     name: str, table: Mapping[str, Any], sources: Mapping[str, list[Source]], file: str,
-    deadlines: Deadlines | None,
+    deadlines: Deadlines | None, admit: Admit | None,
 ) -> LoadedPlugin:
     mine, own = host_keys(name, table, file)
-    source = _source(name, mine.get("use", ""), sources, file)
-    trusted = bool(mine.get("trusted", False))
+    several = _sources_of(name, mine.get("use", ""), sources, file)
+    source, trusted = several[0], bool(mine.get("trusted", False))
     inline = source.built_in or trusted
     plugin = LoadedPlugin(name, "inline" if inline else "process", source, trusted, table=own)
-    if not source.built_in:
-        plugin = replace(plugin, fingerprint=source.fingerprint())
     if not mine.get("enabled", True):
         return replace(plugin, state="disabled")
     try:
-        return _inline(plugin, file) if inline else _foreign(plugin, file, deadlines)
+        _refuse_several(source.name, several)
+        if not source.built_in:
+            plugin = replace(plugin, fingerprint=source.fingerprint())
+            _refuse_unaccepted(name, source, admit)
+        made = _inline(plugin, file) if inline else _foreign(plugin, file, deadlines)
     except PluginError as error:
         from loguru import logger
 
-        logger.error("plugin {} is refused: {}", name, error)
-        return replace(plugin, state="refused", problem=str(error))
+        problem = str(error)
+        if source.file and source.file not in problem:
+            problem += f" (file {source.file})"
+        logger.error("plugin {} is refused: {}", name, problem)
+        return replace(plugin, state="refused", problem=problem)
+    return _warned(made)
 
 
-def _source(name: str, use: str, sources: Mapping[str, list[Source]], file: str) -> Source:
+def _warned(plugin: LoadedPlugin) -> LoadedPlugin:
+    notes = deprecations(plugin.hooks)
+    if notes:
+        from loguru import logger
+
+        for note in notes:
+            logger.warning("plugin {} ({}): {}", plugin.name, plugin.origin, note)
+    return replace(plugin, notes=notes)
+
+
+def _refuse_several(name: str, several: Sequence[Source]) -> None:
+    if len(several) > 1:
+        offers = ", ".join(f"{one.origin} in {one.file}" if one.origin != one.file else one.file for one in several)
+        raise PluginError(
+            f"several offer this name: {offers}", plugin=name, remedy="uninstall or rename all but one of them"
+        )
+
+
+def _refuse_unaccepted(name: str, source: Source, admit: Admit | None) -> None:
+    problem = "" if admit is None else admit(source)
+    if problem:
+        raise PluginError(
+            problem, plugin=name, origin=source.origin,
+            remedy=f"look at what changed, then `polyhost plugins accept {name}`",
+        )
+
+
+def _sources_of(name: str, use: str, sources: Mapping[str, list[Source]], file: str) -> list[Source]:
+    """All that offer a plugin of this name. Raises ConfigError when there is none."""
     wanted = use or name
     several = sources.get(wanted, [])
     if not several:
@@ -197,12 +248,7 @@ def _source(name: str, use: str, sources: Mapping[str, list[Source]], file: str)
             nearest=nearest_name(wanted, sources),
             remedy="install it, name its file in plugin_paths, or take it out of the configuration",
         )
-    if len(several) > 1:
-        origins = ", ".join(source.origin for source in several)
-        raise PluginError(
-            f"several offer this name: {origins}", plugin=wanted, remedy="uninstall or rename all but one of them"
-        )
-    return several[0]
+    return several
 
 
 def _inline(plugin: LoadedPlugin, file: str) -> LoadedPlugin:

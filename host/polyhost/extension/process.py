@@ -54,6 +54,7 @@ END_S_MAX: Final = 1.0
 """Wall seconds a process has to end by itself before it is killed."""
 HELLO_LOOK_S: Final = 0.005
 """How often a start is looked at in an event loop, wall seconds."""
+CHANGED: Final = "its files changed since it was started; `polyhost plugins accept {}`"
 EXIT_S_MAX: Final = 0.05
 """Wall seconds to learn the exit code of a process whose socket has closed."""
 _LEVELS: Final = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
@@ -82,6 +83,8 @@ class ForeignPlugin:
         self.source = source
         self.deadlines = deadlines
         self.hello: Hello | None = None
+        self.fingerprint = ""
+        """What its files must be when it is started again; empty: that is not looked at."""
         self.metrics: dict[str, float] = {}
         self.state: dict[str, str] = {}
         """The last durable state: what a restarted process begins with."""
@@ -126,6 +129,10 @@ class ForeignPlugin:
 
     def launch(self) -> None:
         """Start the process; its hello comes later."""
+        if self.fingerprint and self.hello is not None and self.source.fingerprint() != self.fingerprint:
+            # Started again it would be another plugin than the one that was looked at and accepted.
+            self._lost(CHANGED.format(self.name))
+            return
         self._process, ours, self._lifeline = launched()
         self._socket, self._frames = ours, Frames()
         if self._loop is not None and not self._loop.is_closed():

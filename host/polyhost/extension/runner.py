@@ -34,6 +34,11 @@ from polyhost.model.view import View
 
 STRUCK_MAX: Final = 1_000
 """Strikes kept until somebody takes them."""
+PAUSE_FIRST_S: Final = 1.0
+"""A process is started again at once after its first strike, this much later after the second, wall seconds, twice as
+long after each further one …"""
+PAUSE_MAX_S: Final = 30.0
+"""… and never later than this, wall seconds."""
 LATE: Final = "no answer within {} ms"
 AWAY: Final = "its process is not ready"
 QUARANTINED: Final = "is quarantined"
@@ -133,9 +138,9 @@ class Runner:
         return gone
 
     def _process_of(self, plugin: LoadedPlugin) -> ForeignPlugin:
-        return ForeignPlugin(
-            plugin.name, plugin.source, plugin.table, self._deadlines, self._in_trouble(plugin)
-        )
+        foreign = ForeignPlugin(plugin.name, plugin.source, plugin.table, self._deadlines, self._in_trouble(plugin))
+        foreign.fingerprint = plugin.fingerprint
+        return foreign
 
     def _serve_channels(self, kept: set[str]) -> None:
         """Who delivers to which channel; what a plugin that stays has under way goes on."""
@@ -694,6 +699,12 @@ class Runner:
 
     def _relaunch(self, index: int) -> None:
         foreign = self._foreign[index]
+        pause_s = pause_before_s(self._strikes[index].count) if self._async else 0.0
+        if pause_s and (loop := _running_loop()) is not None:
+            # It abstains meanwhile; what struck again and again is not started as fast as it dies.
+            foreign.kill()
+            loop.call_later(pause_s, self._after_pause, foreign)
+            return
         foreign.restart()
         if not self._async:
             # A program without an event loop has nothing better to do, and its decisions must not depend on luck.
@@ -701,6 +712,12 @@ class Runner:
                 foreign.greet()
             except Exception as error:  # refused or dead at its second start: one more strike, never an end of the run
                 self._strike(index, str(error))
+
+    def _after_pause(self, foreign: ForeignPlugin) -> None:
+        index = next((index for index, one in self._foreign.items() if one is foreign), None)
+        if index is None or self._stopping or self._strikes[index].quarantined or foreign.pid is not None:
+            return
+        foreign.restart()
 
     def _in_trouble(self, plugin: LoadedPlugin) -> Callable[[str], None]:
         def trouble(reason: str) -> None:
@@ -737,6 +754,18 @@ class Runner:
         for index, foreign in self._foreign.items():
             if foreign.attach(loop) or index not in self._turns:
                 self._turns[index] = asyncio.Lock()
+
+
+def pause_before_s(strikes: int) -> float:
+    """Wall seconds before a process is started again after so many strikes: none after the first, then doubling."""
+    return 0.0 if strikes < 2 else min(PAUSE_FIRST_S * 2 ** (strikes - 2), PAUSE_MAX_S)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def facts_of(command: Tell) -> dict[str, Any]:

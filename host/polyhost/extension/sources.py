@@ -7,8 +7,10 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -23,6 +25,10 @@ BUILT_IN: Final = "polyhost"
 """The distribution whose plugins are the host's own."""
 FILES_MAX: Final = 1_000
 """Files of one ``plugin_paths`` entry that are looked at."""
+HASHED_MAX: Final = 20_000
+"""Files that one plugin's code may be in: all of them are read at every start."""
+WALKED_MAX: Final = 10 * HASHED_MAX
+"""Entries of folders that are walked over for them."""
 
 
 class Source(Struct, frozen=True):
@@ -48,6 +54,11 @@ class Source(Struct, frozen=True):
         return self.path or f"{self.distribution or 'unknown distribution'} {self.version}".strip()
 
     @property
+    def file(self) -> str:
+        """The file of its code, found without importing it; empty when it cannot be."""
+        return self.path or _file_of(self.module)
+
+    @property
     def remedy(self) -> str:
         """What a person can do when it does not load."""
         if self.path:
@@ -56,12 +67,73 @@ class Source(Struct, frozen=True):
             return "install polyhost anew"
         return f"upgrade or reinstall {self.distribution or self.module}, or set enabled = false"
 
+    def files(self) -> dict[str, str]:
+        """SHA-256 by name of the files that its code is in; empty when they cannot be found without importing it.
+
+        Of a package all of it, and whatever else its distribution installed beside its metadata. Raises PluginError for
+        more files than are read.
+        """
+        if self.path:
+            return _hashes({Path(self.path).name: Path(self.path)})
+        found = dict(_tree_of(self.module.partition(".")[0]))
+        if self.distribution:
+            found |= _installed(self.distribution)
+        if len(found) > HASHED_MAX:
+            raise PluginError(
+                f"its code is in more than {HASHED_MAX} files", plugin=self.name, origin=self.origin,
+                remedy="give it a package of its own",
+            )
+        return _hashes(found)
+
     def fingerprint(self) -> str:
-        """SHA-256 of the plugin's file, or of its module's; empty when that cannot be found without importing it."""
+        """SHA-256 of the plugin's file, or over the names and hashes of its files; empty when there are none."""
+        files = self.files()
+        if self.path or not files:
+            return "".join(files.values())
+        told = "".join(f"{name} {digest}\n" for name, digest in sorted(files.items()))
+        return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
+    found = {}
+    for name, path in sorted(files.items()):
         try:
-            return hashlib.sha256(Path(self.path or _file_of(self.module)).read_bytes()).hexdigest()
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError:
-            return ""
+            found[name] = "unreadable"
+    return found
+
+
+def _tree_of(top: str) -> Iterator[tuple[str, Path]]:
+    """The files of a top-level module or package, by their path below the folder it lies in."""
+    spec = importlib.util.find_spec(top)
+    if spec is None:
+        return
+    if not spec.submodule_search_locations:
+        if spec.origin:
+            yield Path(spec.origin).name, Path(spec.origin)
+        return
+    for place in map(Path, spec.submodule_search_locations):
+        for path in islice(place.rglob("*"), WALKED_MAX):
+            if path.is_file() and _is_code(path):
+                yield str(path.relative_to(place.parent)), path
+
+
+def _installed(distribution: str) -> dict[str, Path]:
+    """What a distribution installed, but for its metadata."""
+    try:
+        files = metadata.distribution(distribution).files or ()
+    except metadata.PackageNotFoundError:
+        return {}
+    found = {str(file): Path(str(file.locate())) for file in islice(files, WALKED_MAX)}
+    return {
+        name: path for name, path in found.items()
+        if not name.partition("/")[0].endswith(".dist-info") and _is_code(path) and path.is_file()
+    }
+
+
+def _is_code(path: Path) -> bool:
+    return path.suffix != ".pyc" and "__pycache__" not in path.parts
 
 
 def _file_of(module: str) -> str:

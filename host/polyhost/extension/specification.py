@@ -6,7 +6,7 @@ pluggy validates (names, arguments); it never calls: one raising implementation 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import pluggy
 from msgspec import Struct
 
 from polyhost.errors import PluginError, nearest_name
-from polyhost.hooks import ANSWERING, LIFE, NAMESPACE, TELLING, Hooks
+from polyhost.hooks import ANSWERING, DEPRECATED, LIFE, NAMESPACE, TELLING, Hooks
 
 HOOKS: Final = (*ANSWERING, *TELLING, *LIFE)
 
@@ -54,6 +54,14 @@ def arguments_of(hook: str) -> tuple[str, ...]:
 def hooks_of(kind: type[Any]) -> list[str]:
     """The hooks that a class marks as implemented, in the contract's order; nothing is built."""
     return [hook for hook in HOOKS if hasattr(getattr(kind, hook, None), f"{NAMESPACE}_impl")]
+
+
+def deprecations(hooks: Iterable[str]) -> tuple[str, ...]:
+    """What to tell of a plugin that has these hooks."""
+    return tuple(
+        f"{hook} is deprecated and goes with the next release: {DEPRECATED[hook]}"
+        for hook in hooks if hook in DEPRECATED
+    )
 
 
 def implementations(instance: object, plugin: str, origin: str = "") -> dict[str, Bound]:

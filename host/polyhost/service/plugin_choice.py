@@ -15,6 +15,7 @@ from polyhost.configuration import Loaded
 from polyhost.configuration.choices import Change, choices_of, choose, imagined
 from polyhost.errors import ConfigError, PluginError
 from polyhost.extension.discovery import LoadedPlugin, check_combiner, discover, discover_one
+from polyhost.extension.lock import Lock
 from polyhost.model.secrecy import shown
 
 
@@ -52,7 +53,9 @@ def tried(
     choices = choices_of(Path(loaded.configuration.host.data_dir))
     try:
         after = loaded.again(imagined(choices, name, enabled, wanted))
-        plugin = discover_one(name, after.configuration, after.base)
+        # Read anew each time: a command may have accepted something meanwhile.
+        lock = Lock(after.configuration.host.data_dir)
+        plugin = discover_one(name, after.configuration, after.base, admit=lock.problem)
     except ConfigError as error:
         if error.table == f"plugins.{name}":
             error.file = ""  # it stands in no file yet

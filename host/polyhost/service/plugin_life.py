@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from loguru import logger
@@ -18,7 +18,9 @@ from polyhost.configuration import Loaded
 from polyhost.errors import PluginError, PolyhostError, nearest_name
 from polyhost.extension.delivery import channels_of
 from polyhost.extension.discovery import LoadedPlugin, placed
-from polyhost.model.events import Operator, PluginChanged
+from polyhost.extension.lock import Lock
+from polyhost.model.events import Operator, PluginChanged, PluginTold
+from polyhost.model.proposals import Notice
 from polyhost.service.control import Word
 from polyhost.service.control_client import RefusedError, Request
 from polyhost.service.control_words import arguments, durable, refuse_ended
@@ -27,7 +29,7 @@ from polyhost.service.logs import REDACTOR
 from polyhost.service.plugin_choice import Trial, refuse_missing_combiner, table_text, tried
 
 FeedsChanged: TypeAlias = Callable[[LoadedPlugin | None, LoadedPlugin | None], Awaitable[None]]
-CHANGES: Final = ("enable", "disable", "set", "release")
+CHANGES: Final = ("enable", "disable", "set", "release", "accept")
 """Words about one plugin; by file, too: ``target`` is its name."""
 
 
@@ -39,6 +41,7 @@ class PluginLife:
     ) -> None:
         """``feeds`` ends the feeds of the first plugin and begins those of the second."""
         self._loaded = loaded
+        self._data_dir = loaded.configuration.host.data_dir
         self._engine = engine
         self._runner = engine.runner
         self._feeds = feeds
@@ -71,7 +74,8 @@ class PluginLife:
     # --- changes ------------------------------------------------------------------------------------------------------
 
     async def choose(
-        self, name: str, enabled: bool | None, settings: Mapping[str, Any], who: str, why: str
+        self, name: str, enabled: bool | None, settings: Mapping[str, Any], who: str, why: str, *,
+        accepted: bool = False,
     ) -> dict[str, Any]:
         """Switch a plugin, set it up, or both. Raises ConfigError or PluginError, and nothing has changed then."""
         async with self._changing:
@@ -90,9 +94,10 @@ class PluginLife:
                 for foreign in begun:
                     foreign.kill()
                 raise
+            await asyncio.to_thread(lambda: take_new(Lock(self._data_dir), [trial.plugin]))
             REDACTOR.add(*trial.plugin.secrets())
             old = self._find(name)
-            change = "set" if trial.plugin.runs and old is not None and old.runs else (
+            change = "accepted" if accepted else "set" if trial.plugin.runs and old is not None and old.runs else (
                 "enabled" if trial.plugin.runs else "disabled"
             )
             self._loaded = trial.loaded
@@ -128,6 +133,13 @@ class PluginLife:
         for told in await runner.started(changed.name):
             engine.event(told)
 
+    async def accept(self, name: str, who: str, why: str) -> dict[str, Any]:
+        """Take a plugin's code as it is now, and run it if the configuration says so. Raises ConfigError, PluginError.
+        """
+        source = self._of(name).source
+        accepted = await asyncio.to_thread(lambda: Lock(self._data_dir).accept([source]))
+        return {"accepted": bool(accepted)} | await self.choose(name, None, {}, who, why, accepted=bool(accepted))
+
     async def release(self, name: str, who: str, why: str) -> dict[str, Any]:
         """Let a quarantined plugin in again, from its durable state. Raises PluginError when it does not run."""
         async with self._changing:
@@ -153,6 +165,8 @@ class PluginLife:
         try:
             if word.word == "release":
                 await self.release(word.target, word.who, word.why)
+            elif word.word == "accept":
+                await self.accept(word.target, word.who, word.why)
             else:
                 enabled = {"enable": True, "disable": False}.get(word.word)
                 await self.choose(word.target, enabled, {}, word.who, word.why)
@@ -175,6 +189,30 @@ class PluginLife:
 def told_hooks(plugins: Iterable[LoadedPlugin]) -> frozenset[str]:
     """The ``on_…`` hooks that any running plugin has."""
     return frozenset(hook for plugin in plugins if plugin.runs for hook in plugin.hooks if hook.startswith("on_"))
+
+
+def take_new(lock: Lock, plugins: Iterable[LoadedPlugin]) -> list[LoadedPlugin]:
+    """Write down those that run and that nobody has seen here before. Raises OSError or PluginError."""
+    new = [plugin for plugin in plugins if plugin.runs and lock.is_new(plugin.source)]
+    lock.accept(plugin.source for plugin in new)
+    return new
+
+
+def trusted_on_sight(lock: Lock, plugins: Iterable[LoadedPlugin]) -> list[PluginTold]:
+    """The same at a start, and a notice for each of them; one for each that is not as it was accepted."""
+    told = [
+        _noticed(plugin, f"Plugin {plugin.name} ({plugin.origin}) runs here for the first time; its files are noted in "
+                         f"{lock.path.name}, and a change has to be accepted", "info")
+        for plugin in take_new(lock, plugins)
+    ]
+    return told + [
+        _noticed(plugin, f"Plugin {plugin.name} does not run: {plugin.problem}", "warning")
+        for plugin in plugins if plugin.state == "refused" and lock.problem(plugin.source)
+    ]
+
+
+def _noticed(plugin: LoadedPlugin, text: str, level: Literal["info", "warning"]) -> PluginTold:
+    return PluginTold(plugin.name, "start", notices=(Notice(text, level, "plugins"),))
 
 
 def plugin_words(life: PluginLife) -> dict[str, Word]:
@@ -201,9 +239,12 @@ def plugin_words(life: PluginLife) -> dict[str, Word]:
     async def release(request: Request) -> dict[str, Any]:
         return await life.release(_name(arguments(request, plugin=str)), request.who, request.why)
 
+    async def accept(request: Request) -> dict[str, Any]:
+        return await life.accept(_name(arguments(request, plugin=str)), request.who, request.why)
+
     return {
         "plugins": all_rows, "plugin": one_row, "enable": enable, "disable": disable, "set": set_up,
-        "release": release,
+        "release": release, "accept": accept,
     }
 
 

@@ -23,6 +23,7 @@ from polyhost.configuration import Loaded
 from polyhost.errors import PolyhostError, VenueError
 from polyhost.extension.delivery import channels_of
 from polyhost.extension.discovery import LoadedPlugin, discover
+from polyhost.extension.lock import Lock
 from polyhost.extension.runner import Runner
 from polyhost.journal import JournalError, JournalWriter, Recorder, read_journal
 from polyhost.journal.analysis import AnalysisWriter
@@ -51,7 +52,7 @@ from polyhost.service.folder import DataFolder
 from polyhost.service.left_open import left_open
 from polyhost.service.logs import REDACTOR
 from polyhost.service.operator_box import POLL_S, leave, waiting
-from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks
+from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks, trusted_on_sight
 from polyhost.service.supervision import Beat, Supervisor
 from polyhost.venue.binance import BinanceFeed
 from polyhost.venue.budget import Budget
@@ -195,7 +196,10 @@ class Session:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        plugins = discover(settings, self.loaded.base, str(self.loaded.path or ""), places=self.loaded.place)
+        lock = Lock(self.folder.path)
+        plugins = discover(
+            settings, self.loaded.base, str(self.loaded.path or ""), places=self.loaded.place, admit=lock.problem
+        )
         secrets = [secret for plugin in plugins for secret in plugin.secrets()]
         REDACTOR.add(*secrets)
         self.kernel = Kernel(settings, settings.host.account, told_hooks(plugins), channels_of(plugins))
@@ -253,7 +257,7 @@ class Session:
                 self.builder,
             )
         )
-        for told in said:
+        for told in (*trusted_on_sight(lock, plugins), *said):
             self.engine.event(told)
         self._supervise(http, journal, recorder, analysis)
         if self.on_ready is not None:
