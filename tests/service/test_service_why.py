@@ -131,6 +131,35 @@ def test_evd_03_a_window_without_a_trade_names_the_first_gate_that_failed(
     assert "gate minimum: 1 times" in asked(folder, capsys, "window", rig.market.slug)[1]
 
 
+def test_evd_03_a_window_tells_what_every_signal_and_combiner_thought_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = Rig()
+    folder = written(tmp_path / "d", rig.records)
+    kept = AnalysisWriter(folder / "analysis.db")
+    silent = {"p_up": None, "weight": None, "abstained": "no spot price"}
+    for at, p_up in ((1, 0.6), (2, 0.8), (3, 0.7)):
+        said = {"mine": {"p_up": p_up, "weight": 0.5, "abstained": ""}, "other": silent}
+        trading = {"additive": {"p_up": p_up, "confidence": 0.3, "bias": "UP", "abstained": ""}}
+        kept.add(Analyse("evaluations", {
+            "at": rig.now + at, "condition_id": CONDITION, "gate": "x",
+            "signals": said if at < 3 else said | {"mine": silent},
+            "estimates": trading,
+        }))
+    kept.close()
+    told = report(folder, capsys, "window", rig.market.slug)["opinions"]
+    assert list(told) == ["mine", "other", "additive"]
+    assert (told["mine"]["answers"], told["mine"]["abstentions"], told["mine"]["p_up"]) == (2, 1, 0.8)
+    assert (told["mine"]["lowest"], told["mine"]["highest"], told["mine"]["at"]) == (0.6, 0.8, rig.now + 2)
+    out = asked(folder, capsys, "window", rig.market.slug)[1]
+    for line in (
+        "signal mine: p_up 0.800, weight 0.500 at the end; 2 answers from 0.600 to 0.800, 1 abstentions",
+        "signal other: no answer, 3 times: no spot price",
+        "combiner additive: p_up 0.700, confidence 0.300 at the end; 3 answers from 0.600 to 0.800",
+    ):
+        assert line in out.splitlines()
+
+
 def test_evd_03_without_analysis_data_a_window_tells_what_the_journal_knows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

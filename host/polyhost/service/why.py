@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from polyhost.errors import PolyhostError
 from polyhost.journal import ANALYSIS_FILE, JOURNAL_FILE, read_journal
 from polyhost.journal.analysis import gates_of
+from polyhost.journal.opinions import opinion_lines, opinions_of
 from polyhost.kernel.state import MarketState, OrderEntry, State, folding
 from polyhost.lab.summary import market_pnl
 from polyhost.model.money import Micros, money_text, price_text, size_text
@@ -133,6 +134,7 @@ def window(folder: Path, slug: str) -> dict[str, Any]:
         "slug": slug, "condition_id": condition_id, "start": entry.market.start, "end": entry.market.end,
         "strike": entry.strike, "settled": entry.settled, "winner": entry.winner.value if entry.winner else None,
         "entries": entry.entries, "exits": entry.exits, "pnl": None if pnl is None else money_text(pnl),
+        "opinions": opinions_of(folder / ANALYSIS_FILE, condition_id),
         "orders": [_order(state, each) for each in _orders(state, condition_id)],
         "first_failed_gate": next(iter(gates), None) if not entry.entries else None, "gates": gates,
         "rows": [row.described() for row in rows],
@@ -315,6 +317,8 @@ def lines(report: Mapping[str, Any]) -> list[str]:
             continue
         if name == "order":
             told += _order_lines(value)
+        elif name == "opinions":
+            told += opinion_lines(value)
         elif name == "gates":
             told += [f"gate {gate}: {count} times" for gate, count in value.items()]
         elif value not in (None, "", False):
