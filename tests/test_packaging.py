@@ -117,7 +117,7 @@ def test_every_command_helps(path: tuple[str, ...]) -> None:
 def test_the_commands_of_this_version_are_all_there() -> None:
     assert {" ".join(path) for path in commands()} >= {
         "run", "backtest", "replay", "tape info", "tape check", "exchange serve", "plugins list", "config check",
-        "config show", "db status", "db check", "status", "why order", "why position",
-        "why window", "pause", "resume", "close", "merge", "redeem", "kill",
+        "config show", "config init", "config schema", "config diff", "db status", "db check", "status", "why order",
+        "why position", "why window", "pause", "resume", "close", "merge", "redeem", "kill",
         "simulate", "selftest crash", "compare", "plugins check", "plugins new",
     }

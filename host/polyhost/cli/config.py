@@ -1,26 +1,29 @@
-"""``polyhost config check`` and ``config show``: what the host would run with, and where each value came from."""
+"""``polyhost config``: what the host would run with, where each value came from, and what differs between two."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from polyhost.cli.config_init import add_init
 from polyhost.cli.options import ConfigFile, Json, Sets, command_app, configured, print_json
-from polyhost.errors import ConfigError
+from polyhost.errors import ConfigError, PluginError, PolyhostError
 
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
     from polyhost.extension.discovery import LoadedPlugin
 
-app = command_app("The configuration: check it, show it.")
+app = command_app("The configuration: check, show, init, schema, diff.")
+add_init(app)
 
 
 @app.callback()
 def config() -> None:
-    """The configuration: check it, show it."""
+    """The configuration: check, show, init, schema, diff."""
 
 
 @app.command()
@@ -73,6 +76,97 @@ def show(
         import tomli_w
 
         typer.echo(tomli_w.dumps(effective), nl=False)
+
+
+@app.command()
+def schema(config: ConfigFile = None) -> None:
+    """Print the JSON Schema of a configuration file, with every plugin that is built in or named, for editors."""
+    from polyhost.configuration.schema import schema as made
+
+    typer.echo(json.dumps(made(_others(configured(config))), ensure_ascii=False, indent=1))
+
+
+@app.command(no_args_is_help=False)
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="A", help="A configuration file.")],
+    new: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    as_json: Json = False,
+) -> None:
+    """What B does otherwise than A: what can be lost, which plugins run, which settings are others.
+
+    The files with their fragments are compared, without environment and choices. Exit code 0, whatever differs.
+    """
+    from polyhost.configuration.difference import difference, lines
+
+    found = difference(*_compared(old, new))
+    if as_json:
+        print_json(found)
+        return
+    for line in lines(found):
+        typer.echo(line)
+
+
+def _compared(old: Path, new: Path) -> tuple[Any, ...]:
+    from polyhost.configuration import load_configuration
+
+    both = [load_configuration(path, env={}) for path in (old, new)]
+    return (*(loaded.configuration for loaded in both), *(_settings_of(loaded) for loaded in both))
+
+
+def _settings_of(loaded: Loaded) -> dict[str, dict[str, Any]]:
+    """All settings of each plugin that runs: of shipped ones with their defaults, of others what the file says.
+
+    Nothing of theirs is imported and no secret is fetched. Raises ConfigError.
+    """
+    from polyhost.configuration.rules import enabled_plugins
+    from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
+    from polyhost.extension.building import host_keys, settings_of
+
+    found: dict[str, dict[str, Any]] = {}
+    for name in enabled_plugins(loaded.configuration):
+        mine, own = host_keys(name, loaded.configuration.plugins[name], str(loaded.path))
+        kind = mine.get("use", name)
+        if kind in SHIPPED_PLUGINS:
+            own = settings_of(shipped_class(kind), name, own, str(loaded.path)).model_dump(mode="json")
+        found[name] = own
+    return found
+
+
+def _others(loaded: Loaded) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Description and schema of the plugins that run and are not the shipped ones under their own names.
+
+    One that cannot be asked is left out, and the reason told.
+    """
+    from polyhost.configuration.rules import enabled_plugins
+    from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
+    from polyhost.extension.sources import found_sources
+
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    tables = {name: loaded.configuration.plugins[name] for name in enabled_plugins(loaded.configuration)}
+    names = [name for name in tables if name not in SHIPPED_PLUGINS or "use" in tables[name]]
+    sources = found_sources(loaded.configuration.plugin_paths, loaded.base) if names else {}
+    for name in names:
+        use = tables[name].get("use", name)
+        if use in SHIPPED_PLUGINS:
+            kind = shipped_class(use)
+            found[name] = kind.description, kind.Settings.model_json_schema()
+            continue
+        try:
+            found[name] = _looked_at(name, tables[name], sources.get(use, []))
+        except PolyhostError as error:
+            typer.echo(f"note: its settings are not in the schema: {error}", err=True)
+    return found
+
+
+def _looked_at(name: str, table: dict[str, Any], sources: list[Any]) -> tuple[str, dict[str, Any]]:
+    """What a plugin that is not built in says of its settings, in a process of its own."""
+    from polyhost.extension.building import host_keys
+    from polyhost.extension.process import look
+
+    if len(sources) != 1:
+        raise PluginError(f"{len(sources)} are installed or in plugin_paths", plugin=name)
+    hello = look(name, sources[0], host_keys(name, table)[1], describe=True)
+    return hello.description, hello.schema
 
 
 def effective_settings(loaded: Loaded) -> dict[str, Any]:

@@ -58,7 +58,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "tape": Entry("polyhost.cli.tape", "Look into recordings: info, check.", group=True),
     "exchange": Entry("polyhost.cli.exchange", "The simulated exchange by itself: serve.", group=True),
     "plugins": Entry("polyhost.cli.plugins", "The plugins: list, info, enable, set, check, new and more.", group=True),
-    "config": Entry("polyhost.cli.config", "The configuration: check, show.", group=True),
+    "config": Entry("polyhost.cli.config", "The configuration: check, show, init, schema, diff.", group=True),
     "selftest": Entry("polyhost.cli.selftest", "Try the host's own promises: crash.", group=True),
     "db": Entry("polyhost.cli.db", "The journal's database: status, check.", group=True),
 }

@@ -105,7 +105,8 @@ def _markets(configuration: Configuration) -> None:
     for symbol in markets.symbols:
         if not _SYMBOL.fullmatch(symbol):
             allowed = ("capital letters and digits",)
-            raise _BrokenError("markets.symbols", "is no symbol", symbol, allowed, symbol.upper())
+            near = re.sub("[^A-Z0-9]", "", symbol.upper())
+            raise _BrokenError("markets.symbols", "is no symbol", symbol, allowed, near)
     for slug in markets.slugs:
         if not _SLUG.fullmatch(slug):
             allowed = ("small letters, digits and hyphens",)

@@ -130,6 +130,7 @@ class Child:
             plugin.instance.description,
             channels=plugin.channels,
             secrets=tuple(reference for reference, _ in plugin.secrets),
+            schema=type(plugin.instance).Settings.model_json_schema() if message.describe else {},
         )
 
     def _answer(self, message: Ask) -> Answers:

@@ -85,6 +85,8 @@ class ForeignPlugin:
         self.hello: Hello | None = None
         self.fingerprint = ""
         """What its files must be when it is started again; empty: that is not looked at."""
+        self.describe = False
+        """Ask for the schema of its settings when it starts."""
         self.metrics: dict[str, float] = {}
         self.state: dict[str, str] = {}
         """The last durable state: what a restarted process begins with."""
@@ -140,7 +142,11 @@ class ForeignPlugin:
         self._launched = time.monotonic()
         self._hello_seq = self._seq + 1
         secrets = handed_over(self._table)
-        self._send(lambda seq: Build(seq, self.name, self.source, self._table, self.state, MEMORY_BYTES_MAX, secrets))
+        self._send(
+            lambda seq: Build(
+                seq, self.name, self.source, self._table, self.state, MEMORY_BYTES_MAX, secrets, self.describe
+            )
+        )
 
     def greet(self) -> Hello:
         """Wait for the hello. Raises ConfigError or PluginError when the plugin was refused or did not get that far."""
@@ -489,9 +495,15 @@ def _failed(reply: FromChild | None) -> bool:
     return not isinstance(reply, Notified) or bool(reply.problem)
 
 
-def look(name: str, source: Source, table: Mapping[str, Any], deadlines: Deadlines | None = None) -> Hello:
-    """What a plugin is, found out in a process of its own. Raises ConfigError or PluginError when it is refused."""
+def look(
+    name: str, source: Source, table: Mapping[str, Any], deadlines: Deadlines | None = None, describe: bool = False
+) -> Hello:
+    """What a plugin is, found out in a process of its own; ``describe``: with the JSON Schema of its settings.
+
+    Raises ConfigError or PluginError when it is refused.
+    """
     foreign = ForeignPlugin(name, source, table, deadlines or Deadlines(), lambda reason: None)
+    foreign.describe = describe
     foreign.launch()
     try:
         return foreign.greet()

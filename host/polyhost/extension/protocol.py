@@ -48,6 +48,8 @@ class Build(_Message, tag="build", frozen=True):
     memory_bytes_max: int
     secrets: dict[str, Handed] = field(default_factory=dict)
     """What the references in ``table`` stand for, resolved by the host; nobody else is sent it."""
+    describe: bool = False
+    """Send the JSON Schema of the settings, too."""
 
 
 class Ask(_Message, tag="ask", frozen=True):
@@ -116,6 +118,7 @@ class Hello(_Message, tag="hello", frozen=True):
     channels: tuple[str, ...] = ("",)
     secrets: tuple[str, ...] = ()
     """The references that are settings for secrets: what they stand for is kept out of the host's logs."""
+    schema: dict[str, Any] = field(default_factory=dict)
 
 
 class Said(Struct, frozen=True):
