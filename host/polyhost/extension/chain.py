@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from msgspec.structs import replace
 
-from polyhost.extension.merging import Bid, Chosen, arbitrated, careful, smallest_stake
+from polyhost.extension.merging import Bid, Chosen, arbitrated, careful, stakes_of
 from polyhost.extension.table import Failed, Given, Inputs, Outcome, Question, Table
-from polyhost.model.events import Abstained, Candidate, Evaluated, PluginUse, Proposed
+from polyhost.model.events import Abstained, Candidate, Evaluated, Lost, PluginUse, Proposed
 from polyhost.model.money import Micros, notional
 from polyhost.model.proposals import (
     Abstain,
@@ -181,8 +181,8 @@ def _candidates(
     _ordered(outcome, tally)
     sized = [_sized(choice, subject, outcome) for subject, choice in enumerate(chosen)]
     # A guard sees the entry with its stake; what nobody sized cannot become an order and is not reviewed.
-    reviewed = [subject for subject, stake in enumerate(sized) if stake is not None]
-    entries = tuple(replace(chosen[subject].entry, stake=sized[subject][1]) for subject in reviewed)  # type: ignore[index]
+    reviewed = [subject for subject, stakes in enumerate(sized) if stakes]
+    entries = tuple(replace(chosen[subject].entry, stake=sized[subject][0][0]) for subject in reviewed)
     vetoes: dict[int, list[tuple[int, str]]] = {}
     if entries:
         outcome = yield Question("review", Inputs((), (), trading, entries))
@@ -216,22 +216,25 @@ def _pairs(
     )
 
 
-def _sized(choice: Chosen, subject: int, outcome: Outcome) -> tuple[int, Micros] | None:
+def _sized(choice: Chosen, subject: int, outcome: Outcome) -> list[tuple[Micros, int]]:
+    """Stakes and whose they are, the smallest first; none: it cannot become an order."""
     if any(failure.subject == subject for failure in outcome.failed):
-        return None
+        return []
     stakes = [(index, cast(Stake, answer)) for index, position, answer in outcome.given if position == subject]
-    return smallest_stake(choice, stakes)
+    return stakes_of(choice, stakes)
 
 
 def _candidate(
-    names: Sequence[str], choice: Chosen, sized: tuple[int, Micros] | None, vetoes: list[tuple[int, str]]
+    names: Sequence[str], choice: Chosen, sized: list[tuple[Micros, int]], vetoes: list[tuple[int, str]]
 ) -> Candidate:
     return Candidate(
         Proposed(names[choice.plugin], choice.entry),
-        None if sized is None else sized[1],
-        "" if sized is None else names[sized[0]],
+        sized[0][0] if sized else None,
+        names[sized[0][1]] if sized else "",
         tuple((names[index], reason) for index, reason in sorted(vetoes, key=BY_PLUGIN)),
         tuple(names[index] for index in choice.outbid),
+        tuple(Lost(names[index], entry, how) for index, entry, how in choice.lost),
+        tuple((names[index], amount) for amount, index in sized) if len(sized) > 1 else (),
     )
 
 

@@ -6,7 +6,8 @@ A plugin is its position in the configuration (an index): the earlier one wins w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from operator import itemgetter
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +16,8 @@ from polyhost.model.money import Micros
 from polyhost.model.proposals import Enter, ExitTarget, QuoteTarget, Stake, StandingTarget
 from polyhost.model.words import Action, Purpose, Side
 
+OUTBID: Final = "outbid"
+MERGED: Final = "merged"
 Bid: TypeAlias = tuple[int, Enter]
 """A plugin's index and the entry that it wants."""
 
@@ -25,14 +28,27 @@ class Chosen(Struct, frozen=True):
     plugin: int
     entry: Enter
     outbid: tuple[int, ...] = ()
+    lost: tuple[tuple[int, Enter, str], ...] = ()
+    """Every other entry, with whose it is and how it lost: outbid or merged."""
 
 
 def merged(bids: Sequence[Bid]) -> Bid:
     """Entries for one slot as one: the lowest ``price_max``'s entry, with the smallest stake that anybody named."""
-    plugin, entry = min(bids, key=lambda bid: (bid[1].price_max, bid[0]))
+    plugin, entry = bids[_most_careful(bids)]
     stakes = [bid[1].stake for bid in bids if bid[1].stake is not None]
     stake = min(stakes, default=None)
     return plugin, entry if stake == entry.stake else replace(entry, stake=stake)
+
+
+def _most_careful(bids: Sequence[Bid]) -> int:
+    """The place of the entry that the others are merged into."""
+    return min(range(len(bids)), key=lambda place: (bids[place][1].price_max, bids[place][0]))
+
+
+def _merged_away(bids: Sequence[Bid]) -> list[tuple[int, Enter, str]]:
+    """The entries of one slot that another one stands for."""
+    kept = _most_careful(bids)
+    return [(plugin, entry, MERGED) for place, (plugin, entry) in enumerate(bids) if place != kept]
 
 
 def arbitrated(bids: Sequence[Bid]) -> list[Chosen]:
@@ -51,7 +67,7 @@ def arbitrated(bids: Sequence[Bid]) -> list[Chosen]:
         else:
             others.setdefault((entry.purpose, entry.side, entry.key), []).append(bid)
     first = [_higher_edge(sides)] if sides else []
-    return first + [Chosen(*merged(group)) for group in others.values()]
+    return first + [Chosen(*merged(group), (), tuple(_merged_away(group))) for group in others.values()]
 
 
 def _higher_edge(sides: dict[Side, list[Bid]]) -> Chosen:
@@ -59,18 +75,18 @@ def _higher_edge(sides: dict[Side, list[Bid]]) -> Chosen:
     winner = min(best, key=lambda side: (-best[side][1].edge, best[side][0]))
     losers = {plugin for side, group in sides.items() if side is not winner for plugin, _ in group}
     plugin, entry = best[winner]
-    return Chosen(plugin, entry, tuple(sorted(losers)))
+    lost = _merged_away(sides[winner])
+    lost += [(*bid, OUTBID) for side, group in sides.items() if side is not winner for bid in group]
+    return Chosen(plugin, entry, tuple(sorted(losers)), tuple(sorted(lost, key=itemgetter(0))))
 
 
-def smallest_stake(chosen: Chosen, stakes: Iterable[tuple[int, Stake]]) -> tuple[int, Micros] | None:
-    """Who sized the entry and with how much: its own stake and the size hooks' answers, the smallest wins."""
+def stakes_of(chosen: Chosen, stakes: Iterable[tuple[int, Stake]]) -> list[tuple[Micros, int]]:
+    """Who sized the entry and with how much, the smallest first: it counts. Its own stake and the size hooks' answers.
+    """
     offers = [(stake.amount, plugin) for plugin, stake in stakes]
     if chosen.entry.stake is not None:
         offers.append((chosen.entry.stake, chosen.plugin))
-    if not offers:
-        return None
-    amount, plugin = min(offers)
-    return plugin, amount
+    return sorted(offers)
 
 
 def careful(target: StandingTarget, adjusted: Iterable[StandingTarget]) -> StandingTarget:

@@ -20,7 +20,7 @@ from peewee import Model
 from polyhost.journal.errors import JournalError
 from polyhost.journal.migrations import ANALYSIS
 from polyhost.journal.opening import connected, database, inspect, prepare, reading, told
-from polyhost.journal.schema import Evaluations, Marks, Quotes, insert_sql, table_of
+from polyhost.journal.schema import Evaluations, Explanations, Marks, Quotes, insert_sql, table_of
 from polyhost.model.commands import Analyse
 
 BATCH_S: Final = 1.0
@@ -29,7 +29,9 @@ BATCH_ROWS: Final = 5_000
 """Or until there are so many."""
 PRUNE_S: Final = 600.0
 """Between two prunings, wall time."""
-_TABLES: Final[dict[str, type[Model]]] = {table_of(model): model for model in (Evaluations, Quotes, Marks)}
+_TABLES: Final[dict[str, type[Model]]] = {
+    table_of(model): model for model in (Evaluations, Quotes, Marks, Explanations)
+}
 _INSERT: Final[dict[str, str]] = {name: insert_sql(model) for name, model in _TABLES.items()}
 
 

@@ -21,6 +21,8 @@ from polyhost.model.words import Side
 
 CHECKED_ROWS: Final = 20_000
 """The newest rows that are looked through for omissions."""
+OPINIONS: Final = 2
+"""The version of analysis data from which on evaluations are found by market."""
 _TABLE: Final = table_of(Evaluations)
 _BODY: Final = msgspec.json.Decoder(Evaluation, strict=True)
 
@@ -77,7 +79,7 @@ def evaluations(path: Path) -> Iterator[EvaluationReader | None]:
 
     Raises JournalError for a file that is not ours, newer or damaged.
     """
-    if inspect(path, ANALYSIS).version < ANALYSIS.version:
+    if inspect(path, ANALYSIS).version < OPINIONS:
         yield None
         return
     with reading(path) as connection:

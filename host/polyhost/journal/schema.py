@@ -258,11 +258,16 @@ class Marks(_Analysis):
         table_name = "marks"
 
 
+class Explanations(_Analysis):
+    class Meta:
+        table_name = "explanations"
+
+
 PROJECTIONS: Final[tuple[type[Model], ...]] = (
     Runs, Markets, Orders, Trades, LedgerEntries, Positions, Settlements, Notices, PluginState
 )
 JOURNAL_TABLES: Final[tuple[type[Model], ...]] = (SchemaVersion, Journal, *PROJECTIONS)
-ANALYSIS_TABLES: Final[tuple[type[Model], ...]] = (SchemaVersion, Evaluations, Quotes, Marks)
+ANALYSIS_TABLES: Final[tuple[type[Model], ...]] = (SchemaVersion, Evaluations, Quotes, Marks, Explanations)
 
 
 def _meta(model: type[Model]) -> Any:

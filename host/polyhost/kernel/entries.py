@@ -6,7 +6,7 @@ Every candidate leaves exactly one explanation: the order it became, or the firs
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import UNSET
 
@@ -47,6 +47,16 @@ REVERSAL_WAIT_MS: Final = 5_000
 CLOSED_IN_TIME: Final = frozenset({Purpose.ENTRY, Purpose.SCALE_IN, Purpose.GRID_LEVEL})
 """Purposes that buy nothing after the time by which a position must be closed, unless it is to be held on purpose."""
 ENTRY_PURPOSES = (Purpose.ENTRY, Purpose.SCALE_IN, Purpose.HEDGE, Purpose.GRID_LEVEL)
+
+
+class Sized(NamedTuple):
+    """Shares of an entry."""
+
+    size: Micros
+    bought: Micros
+    """What the stake would have bought."""
+    limited: str
+    """What of the book reduced it; empty: nothing."""
 
 
 class EntryRefused(Exception):  # noqa: N818 a decision, not a fault
@@ -165,8 +175,9 @@ class Entries:
         market = entry.market
         bid, ask = data.book.best(wish.side)
         price = _price(market, wish, ask)
-        stake, limited = self._stake(market, candidate, wish)
-        size, limited = self._size(market, data, wish, price, (stake, limited))
+        asked, stake, limited = self._stake(market, candidate, wish)
+        sized = self._size(market, data, wish, price, (stake, limited))
+        size = sized.size
         order_type, expiration_s, until = OrderType(wish.order_type), 0, 0
         if order_type is OrderType.GTD and wish.valid_s > 0:  # one without a life is refused for its expiration
             until = core.now + round(wish.valid_s * 1_000)
@@ -181,14 +192,13 @@ class Entries:
             "bid": price_text(bid), "ask": price_text(ask), "book_epoch": str(data.book.epoch),
             "book_age_ms": str(core.now - data.book.changed_at), "price_source": data.book.source,
             "stake": money_text(stake),
-            "sized_by": candidate.sized_by or wish.purpose.value, "limited": limited,
+            "sized_by": candidate.sized_by or wish.purpose.value, "limited": sized.limited or limited,
             "balance_age_ms": str(core.wall - core.fresh.collateral_wall),
             **opinions_why(event, data.answered_view),
             **{f"parts_{name}": _parts(estimate) for name, estimate in event.estimates if estimate.parts},
             **{f"value_{name}": f"{value:.6g}" for name, value in wish.values.items()},
         }
-        if price < wish.price_max:
-            why["price_wanted"] = price_text(wish.price_max)
+        why |= _shrunk(candidate, wish, price, (asked, stake, limited), sized)
         illegal = self.flow.place(slot, draft, worst_cost(size, price, market), why, valid_until=until)
         if illegal is not None:
             raise EntryRefused(illegal.rule.replace(" ", "_"), illegal.text)
@@ -196,12 +206,15 @@ class Entries:
 
     def _size(
         self, market: Market, data: MarketData, wish: Enter, price: Ticks, sized: tuple[Micros, str]
-    ) -> tuple[Micros, str]:
-        """Shares for a stake, and what reduced it (ENT-04); raises EntryRefused below the venue's minimums."""
+    ) -> Sized:
+        """Shares for a stake, and what of the book reduced them (ENT-04).
+
+        Raises EntryRefused below the venue's minimums.
+        """
         stake, limited = sized
         order_type = OrderType(wish.order_type)
         step = LOT if order_type.rests else market_step(Action.BUY, price)
-        size = affordable(stake, price, step, market)
+        bought = size = affordable(stake, price, step, market)
         fitted = fit(self.core.settings.depth, market, data, wish.side, price, size)
         if fitted.refused:
             raise EntryRefused("spread", fitted.refused)
@@ -215,14 +228,33 @@ class Entries:
             raise EntryRefused(by_depth or "minimum", f"{size_text(size)} shares for {why_small} is below the minimum")
         if notional(size, price) < market.min_value:
             raise EntryRefused(by_depth or "minimum_value", f"{why_small} is below the venue's minimum value")
-        return size, limited
+        return Sized(size, bought, fitted.limited)
 
-    def _stake(self, market: Market, candidate: Candidate, wish: Enter) -> tuple[Micros, str]:
-        """Collateral for this entry, and what reduced it (ENT-04)."""
+    def _stake(self, market: Market, candidate: Candidate, wish: Enter) -> tuple[Micros, Micros, str]:
+        """Collateral that was asked for this entry, what is left of it, and what reduced it (ENT-04)."""
         stakes = [amount for amount in (candidate.stake, wish.stake) if amount is not None]
         if not stakes:
             raise EntryRefused("size", "no plugin sized the entry")
-        return funded(self.core, market, min(stakes))
+        return min(stakes), *funded(self.core, market, min(stakes))
+
+
+def _shrunk(
+    candidate: Candidate, wish: Enter, price: Ticks, stake: tuple[Micros, Micros, str], sized: Sized
+) -> dict[str, str]:
+    """What the order kept less of than was wanted, and whom it stands for or has outbid; nothing where nothing was."""
+    asked, left, limited = stake
+    told = {}
+    if len(candidate.stakes) > 1:
+        told["stakes"] = ", ".join(f"{name} {money_text(amount)}" for name, amount in candidate.stakes)
+    if left < asked:
+        told["stake_wanted"] = f"{money_text(asked)}, reduced by {limited}"
+    if sized.limited:
+        told["size_wanted"] = f"{size_text(sized.bought)}, reduced by {sized.limited}"
+    if price < wish.price_max:
+        told["price_wanted"] = price_text(wish.price_max)
+    for how in dict.fromkeys(lost.how for lost in candidate.lost):
+        told[how] = ", ".join(lost.plugin for lost in candidate.lost if lost.how == how)
+    return told
 
 
 def _price(market: Market, wish: Enter, ask: Ticks) -> Ticks:

@@ -19,6 +19,7 @@ from polyhost.kernel.breakers import CHECK_EVERY_MS, Breakers
 from polyhost.kernel.core import Core
 from polyhost.kernel.entries import Entries, EntryRefused, at_risk
 from polyhost.kernel.exits import KILL, Exits
+from polyhost.kernel.explaining import explained, late
 from polyhost.kernel.hedges import Hedges
 from polyhost.kernel.hotpath import Feed
 from polyhost.kernel.invariants import broken
@@ -33,7 +34,7 @@ from polyhost.kernel.repricing import Repricing
 from polyhost.kernel.scoring import Scoring
 from polyhost.kernel.settlement import Settlement
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
-from polyhost.kernel.studies import evaluation_row, mark_row, quote_row
+from polyhost.kernel.studies import evaluation_row, mark_row, quote_row, skip_text
 from polyhost.kernel.supervised import Supervised
 from polyhost.kernel.venue_notices import VenueWords
 from polyhost.kernel.views import SIDES, build_view
@@ -117,6 +118,7 @@ from polyhost.model.records import (
 )
 from polyhost.model.rounding import TICK_RULES
 from polyhost.model.step import Step
+from polyhost.model.study import Explained
 from polyhost.model.times import NEVER
 from polyhost.model.view import Candle, View
 from polyhost.model.words import Action, Purpose, Side
@@ -192,6 +194,8 @@ class Kernel:
         self.evaluations = 0
         self.analyse = True
         """Write a row for every evaluation (analysis.db)."""
+        self.explain = True
+        """And one for every entry that a plugin wanted."""
         self._gates: dict[str, dict[str, int]] = {}
         """Gates of markets that are forgotten, newest last."""
         self.vetoes: dict[str, int] = {}
@@ -529,18 +533,29 @@ class Kernel:
             if use.failed:
                 self.strikes[use.plugin] = self.strikes.get(use.plugin, 0) + 1
         if data is None or entry is None or entry.settled:
+            self._explain(late(event, core.now, "" if entry is None else entry.market.slug, "market_over"))
             return
         if event.view_seq != data.asked_seq:
-            self._gate(data, "late_answer")
+            self._late(event, entry, data)
             return
-        late = core.wall - data.asked_wall > core.settings.safety.answer_age_ms_max
+        too_old = core.wall - data.asked_wall > core.settings.safety.answer_age_ms_max
         data.asked_seq, data.answered_view = 0, data.asked_view
-        if late:
-            self._gate(data, "late_answer")
+        if too_old:
+            self._late(event, entry, data)
         else:
             self._take(event, entry, data)
         if data.dirty:
             self._evaluate(event.condition_id)
+
+    def _late(self, event: Evaluated, entry: MarketState, data: MarketData) -> None:
+        self._gate(data, "late_answer")
+        self._explain(late(event, self._core.now, entry.market.slug, "late_answer"))
+
+    def _explain(self, rows: Iterable[Explained]) -> None:
+        """Told to analysis.db: what became of each entry that a plugin wanted (EVD-03)."""
+        if self.explain:
+            for row in rows:
+                self._core.command(Analyse("explanations", structs.asdict(row)))
 
     def _take(self, event: Evaluated, entry: MarketState, data: MarketData) -> None:
         self.evaluations += 1
@@ -553,41 +568,47 @@ class Kernel:
                 data.estimate = estimate
         # Urgent exits first: they free funds and never wait for entries. Planned ones follow a scale-in (EXI-07).
         planned = self._proposals(event, data)
-        gate = self._candidates(event, entry, data)
+        gate, gate_text = self._candidates(event, entry, data)
         for plan in planned:
             self._planned_exit(event.condition_id, plan, data)
         if self.analyse and data.answered_view is not None:
-            self._core.command(Analyse("evaluations", evaluation_row(event, data.answered_view, gate)))
+            self._core.command(Analyse("evaluations", evaluation_row(event, data.answered_view, gate, gate_text)))
             self._core.command(Analyse("quotes", quote_row(self._core.now, entry, data)))
 
-    def _candidates(self, event: Evaluated, entry: MarketState, data: MarketData) -> str:
-        gate = ""
+    def _candidates(self, event: Evaluated, entry: MarketState, data: MarketData) -> tuple[str, str]:
+        """Decide on every entry; the first gate that refused one and why, both empty when something was placed."""
+        gate = text = ""
         placed = False
         for candidate in event.candidates:
             name = candidate.proposed.plugin
             self.answers[name] = self.answers.get(name, 0) + 1
             for plugin, _ in candidate.vetoes:
                 self.vetoes[plugin] = self.vetoes.get(plugin, 0) + 1
+            order = self.flow.next_ref()
             if isinstance(candidate.proposed.answer, Pair):
                 refusal = self.pairs.consider(event, candidate)
             else:
                 refusal = self.entries.consider(event, candidate)
             refused = "" if refusal is None else refusal.gate
             placed = placed or not refused
-            gate = gate or refused
+            if refusal is not None and not gate:
+                gate, text = refused, refusal.text
+            if self.explain:
+                slug = entry.market.slug
+                self._explain(explained(event, candidate, self._core.now, slug, refusal, "" if refused else order))
             if refused == "stale_answer" or self._told_refusal(event, candidate, refusal):
                 data.dirty = True
         if not event.candidates:
             skip = next((p for p in event.proposals if isinstance(p.answer, Skip)), None)
             if skip is not None and isinstance(skip.answer, Skip):
-                gate = f"{skip.plugin}: {skip.answer.reason}"
+                gate, text = f"{skip.plugin}: {skip.answer.reason}", skip_text(skip.answer)
             elif not event.estimates:
                 gate = "no_estimate"
             else:
                 gate = "no_proposal"
         if not placed:
             self._gate(data, gate)
-        return "" if placed else gate
+        return ("", "") if placed else (gate, text)
 
     def _told_refusal(self, event: Evaluated, candidate: Candidate, refusal: EntryRefused | None) -> bool:
         """What became of a wish, for the view; True when its plugin has to hear it at once."""
@@ -814,7 +835,9 @@ class Kernel:
     def _began(self, event: RunBegan) -> None:
         core = self._core
         core.record(
-            RunStarted(core.now, event.run_id, event.version, event.mode, event.config_hash, event.account)
+            RunStarted(core.now, event.run_id, event.version, event.mode, event.config_hash, event.account,
+                event.plugins,
+            )
         )
         self.outbox.recover()  # first: what is owed since earlier is told before what this start brings up
         self._charge_builder(event.builder)

@@ -14,6 +14,7 @@ from polyhost.kernel.state import MarketState, PositionEntry
 from polyhost.kernel.volatile import MarketData
 from polyhost.model.events import Evaluated
 from polyhost.model.money import ONE
+from polyhost.model.proposals import Skip
 from polyhost.model.study import EstimateSaid, Evaluation, SignalSaid
 from polyhost.model.view import Quote, View
 
@@ -21,7 +22,7 @@ NO_OPINION = "no opinion"
 """Why a plugin abstained that answered nothing and gave no reason."""
 
 
-def evaluation_row(event: Evaluated, view: View, gate: str) -> dict[str, Any]:
+def evaluation_row(event: Evaluated, view: View, gate: str, gate_text: str = "") -> dict[str, Any]:
     """The evaluation as the plugins saw it and what all of them said, those that abstained too (SIG-09)."""
     signals = {name: SignalSaid(said.p_up, said.weight) for name, said in event.signals}
     estimates = {
@@ -43,7 +44,13 @@ def evaluation_row(event: Evaluated, view: View, gate: str) -> dict[str, Any]:
         up.bid or None, up.ask if up.ask < ONE else None, _told(up.bid, up.bid_size), _told(ONE - up.ask, up.ask_size),
         view.book_age_ms, market.fees.rate, market.fees.exponent, prior, no_prior,
         view.spot, view.spot_age_ms, view.strike, view.reference, event.trading, gate, signals, estimates,
+        gate_text,
     ))
+
+
+def skip_text(skip: Skip) -> str:
+    """What a plugin compared when it skipped."""
+    return _listed(f"{name} {value:.6g}" for name, value in skip.values.items())
 
 
 def prior_of(up: Quote) -> tuple[float | None, str]:

@@ -104,7 +104,7 @@ class Backtest:
         self._builder = own_builder(settings)
         self.journal = MemoryJournal()
         self.kernel = Kernel(settings, settings.host.account, plugins.told_hooks)
-        self.kernel.analyse = study is not None
+        self.kernel.analyse = self.kernel.explain = study is not None
         self.counts: Counter[str] = Counter()
         """What was odd on the tapes, for the summary and its warnings."""
         self.extras = Extras(config_hash=config_hash)

@@ -68,7 +68,7 @@ class Host:
         account = life.settings.host.account
         self._journal = JournalWriter(path, account, self._told.put, self._told.put, self._aside.put)
         self.kernel = Kernel(life.settings, account, plugins.told_hooks, (CHANNEL,))
-        self.kernel.analyse = False
+        self.kernel.analyse = self.kernel.explain = False
         self.kernel.restore(record for _, record in read_journal(path))
         self._inbox: deque[Event] = deque()
         self._undurable: list[Record] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from heapq import heappop, heappush
@@ -38,6 +38,7 @@ from polyhost.lab.builders import builders_of, own_builder
 from polyhost.lab.plugins import InlinePlugins
 from polyhost.lab.sim_alarms import Alarms
 from polyhost.lab.sim_checks import Checks
+from polyhost.lab.sim_explained import rows_of, unexplained
 from polyhost.lab.sim_feeds import SimFeeds
 from polyhost.lab.sim_finding import Broken, must
 from polyhost.lab.sim_heard import Heard
@@ -61,6 +62,7 @@ from polyhost.model.commands import (
     takes_risk_away,
 )
 from polyhost.model.events import (
+    Evaluated,
     Event,
     LoopChanged,
     MarketFound,
@@ -222,6 +224,8 @@ class Simulation:
         self.gateway = FaultyGateway(
             self.exchange, ADDRESS, API_KEY, seed, self.pathologies, streams=("user", "market")
         )
+        self.explained: Counter[str] = Counter()
+        """What became of the entries that plugins wanted, by outcome."""
         self.journal = MemoryJournal(self._durable, hold=True)
         self.heard = Heard(settings)
         self.checks = Checks(self.exchange, ADDRESS, settings.host.account, self.heard)
@@ -731,7 +735,12 @@ class Simulation:
             self.outcome.events += 1
             self.trace.add((now, "event", event))
             self.heard.event(event, host.kernel.state, now)
-            self._carry(host, host.kernel.handle(event, now, now))
+            step = host.kernel.handle(event, now, now)
+            if isinstance(event, Evaluated) and event.candidates:
+                problem = unexplained(event, step)
+                must(not problem, "every_entry_explained", problem, event.condition_id)
+                self.explained.update(row["outcome"] for row in rows_of(step))
+            self._carry(host, step)
         raise Broken("kernel_never_fails", f"more than {ROUNDS_MAX} events at one instant")
 
     def _carry(self, host: Host, step: Step) -> None:

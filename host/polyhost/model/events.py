@@ -13,7 +13,7 @@ from polyhost.model.builder import Builder
 from polyhost.model.gateway import OrderRequest, OrderRow, PositionRow, TradeRow
 from polyhost.model.market import Market
 from polyhost.model.money import Micros
-from polyhost.model.proposals import Answer, Estimate, Notice, Signal
+from polyhost.model.proposals import Answer, Enter, Estimate, Notice, Signal
 from polyhost.model.words import Side
 
 
@@ -31,6 +31,8 @@ class RunBegan(_Event, tag="run_began", frozen=True):
     account: str
     builder: Builder | UnsetType = UNSET
     """The configured builder code with the rates that the venue tells; unset: none."""
+    plugins: dict[str, str] | UnsetType = UNSET
+    """Plugins that run, with their versions; unset: not told."""
 
 
 class RunEnding(_Event, tag="run_ending", frozen=True):
@@ -291,6 +293,15 @@ class Proposed(Struct, frozen=True):
     answer: Answer
 
 
+class Lost(Struct, frozen=True):
+    """An entry that went no further because another one went on in its place."""
+
+    plugin: str
+    entry: Enter
+    how: str
+    """outbid: the other side's had the higher edge; merged: one slot, and the other one is the more careful."""
+
+
 class Candidate(Struct, frozen=True):
     """An entry that came out of arbitration, with its sizes and reviews. The kernel decides, nobody else."""
 
@@ -301,6 +312,10 @@ class Candidate(Struct, frozen=True):
     vetoes: tuple[tuple[str, str], ...] = ()
     outbid: tuple[str, ...] = ()
     """Plugins whose opposite entry lost by edge."""
+    lost: tuple[Lost, ...] = ()
+    """Every entry that this one stands for or has outbid, in configured order."""
+    stakes: tuple[tuple[str, Micros], ...] = ()
+    """What each plugin would have spent, where several said so; the smallest counts."""
 
 
 class Evaluated(_Event, tag="evaluated", frozen=True):

@@ -36,6 +36,8 @@ class RunStarted(_Record, tag="run_started", frozen=True):
     mode: str
     config_hash: str
     account: str
+    plugins: dict[str, str] | UnsetType = UNSET
+    """Plugins that run, with their versions; unset: not told."""
 
 
 class RunEnded(_Record, tag="run_ended", frozen=True):

@@ -67,6 +67,8 @@ class Evaluation(Struct, frozen=True):
     """What kept an entry out; empty: an entry was placed."""
     signals: dict[str, SignalSaid]
     estimates: dict[str, EstimateSaid]
+    gate_text: str = ""
+    """What that gate compared, or its refusal in words; empty with an empty gate."""
 
     def omissions(self) -> Iterator[str]:
         """What should have been said and was not; nothing when the row can be compared."""
@@ -82,6 +84,37 @@ class Evaluation(Struct, frozen=True):
         for name, estimate in self.estimates.items():
             if _unsaid((estimate.p_up, estimate.confidence, estimate.bias), estimate.abstained):
                 yield f"estimates.{name}"
+
+
+class Explained(Struct, frozen=True):
+    """What became of one entry that a plugin wanted: a row of analysis.db's ``explanations`` (EVD-03)."""
+
+    at: int
+    """Market ms of the end."""
+    condition_id: str
+    slug: str
+    view_seq: int
+    """Of the view that it answers; counted anew by every run."""
+    plugin: str
+    purpose: str
+    side: str
+    """UP or DOWN; empty: a pair that leaves it to the host which leg goes first."""
+    key: str
+    price_max: int | None
+    """Ticks; None: a pair."""
+    stake: int | None
+    """Micro-units of collateral; None: nobody sized it."""
+    outcome: str
+    """order, veto, refused, stale (what was seen holds no more), late, outbid or merged."""
+    gate: str
+    """The first gate that refused it; empty: none did."""
+    by: str
+    """Who decided: the guard that vetoed, the plugin that it lost to, who sized the order; host for gates."""
+    text: str
+    order: str = ""
+    """Our reference of the order that it became."""
+    vetoes: tuple[str, ...] = ()
+    """Every guard's refusal, also where another gate came first."""
 
 
 def _unsaid(values: tuple[object, ...], abstained: str) -> bool:

@@ -254,7 +254,7 @@ class Session:
         self.engine.event(
             RunBegan(
                 self.run_id, __version__, settings.host.mode, self.loaded.config_hash, settings.host.account,
-                self.builder,
+                self.builder, {plugin.name: plugin.version for plugin in plugins if plugin.runs},
             )
         )
         for told in (*trusted_on_sight(lock, plugins), *said):
