@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from polyhost import Action, Enter, ExitTarget, Purpose, QuoteTarget, Side, Stake
-from polyhost.extension.merging import Bid, Chosen, arbitrated, careful, merged, smallest_stake
+from polyhost.extension.merging import MERGED, OUTBID, Bid, Chosen, arbitrated, careful, merged, stakes_of
 
 ENTRIES = st.builds(
     Enter,
@@ -35,7 +37,27 @@ def test_entries_of_one_side_merge_to_the_lowest_price_and_the_smallest_stake() 
 
 def test_of_opposite_sides_the_higher_edge_wins_and_the_losers_are_named() -> None:
     bids = [(0, up(5_200, edge=0.02)), (1, down(4_000, edge=0.03)), (2, up(5_100, edge=0.01))]
-    assert arbitrated(bids) == [Chosen(1, down(4_000, edge=0.03), (0, 2))]
+    lost = ((0, bids[0][1], OUTBID), (2, bids[2][1], OUTBID))
+    assert arbitrated(bids) == [Chosen(1, down(4_000, edge=0.03), (0, 2), lost)]
+
+
+def test_evd_03_of_one_side_the_others_are_merged_and_both_ways_of_losing_are_told_apart() -> None:
+    bids = [(0, up(5_200)), (1, down(4_000)), (2, up(5_100, edge=0.01)), (3, up(5_300))]
+    (chosen,) = arbitrated(bids)
+    assert (chosen.plugin, chosen.entry) == (2, up(5_100, edge=0.01))
+    assert [(plugin, how) for plugin, _, how in chosen.lost] == [(0, MERGED), (1, OUTBID), (3, MERGED)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), ENTRIES), min_size=1, max_size=8))
+def test_evd_03_every_entry_goes_on_or_is_named_as_lost_once(bids: list[Bid]) -> None:
+    """Also where one plugin wants several things at once."""
+    def key(plugin: int, entry: Enter) -> tuple[object, ...]:
+        return plugin, entry.side, entry.price_max, entry.purpose, entry.edge
+
+    chosen = arbitrated(bids)
+    told = Counter(key(each.plugin, each.entry) for each in chosen)
+    told += Counter(key(plugin, entry) for each in chosen for plugin, entry, _ in each.lost)
+    assert told == Counter(key(*bid) for bid in bids)
 
 
 def test_equal_edges_go_to_the_plugin_that_is_configured_first() -> None:
@@ -50,18 +72,18 @@ def test_a_hedge_is_a_candidate_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("own", "answers", "expected"),
     [
-        (None, [], None),
-        (None, [(1, 30), (2, 20)], (2, 20)),
-        (10, [(1, 30)], (0, 10)),
-        (40, [(1, 30)], (1, 30)),
-        (40, [], (0, 40)),
+        (None, [], []),
+        (None, [(1, 30), (2, 20)], [(20, 2), (30, 1)]),
+        (10, [(1, 30)], [(10, 0), (30, 1)]),
+        (40, [(1, 30)], [(30, 1), (40, 0)]),
+        (40, [], [(40, 0)]),
     ],
 )
 def test_the_smallest_stake_wins(
-    own: int | None, answers: list[tuple[int, int]], expected: tuple[int, int] | None
+    own: int | None, answers: list[tuple[int, int]], expected: list[tuple[int, int]]
 ) -> None:
     stakes = [(plugin, Stake(amount)) for plugin, amount in answers]
-    assert smallest_stake(Chosen(0, up(5_000, stake=own)), stakes) == expected
+    assert stakes_of(Chosen(0, up(5_000, stake=own)), stakes) == expected
 
 
 @pytest.mark.parametrize(

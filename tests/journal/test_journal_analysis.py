@@ -22,6 +22,7 @@ def filled(path: Path) -> AnalysisWriter:
     writer.add(Analyse("evaluations", {"at": 6, "condition_id": "0xc0"}))
     writer.add(Analyse("quotes", {"at": 7, "bid": 4_000}))
     writer.add(Analyse("marks", {"at": 8, "value": 10**18}))
+    writer.add(Analyse("explanations", {"at": 9, "condition_id": "0xc0", "outcome": "order"}))
     writer.close()
     return writer
 
@@ -38,7 +39,7 @@ def test_per_06_rows_are_kept_apart_with_time_market_and_body(tmp_path: Path) ->
     assert [row[:3] for row in rows] == [(1, 5, "0xc0"), (2, 6, "0xc0"), (3, 5, "0xc0"), (4, 6, "0xc0")]
     assert json.loads(rows[0][3])["who"] == ["a", "b"]
     found = analysis_status(tmp_path / "analysis.db")
-    assert found.rows == {"schema_version": 2, "evaluations": 4, "quotes": 2, "marks": 2}
+    assert found.rows == {"schema_version": 3, "evaluations": 4, "quotes": 2, "marks": 2, "explanations": 2}
 
 
 def test_a_table_that_does_not_exist_is_a_mistake_of_the_caller(tmp_path: Path) -> None:

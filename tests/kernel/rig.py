@@ -66,7 +66,7 @@ class Rig:
         channels: tuple[str, ...] = (), builder: Builder | UnsetType = UNSET,
     ) -> None:
         self.kernel = Kernel(Configuration.model_validate(settings or {}), "main", told_hooks, channels)
-        self.kernel.analyse = False
+        self.kernel.analyse = self.kernel.explain = False
         self.builder = builder
         self.now = start_at
         self.records: list[Record] = []

@@ -19,12 +19,14 @@ from polyhost.configuration import load_configuration
 from polyhost.extension import discover
 from polyhost.journal import JournalStore
 from polyhost.journal.evaluations import evaluations
+from polyhost.journal.explanations import explanations_of
 from polyhost.kernel.state import State
 from polyhost.lab.summary import text_lines
 from polyhost.model.money import money_text
 from polyhost.model.records import EntriesBlocked, FillBooked, OrderIntended, OrderPrepared
 from polyhost.model.times import MarketMs
 from polyhost.model.words import Action, OrderState, OrderType, Purpose
+from polyhost.service import why
 from polyhost.service.closing import closing_lines
 
 from .service_runs import Started, command, configuration, eager_configuration, records, report, state
@@ -345,6 +347,30 @@ def test_sig_09_after_a_trade_no_column_of_the_comparison_is_empty(whole: Whole)
             assert told in f"{entry.why['estimates']}, {entry.why['abstained']}"
     priced = [row for row in found.values() if row.prior is not None]
     assert any(said.p_up is not None for row in priced for said in row.estimates.values())
+
+
+def test_evd_03_every_entry_of_the_run_has_one_explanation_and_why_finds_all_of_it(whole: Whole) -> None:
+    """Each order that a plugin wanted is told once, with the run, its plugins and what was seen and said."""
+    intended = {
+        record.draft.ref: record for record in records(whole.data)
+        if isinstance(record, OrderIntended) and record.slot.purpose is Purpose.ENTRY
+    }
+    explained: Counter[str] = Counter()
+    for condition_id in whole.state.markets:
+        rows, counts = explanations_of(whole.data / "analysis.db", condition_id)
+        assert len(rows) == sum(counts.values())
+        explained.update(row["order"] for row in rows if row["outcome"] == "order")
+    assert explained == Counter(dict.fromkeys(intended, 1))
+    plugins = {"eager", "additive", "fixed_size", "expiry_guard"}
+    for ref, record in intended.items():
+        told = why.order(whole.data, ref)
+        assert (told["run"]["id"], told["run"]["config_hash"]) == (
+            whole.summary["wall"]["run_id"], whole.summary["config_hash"]
+        )
+        assert plugins <= set(told["run"]["plugins"])
+        assert [name for name, version in told["run"]["plugins"].items() if not version] == ["eager"], "a single file"
+        assert str(told["evaluation"]["view_seq"]) == record.why["view_seq"]
+        assert told["order"]["reserved"] == money_text(record.reserve)
 
 
 def opinionated(hook: str) -> set[str]:

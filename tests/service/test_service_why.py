@@ -11,12 +11,25 @@ import pytest
 from polyhost.cli import main as front
 from polyhost.journal import JournalStore
 from polyhost.journal.analysis import AnalysisWriter
+from polyhost.journal.explanations import evaluation_of
 from polyhost.model.commands import Analyse, QueryTokenBalance, Sweep
-from polyhost.model.events import PositionsSeen, SweepDone, TokenBalanceSeen
+from polyhost.model.events import (
+    BalanceSeen,
+    Candidate,
+    Evaluated,
+    Lost,
+    MarketFound,
+    PositionsSeen,
+    Proposed,
+    RunBegan,
+    StreamChanged,
+    SweepDone,
+    TokenBalanceSeen,
+)
 from polyhost.model.money import micros, ticks
-from polyhost.model.proposals import ExitTarget
+from polyhost.model.proposals import Enter, Estimate, ExitTarget, Signal
 from polyhost.model.records import PositionCorrected, Record
-from polyhost.model.words import Side
+from polyhost.model.words import Bias, Side
 
 from ..kernel.rig import CONDITION, START, UP, Rig, window
 
@@ -125,7 +138,7 @@ def test_evd_03_a_window_without_a_trade_names_the_first_gate_that_failed(
     kept.add(Analyse("evaluations", {"at": rig.now, "condition_id": "0xother", "gate": "slot"}))
     kept.close()
     told = report(folder, capsys, "window", rig.market.slug)
-    assert told["first_failed_gate"] == "book_old"
+    assert (told["first_failed_gate"], told["first_failed_text"]) == ("book_old", "")
     assert told["gates"] == {"book_old": 2, "minimum": 1}
     assert told["orders"] == []
     assert "gate minimum: 1 times" in asked(folder, capsys, "window", rig.market.slug)[1]
@@ -187,3 +200,115 @@ def test_evd_03_what_the_journal_does_not_know_is_exit_code_1(
 
 def test_evd_03_a_side_that_is_none_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert asked(tmp_path, capsys, "position", "x", "SIDEWAYS")[0] == 2
+
+
+def kept(folder: Path, rig: Rig) -> Path:
+    """The rig's journal and what it left for studies."""
+    written(folder, rig.records)
+    analysis = AnalysisWriter(folder / "analysis.db")
+    for command in rig.commands:
+        if isinstance(command, Analyse):
+            analysis.add(command)
+    analysis.close()
+    return folder
+
+
+def explaining(**options: Any) -> Rig:
+    """A rig in the first minute of a window that keeps everything, as a host does; its run names a plugin's version."""
+    rig = Rig(follow=False, **options)
+    rig.kernel.analyse = rig.kernel.explain = True
+    rig.do(RunBegan("run-7", "0.1.0", "sim", "abc123", "main", plugins={"test": "1.2", "guard": "1.2", "far": "0.9"}))
+    rig.do(BalanceSeen(rig.balance, True))
+    rig.do(StreamChanged("user", True, 1))
+    rig.do(SweepDone("", (), (), True, begun=rig.now))
+    rig.do(MarketFound(rig.market))
+    rig.to(START + 60_000)
+    rig.book("0.40/0.42")
+    return rig
+
+
+def test_evd_03_an_order_names_its_run_plugins_evaluation_reservation_and_its_rivals(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = explaining()
+    other = Enter(Side.DOWN, ticks("0.60"), "falls")
+    view = rig.ask().view
+    rig.do(Evaluated(
+        view.view_seq, view.book_epoch, view.state_rev, CONDITION, (("s", Signal(0.6, 0.5)),),
+        (("c", Estimate(0.6, 0.2, Bias.UP)),), "c",
+        (
+            Candidate(Proposed("test", other), micros("25"), "sizer", (("guard", "one side is enough"),)),
+            Candidate(
+                Proposed("test", Enter(Side.UP, ticks("0.42"), "cheap")), micros("25"), "sizer",
+                lost=(Lost("far", other, "outbid"),),
+            ),
+        ),
+    ))
+    folder = kept(tmp_path / "d", rig)
+    told = report(folder, capsys, "order", "o000001")
+    assert told["run"]["config_hash"] == "abc123"
+    assert told["run"]["plugins"] == {"test": "1.2", "guard": "1.2", "far": "0.9"}
+    assert told["order"]["reserved"] == "24.911960"
+    assert told["order"]["why"]["book_epoch"] == str(view.book_epoch)
+    assert told["evaluation"]["signals"] == {"s": {"p_up": 0.6, "weight": 0.5, "abstained": ""}}
+    assert [(row["plugin"], row["outcome"], row["by"]) for row in told["beside"]] == [
+        ("test", "veto", "guard"), ("far", "outbid", "test"),
+    ]
+    code, out = asked(folder, capsys, "order", "o000001")
+    assert code == 0
+    for words in (
+        "run run-7: polyhost 0.1.0, sim, configuration abc123", "  plugins of version 1.2: test, guard",
+        "  signal s: p_up 0.6, weight 0.5", "  combiner c: p_up 0.6, confidence 0.2, bias up",
+        "by far: entry DOWN at most 0.6: outbid by test (falls)",
+        "by test: entry DOWN at most 0.6 for 25.000000: veto by guard (guard: one side is enough)",
+    ):
+        assert words in out, words
+
+
+def test_evd_03_an_exit_shows_the_evaluation_before_it_and_a_position_the_runs_that_made_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = explaining()
+    rig.enter()
+    rig.posted(rig.answer(ExitTarget(Side.UP, ticks("0.60"), reason="half way")))
+    folder = kept(tmp_path / "d", rig)
+    told = report(folder, capsys, "order", "o000002")
+    assert told["evaluation"]["signals"]["s"]["p_up"] == 0.6
+    assert told["evaluation"]["at"] <= told["order"]["placed_at"]
+    assert told["beside"] == []
+    position = report(folder, capsys, "position", rig.market.slug, "UP")
+    assert [(run["id"], run["config_hash"]) for run in position["runs"]] == [("run-7", "abc123")]
+    assert "run run-7: polyhost" in asked(folder, capsys, "position", rig.market.slug, "UP")[1]
+
+
+def test_evd_03_a_window_tells_what_became_of_every_entry_and_what_its_first_gate_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = explaining()
+    wish = Enter(Side.UP, ticks("0.42"), "cheap")
+    for _ in range(2):
+        rig.answer(wish, vetoes=(("guard", "too many"),))
+    rig.answer(wish, stake=None)
+    folder = kept(tmp_path / "d", rig)
+    told = report(folder, capsys, "window", rig.market.slug)
+    assert (told["entries"], told["first_failed_gate"], told["first_failed_text"]) == (0, "veto", "guard: too many")
+    assert told["outcomes"] == {"veto": 2, "refused size": 1}
+    assert [row["outcome"] for row in told["wanted"]] == ["veto", "veto", "refused"]
+    out = asked(folder, capsys, "window", rig.market.slug)[1]
+    assert "first failed text: guard: too many" in out
+    assert "entries that plugins wanted: 2 veto" in out
+    assert "refused by host (size, no plugin sized the entry)" in out
+
+
+def test_evd_03_evaluations_of_another_run_with_the_same_number_are_not_taken_for_its_own(tmp_path: Path) -> None:
+    """Views are counted anew by every run: the one that was decided on is near in time."""
+    analysis = AnalysisWriter(tmp_path / "analysis.db")
+    for at in (1_000, 500_000):
+        analysis.add(Analyse("evaluations", {"at": at, "condition_id": "0xc0", "view_seq": 7, "gate": ""}))
+    analysis.close()
+    near = evaluation_of(tmp_path / "analysis.db", "0xc0", 560_000, 7)
+    assert near is not None
+    assert near["at"] == 500_000
+    assert evaluation_of(tmp_path / "analysis.db", "0xc0", 560_001, 7) is None
+    assert evaluation_of(tmp_path / "analysis.db", "0xc0", 1_500, 8) is None
+    assert evaluation_of(tmp_path / "none.db", "0xc0", 1_500, 7) is None

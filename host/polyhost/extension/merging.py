@@ -46,9 +46,10 @@ def _most_careful(bids: Sequence[Bid]) -> int:
 
 
 def _merged_away(bids: Sequence[Bid]) -> list[tuple[int, Enter, str]]:
-    """The entries of one slot that another one stands for."""
+    """The entries of one slot that another one stands for, in configured order."""
     kept = _most_careful(bids)
-    return [(plugin, entry, MERGED) for place, (plugin, entry) in enumerate(bids) if place != kept]
+    lost = [(plugin, entry, MERGED) for place, (plugin, entry) in enumerate(bids) if place != kept]
+    return sorted(lost, key=itemgetter(0))
 
 
 def arbitrated(bids: Sequence[Bid]) -> list[Chosen]:

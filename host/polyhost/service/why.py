@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, field
 
 from polyhost.errors import PolyhostError
 from polyhost.journal import ANALYSIS_FILE, JOURNAL_FILE, read_journal
 from polyhost.journal.analysis import gates_of
+from polyhost.journal.explanations import evaluation_of, explanations_of, first_failed
 from polyhost.journal.opinions import opinion_lines, opinions_of
 from polyhost.kernel.state import MarketState, OrderEntry, State, folding
 from polyhost.lab.summary import market_pnl
@@ -40,11 +41,14 @@ from polyhost.model.records import (
     PositionAdopted,
     PositionCorrected,
     Record,
+    RunStarted,
     UnexplainedSeen,
 )
 from polyhost.model.times import day_text
 from polyhost.model.words import Side
 
+WANTED_LINES: Final = 20
+"""Entries that were wanted, as a person is shown them; ``--json`` has more."""
 OURS = frozenset({"settled", "in_flight"})
 """Ledger accounts whose shares are the position."""
 
@@ -72,11 +76,24 @@ class Row(Struct):
 
 
 def order(folder: Path, order_id: str) -> dict[str, Any]:
-    """An order by our reference or the venue's id (its beginning is enough). Raises UnknownError, JournalError."""
+    """An order by our reference or the venue's id (its beginning is enough). Raises UnknownError, JournalError.
+
+    Beside its records: the run that wanted it (configuration, plugins and their versions), the evaluation that it came
+    from or the latest before it, and what became of the other entries of the same answer.
+    """
     state = State()
     told: dict[str, list[Row]] = {}
+    runs: dict[str, RunStarted] = {}
+    reserved: dict[str, Micros] = {}
+    run: RunStarted | None = None
     for seq, record, state in _folded(folder):
         ref = _ref_of(record)
+        if isinstance(record, RunStarted):
+            run = record
+        elif isinstance(record, OrderIntended):
+            reserved[record.draft.ref] = record.reserve
+            if run is not None:
+                runs[record.draft.ref] = run
         if ref is not None:
             told.setdefault(ref, []).append(_row(seq, record, state))
     found = [each for each in state.orders.values() if order_id in (each.ref, each.order_id)]
@@ -84,8 +101,19 @@ def order(folder: Path, order_id: str) -> dict[str, Any]:
     if len(found) != 1:
         many = f"{len(found)} orders" if found else "no order"
         raise UnknownError(f"{many} {order_id} in {folder / JOURNAL_FILE}")
-    chain = [row.described() for row in told.get(found[0].ref, [])]
-    return {"order": _order(state, found[0]), "chain": chain}
+    one = found[0]
+    chain = [row.described() for row in told.get(one.ref, [])]
+    condition_id, analysis = one.slot.condition_id, folder / ANALYSIS_FILE
+    seen = one.why.get("view_seq")
+    beside = [
+        row for row in explanations_of(analysis, condition_id)[0]
+        if seen is not None and row["at"] == one.placed_at and row["order"] != one.ref
+    ]
+    return {
+        "order": _order(state, one) | {"reserved": money_text(reserved[one.ref])}, "run": _run(runs.get(one.ref)),
+        "evaluation": evaluation_of(analysis, condition_id, one.placed_at, None if seen is None else int(seen)),
+        "beside": beside, "chain": chain,
+    }
 
 
 def position(folder: Path, slug: str, side: str) -> dict[str, Any]:
@@ -96,7 +124,13 @@ def position(folder: Path, slug: str, side: str) -> dict[str, Any]:
     state = State()
     rows: list[Row] = []
     condition_id = ""
+    runs: dict[str, RunStarted] = {}
+    run: RunStarted | None = None
     for seq, record, state in _folded(folder):
+        if isinstance(record, RunStarted):
+            run = record
+        if run is not None and isinstance(record, OrderIntended) and record.slot.condition_id == condition_id:
+            runs[run.run_id] = run
         if isinstance(record, MarketAdded) and record.market.slug == slug:
             condition_id = record.market.condition_id
         row = _of_position(seq, record, state, condition_id, side)
@@ -114,13 +148,15 @@ def position(folder: Path, slug: str, side: str) -> dict[str, Any]:
         "adopted": size_text(held.adopted), "taken": size_text(held.taken),
         "unexplained": size_text(state.unexplained.get(token_id, 0)), "end": entry.market.end,
         "obligation_due": state.obligations.get(f"{condition_id}:{side}"), "closed": held.closed,
+        "runs": [_run(each) for each in runs.values()],
         "rows": [row.described() for row in rows],
         "orders": [_order(state, each) for each in _orders(state, condition_id) if each.slot.side.value == side],
     }
 
 
 def window(folder: Path, slug: str) -> dict[str, Any]:
-    """A window: what was done in it, or the first gate that kept everything out. Raises UnknownError, JournalError."""
+    """A window: what was done in it, or the first gate that kept everything out, and what became of every entry that a
+    plugin wanted in it. Raises UnknownError, JournalError."""
     state = State()
     rows: list[Row] = []
     for seq, record, state in _folded(folder):
@@ -128,7 +164,10 @@ def window(folder: Path, slug: str) -> dict[str, Any]:
             rows.append(_row(seq, record, state))
     entry = _market(state, slug, folder)
     condition_id = entry.market.condition_id
-    gates = gates_of(folder / ANALYSIS_FILE, condition_id)
+    analysis = folder / ANALYSIS_FILE
+    gates = gates_of(analysis, condition_id)
+    failed = None if entry.entries else first_failed(analysis, condition_id)
+    entries, outcomes = explanations_of(analysis, condition_id)
     pnl = market_pnl(state, entry)
     return {
         "slug": slug, "condition_id": condition_id, "start": entry.market.start, "end": entry.market.end,
@@ -136,7 +175,9 @@ def window(folder: Path, slug: str) -> dict[str, Any]:
         "entries": entry.entries, "exits": entry.exits, "pnl": None if pnl is None else money_text(pnl),
         "opinions": opinions_of(folder / ANALYSIS_FILE, condition_id),
         "orders": [_order(state, each) for each in _orders(state, condition_id)],
-        "first_failed_gate": next(iter(gates), None) if not entry.entries else None, "gates": gates,
+        "first_failed_gate": None if failed is None else failed["gate"],
+        "first_failed_text": None if failed is None else failed["text"],
+        "gates": gates, "outcomes": outcomes, "wanted": entries,
         "rows": [row.described() for row in rows],
     }
 
@@ -309,9 +350,19 @@ def _order(state: State, each: OrderEntry) -> dict[str, Any]:
     }
 
 
+def _run(record: RunStarted | None) -> dict[str, Any] | None:
+    """Who wanted it: None only for a journal that begins in the middle of a run."""
+    if record is None:
+        return None
+    return {
+        "id": record.run_id, "version": record.version, "mode": record.mode, "config_hash": record.config_hash,
+        "plugins": None if record.plugins is UNSET else dict(record.plugins),
+    }
+
+
 def lines(report: Mapping[str, Any]) -> list[str]:
     """A report for a person; times are market ms."""
-    told = []
+    told: list[str] = []
     for name, value in report.items():
         if name in ("orders", "rows", "chain"):
             continue
@@ -319,8 +370,18 @@ def lines(report: Mapping[str, Any]) -> list[str]:
             told += _order_lines(value)
         elif name == "opinions":
             told += opinion_lines(value)
+        elif name == "run":
+            told += _run_lines(value)
+        elif name == "runs":
+            told += [line for run in value for line in _run_lines(run)]
+        elif name == "evaluation":
+            told += _evaluation_lines(value)
         elif name == "gates":
             told += [f"gate {gate}: {count} times" for gate, count in value.items()]
+        elif name == "outcomes":
+            told += [f"entries that plugins wanted: {count} {outcome}" for outcome, count in value.items()]
+        elif name in ("wanted", "beside"):
+            told += [_wanted_line(row) for row in value[-WANTED_LINES:]]
         elif value not in (None, "", False):
             told.append(f"{name.replace('_', ' ')}: {value}")
     for row in (*report.get("rows", ()), *report.get("chain", ())):
@@ -328,6 +389,47 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     for each in report.get("orders", ()):
         told += _order_lines(each)
     return told
+
+
+def _run_lines(run: Mapping[str, Any] | None) -> list[str]:
+    if run is None:
+        return []
+    named = run["plugins"] or {}
+    versions: dict[str, list[str]] = {}
+    for name, version in named.items():
+        versions.setdefault(version, []).append(name)
+    return [
+        f"run {run['id']}: polyhost {run['version']}, {run['mode']}, configuration {run['config_hash']}",
+        *(f"  plugins {_of_version(version)}: {', '.join(names)}" for version, names in versions.items()),
+    ]
+
+
+def _of_version(version: str) -> str:
+    return f"of version {version}" if version else "without a version (single files)"
+
+
+def _evaluation_lines(row: Mapping[str, Any] | None) -> list[str]:
+    """What was seen, and who said what: opinions of which an older host kept none are left out."""
+    if row is None:
+        return []
+    told = [f"evaluation {row.get('view_seq')} at {row.get('at')}, book {row.get('book_age_ms')} ms old"]
+    told += [f"  signal {name}: {_opinion(said)}" for name, said in row.get("signals", {}).items()]
+    return told + [f"  combiner {name}: {_opinion(said)}" for name, said in row.get("estimates", {}).items()]
+
+
+def _opinion(said: Mapping[str, Any]) -> str:
+    if said.get("abstained"):
+        return f"no opinion ({said['abstained']})"
+    return ", ".join(f"{name} {value}" for name, value in said.items() if name != "abstained")
+
+
+def _wanted_line(row: Mapping[str, Any]) -> str:
+    price = "" if row["price_max"] is None else f" at most {price_text(row['price_max'])}"
+    stake = "" if row["stake"] is None else f" for {money_text(row['stake'])}"
+    end = f"order {row['order']}" if row["outcome"] == "order" else f"{row['outcome']} by {row['by']}"
+    why = ", ".join(part for part in (row["gate"] if row["gate"] != row["outcome"] else "", row["text"]) if part)
+    name = f"{row['purpose']} {row['side']}".strip()
+    return f"wanted at {row['at']} by {row['plugin']}: {name}{price}{stake}: {end}" + (f" ({why})" if why else "")
 
 
 def _order_lines(each: Mapping[str, Any]) -> list[str]:
