@@ -258,7 +258,7 @@ def test_evd_03_an_order_names_its_run_plugins_evaluation_reservation_and_its_ri
     assert code == 0
     for words in (
         "run run-7: polyhost 0.1.0, sim, configuration abc123", "  plugins of version 1.2: test, guard",
-        "  signal s: p_up 0.6, weight 0.5", "  combiner c: p_up 0.6, confidence 0.2, bias up",
+        "  signal s: p_up 0.6, weight 0.5", "  combiner c: p_up 0.6, confidence 0.2, bias UP",
         "by far: entry DOWN at most 0.6: outbid by test (falls)",
         "by test: entry DOWN at most 0.6 for 25.000000: veto by guard (guard: one side is enough)",
     ):
