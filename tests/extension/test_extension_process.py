@@ -271,6 +271,30 @@ def test_releasing_what_does_not_run_is_refused(started: Start) -> None:
         started({"momentum": SIGNAL}, ()).release("nobody")
 
 
+def test_plg_03_a_change_waits_for_the_questions_under_way_and_the_next_ones_for_it(started: Start) -> None:
+    """Who is asked is known by place: places change only between evaluations."""
+    naps = "@hookimpl\ndef signal(self, view): time.sleep(0.2); return Signal(0.5, 0.5)"
+    runner = started({"naps": naps, "second": SIGNAL}, ("naps", "second"))
+
+    async def scenario() -> None:
+        under_way = asyncio.ensure_future(runner.evaluate(make.view(1)))
+        await asyncio.sleep(0)
+        async with runner.quiet():
+            assert under_way.done()
+            waiting = asyncio.ensure_future(runner.evaluate(make.view(2)))
+            await asyncio.sleep(0.02)
+            gone = runner.seat([plugin for plugin in runner._plugins if plugin.name == "second"])
+            assert not waiting.done()
+        for process in gone:
+            await process.closed()
+        assert [name for name, _ in under_way.result().signals] == ["naps", "second"]
+        assert [name for name, _ in (await waiting).signals] == ["second"]
+
+    asyncio.run(scenario())
+    assert runner.names == ("second",)
+    assert runner.take_struck() == []
+
+
 def test_plg_05_who_strikes_again_is_started_later_each_time(
     started: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 """The journal's thread is killed on purpose."""
 WITHIN_S = 20.0
 TASKS = (
-    "kernel", "clock", "operator", "market stream", "user stream", "book witness", "reference prices", "spot prices",
-    "discovery", "venue notices", "sign of life", "status file",
+    "kernel", "clock", "operator", "control socket", "market stream", "user stream", "book witness", "reference prices",
+    "spot prices", "discovery", "venue notices", "sign of life", "status file",
 )
 WATCHED = ("exits", "journal", "gateway", "reconciliation", "outbox", "analysis", "recorder")
 SAFETY = {
@@ -169,7 +169,7 @@ def test_log_08_each_loop_says_its_start_and_one_line_a_minute_says_what_was_che
         assert f"loop {name} watched\n" in story.said
     line = re.compile(
         r"alive: \d+ markets, \d+ positions, \d+ open orders, \d+ evaluations, worst timer lag \d+\.\d{3} s; "
-        r"\d+ of 19 loops alive, \d+ restarts"
+        r"\d+ of 20 loops alive, \d+ restarts"
     )
     assert any(line.match(said) for said in story.said)
 
