@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Final
 
 from polyhost.plugin import Plugin
@@ -66,4 +66,10 @@ def shipped_class(name: str) -> type[Plugin]:
 def _points() -> dict[str, EntryPoint]:
     """Looked up once: it reads the metadata of everything that is installed."""
     points = entry_points(group="polyhost")
-    return {point.name: point for point in points if point.dist and point.dist.name == "polyhost"}
+    return {point.name: point for point in points if point.dist and _name(point.dist) == "polyhost"}
+
+
+@cache
+def _name(distribution: Distribution) -> str:
+    # Reading it parses the whole metadata, and its entry points share one distribution.
+    return distribution.name

@@ -8,8 +8,9 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import metadata
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -162,8 +163,7 @@ def found_sources(
     for point in entry_points(group=GROUP) if points is None else points:
         module, _, attribute = point.value.partition(":")
         distribution = point.dist
-        name = distribution.name if distribution else ""
-        version = distribution.version if distribution else ""
+        name, version = _named(distribution) if distribution else ("", "")
         source = Source(point.name, module.strip(), attribute.strip(), name, version)
         known = found.setdefault(point.name, [])
         # One distribution seen twice on the search path (an editable install beside its metadata) is no conflict.
@@ -173,6 +173,13 @@ def found_sources(
         for source in _file_sources(path, base):
             found.setdefault(source.name, []).append(source)
     return found
+
+
+@cache
+def _named(distribution: Distribution) -> tuple[str, str]:
+    """Name and version. Reading each parses the whole metadata, and its entry points share one distribution."""
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"]
 
 
 def _file_sources(path: str, base: Path) -> list[Source]:
