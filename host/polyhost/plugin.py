@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from loguru import Logger
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
 
 
 class Contradiction(Struct, frozen=True):
@@ -58,7 +60,13 @@ class Setup(Struct, frozen=True):
 class Settings(BaseModel):
     """Base of a plugin's settings: strict about unknown keys, frozen; each field's docstring says its unit."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        from polyhost.meanings import documented
+
+        return documented(cls, schema, handler)
 
     def contradictions(self, setup: Setup) -> Iterable[Contradiction]:
         """Settings with which a rule of the plugin could never fire (EXI-11); asked once for each window length.

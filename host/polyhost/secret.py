@@ -10,11 +10,17 @@ import stat
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, PrivateAttr, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
+
+from polyhost.meanings import documented
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
 
 PLAIN: Final = "plain_secret"
 """Kind of the error for a secret that stands in the file itself."""
@@ -49,7 +55,7 @@ class Secret(BaseModel):
     """A reference to a secret: ``{ env = "NAME" }``, ``{ file = "PATH" }`` (a file that nobody else may read) or
     ``{ keyring = "SERVICE/NAME" }`` (the system's own keyring)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     env: str = ""
     """Name of an environment variable."""
     file: str = ""
@@ -57,6 +63,10 @@ class Secret(BaseModel):
     keyring: str = ""
     """Service and name of an entry in the system's keyring, with a slash between them."""
     _value: str = PrivateAttr(default="")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return documented(cls, schema, handler)
 
     @model_validator(mode="before")
     @classmethod

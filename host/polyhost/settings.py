@@ -5,10 +5,11 @@ Reading, layering and error texts live in polyhost.configuration; the plugins' o
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from polyhost.meanings import documented
 from polyhost.model.builder import builder_code
 from polyhost.model.quantities import Money, Price, Shares
 
@@ -17,10 +18,19 @@ def _code_or_nothing(text: str) -> str:
     return builder_code(text) if text else ""
 
 
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
+
 class Table(BaseModel):
     """Base of every table: unknown keys are errors, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return documented(cls, schema, handler)
 
 
 class HostTable(Table):

@@ -16,6 +16,7 @@ from polyhost import Bias, Enter, Estimate, Plugin, Settings, Side, Signal
 from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
 from polyhost.extension.answers import checked, listed
 from polyhost.extension.specification import implementations
+from polyhost.meanings import meaning
 
 FOLDER = Path(polyhost_plugins.__file__).parent
 FILES = sorted(FOLDER.glob("*.py"))
@@ -49,7 +50,7 @@ def test_plg_02_each_plugin_is_documented_and_its_hooks_fit_the_contract(name: s
     assert issubclass(kind.Settings, Settings)
     assert kind.name == name
     assert kind.description.endswith(".")
-    assert all(field.description for field in kind.Settings.model_fields.values())
+    assert all(meaning(kind.Settings, key) for key in kind.Settings.model_fields)
     assert implementations(made(kind), name)
 
 

@@ -14,6 +14,7 @@ from polyhost import Settings, Setup
 from polyhost.configuration import load_configuration
 from polyhost.configuration.rules import scaled_s
 from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
+from polyhost.meanings import meaning
 
 TIME = re.compile(r"_s(_min|_max)?$")
 SAYS_SCALED = re.compile(r"15-minute windows")
@@ -26,7 +27,7 @@ TIMES = [
 
 
 def says(name: str, key: str) -> str:
-    return shipped_class(name).Settings.model_fields[key].description or ""
+    return meaning(shipped_class(name).Settings, key)
 
 
 def uses(name: str, key: str) -> list[bool]:

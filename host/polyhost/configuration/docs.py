@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from polyhost.configuration.shipped import OFF_BY_DEFAULT, SHIPPED_PLUGINS, shipped_class
+from polyhost.meanings import meaning
 from polyhost.settings import Configuration, Table
 from polyhost.wording import allowed_in, toml_text
 
@@ -80,8 +81,8 @@ def _rows(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
         takes = " or ".join(f"`{word}`" if closed else word for word in allowed_in(model, name))
         if closed and get_origin(field.annotation) is tuple:
             takes = f"a list of {takes}"
-        meaning = " ".join((field.description or "").replace("``", "`").split())
-        yield name, f"| `{name}` | {takes} | `{toml_text(defaults[name])}` | {meaning} |"
+        means = meaning(model, name).replace("``", "`")
+        yield name, f"| `{name}` | {takes} | `{toml_text(defaults[name])}` | {means} |"
 
 
 def _is_closed(kind: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from polyhost.meanings import meaning
 from polyhost.model.quantities import Money, Price, Shares
 from polyhost.wording import allowed_in
 
@@ -21,7 +22,7 @@ def options_of(model: type[BaseModel]) -> list[dict[str, Any]]:
     return [
         {
             "name": name, "type": " or ".join(allowed_in(model, name)), "unit": unit_of(name, field.annotation),
-            "default": defaults[name], "meaning": " ".join((field.description or "").split()),
+            "default": defaults[name], "meaning": meaning(model, name),
         }
         for name, field in model.model_fields.items()
     ]  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from polyhost.configuration.shipped import shipped_class
+from polyhost.meanings import meaning
 from polyhost.settings import HostTable, LimitsTable, MarketsTable, SafetyTable
 from polyhost.wording import default_line, toml_text
 
@@ -110,6 +111,5 @@ def _table(name: str, model: type[BaseModel], given: dict[str, Any], told: tuple
 
 
 def _meaning(model: type[BaseModel], key: str) -> list[str]:
-    field = model.model_fields.get(key)
-    text = " ".join((field.description or "").replace("``", "`").split()) if field is not None else ""
+    text = meaning(model, key).replace("``", "`") if key in model.model_fields else ""
     return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ")
