@@ -28,7 +28,7 @@ from polyhost.model.events import (
 )
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import Enter, Estimate, ExitTarget, Signal
-from polyhost.model.records import PositionCorrected, Record
+from polyhost.model.records import PluginMoved, PositionCorrected, Record
 from polyhost.model.words import Bias, Side
 
 from ..kernel.rig import CONDITION, START, UP, Rig, window
@@ -232,6 +232,7 @@ def test_evd_03_an_order_names_its_run_plugins_evaluation_reservation_and_its_ri
 ) -> None:
     rig = explaining()
     other = Enter(Side.DOWN, ticks("0.60"), "falls")
+    rig.kernel._core.record(PluginMoved(rig.now, "far", "set", "me", version="1.0"))
     view = rig.ask().view
     rig.do(Evaluated(
         view.view_seq, view.book_epoch, view.state_rev, CONDITION, (("s", Signal(0.6, 0.5)),),
@@ -248,6 +249,8 @@ def test_evd_03_an_order_names_its_run_plugins_evaluation_reservation_and_its_ri
     told = report(folder, capsys, "order", "o000001")
     assert told["run"]["config_hash"] == "abc123"
     assert told["run"]["plugins"] == {"test": "1.2", "guard": "1.2", "far": "0.9"}
+    (change,) = told["run"]["changes"]
+    assert (change["plugin"], change["change"], change["version"], change["who"]) == ("far", "set", "1.0", "me")
     assert told["order"]["reserved"] == "24.911960"
     assert told["order"]["why"]["book_epoch"] == str(view.book_epoch)
     assert told["evaluation"]["signals"] == {"s": {"p_up": 0.6, "weight": 0.5, "abstained": ""}}
@@ -258,7 +261,8 @@ def test_evd_03_an_order_names_its_run_plugins_evaluation_reservation_and_its_ri
     assert code == 0
     for words in (
         "run run-7: polyhost 0.1.0, sim, configuration abc123", "  plugins of version 1.2: test, guard",
-        "  signal s: p_up 0.6, weight 0.5", "  combiner c: p_up 0.6, confidence 0.2, bias UP",
+        "  since then: far set by me, version 1.0", "  signal s: p_up 0.6, weight 0.5",
+        "  combiner c: p_up 0.6, confidence 0.2, bias UP",
         "by far: entry DOWN at most 0.6: outbid by test (falls)",
         "by test: entry DOWN at most 0.6 for 25.000000: veto by guard (guard: one side is enough)",
     ):

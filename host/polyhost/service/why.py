@@ -38,6 +38,7 @@ from polyhost.model.records import (
     OrderMoved,
     OrderPrepared,
     OrderReposted,
+    PluginMoved,
     PositionAdopted,
     PositionCorrected,
     Record,
@@ -72,6 +73,42 @@ class Row(Struct):
         return {"seq": self.seq, "at": self.at, "record": self.record, "text": self.text, **self.detail}
 
 
+class Running(Struct, frozen=True):
+    """A run as it was when something was decided: its configuration, and its plugins with their versions."""
+
+    started: RunStarted | None = None
+    """None: the journal begins in the middle of a run."""
+    moved: tuple[PluginMoved, ...] = ()
+    """What became of plugins since."""
+
+    @property
+    def run_id(self) -> str:
+        return "" if self.started is None else self.started.run_id
+
+    def after(self, record: Record) -> Running:
+        """The run after one more record."""
+        match record:
+            case RunStarted():
+                return Running(record)
+            case PluginMoved():
+                return Running(self.started, (*self.moved, record))
+            case _:
+                return self
+
+    def described(self) -> dict[str, Any] | None:
+        started = self.started
+        if started is None:
+            return None
+        return {
+            "id": started.run_id, "version": started.version, "mode": started.mode, "config_hash": started.config_hash,
+            "plugins": None if started.plugins is UNSET else dict(started.plugins),
+            "changes": [
+                {"at": each.at, "plugin": each.plugin, "change": each.change, "version": each.version, "who": each.who}
+                for each in self.moved
+            ],
+        }
+
+
 # --- questions --------------------------------------------------------------------------------------------------------
 
 
@@ -83,17 +120,15 @@ def order(folder: Path, order_id: str) -> dict[str, Any]:
     """
     state = State()
     told: dict[str, list[Row]] = {}
-    runs: dict[str, RunStarted] = {}
+    runs: dict[str, Running] = {}
     reserved: dict[str, Micros] = {}
-    run: RunStarted | None = None
+    run = Running()
     for seq, record, state in _folded(folder):
         ref = _ref_of(record)
-        if isinstance(record, RunStarted):
-            run = record
-        elif isinstance(record, OrderIntended):
+        run = run.after(record)
+        if isinstance(record, OrderIntended):
             reserved[record.draft.ref] = record.reserve
-            if run is not None:
-                runs[record.draft.ref] = run
+            runs[record.draft.ref] = run
         if ref is not None:
             told.setdefault(ref, []).append(_row(seq, record, state))
     found = [each for each in state.orders.values() if order_id in (each.ref, each.order_id)]
@@ -110,7 +145,7 @@ def order(folder: Path, order_id: str) -> dict[str, Any]:
         if seen is not None and row["at"] == one.placed_at and row["order"] != one.ref
     ]
     return {
-        "order": _order(state, one) | {"reserved": money_text(reserved[one.ref])}, "run": _run(runs.get(one.ref)),
+        "order": _order(state, one) | {"reserved": money_text(reserved[one.ref])}, "run": runs[one.ref].described(),
         "evaluation": evaluation_of(analysis, condition_id, one.placed_at, None if seen is None else int(seen)),
         "beside": beside, "chain": chain,
     }
@@ -124,12 +159,11 @@ def position(folder: Path, slug: str, side: str) -> dict[str, Any]:
     state = State()
     rows: list[Row] = []
     condition_id = ""
-    runs: dict[str, RunStarted] = {}
-    run: RunStarted | None = None
+    runs: dict[str, Running] = {}
+    run = Running()
     for seq, record, state in _folded(folder):
-        if isinstance(record, RunStarted):
-            run = record
-        if run is not None and isinstance(record, OrderIntended) and record.slot.condition_id == condition_id:
+        run = run.after(record)
+        if isinstance(record, OrderIntended) and record.slot.condition_id == condition_id:
             runs[run.run_id] = run
         if isinstance(record, MarketAdded) and record.market.slug == slug:
             condition_id = record.market.condition_id
@@ -148,7 +182,7 @@ def position(folder: Path, slug: str, side: str) -> dict[str, Any]:
         "adopted": size_text(held.adopted), "taken": size_text(held.taken),
         "unexplained": size_text(state.unexplained.get(token_id, 0)), "end": entry.market.end,
         "obligation_due": state.obligations.get(f"{condition_id}:{side}"), "closed": held.closed,
-        "runs": [_run(each) for each in runs.values()],
+        "runs": [each.described() for each in runs.values()],
         "rows": [row.described() for row in rows],
         "orders": [_order(state, each) for each in _orders(state, condition_id) if each.slot.side.value == side],
     }
@@ -350,16 +384,6 @@ def _order(state: State, each: OrderEntry) -> dict[str, Any]:
     }
 
 
-def _run(record: RunStarted | None) -> dict[str, Any] | None:
-    """Who wanted it: None only for a journal that begins in the middle of a run."""
-    if record is None:
-        return None
-    return {
-        "id": record.run_id, "version": record.version, "mode": record.mode, "config_hash": record.config_hash,
-        "plugins": None if record.plugins is UNSET else dict(record.plugins),
-    }
-
-
 def lines(report: Mapping[str, Any]) -> list[str]:
     """A report for a person; times are market ms."""
     told: list[str] = []
@@ -401,6 +425,11 @@ def _run_lines(run: Mapping[str, Any] | None) -> list[str]:
     return [
         f"run {run['id']}: polyhost {run['version']}, {run['mode']}, configuration {run['config_hash']}",
         *(f"  plugins {_of_version(version)}: {', '.join(names)}" for version, names in versions.items()),
+        *(
+            f"  since then: {each['plugin']} {each['change']} by {each['who'] or 'host'}"
+            + (f", version {each['version']}" if each["version"] else "")
+            for each in run["changes"]
+        ),
     ]
 
 
