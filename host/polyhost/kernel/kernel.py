@@ -595,7 +595,7 @@ class Kernel:
                 gate, text = refused, refusal.text
             if self.explain:
                 slug = entry.market.slug
-                self._explain(explained(event, candidate, self._core.now, slug, refusal, "" if refused else order))
+                self._explain(explained(event, candidate, self._core.now, slug, refusal, order))
             if refused == "stale_answer" or self._told_refusal(event, candidate, refusal):
                 data.dirty = True
         if not event.candidates:
