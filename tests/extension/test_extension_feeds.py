@@ -315,3 +315,12 @@ def test_con_17_so_many_feeds_and_no_more() -> None:
     assert len(asked(bound(named(SOURCES_MAX)), CONFIG, "mood")) == SOURCES_MAX
     with pytest.raises(FeedsError, match="more than 16 feeds"):
         asked(bound(named(SOURCES_MAX + 1)), CONFIG, "mood")
+
+
+def test_sec_02_feeds_are_not_started_again_from_other_files(tmp_path: Path) -> None:
+    feed, heard = feeds(tmp_path, 'yield Reading("a", 1)\ntime.sleep(0.1)')
+    run(feed, lambda: bool(heard))
+    (tmp_path / "mood.py").write_text((tmp_path / "mood.py").read_text() + "\n# another one\n")
+    before = len(heard)
+    run(feed, lambda: "its files changed" in feed.problem)
+    assert len(heard) == before

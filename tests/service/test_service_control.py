@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import stat
 from collections.abc import Awaitable, Callable
@@ -29,6 +30,7 @@ from polyhost.service.control_client import (
 )
 from polyhost.service.control_words import OperatorWords
 from polyhost.service.live_file import Live
+from polyhost.service.plugin_life import CHANGES, plugin_words
 
 TIMEOUT_S = 20.0
 
@@ -267,3 +269,11 @@ def test_without_a_host_nobody_answers(tmp_path: Path) -> None:
     left.close()
     with pytest.raises(NoAnswerError, match="no host answers"):
         ask(tmp_path, "hello")
+
+
+def test_the_page_has_every_word_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "control.md").read_text(encoding="utf-8").partition("## Words")[2]
+    life: Any = None
+    words = [*words_of(Host()), *plugin_words(life)]
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == words
+    assert set(CHANGES) <= set(words)

@@ -387,7 +387,8 @@ def test_sec_02_a_changed_plugin_waits_until_it_is_accepted_and_then_runs_at_onc
 def test_sec_02_a_plugin_that_is_switched_on_for_the_first_time_is_noted(tmp_path: Path) -> None:
     async def body(bench: Bench) -> None:
         assert Lock(bench.data).plugins == {}
-        await bench.life.choose("messenger", True, {}, "ann", "")
+        answer = await bench.life.choose("messenger", True, {}, "ann", "")
+        assert "runs here for the first time" in answer["notes"][0]
         assert set(Lock(bench.data).plugins) == {"messenger"}
 
     run(tmp_path, "", body)

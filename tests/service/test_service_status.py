@@ -14,7 +14,7 @@ import pytest
 
 from polyhost.cli import main as front
 from polyhost.journal import JournalStore
-from polyhost.model.events import EarnedRow, EarningsSeen
+from polyhost.model.events import EarnedRow, EarningsSeen, PluginStruck
 from polyhost.model.money import ticks
 from polyhost.model.proposals import Enter, ExitTarget
 from polyhost.model.records import EntriesBlocked, ObligationMet, Record, RunEnded
@@ -230,3 +230,13 @@ def test_con_17_feeds_are_shown_with_age_counts_and_trouble(
     assert code == 0
     assert "feeds of index: 1,234 readings, the last 0.8 s ago, 5 dropped, 2 refused, 1 restarts\n" in out
     assert "feeds of down: 1,234 readings, none yet, 5 dropped, 2 refused, 1 restarts (it ended)" in out
+
+
+def test_plg_05_a_plugin_out_of_service_is_shown_with_the_way_back(tmp_path: Path) -> None:
+    rig = story()
+    rig.do(PluginStruck("wild", "no answer within 50 ms", True))
+    report = described(look(written(tmp_path / "data", rig.records)))
+    assert report["quarantined"] == {"wild": "no answer within 50 ms"}
+    line, = (line for line in lines(report) if "wild" in line)
+    assert "QUARANTINED: no answer within 50 ms" in line
+    assert "polyhost plugins release wild" in line

@@ -20,7 +20,7 @@ from polyhost.extension.answers import PROBLEM_MAX
 from polyhost.extension.discovery import LoadedPlugin
 from polyhost.extension.feeding import tell_every_s
 from polyhost.extension.handing import handed_over
-from polyhost.extension.process import MEMORY_BYTES_MAX, launched, relayed
+from polyhost.extension.process import CHANGED, MEMORY_BYTES_MAX, launched, relayed
 from polyhost.extension.protocol import (
     ENCODE,
     FROM_FEEDS,
@@ -109,6 +109,8 @@ class FeedProcess:
 
     async def _live(self, beat: Callable[[], None]) -> None:
         """One life of the process; ends by FeedFailedError, or by being cancelled."""
+        if self.plugin.fingerprint and self.plugin.source.fingerprint() != self.plugin.fingerprint:
+            raise FeedFailedError(CHANGED.format(self.plugin.name))
         try:
             process, connection, lifeline = launched()
         except OSError as error:

@@ -18,7 +18,7 @@ from polyhost.configuration import Loaded
 from polyhost.errors import PluginError, PolyhostError, nearest_name
 from polyhost.extension.delivery import channels_of
 from polyhost.extension.discovery import LoadedPlugin, placed
-from polyhost.extension.lock import Lock
+from polyhost.extension.lock import LOCK_FILE, Lock
 from polyhost.model.events import Operator, PluginChanged, PluginTold
 from polyhost.model.proposals import Notice
 from polyhost.service.control import Word
@@ -94,7 +94,7 @@ class PluginLife:
                 for foreign in begun:
                     foreign.kill()
                 raise
-            await asyncio.to_thread(lambda: take_new(Lock(self._data_dir), [trial.plugin]))
+            new = await asyncio.to_thread(lambda: take_new(Lock(self._data_dir), [trial.plugin]))
             REDACTOR.add(*trial.plugin.secrets())
             old = self._find(name)
             change = "accepted" if accepted else "set" if trial.plugin.runs and old is not None and old.runs else (
@@ -105,7 +105,9 @@ class PluginLife:
                 PluginChanged, name, change, who, why, was=was, table=trial.table, version=trial.plugin.version
             ))
             await self._feeds(old, trial.plugin)
-            return self._answer(trial, changes) | {"changed": True} | await self._durable()
+            answer = self._answer(trial, changes)
+            answer["notes"] += [_first_seen(plugin) for plugin in new]
+            return answer | {"changed": True} | await self._durable()
 
     def _stands(self, trial: Trial, was: str) -> bool:
         """The host runs this very plugin already, or knows that it does not run."""
@@ -201,14 +203,19 @@ def take_new(lock: Lock, plugins: Iterable[LoadedPlugin]) -> list[LoadedPlugin]:
 def trusted_on_sight(lock: Lock, plugins: Iterable[LoadedPlugin]) -> list[PluginTold]:
     """The same at a start, and a notice for each of them; one for each that is not as it was accepted."""
     told = [
-        _noticed(plugin, f"Plugin {plugin.name} ({plugin.origin}) runs here for the first time; its files are noted in "
-                         f"{lock.path.name}, and a change has to be accepted", "info")
-        for plugin in take_new(lock, plugins)
+        _noticed(plugin, _first_seen(plugin), "info") for plugin in take_new(lock, plugins)
     ]
     return told + [
         _noticed(plugin, f"Plugin {plugin.name} does not run: {plugin.problem}", "warning")
         for plugin in plugins if plugin.state == "refused" and lock.problem(plugin.source)
     ]
+
+
+def _first_seen(plugin: LoadedPlugin) -> str:
+    return (
+        f"Plugin {plugin.name} ({plugin.origin}) runs here for the first time; its files are noted in {LOCK_FILE}, and "
+        "a change has to be accepted"
+    )
 
 
 def _noticed(plugin: LoadedPlugin, text: str, level: Literal["info", "warning"]) -> PluginTold:

@@ -99,6 +99,7 @@ def described(found: Found) -> dict[str, Any]:
         "windows_settled": sum(1 for _ in _settled(state)),
         "blocked": (blocked := {**state.blocked, **state.shut, **_volatile(found)}),
         "blocks": [_block(name, reason) for name, reason in blocked.items()],
+        "quarantined": dict(state.quarantined),
         "windows": [_window(state, entry) for entry in state.markets.values() if not entry.settled],
         "positions": [_position(state, position) for position in open_positions(state)],
         "orders": [_order(state, order, _scoring(found)) for order in open_orders(state)],
@@ -244,6 +245,10 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     told += _loop_lines(report)
     told += [
         f"entries blocked ({block['name']}): {block['reason']}; clears: {block['clears']}" for block in report["blocks"]
+    ]
+    told += [
+        f"plugin {name} is QUARANTINED: {why}; let it in again with `polyhost plugins release {name}`"
+        for name, why in report["quarantined"].items()
     ]
     told += [_window_line(window) for window in report["windows"]]
     told += [_position_line(position) for position in report["positions"]] or ["no open position"]

@@ -1,0 +1,152 @@
+"""``plugins enable``, ``disable``, ``set``, ``info``, ``release``, ``accept`` where no host runs, or none answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyhost.cli.main import main
+from polyhost.configuration.choices import choices_of
+from polyhost.journal import JournalStore
+from polyhost.model.records import PluginMoved
+from polyhost.service.folder import DataFolder
+from polyhost.service.operator_box import waiting
+
+FILE = """\
+plugin_paths = ["mine.py"]
+[host]
+data_dir = "data"
+[plugins.mine]
+trusted = true
+[plugins.sentiment]
+enabled = false
+"""
+MINE = """
+from polyhost import *
+
+class Mine(Plugin):
+    name = "mine"
+    description = "Mine."
+
+    @hookimpl
+    def signal(self, view):
+        return None
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "polyhost.toml").write_text(FILE)
+    (tmp_path / "mine.py").write_text(MINE)
+    return tmp_path
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["plugins", *words])
+    out, error = capsys.readouterr()
+    return int(ended.value.code or 0), out, error
+
+
+def report(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    code, out, error = said(capsys, *words, "--json")
+    assert code == 0, error
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_plg_03_what_is_chosen_is_written_to_the_machines_file_and_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = said(capsys, "set", "exit_plan", "price=0.97", "age_min_s=30")
+    assert (code, out.splitlines()) == (0, [
+        "[plugins.exit_plan] price: not chosen -> 0.97", "[plugins.exit_plan] age_min_s: not chosen -> 30",
+        "exit_plan is inline: no host runs; it holds from the next start",
+    ])
+    assert report(capsys, "disable", "mine")["changes"] == ["[plugins.mine] enabled: not chosen -> false"]
+    code, out, _ = said(capsys, "disable", "mine")
+    assert "nothing is another value than before" in out
+    assert report(capsys, "set", "exit_plan", "price=")["changes"] == ["[plugins.exit_plan] price: 0.97 -> not chosen"]
+    assert report(capsys, "enable", "kelly", "--with", "fraction=0.1")["state"] == "inline"
+    assert choices_of(folder / "data").plugins == {
+        "exit_plan": {"age_min_s": 30}, "mine": {"enabled": False}, "kelly": {"fraction": 0.1, "enabled": True},
+    }
+    assert (folder / "polyhost.toml").read_text() == FILE, "a person's file is never written"
+    assert waiting(folder / "data") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["enable", "sentiment"], ["polyhost.toml:7 [plugins.sentiment] enabled", "always wins", "enabled = false`"]),
+        (["set", "exit_plan", "price=7"], ["[plugins.exit_plan] price", "given 7"]),
+        (["set", "exit_plan", "prise=0.9"], ["[plugins.exit_plan] prise", "'price'"]),
+        (["set", "exit_plan", "price"], ["TABLE.KEY=VALUE"]),
+        (["set", "mine", "trusted=true"], ["trusted", "only a person"]),
+        (["disable", "mien"], ["did you mean 'mine'"]),
+        (["accept", "mien"], ["did you mean 'mine'"]),
+        (["disable", "additive"], ["combiner"]),
+    ],
+)
+def test_plg_03_what_is_refused_changes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], parts: list[str]
+) -> None:
+    code, _, error = said(capsys, *words)
+    assert code == 2
+    assert [part for part in parts if part not in error] == []
+    assert choices_of(folder / "data").plugins == {}
+
+
+def test_plg_03_info_tells_where_each_setting_comes_from(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "set", "exit_plan", "price=0.97")
+    code, out, _ = said(capsys, "info", "exit_plan")
+    assert code == 0
+    assert "price = '0.97'  # choice data/choices.toml:7" in out
+    assert "age_min_s = 60.0  # default" in out
+    assert report(capsys, "info", "mine")["hooks"] == ["signal"]
+    assert report(capsys, "info", "kelly")["state"] == "disabled"
+
+
+def test_sec_02_a_changed_plugin_is_told_and_accepted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(capsys, "accept", "mine")["accepted"] is True
+    assert report(capsys, "accept", "mine")["accepted"] is False
+    assert report(capsys, "accept", "exit_plan")["accepted"] is False
+    (folder / "mine.py").write_text(MINE + "\n# more\n")
+    rows = {row["name"]: row for row in report(capsys, "list")["plugins"]}
+    assert rows["mine"]["state"] == "refused"
+    assert "changed: mine.py" in rows["mine"]["problem"]
+    code, out, _ = said(capsys, "accept", "mine")
+    assert (code, "is accepted as it is now; it runs from the next start; it is not as it was" in out) == (0, True)
+    assert report(capsys, "info", "mine")["state"] == "inline"
+
+
+def test_plg_05_a_quarantine_is_shown_from_the_journal_and_released_by_the_next_start(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = said(capsys, "release", "mine")
+    assert (code, out) == (0, "mine is not quarantined\n")
+    (folder / "data").mkdir(exist_ok=True)
+    store = JournalStore(folder / "data" / "journal.db", "main")
+    store.commit([PluginMoved(5, "mine", "quarantined", why="no answer")])
+    store.close()
+    rows = {row["name"]: row for row in report(capsys, "list")["plugins"]}
+    assert (rows["mine"]["state"], rows["mine"]["problem"]) == ("quarantined", "no answer")
+    assert "mine is let in again, by the next start" in said(capsys, "release", "mine", "--why", "mended")[1]
+    (_, word), = waiting(folder / "data")
+    assert (word.word, word.target, word.why) == ("release", "mine", "mended")
+
+
+def test_ops_08_a_host_that_does_not_answer_finds_the_word_as_a_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with DataFolder(folder / "data"):
+        assert report(capsys, "disable", "mine", "--why", "later")["running"] is True
+        assert report(capsys, "accept", "mine")["running"] is True
+        assert report(capsys, "release", "mine")["changed"] is True
+    words = [(word.word, word.target, word.why) for _, word in waiting(folder / "data")]
+    assert words == [("disable", "mine", "later"), ("accept", "mine", ""), ("release", "mine", "")]
+    assert choices_of(folder / "data").plugins == {"mine": {"enabled": False}}
