@@ -19,9 +19,13 @@ class Quote(Struct, frozen=True):
     """Best prices of one token. ``bid`` 0 or ``ask`` 10,000: that side is empty. Sizes -1: not told."""
 
     bid: Ticks
+    """The highest price at which somebody buys, ticks of 1e-4 collateral a share; 0: nobody."""
     ask: Ticks
+    """The lowest price at which somebody sells, ticks; 10,000: nobody."""
     bid_size: Micros
+    """Micro-shares at the bid; -1: the venue did not tell."""
     ask_size: Micros
+    """Micro-shares at the ask; -1: the venue did not tell."""
 
     @property
     def mid(self) -> Ticks:
@@ -30,6 +34,7 @@ class Quote(Struct, frozen=True):
 
     @property
     def spread(self) -> Ticks:
+        """Ask less bid, ticks; negative when they cross."""
         return self.ask - self.bid
 
     @property
@@ -56,11 +61,17 @@ class Candle(Struct, frozen=True):
     """One minute of the spot price. ``start`` market ms; prices and base volume as floats."""
 
     start: int
+    """Market ms at which the minute begins."""
     open: float
+    """First price of the minute, quote currency."""
     high: float
+    """Highest price of the minute, quote currency."""
     low: float
+    """Lowest price of the minute, quote currency."""
     close: float
+    """Last price of the minute, quote currency; of an unfinished minute the latest one."""
     volume: float
+    """What was traded in the minute, base currency; 0 where the feed tells none."""
 
 
 class Flow(Struct, frozen=True):
@@ -69,7 +80,9 @@ class Flow(Struct, frozen=True):
     start: int
     """Market ms at which the bucket begins: a multiple of 10,000."""
     bought: Micros
+    """Micro-shares of UP bought, or of DOWN sold, by takers."""
     sold: Micros
+    """Micro-shares of UP sold, or of DOWN bought, by takers."""
     trades: int
     """Prints counted; a print whose side the venue did not tell is none."""
 
@@ -78,39 +91,50 @@ class PositionView(Struct, frozen=True):
     """Our position in one token."""
 
     side: Side
+    """The token that is held."""
     size: Micros
     """Matched exposure: bought less sold, micro-shares."""
     sellable: Micros
-    """Of it, settled and visible in the venue's balance."""
+    """Of it, settled and visible in the venue's balance, micro-shares."""
     average_price: Ticks
     """Fee-aware average entry price in ticks, rounded up."""
     cost: Micros
-    """Collateral paid for what is held, fees included."""
+    """Collateral paid for what is held, fees included, micro-units."""
     opened_at: int
     """Market ms of the first fill."""
     held: str = ""
     """Why it is knowingly held to settlement; empty when it is not."""
     paired: Micros = 0
-    """Of the size, what pairs off with the other side: it is not sold, and can be merged."""
+    """Of the size, what pairs off with the other side, micro-shares: it is not sold, and can be merged."""
 
 
 class OrderView(Struct, frozen=True):
     """An order of ours that is not closed."""
 
     ref: str
+    """The host's own name for it (o000012): what ``Reprice`` and ``CancelOrders`` name."""
     side: Side
+    """The token that is bought or sold."""
     action: Action
+    """BUY or SELL."""
     purpose: Purpose
+    """What it is for: entry, scale_in, hedge, leg, grid_level, quote, exit or emergency."""
     price: Ticks
+    """Its limit, ticks of 1e-4 collateral a share."""
     size: Micros
+    """What was ordered, micro-shares."""
     matched: Micros
+    """What of it was traded, micro-shares."""
     state: str
+    """intended, prepared, unknown, working or cancelling."""
     placed_at: int
+    """Market ms at which it was wanted."""
     owner: str = ""
     """The plugin that wanted it: nobody else may re-price it."""
     key: str = ""
+    """Tells several orders of one side and purpose apart, as its plugin named them; usually empty."""
     mid_placed: Ticks = 0
-    """Midpoint of its token when it was placed; 0: not known."""
+    """Midpoint of its token when it was placed, ticks; 0: not known."""
     scoring: bool | None = None
     """Does it score for liquidity rewards, as the venue last said; None: the venue was not asked yet."""
     score: float = 0.0
@@ -119,11 +143,13 @@ class OrderView(Struct, frozen=True):
     order_type: str = "GTC"
     """GTC and GTD rest; FAK and FOK are only on their way."""
     post_only: bool = False
+    """It never takes: the venue refuses it where it would."""
     valid_until: int = 0
     """Market ms at which its life ends; 0: it has no end of its own."""
 
     @property
     def rests(self) -> bool:
+        """It waits in the book, or is about to."""
         return self.order_type in ("GTC", "GTD")
 
 
@@ -131,12 +157,17 @@ class RefusedView(Struct, frozen=True):
     """A wish that became no order, or a hedge that found none to sell; it stands until an order of it is placed."""
 
     plugin: str
+    """Whose wish it was."""
     purpose: Purpose
+    """What it was for."""
     side: Side
+    """The token that was wanted."""
     key: str
+    """The wish's own key; usually empty."""
     gate: str
     """stale_answer, balance_age and pending_orders pass by themselves; the wish may simply be repeated."""
     reason: str
+    """In words, with the figures that decided."""
     since: int
     """Market ms of the first refusal in a row."""
     at: int
@@ -150,12 +181,15 @@ class UnfilledView(Struct, frozen=True):
     """
 
     ref: str
+    """The host's own name for it."""
     side: Side
+    """The token that was wanted."""
     owner: str
     """The plugin that wanted it."""
     price: Ticks
+    """Its limit, ticks of 1e-4 collateral a share."""
     placed_at: int
-    """Market ms."""
+    """Market ms at which it was wanted."""
     ended_at: int
     """Market ms at which its end was proved."""
 
@@ -164,14 +198,17 @@ class Funds(Struct, frozen=True):
     """Collateral in micro-units."""
 
     free: Micros
+    """What can be spent, micro-units."""
     reserved: Micros
+    """What open orders may cost, micro-units."""
     in_positions: Micros
-    """At cost."""
+    """What is held, at cost, micro-units."""
     unredeemed: Micros
+    """Payouts of decided markets that are not redeemed yet, micro-units."""
 
     @property
     def equity(self) -> Micros:
-        """All of it, positions at cost."""
+        """All of it, positions at cost, micro-units."""
         return self.free + self.reserved + self.in_positions + self.unredeemed
 
 
@@ -179,34 +216,46 @@ class View(Struct, frozen=True):
     """One market at one instant. ``now`` is the only clock a plugin has."""
 
     view_seq: int
+    """Number of this view: an answer is taken only for the newest one."""
     state_rev: int
+    """Rises with every durable change of this account and market; what adds exposure needs the same one."""
     book_epoch: int
+    """Rises whenever the book was lost and made anew: histories of it do not reach over that."""
     now: int
+    """The time, market ms since 1970 UTC."""
     market: Market
+    """Slug, tokens, times, tick, minimums, fees and rules of the market."""
     up: Quote
+    """Best prices of UP, ticks."""
     down: Quote
+    """Best prices of DOWN, ticks: the mirror of UP's."""
     bids: tuple[tuple[Ticks, Micros], ...]
-    """UP bids, best first, at most ten levels: (price, size)."""
+    """UP bids, best first, at most ten levels: (ticks, micro-shares)."""
     asks: tuple[tuple[Ticks, Micros], ...]
-    """UP asks, best first, at most ten levels."""
+    """UP asks, best first, at most ten levels: (ticks, micro-shares)."""
     book_age_ms: int
     """Market ms since the book last changed, or since the venue last confirmed it."""
     mids: tuple[tuple[int, Ticks], ...]
     """UP midpoint history, one a minute (market ms of the minute's last quote, ticks), oldest first, at most 60."""
     spot: float | None
-    """Latest spot price of the market's symbol; None: no feed."""
+    """Latest spot price of the market's symbol, quote currency; None: no feed."""
     spot_age_ms: int
+    """How old that price is, market ms."""
     spot_open: float | None
-    """Spot at the window's opening second; None: not seen."""
+    """Spot at the window's opening second, quote currency; None: not seen."""
     candles: tuple[Candle, ...]
     """One-minute spot candles, oldest first, the last one unfinished, at most 60."""
     strike: float | None
-    """The settlement feed's price at the opening second; None: unknown."""
+    """The settlement feed's price at the opening second, quote currency: UP wins at or above it; None: unknown."""
     reference: float | None
-    """Latest value of the market's settlement feed (60 s TWAP, Chainlink, or spot where candles settle); None: none."""
+    """Latest value of the market's settlement feed (60 s TWAP, Chainlink, or spot where candles settle), quote
+    currency; None: none."""
     positions: tuple[PositionView, ...]
+    """What is held in this market: at most one of each side, UP first."""
     orders: tuple[OrderView, ...]
+    """Our orders in this market that are not closed, whoever wanted them."""
     funds: Funds
+    """The account's collateral."""
     estimate: Estimate | None = None
     """The trading combiner's latest estimate of an earlier evaluation."""
     taken: tuple[Side, ...] = ()
@@ -217,13 +266,15 @@ class View(Struct, frozen=True):
     """Where the prices come from: the stream, or what was asked for while the stream is lost and a position is open
     (``books``, ``midpoints``, ``midpoint``, ``book``): good for exits, no entry is taken on it."""
     basis: float | None = None
-    """How far spot stands above the settlement feed, smoothed over a minute; 0 where spot candles settle; None: not
-    known yet. Take it off the spot price before you compare that with the strike."""
+    """How far spot stands above the settlement feed, quote currency, smoothed over a minute; 0 where spot candles
+    settle; None: not known yet. Take it off the spot price before you compare that with the strike."""
     feeds: tuple[Reading, ...] = ()
     """What the optional feeds said last, the newest value of each name and source; empty without such feeds. The same
     for every market: names tell the symbol (``spot2.BTC``)."""
     flow: tuple[Flow, ...] = ()
     """Trade prints in buckets of ten seconds, oldest first, of the last 300 s; buckets without prints are left out."""
+    unfilled: UnfilledView | None = None
+    """The market's latest entry, when it rested and ended without a fill; None: there is none."""
 
     def reading(self, name: str, age_ms_max: int) -> Reading | None:
         """The newest reading of this name, of whatever feed; None: there is none, or it is older (market ms)."""
@@ -233,10 +284,8 @@ class View(Struct, frozen=True):
                 found = reading
         return found if found is not None and self.now - found.at <= age_ms_max else None
 
-    unfilled: UnfilledView | None = None
-    """The market's latest entry, when it rested and ended without a fill; None: there is none."""
-
     def side(self, side: Side) -> Quote:
+        """Best prices of this side's token."""
         return self.up if side is Side.UP else self.down
 
     def hedge_refused(self, side: Side) -> RefusedView | None:
@@ -245,6 +294,7 @@ class View(Struct, frozen=True):
         return max(found, key=lambda told: told.at, default=None)
 
     def position(self, side: Side) -> PositionView | None:
+        """What is held of this side; None: nothing."""
         for position in self.positions:
             if position.side is side:
                 return position
