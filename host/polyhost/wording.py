@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
@@ -148,7 +149,14 @@ def allowed_in(model: type[BaseModel], key: str) -> tuple[str, ...]:
         return FORMS
     if isinstance(kind, type) and issubclass(kind, Price | Money | Shares):
         return (kind.unit,)
-    return _allowed_by(model.model_json_schema()["properties"][key])
+    return _allowed_by(_properties(model)[key])
+
+
+@cache
+def _properties(model: type[BaseModel]) -> dict[str, Any]:
+    # Whoever asks for one setting asks for the others next.
+    properties: dict[str, Any] = model.model_json_schema()["properties"]
+    return properties
 
 
 def _allowed_of(kind: Any) -> tuple[str, ...]:

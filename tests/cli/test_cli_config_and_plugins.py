@@ -214,23 +214,21 @@ def test_plugins_list_shows_what_is_switched_off_and_second_instances(
     assert report["plugins"][0]["name"] == "slow"
 
 
-@pytest.mark.parametrize("name", SHIPPED_PLUGINS)
 def test_plg_03_plugins_list_tells_each_built_in_plugin_whole_switched_on_or_off(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Description, hooks, and every setting with type, unit, default and meaning."""
     told = []
-    for enabled in ("true", "false"):
-        file = written(tmp_path, f"[plugins.{name}]\nenabled = {enabled}\n[evaluation]\ncombiner = 'additive'\n")
-        if name == "additive":
-            file = written(tmp_path, f"[plugins.{name}]\nenabled = {enabled}\n[evaluation]\ncombiner = 'bayesian'\n")
-        _, report = as_json(["plugins", "list", "-c", file], capsys)
-        (row,) = [each for each in report["plugins"] if each["name"] == name]
-        assert row["state"] == ("inline" if enabled == "true" else "disabled")
-        assert row["description"]
-        assert row["hooks"]
-        assert all(option["type"] and option["meaning"] for option in row["options"]), name
-        told.append([row["description"], row["hooks"], row["options"]])
+    for enabled, state in (("true", "inline"), ("false", "disabled")):
+        tables = "".join(f"[plugins.{name}]\nenabled = {enabled}\n" for name in SHIPPED_PLUGINS)
+        _, report = as_json(["plugins", "list", "-c", written(tmp_path, tables)], capsys)
+        rows = {row["name"]: row for row in report["plugins"]}
+        for name in SHIPPED_PLUGINS:
+            assert rows[name]["state"] == state, name
+            assert rows[name]["description"], name
+            assert rows[name]["hooks"], name
+            assert all(option["type"] and option["meaning"] for option in rows[name]["options"]), name
+        told.append([rows[name][key] for name in SHIPPED_PLUGINS for key in ("description", "hooks", "options")])
     assert told[0] == told[1]
 
 

@@ -11,6 +11,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -31,6 +32,7 @@ HEADING: Final = """\
 """
 
 
+@cache
 def cases() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = tomllib.loads(TABLE.read_text(encoding="utf-8"))["case"]
     return found

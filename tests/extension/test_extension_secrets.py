@@ -221,7 +221,7 @@ def test_cfg_02_plg_07_a_plugins_process_is_handed_its_own_secrets_and_no_other_
     assert "{'env': 'LABEL'}" in said.reason
     assert bad.used[0].problem.startswith("SecretError: ValueError: refused: (hidden)")
     assert list(said.features) == ["*" * len(HORSE)]
-    assert any(line.startswith("built with *****") for line in lines)
+    assert any(line.startswith("built with (hidden)") for line in lines)
     everything = f"{found} {good} {bad} {lines} {sent} {runner.take_struck()}"
     assert HORSE not in everything
     assert {message.name: message.secrets.get("env TOKEN") for message in sent} == {
@@ -247,7 +247,11 @@ def test_log_04_a_plugin_of_this_process_that_raises_with_its_secret_is_told_wit
 ) -> None:
     monkeypatch.setenv("TOKEN", HORSE)
     make.plugin_file(tmp_path, "keeper", KEEPER)
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), format="{message}")
     runner = Runner(make.load(tmp_path, {"keeper": {"token": {"env": "TOKEN"}, "trusted": True}}), "none")
+    logger.remove(sink)
+    assert lines == ["built with (hidden)\n"], "its own log, from its first line on"
     runner.start()
     (used,) = runner.evaluate_inline(make.view(2)).used
     assert used.problem == "SecretError: ValueError: refused: (hidden)"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from polyhost.configuration.choices import choose
 from polyhost.model.records import FillBooked, RunEnded
 
 from .service_runs import Started, command, configuration, records, report
@@ -75,6 +76,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     (folder / "wild.py").write_text(WILD)
     config = configuration(folder, data, MORE)
     config.write_text(f'plugin_paths = ["{folder / "wild.py"}", "{FAVOURITE}"]\n' + config.read_text())
+    choose(data, "entry_policy", True)
     host = command("run", "-c", config, "--windows", 1, "--speed", 60, "--json", cwd=folder)
     assert host.process.returncode == 0, host.told()
     return Whole(config, data, folder, host, report(host))
@@ -92,6 +94,14 @@ def test_con_17_the_host_trades_on_whatever_its_feeds_do(whole: Whole) -> None:
     said = "\n".join(whole.host.err)
     assert "feeds of broken: broken: RuntimeError: the source is down; started again in" in said
     assert "feeds of flood: flood.mad: nan: its value is not finite; from here on" in said
+
+
+def test_cfg_01_the_start_tells_what_a_person_and_the_machine_set_differently(whole: Whole) -> None:
+    words = "configuration: [plugins.entry_policy] enabled: false in "
+    (line,) = [line for line in whole.host.err if words in line]
+    assert f"but true was chosen in {whole.data}/choices.toml:7; {whole.config}:" in line
+    assert line.endswith(" holds")
+    assert "entry_policy" not in whole.summary["by_plugin"]
 
 
 def test_sig_06_sentiment_answers_from_what_the_simulated_services_say(whole: Whole) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from polyhost.errors import ConfigError, PluginError
 from polyhost.extension.answers import described
-from polyhost.extension.handing import discreet
+from polyhost.extension.handing import discreet, without
 from polyhost.extension.sources import Source, loaded_class
 from polyhost.extension.specification import Bound, implementations
 from polyhost.extension.state import PluginState
@@ -21,7 +21,7 @@ from polyhost.secret import FORMS, Handed, Unresolved, secrets_in
 from polyhost.wording import first_of, refused
 
 if TYPE_CHECKING:
-    from loguru import Logger
+    from loguru import Logger, Record
 
 HOST_KEYS: Final[dict[str, type]] = {"enabled": bool, "use": str, "trusted": bool}
 """Keys of ``[plugins.NAME]`` that are the host's, with their types."""
@@ -55,10 +55,11 @@ def built(
     _check_class(kind, name, source)
     settings = settings_of(kind, name, table, file)
     secrets = _fetch_secrets(settings, name, file, handed)
-    instance = _instance(kind, name, settings, source)
+    texts = tuple(secret for _, secret in secrets)
+    instance = _instance(kind, name, settings, source, texts)
     state = PluginState(name)
     instance.state = state
-    hooks = discreet(implementations(instance, name, source.origin), tuple(secret for _, secret in secrets))
+    hooks = discreet(implementations(instance, name, source.origin), texts)
     channels = _channels(instance, name, source)
     return Built(instance, hooks, settings.model_dump(mode="json"), state, channels, secrets)
 
@@ -129,10 +130,12 @@ def _settings_error(model: type[BaseModel], error: ValidationError, table: str, 
     return refused(model, problem, others, file=file, table=table, remedy=remedy)
 
 
-def _instance(kind: type[Plugin], name: str, settings: BaseModel, source: Source) -> Plugin:
+def _instance(
+    kind: type[Plugin], name: str, settings: BaseModel, source: Source, secrets: tuple[str, ...]
+) -> Plugin:
     instance = kind.__new__(kind)
     # The log is there before the author's own __init__ runs, which may well want to say something.
-    instance.log = cast("Logger", _Log(name))
+    instance.log = cast("Logger", _Log(name, secrets))
     instance.metrics = {}
     try:
         instance.__init__(settings)  # type: ignore[misc]
@@ -144,15 +147,23 @@ def _instance(kind: type[Plugin], name: str, settings: BaseModel, source: Source
 
 
 class _Log:
-    """A plugin's logger, bound to its name at its first line: until then nobody needs the library."""
+    """A plugin's logger, bound to its name at its first line: until then nobody needs the library.
 
-    def __init__(self, plugin: str) -> None:
+    It says nothing of the plugin's secrets, from the first line on, wherever the plugin runs.
+    """
+
+    def __init__(self, plugin: str, secrets: tuple[str, ...]) -> None:
         self._plugin = plugin
+        self._secrets = secrets
 
     def __getattr__(self, name: str) -> Any:
         from loguru import logger
 
-        return getattr(logger.bind(plugin=self._plugin), name)
+        bound = logger.bind(plugin=self._plugin)
+        return getattr(bound.patch(self._clean) if self._secrets else bound, name)
+
+    def _clean(self, record: Record) -> None:
+        record["message"] = without(record["message"], self._secrets)
 
 
 def host_keys(name: str, table: Mapping[str, Any], file: str = "") -> tuple[dict[str, Any], dict[str, Any]]:

@@ -42,6 +42,13 @@ def masked(message: bytes, secrets: Iterable[str]) -> bytes:
     return message
 
 
+def without(text: str, secrets: Iterable[str]) -> str:
+    """A text with each secret hidden."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
 def discreet(hooks: Mapping[str, Bound], secrets: tuple[str, ...]) -> dict[str, Bound]:
     """The hooks of a plugin that was given secrets: an exception's text comes out without them."""
     if not secrets:
@@ -65,9 +72,7 @@ def _raise_without(error: BaseException, secrets: tuple[str, ...]) -> NoReturn:
         text = str(error)
     except Exception:  # the exception is the plugin's own class: even its text may raise
         raise error from None
-    clean = text
-    for secret in secrets:
-        clean = clean.replace(secret, HIDDEN)
+    clean = without(text, secrets)
     if clean == text:
         raise error
     raise SecretError(f"{type(error).__name__}: {clean}") from None
