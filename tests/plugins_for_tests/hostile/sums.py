@@ -1,4 +1,4 @@
-"""Calls into C for two seconds without letting go of the interpreter."""
+"""Calls into C for two seconds and more without letting go of the interpreter."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Hostility(Settings):
 
 class Sums(Plugin):
     name = "sums"
-    description = "Calls into C for two seconds without letting go of the interpreter."
+    description = "Calls into C for two seconds and more without letting go of the interpreter."
     Settings = Hostility
 
     @hookimpl
     def propose(self, view: View) -> Any:
         if self.settings.waits and not view.positions:
             return None
-        sum(range(100_000_000))
+        sum(range(300_000_000))
         return None
