@@ -39,7 +39,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "lab": BASE | PARTS,
     "service": BASE | PARTS | {"lab"},
     "web": BASE | PARTS | {"lab", "service"},
-    "testing": BASE | PARTS | {"lab", "service"},
+    "testing": BASE | PARTS | {"lab", "service", "secret"},
     "cli": BASE | PARTS | {"lab", "service", "web", "testing"},
     "__main__": frozenset({"cli"}),
 }

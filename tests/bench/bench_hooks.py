@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pluggy
 
-from polyhost import Candle, Funds, Market, Plugin, Quote, Settings, Signal, View, hookimpl
+from polyhost import Candle, Funds, Market, Plugin, Quote, Settings, Side, Signal, View, hookimpl
 from polyhost.extension import Deadlines, Runner, discover
 from polyhost.extension.specification import implementations
 from polyhost.extension.table import Failed, Table
@@ -102,7 +102,21 @@ def a_view() -> View:
 
 def measure() -> list[dict[str, Any]]:
     """The budget's figures, and the round trip beside it."""
-    return [dispatch(), round_trip()]
+    return [dispatch(), round_trip(), reading()]
+
+
+def reading() -> dict[str, Any]:
+    """Microseconds to read a view as a plugin does: every field once, then what it works out."""
+    view = a_view()
+    fields = view.__struct_fields__
+
+    def read() -> None:
+        for field in fields:
+            getattr(view, field)
+        view.side(Side.UP), view.position(Side.DOWN), view.time_left_s, view.scaled_s(60.0), view.up.mid
+
+    read_us = median(timed(read) for _ in range(ROUNDS))
+    return {"id": "B11", "what": f"reading every field of a view: {read_us:.1f} us", "read_us": round(read_us, 2)}
 
 
 def dispatch() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import Field
 
-from polyhost import Enter, Estimate, Plugin, Settings, Signal, Skip, View, hookimpl
+from polyhost import Enter, Estimate, NoticeRaised, Plugin, Secret, Settings, Signal, Skip, View, hookimpl
 from polyhost.cli import main as front
 from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
 from polyhost.extension.sources import Source, found_sources
@@ -229,6 +229,29 @@ def test_plg_03_a_setting_without_a_default_is_told_and_can_be_given() -> None:
     assert "[plugins.unset] key: " in check(Unset, elsewhere=False).of("contract")[0]
     report = check(Unset, {"key": "x"}, elsewhere=False)
     assert report.of("settings") == ["a setting has no default: the plugin cannot be enabled by its name alone"]
+
+
+class Tokened(Settings):
+    token: Secret | None = None
+    """Of the service that is told."""
+
+
+class Tells(Plugin):
+    name = "tells"
+    description = "Tells a service."
+    Settings = Tokened
+    settings: Tokened
+
+    @hookimpl
+    def notify(self, notice: NoticeRaised) -> None:
+        """By its token."""
+        assert self.settings.token is not None
+
+
+def test_sec_03_nobodys_secret_is_looked_up_for_an_examination() -> None:
+    """Not even one that is not there: a placeholder is handed over."""
+    report = check(Tells, {"token": {"env": "POLYHOST_NO_SUCH_TOKEN"}}, elsewhere=False)
+    assert (report.grade, report.findings) == ("A", [])
 
 
 def test_plg_03_writing_state_in_an_answering_hook_is_a_fault_of_types() -> None:

@@ -38,6 +38,7 @@ from polyhost.model.times import MarketMs
 from polyhost.model.view import Funds, PositionView, Quote, View
 from polyhost.model.words import Action, Side
 from polyhost.plugin import Plugin
+from polyhost.secret import Handed
 from polyhost.testing import builders
 from polyhost.testing.given import built_alone
 
@@ -241,18 +242,21 @@ class Bench(Scene):
         self, plugin: type[Plugin], settings: Mapping[str, Any] | None = None, *, at_s: float = 450.0,
         minutes: int = 15, up: str = "0.50/0.51", holding: PositionView | tuple[PositionView, ...] = (),
         estimate: float | Estimate | None = None, market: Market | None = None, cash: str = "1000",
-        strike: float | None = None, signals: Mapping[str, Signal] | None = None, **more: Any,
+        strike: float | None = None, signals: Mapping[str, Signal] | None = None,
+        handed: Mapping[str, Handed] | None = None, **more: Any,
     ) -> None:
         """``plugin`` with ``settings``, ``at_s`` seconds into a window of so many ``minutes``, quoted ``up``.
 
         ``estimate`` is the trading combiner's, for plugins that enter (a number: its p_up), ``cash`` free collateral;
-        settings may also be given by name. Raises PluginError and ConfigError as the host would at its start.
+        settings may also be given by name, and secrets be ``handed`` over by reference.
+        Raises PluginError and ConfigError as the host would at its start.
         """
         super().__init__(
             at_s=at_s, minutes=minutes, up=up, holding=holding, market=market, cash=cash, strike=strike
         )
         self._kind, self._settings = plugin, {**(settings or {}), **more}
-        self._built = built_alone(plugin, self._settings)
+        self._handed = handed
+        self._built = built_alone(plugin, self._settings, handed)
         self.estimate = builders.estimate(estimate) if isinstance(estimate, float | int) else estimate
         self.signals = dict(signals or {})
         """What ``combine`` is given, by plugin name."""
@@ -334,7 +338,7 @@ class Bench(Scene):
     def restart(self) -> Bench:
         """The host starts anew: the same settings and durable state, and nothing else is remembered."""
         texts = self._built.state.texts()
-        self._built = built_alone(self._kind, self._settings)
+        self._built = built_alone(self._kind, self._settings, self._handed)
         self._built.state.load(texts)
         return self
 

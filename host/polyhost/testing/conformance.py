@@ -33,6 +33,7 @@ from polyhost.hooks import ANSWERING, TELLING, Hooks
 from polyhost.model.proposals import Enter, Keep, Pair, Remembered
 from polyhost.model.view import View
 from polyhost.plugin import Plugin
+from polyhost.secret import Handed, references_in
 from polyhost.testing import samples
 from polyhost.testing.builders import up
 from polyhost.testing.given import DISTRIBUTION, given_source
@@ -47,6 +48,8 @@ of wall time and asks once a second for each market; the shipped plugins take le
 ENDLESS: Final = 2.0
 """CPU seconds after which a single answer is taken to have no end."""
 TIMED_VIEWS: Final = 9
+PLACEHOLDER: Final = "handed-over-for-the-examination"
+"""Stands for every secret that the settings name: nobody's own is looked up for an examination."""
 FOUND_MAX: Final = 3
 """Findings told of one rule; the first ones say it all."""
 UNITS_SAID: Final = (
@@ -67,6 +70,7 @@ class Examination:
 
     def __init__(self, source: Source, name: str, table: Mapping[str, Any] | None = None) -> None:
         self.source, self.name, self.table = source, name, dict(table or {})
+        self._handed = {secret.reference: Handed(PLACEHOLDER) for secret in references_in(self.table)}
         self.report = Report(name, source.origin)
         self.sightings = Sightings()
         self.digests: list[int] = []
@@ -108,7 +112,7 @@ class Examination:
 
     def _built(self) -> Built | None:
         try:
-            plugin = built(self.source, self.name, self.table)
+            plugin = built(self.source, self.name, self.table, handed=self._handed)
         except (PluginError, ConfigError) as error:
             self.report.add("contract", str(error))
             return None
@@ -118,7 +122,7 @@ class Examination:
     def _fresh(self) -> Built:
         """A new instance, watched while it is built, but for input and output: a model may be read there."""
         with watched(self.sightings, self._modules(), outside=False):
-            return built(given_source(self._kind), self.name, self.table)
+            return built(given_source(self._kind), self.name, self.table, handed=self._handed)
 
     def _modules(self) -> list[ModuleType]:
         """The plugin's own modules: its file's, or its package's."""
@@ -223,7 +227,7 @@ class Examination:
             with watched(self.sightings, self._modules(), outside=False):
                 assert_no_lookahead(
                     self._kind, self.table, steps=walk(40 // self._every), cuts=(0.5,), estimate=0.7,
-                    signals=dict(samples.SIGNALS), holding=(up(20, average="0.41"),),
+                    signals=dict(samples.SIGNALS), handed=self._handed, holding=(up(20, average="0.41"),),
                 )
         except AssertionError as error:
             self._found("lookahead", str(error))

@@ -11,6 +11,7 @@ from typing import Any, Final
 from polyhost.extension.building import Built, built
 from polyhost.extension.sources import Source
 from polyhost.plugin import Plugin
+from polyhost.secret import Handed
 
 SHELF: Final = "polyhost_classes_under_test"
 """Name of a module that holds nothing but the classes of this test run: also classes made inside a function."""
@@ -38,10 +39,14 @@ def given_sources(kinds: Iterable[type[Any]]) -> dict[str, list[Source]]:
     return {source.name: [source] for source in map(given_source, kinds)}
 
 
-def built_alone(kind: type[Plugin], settings: Mapping[str, Any] | None = None) -> Built:
+def built_alone(
+    kind: type[Plugin], settings: Mapping[str, Any] | None = None, handed: Mapping[str, Handed] | None = None
+) -> Built:
     """The plugin as the host builds it: contract, hooks, typed settings, state and log.
+
+    ``handed``: its secrets by reference; None: they are looked up where the settings say.
 
     Raises PluginError for what the host would refuse, ConfigError for wrong settings.
     """
     source = given_source(kind)
-    return built(source, source.name, dict(settings or {}))
+    return built(source, source.name, dict(settings or {}), handed=handed)
