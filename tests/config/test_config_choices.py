@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,28 @@ def test_cfg_01_a_person_who_says_on_again_in_a_later_layer_is_heard() -> None:
     found = loaded(off, {"POLYHOST__PLUGINS__CONSOLE_NOTIFY__ENABLED": "true"})
     assert enabled(found, "console_notify")
     assert found.disagreements[0].person_holds
+
+
+SAID = (None, True, False)
+
+
+@pytest.mark.parametrize("plugin", ["console_notify", "grid"])
+def test_cfg_01_who_holds_about_a_plugin_in_every_combination_of_what_is_said(plugin: str) -> None:
+    """One plugin that is on by itself, and one that a table of its own switches on."""
+    for chosen, file, variable in product(SAID, SAID, SAID):
+        take_back("data", plugin)
+        choose("data", plugin, chosen)
+        text = "" if file is None else f"[plugins.{plugin}]\nenabled = {str(file).lower()}\n"
+        env = {} if variable is None else {f"POLYHOST__PLUGINS__{plugin.upper()}__ENABLED": str(variable).lower()}
+        person = file if variable is None else variable
+        if person is False or variable is True:
+            expected = person
+        else:
+            expected = next(said for said in (chosen, file, plugin == "console_notify") if said is not None)
+        found = loaded(text, env)
+        assert enabled(found, plugin) is expected, (chosen, file, variable)
+        differ = chosen is not None and person is not None and chosen is not person
+        assert [told.person_holds for told in found.disagreements] == [expected is person] * differ
 
 
 def test_cfg_01_where_both_set_a_plugin_differently_it_is_told_with_who_holds() -> None:

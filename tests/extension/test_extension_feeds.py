@@ -30,9 +30,12 @@ def feeds(folder: Path, body: str, *, trusted: bool = True, **more: Any) -> tupl
     return process(folder, method, trusted=trusted, **more)
 
 
-def process(folder: Path, body: str, *, trusted: bool = True, **more: Any) -> tuple[FeedProcess, list[Reading]]:
+def process(
+    folder: Path, body: str, *, trusted: bool = True, key: dict[str, str] | None = None, **more: Any
+) -> tuple[FeedProcess, list[Reading]]:
+    """``key``: where the plugin's secret is kept, if it has one."""
     make.plugin_file(folder, "mood", body)
-    (plugin,) = make.load(folder, {"mood": {"trusted": trusted}})
+    (plugin,) = make.load(folder, {"mood": {"trusted": trusted} | ({} if key is None else {"key": key})})
     assert plugin.runs, plugin.problem
     heard: list[Reading] = []
     return FeedProcess(plugin, CONFIG, heard.append, jitter=lambda: 0.5, retry_s=0.01, **more), heard
@@ -281,6 +284,25 @@ def test_con_17_the_process_inherits_nothing_secret_and_stands_back(
     values = {reading.name: reading.value for reading in heard}
     assert values["told"] == 0
     assert values["nice"] >= os.nice(0) + 10 or values["nice"] == 19
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_cfg_02_a_feed_has_the_secrets_that_its_plugins_settings_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
+    monkeypatch.setenv("POLYHOST_KEY", "hush-and-hush")
+    body = """
+class Settings(Settings):
+    key: Secret
+def items(self, config):
+    yield Reading("length", len(self.settings.key.reveal()))
+    while True: time.sleep(0.01); yield None
+@hookimpl
+def feeds(self, config): return [self.items(config)]
+"""
+    feed, heard = process(tmp_path, body, trusted=trusted, key={"env": "POLYHOST_KEY"})
+    run(feed, lambda: bool(heard))
+    assert heard[0].value == len("hush-and-hush")
 
 
 @pytest.mark.parametrize("name", ["polymarket", "binance", "gamma", "host"])
