@@ -23,7 +23,7 @@ from polyhost.model.secrecy import shown
 CHOICES_FILE: Final = "choices.toml"
 MODE: Final = 0o600
 HEADING: Final = """\
-# This file belongs to polyhost: `polyhost plugins enable` and `disable` write it, and rewrite it whole.
+# This file belongs to polyhost: `polyhost plugins enable`, `disable` and `set` write it, and rewrite it whole.
 # Your own settings belong into your own file, which polyhost never writes to. An `enabled = false` there always wins
 # over this file; other values here win over your file, and the host tells each of them when it starts.
 # Without this file your own configuration holds alone: delete it to take back every choice.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,14 @@ class Redactor:
 
     def __call__(self, record: Record) -> None:
         record["message"] = self.clean(record["message"])
+        raised = record["exception"]
+        if raised is None or raised.value is None or not self._secrets:
+            return
+        # The exceptions that led to this one are written, too.
+        text = "".join(traceback.format_exception(raised.value))
+        if self.clean(text) != text:
+            record["exception"] = None
+            record["message"] += self.clean(f" ({type(raised.value).__name__}: {raised.value}; traceback left out)")
 
 
 REDACTOR: Final = Redactor()
