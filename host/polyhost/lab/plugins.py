@@ -7,7 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
+from loguru import logger
+
 from polyhost.configuration import Loaded
+from polyhost.errors import ConfigError, PluginError
 from polyhost.extension.delivery import channels_of
 from polyhost.extension.discovery import LoadedPlugin, discover, discover_one, placed
 from polyhost.extension.runner import Runner, facts_of
@@ -15,6 +18,7 @@ from polyhost.hooks import TELLING
 from polyhost.model.commands import Remember, Tell
 from polyhost.model.events import Evaluated, PluginStruck, PluginTold
 from polyhost.model.records import PluginMoved
+from polyhost.model.secrecy import shown
 from polyhost.model.view import View
 
 
@@ -60,7 +64,10 @@ class RunningPlugins(InlinePlugins):
         self._all.stop()
 
     def moved(self, record: PluginMoved, state: Mapping[str, str]) -> None:
-        """A plugin comes, goes or is out of service, as a journal says. Raises ConfigError or PluginError."""
+        """A plugin comes, goes or is out of service, as a journal says.
+
+        One that cannot be set up as it was then is told and left as it is: that its answers differ is told, too.
+        """
         name = record.plugin
         match record.change:
             case "quarantined":
@@ -69,15 +76,20 @@ class RunningPlugins(InlinePlugins):
                 if any(plugin.name == name and plugin.runs for plugin in self._found):
                     self._all.release(name)
             case _:
-                self._loaded = with_table(self._loaded, name, record.table)
-                configuration = self._loaded.configuration
-                plugin = discover_one(name, configuration, self._loaded.base)
-                self._found = placed(self._found, plugin, tuple(configuration.plugins))
-                gone = self._all.seat(self._found)
-                for process in gone:
-                    process.close()
-                self._all.begin(name)
-                self._all.load_state(name, state)
+                try:
+                    self._set_up(name, record.table, state)
+                except (ConfigError, PluginError) as error:
+                    logger.warning("plugin {} cannot be set up as it was: {}", name, error)
+
+    def _set_up(self, name: str, table: str, state: Mapping[str, str]) -> None:
+        self._loaded = with_table(self._loaded, name, table)
+        configuration = self._loaded.configuration
+        plugin = discover_one(name, configuration, self._loaded.base)
+        self._found = placed(self._found, plugin, tuple(configuration.plugins))
+        for process in self._all.seat(self._found):
+            process.close()
+        self._all.begin(name)
+        self._all.load_state(name, state)
 
 
 @contextmanager
@@ -93,10 +105,14 @@ def running(loaded: Loaded) -> Iterator[RunningPlugins]:
 
 
 def with_table(loaded: Loaded, name: str, table: str) -> Loaded:
-    """The configuration with this table (JSON; empty: none) for a plugin."""
+    """The configuration with this table (JSON; empty: none) for a plugin; what was hidden in it is as it is now."""
     plugins = dict(loaded.configuration.plugins)
     if table:
-        plugins[name] = json.loads(table)
+        now = plugins.get(name, {})
+        told = json.loads(table)
+        plugins[name] = {
+            key: now[key] if key in now and shown(key, now[key]) == value else value for key, value in told.items()
+        }
     else:
         plugins.pop(name, None)
     return replace(loaded, configuration=loaded.configuration.model_copy(update={"plugins": plugins}))
