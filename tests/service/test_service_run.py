@@ -21,6 +21,8 @@ from polyhost.journal import JournalStore
 from polyhost.journal.evaluations import evaluations
 from polyhost.journal.explanations import explanations_of
 from polyhost.kernel.state import State
+from polyhost.lab.counterfactual import RecordedMarket, begin_cash, compared, with_cash
+from polyhost.lab.plugins import running
 from polyhost.lab.summary import text_lines
 from polyhost.model.money import money_text
 from polyhost.model.records import EntriesBlocked, FillBooked, OrderIntended, OrderPrepared
@@ -277,6 +279,44 @@ def test_changed_settings_of_a_plugin_show_as_other_answers(whole: Whole, tmp_pa
     again = command("replay", "-c", other, "--data-dir", whole.data, "--json", cwd=tmp_path)
     assert again.process.returncode == 1
     assert report(again)["answers_differ"] > 0
+
+
+def test_evd_04_the_same_configuration_decides_the_same(whole: Whole) -> None:
+    loaded = load_configuration(whole.config, {"host.data_dir": str(whole.data)}, env={})
+    (recording,) = (whole.data / "recordings").iterdir()
+    cash = begin_cash(recording)
+    assert cash is not None
+    with running(loaded) as plugins, running(loaded) as others:
+        passes = [RecordedMarket(with_cash(loaded.configuration, cash), each, "same") for each in (plugins, others)]
+        found = compared(recording, whole.data / "journal.db", *passes)
+    assert (found.decisions_differ, found.windows, found.broken, found.problems) == (0, [], [], [])
+    assert found.pnl["run"] == whole.summary["pnl"]["central"]
+    assert (found.pnl["own"], found.pnl["difference"]) == (found.pnl["other"], "0.000000")
+    assert found.cash_start == whole.summary["cash_start"]
+    assert found.orders["own"] > 0
+
+
+def test_evd_04_another_configuration_s_decisions_are_listed_with_their_money(whole: Whole, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(whole.config.read_text() + '[plugins.fixed_size]\nstake = "12"\n')
+    again = replayed(whole, whole.data, "--with", str(other), "--json")
+    assert again.process.returncode == 0, again.told()
+    found = report(again)
+    decisions = [each for window in found["windows"] for each in window["decisions"]]
+    assert found["decisions_differ"] == len(decisions) > 0
+    entries: dict[str, list[dict[str, Any]]] = {"own": [], "other": []}
+    for each in decisions:
+        if each["purpose"] == "entry":
+            entries[each["only"]].append(each)
+    assert entries["own"][0]["at"] == entries["other"][0]["at"], "the same moment, another size"
+    assert Decimal(12) < Decimal(entries["own"][0]["money"]) <= Decimal(25)
+    assert Decimal(0) < Decimal(entries["other"][0]["money"]) <= Decimal(12)
+    known = [window for window in found["windows"] if window["difference"] is not None]
+    assert found["open"] == len(found["windows"]) - len(known)
+    for window in known:
+        assert Decimal(window["difference"]) == Decimal(window["other"]["pnl"]) - Decimal(window["own"]["pnl"])
+    assert Decimal(found["pnl"]["difference"]) == sum(Decimal(window["difference"]) for window in known) != 0
+    assert found["config_hash"]["own"] != found["config_hash"]["other"]
 
 
 # --- without trading --------------------------------------------------------------------------------------------------

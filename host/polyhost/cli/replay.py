@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
+
+if TYPE_CHECKING:
+    from polyhost.configuration import Loaded
 
 app = command_app("Repeat a recorded run.")
 
@@ -17,12 +20,19 @@ def replay(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run id or recording; the last run.")] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    other: Annotated[
+        Path | None,
+        typer.Option("--with", metavar="CONFIG", help="Show what this configuration would have decided instead."),
+    ] = None,
     sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Feed a run's recorded inputs to an empty kernel; its records must come out again, byte for byte.
 
-    Exit code 0: identical; 1: not.
+    With --with: the recorded market once with the run's configuration and once with another, both with simulated fills;
+    the decisions that differ are listed with their money.
+
+    Exit code 0: identical, or compared; 1: not identical, or an invariant broke.
     """
     loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None}, sets=sets)
     from polyhost.lab.plugins import as_begun, running
@@ -34,7 +44,11 @@ def replay(
     settings = loaded.configuration
     recording = find_run(run, Path(settings.host.data_dir))
     journal = journal_of(recording)
-    with running(as_begun(loaded, plugin_moves(journal, recording.name))) as plugins:
+    own = as_begun(loaded, plugin_moves(journal, recording.name))
+    if other is not None:
+        _compare(recording, journal, own, configured(other), as_json=as_json)
+        return
+    with running(own) as plugins:
         found = again(
             recording, journal, settings, settings.host.account, plugins.told_hooks, plugins.evaluate,
             plugins.channels, plugins.keep, plugins.moved,
@@ -52,4 +66,26 @@ def replay(
             f"plugins asked {found.asked} times, {found.answers_differ} answers differ"
         )
     if not found.identical:
+        raise typer.Exit(1)
+
+
+def _compare(recording: Path, journal: Path, own: Loaded, other: Loaded, *, as_json: bool) -> None:
+    from polyhost.lab.counterfactual import RecordedMarket, begin_cash, compared, text_lines, with_cash
+    from polyhost.lab.plugins import running
+
+    cash = begin_cash(recording)
+    with running(own) as plugins, running(other) as others:
+        passes = [
+            RecordedMarket(
+                each.configuration if cash is None else with_cash(each.configuration, cash), asked, each.config_hash
+            )
+            for each, asked in ((own, plugins), (other, others))
+        ]
+        found = compared(recording, journal, *passes)
+    if as_json:
+        print_json(found.described())
+    else:
+        for line in text_lines(found):
+            typer.echo(line)
+    if found.broken:
         raise typer.Exit(1)

@@ -99,7 +99,7 @@ def replay(
     or were put out of service in the run, with their state.
     Raises ReplayError when the journal does not know the run, JournalError and RecordingError for damaged files.
     """
-    before, expected = _split(journal, recording.name)
+    before, expected = recorded_run(journal, recording.name)
     found = Replayed(recording.name)
     reader = RecordingReader(recording)
     kernel = Kernel(settings, account, told_hooks, channels)
@@ -121,11 +121,11 @@ def replay(
 
 def plugin_moves(journal: Path, run_id: str) -> list[PluginMoved]:
     """What became of plugins in a run. Raises as ``replay``."""
-    return [record for record in _split(journal, run_id)[1] if isinstance(record, PluginMoved)]
+    return [record for record in recorded_run(journal, run_id)[1] if isinstance(record, PluginMoved)]
 
 
-def _split(journal: Path, run_id: str) -> tuple[list[Record], list[Record]]:
-    """Records before the run, and the run's own."""
+def recorded_run(journal: Path, run_id: str) -> tuple[list[Record], list[Record]]:
+    """Records before the run, and the run's own. Raises ReplayError when the journal does not know it."""
     before: list[Record] = []
     own: list[Record] = []
     inside = over = False

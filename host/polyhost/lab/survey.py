@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from statistics import median
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from polyhost.model.market import normal_token
 from polyhost.model.messages import Level, Message
 from polyhost.model.money import ONE, Ticks
 from polyhost.model.reading import VENUE_SOURCES, wrong
+from polyhost.model.times import moment_text
 from polyhost.model.words import Side
 
 SILENCE_MS: Final = 10_000
@@ -441,9 +441,10 @@ def _one_token(seen: Survey) -> Problem:
 def text_lines(seen: Survey, windows: bool) -> list[str]:
     """The survey as lines of text; ``windows``: one line for each market, too."""
     facts = report(seen)
+    times = f"{moment_text(seen.first_ts)} to {moment_text(seen.last_ts)}"
     markets = f"{len(seen.markets)} markets ({facts['resolved']} resolved)"
     lines = [
-        f"{seen.path}: {seen.counts.lines} lines, {_utc(seen.first_ts)} to {_utc(seen.last_ts)}, {markets}",
+        f"{seen.path}: {seen.counts.lines} lines, {times}, {markets}",
         "  kinds: " + (", ".join(f"{name} {count}" for name, count in sorted(seen.kinds.items())) or "none"),
     ]
     if windows:
@@ -456,7 +457,3 @@ def text_lines(seen: Survey, windows: bool) -> list[str]:
 def _window_text(window: Mapping[str, Any]) -> str:
     text = f"{window['slug']}: {window['messages']} messages, outcome {window['outcome'] or 'not on the tape'}"
     return f"{text}, longest silence {window['longest_silence_ms']} ms"
-
-
-def _utc(stamp: int) -> str:
-    return datetime.fromtimestamp(stamp / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, NewType
 
 MarketMs = NewType("MarketMs", int)
@@ -22,3 +22,8 @@ NEVER: Final = 1 << 62
 def day_text(day: int) -> str:
     """A day counted from 1970 as its UTC date."""
     return (EPOCH + timedelta(days=day)).isoformat()
+
+
+def moment_text(ms: int) -> str:
+    """``2026-10-28 13:05:00``, UTC; ms UTC."""
+    return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

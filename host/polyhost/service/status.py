@@ -7,7 +7,6 @@ and prices are not in the journal: what is durably true is told, not what it is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State,
 from polyhost.lab.summary import earned_by_day, market_pnl
 from polyhost.model.money import money_text, price_text, size_text
 from polyhost.model.records import CloseRecorded, Record, RunEnded, RunStarted
+from polyhost.model.times import moment_text
 from polyhost.model.words import Action
 from polyhost.service import live_file
 from polyhost.service.folder import running_pid
@@ -230,7 +230,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     if run is None:
         return [f"{report['data_dir']}: nothing was ever run here"]
     who = f"polyhost {run['version']}, {run['mode']}, account {run['account']}"
-    journal = f"{report['runs']} runs, record {report['last_seq']} at {_time(report['last_at'])}"
+    journal = f"{report['runs']} runs, record {report['last_seq']} at {moment_text(report['last_at'])}"
     funds = ", ".join(f"{amount} {name}" for name, amount in cash.items())
     tied = report["funds"]
     settled = f"P&L of {report['windows_settled']} settled windows {report['pnl']}"
@@ -255,7 +255,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     told += [_order_line(order) for order in report["orders"]] or ["no open order"]
     if (close := report["last_close"]) is not None:
         told.append(
-            f"last close {_time(close['at'])}: {close['slug']} {close['size']} {close['side']} at "
+            f"last close {moment_text(close['at'])}: {close['slug']} {close['size']} {close['side']} at "
             f"{close['exit_price']} ({close['reason']}), P&L {close['pnl']}"
         )
     if report["rewards"]["earned"]:
@@ -308,14 +308,14 @@ def _who(report: Mapping[str, Any]) -> str:
 def _ended(report: Mapping[str, Any]) -> str:
     ended = report["run"]["ended"]
     if ended is not None:
-        return f"ended {_time(ended['at'])} by {ended['reason']}"
-    return f"since {_time(report['run']['started_at'])}" if report["running"] else "did not end properly (killed)"
+        return f"ended {moment_text(ended['at'])} by {ended['reason']}"
+    return f"since {moment_text(report['run']['started_at'])}" if report["running"] else "did not end properly (killed)"
 
 
 def _window_line(window: Mapping[str, Any]) -> str:
-    begins = "" if window["start"] is None else f"{_time(window['start'])} to "
+    begins = "" if window["start"] is None else f"{moment_text(window['start'])} to "
     strike = "" if window["strike"] is None else f", strike {window['strike'] / 1e8:,.2f}"
-    return f"window {window['slug']}: {begins}{_time(window['end'])}{strike}, {window['entries']} entries"
+    return f"window {window['slug']}: {begins}{moment_text(window['end'])}{strike}, {window['entries']} entries"
 
 
 def _position_line(position: Mapping[str, Any]) -> str:
@@ -323,7 +323,7 @@ def _position_line(position: Mapping[str, Any]) -> str:
     if position["held"]:
         duty = f"held to settlement ({position['held']})"
     elif position["obligation_due"] is not None:
-        duty = f"closed or held by {_time(position['obligation_due'])}"
+        duty = f"closed or held by {moment_text(position['obligation_due'])}"
     else:
         duty = "no obligation"
     return (
@@ -346,7 +346,3 @@ def _rewards_line(rewards: Mapping[str, Any]) -> str:
         f"rewards: {earned['rewards']} and rebates {earned['rebates']} earned on {day}; "
         f"{rewards['paid']} paid so far"
     )
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
