@@ -18,6 +18,8 @@ from polyhost.cli import main as front
 from polyhost.configuration import SHIPPED_PLUGINS, load_configuration
 from polyhost.configuration.starting import STRATEGIES, Answers, first_file
 from polyhost.errors import ConfigError
+from polyhost.extension.lock import Lock
+from polyhost.extension.sources import found_sources
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMMENTED: Final = re.compile(r"^# (?=[a-z0-9_]+ = )", re.MULTILINE)
@@ -256,6 +258,18 @@ class Mine(Plugin):
     @hookimpl
     def signal(self, view): return None
 """
+
+
+def test_sec_02_code_that_is_another_than_it_was_is_run_neither_by_check_nor_for_the_schema() -> None:
+    Path("mine.py").write_text(PLUGIN)
+    put("polyhost.toml", "plugin_paths = ['mine.py']\n[plugins.mine]\n")
+    Lock("polyhost-data").accept(found_sources(["mine.py"], points=())["mine"])
+    Path("mine.py").write_text(PLUGIN + "open('ran', 'w')\n")
+    checked, made = ran("check"), ran("schema")
+    assert (checked.exit_code, made.exit_code) == (1, 0)
+    assert "polyhost plugins accept mine" in checked.stderr
+    assert "mine" not in json.loads(made.stdout)["properties"]["plugins"]["properties"]
+    assert not Path("ran").exists()
 
 
 def test_cfg_01_the_schema_holds_named_plugins_of_anyone_and_second_instances() -> None:

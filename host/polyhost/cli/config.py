@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from polyhost.errors import ConfigError, PluginError, PolyhostError
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
     from polyhost.extension.discovery import LoadedPlugin
+    from polyhost.extension.sources import Source
 
 app = command_app("The configuration: check, show, init, schema, diff.")
 add_init(app)
@@ -152,19 +153,23 @@ def _others(loaded: Loaded) -> dict[str, tuple[str, dict[str, Any]]]:
             found[name] = kind.description, kind.Settings.model_json_schema()
             continue
         try:
-            found[name] = _looked_at(name, tables[name], sources.get(use, []))
+            found[name] = _looked_at(name, tables[name], sources.get(use, []), _admission(loaded))
         except PolyhostError as error:
             typer.echo(f"note: its settings are not in the schema: {error}", err=True)
     return found
 
 
-def _looked_at(name: str, table: dict[str, Any], sources: list[Any]) -> tuple[str, dict[str, Any]]:
+def _looked_at(
+    name: str, table: dict[str, Any], sources: list[Source], admit: Callable[[Source], str]
+) -> tuple[str, dict[str, Any]]:
     """What a plugin that is not built in says of its settings, in a process of its own."""
     from polyhost.extension.building import host_keys
     from polyhost.extension.process import look
 
     if len(sources) != 1:
         raise PluginError(f"{len(sources)} are installed or in plugin_paths", plugin=name)
+    if problem := admit(sources[0]):
+        raise PluginError(problem, plugin=name, origin=sources[0].origin)
     hello = look(name, sources[0], host_keys(name, table)[1], describe=True)
     return hello.description, hello.schema
 
@@ -187,7 +192,20 @@ def discovered(loaded: Loaded) -> tuple[LoadedPlugin, ...]:
 
     if loaded.configuration.exchange.pathologies:
         _check_pathologies(loaded)
-    return discover(loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place)
+    return discover(
+        loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place, admit=_admission(loaded)
+    )
+
+
+def _admission(loaded: Loaded) -> Callable[[Source], str]:
+    """Why code of others may not run, as ``run`` asks it; the lock is read when there is any."""
+
+    def admit(source: Source) -> str:
+        from polyhost.extension.lock import Lock
+
+        return Lock(loaded.configuration.host.data_dir).problem(source)
+
+    return admit
 
 
 def _check_pathologies(loaded: Loaded) -> None:
