@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -110,6 +111,7 @@ def test_plg_03_check_prints_a_graded_report_and_ends_with_1(capsys: pytest.Capt
     with pytest.raises(SystemExit) as stop:
         front.main(["plugins", "check", str(BAD / "by_set_order.py"), "--json"])
     assert stop.value.code == 1
+    assert "polyhost_file_by_set_order" not in sys.modules, "nothing foreign is imported into the process that asks"
     out = capsys.readouterr().out
     told = json.loads(out)
     assert out.count("\n") == 1
