@@ -281,3 +281,13 @@ def test_u8_shares_of_a_purchase_that_only_the_venue_knows_may_be_sold_and_no_mo
             checks._position(state, asset)
     else:
         checks._position(state, asset)
+
+
+def test_set_02_a_run_does_not_end_before_the_fate_of_a_redeem_can_be_known(loaded: Loaded) -> None:
+    """A false alarm of seed 898: the judge looked two seconds before five minutes of balances proved its absence."""
+    run = Simulation(1, Plan(0.01, chosen_pathologies(["none"]), 6.0), loaded)
+    run._start()
+    assert run._host is not None
+    assert not run._unsettled()
+    run._host.kernel.state.open_actions["0xc0"] = "a00001"
+    assert run._unsettled()

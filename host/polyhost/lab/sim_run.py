@@ -108,7 +108,8 @@ DEAD_MAN_MS: Final = 12_500
 TWICE_EVERY: Final = 5
 """Of the comparisons with the venue every so-many-th is made twice."""
 SETTLED_BY_MS: Final = 660_000
-"""A trade that settles late does so within ten minutes; the host has heard of it a moment later."""
+"""A trade that settles late does so within ten minutes, an action's fate is proved sooner; the host has heard of it a
+moment later."""
 PASS_EVERY_MS: Final = 5_000
 """Deadlines and cover are looked at this often."""
 FULL_EVERY: Final = 12
@@ -353,8 +354,10 @@ class Simulation:
         return max((state.markets[condition_id].market.end for condition_id in state.exposed), default=self.now)
 
     def _unsettled(self) -> bool:
+        """A trade's end, or an action's, is not known yet: balances prove its absence only after five minutes."""
         assert self._host is not None
-        return bool(self._host.kernel.state.unsettled)
+        state = self._host.kernel.state
+        return bool(state.unsettled or state.open_actions)
 
     def _agree(self, *, last: bool) -> None:
         """Host and venue say the same; an obligation may sell at this very moment, so that they get a second look."""
