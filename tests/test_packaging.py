@@ -67,7 +67,7 @@ def imported() -> set[str]:
     return {normal(homes.get(name, [name])[0]) for name in names}
 
 
-@pytest.mark.parametrize("group", ["polyhost", "console_scripts"])
+@pytest.mark.parametrize("group", ["polyhost", "pytest11", "console_scripts"])
 def test_the_installed_entry_points_are_those_of_pyproject(group: str) -> None:
     """A new one needs a new installation: ``make`` does it when pyproject.toml is younger than ``.venv``."""
     wanted = PROJECT["scripts"] if group == "console_scripts" else PROJECT["entry-points"][group]
