@@ -359,7 +359,8 @@ def test_t8_a_sale_at_market_is_tried_again_after_a_quarter_second_of_the_wall(t
     """Nothing is left at the bid after the first five shares, until the level changes.
 
     Legitimate difference: at speed 60 a quarter of a second is fifteen seconds of the market, so the tries lie further
-    apart there and fewer fit into the window. The first one, and its price and size, are the same.
+    apart there and fewer fit into the window. The first one, and its price and size, are the same; the age of the
+    balance, which it tells, is the wall's.
     """
 
     def script(view: View) -> list[Answer]:
@@ -373,6 +374,8 @@ def test_t8_a_sale_at_market_is_tried_again_after_a_quarter_second_of_the_wall(t
     )  # fmt: skip
     played = {speed: play(speed, thin, script) for speed in SPEEDS}
     first = {speed: one.sells()[0] for speed, one in played.items()}
+    ages = [one.why.pop("balance_age_ms") for one in (first[60], first[1])]
+    assert all(0 <= int(age) <= 5_000 for age in ages), ages
     assert first[60] == first[1]
     assert first[1].draft.order_type is OrderType.FAK
     for speed, one in played.items():
