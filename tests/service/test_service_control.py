@@ -13,9 +13,13 @@ from typing import Any
 
 import pytest
 
+from polyhost.cli import operator
+from polyhost.cli.main import main
 from polyhost.errors import ConfigError
+from polyhost.journal import JournalStore
 from polyhost.model.events import Operator
-from polyhost.service import control
+from polyhost.model.records import Record, RunEnded
+from polyhost.service import control, control_client
 from polyhost.service.control import ControlServer, Word
 from polyhost.service.control_client import (
     PATH_BYTES_MAX,
@@ -29,7 +33,9 @@ from polyhost.service.control_client import (
     short_path,
 )
 from polyhost.service.control_words import OperatorWords
+from polyhost.service.folder import DataFolder
 from polyhost.service.live_file import Live
+from polyhost.service.operator_box import leave, waiting
 from polyhost.service.plugin_life import CHANGES, plugin_words
 
 TIMEOUT_S = 20.0
@@ -257,6 +263,169 @@ def test_a_folder_too_deep_for_an_address_is_reached_all_the_same(tmp_path: Path
         assert (await said(deep, "hello"))["run"] == "run-1"
 
     served(deep, body)
+
+
+# --- the end of the host ----------------------------------------------------------------------------------------------
+
+
+def test_ord_17_a_host_that_ends_answers_the_kill_that_ends_it_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "ANSWERED_WITHIN_S", 5.0)
+    told: list[dict[str, Any]] = []
+
+    async def scenario() -> None:
+        doing, go = asyncio.Event(), asyncio.Event()
+
+        async def kill(request: Request) -> dict[str, Any]:
+            doing.set()
+            await go.wait()
+            return {"taken": True}
+
+        beats: list[None] = []
+        running = asyncio.create_task(ControlServer(tmp_path, {"kill": kill}).run(lambda: beats.append(None)))
+        while not beats:
+            await asyncio.sleep(0.001)
+        with short_path(tmp_path, SOCKET) as path:
+            silent, writer = await asyncio.open_unix_connection(path)
+        saying = asyncio.ensure_future(said(tmp_path, "kill"))
+        await doing.wait()
+        running.cancel()
+        assert await silent.read() == b"", "who asks nothing is let go at once"
+        assert not running.done()
+        go.set()
+        told.append(await saying)
+        await asyncio.gather(running, return_exceptions=True)
+        writer.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
+    assert told == [{"taken": True}]
+
+
+def test_a_host_that_ends_waits_for_no_answer_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "ANSWERED_WITHIN_S", 0.02)
+
+    async def scenario() -> None:
+        doing = asyncio.Event()
+
+        async def hangs(request: Request) -> dict[str, Any]:
+            doing.set()
+            await asyncio.sleep(3_600)
+            return {}
+
+        beats: list[None] = []
+        running = asyncio.create_task(ControlServer(tmp_path, {"hangs": hangs}).run(lambda: beats.append(None)))
+        while not beats:
+            await asyncio.sleep(0.001)
+        asked = asyncio.ensure_future(said(tmp_path, "hangs"))
+        await doing.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        with pytest.raises(NoAnswerError, match="without an answer"):
+            await asked
+
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
+
+
+class Lost:
+    """A host that takes the connection away and is gone: at once, or once the word lies there as a file."""
+
+    def __init__(self, folder: DataFolder, records: list[Record], *, at_once: bool) -> None:
+        self.folder = folder
+        self.records = records
+        self.at_once = at_once
+
+    def end(self) -> None:
+        if self.records:
+            store = JournalStore(self.folder.journal, "main")
+            store.commit(self.records)
+            store.close()
+        self.folder.__exit__(None, None, None)
+
+    def ask(self, *args: object, **more: object) -> dict[str, Any]:
+        if self.at_once:
+            self.end()
+        raise NoAnswerError("the connection was closed without an answer")
+
+    def leave(self, data_dir: Path, word: Operator) -> Path:
+        assert not self.at_once or word.word == "pause", "nothing is written for a host that is known to be gone"
+        left = leave(data_dir, word)
+        if not self.at_once:
+            self.end()
+        return left
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(
+    ("words", "ended_by", "code", "says", "kept"),
+    [
+        (["kill"], "kill", 0, "kill: the host took it and has ended; nothing is left for the next one", []),
+        (["kill"], "SIGINT", 1, "kill: the host ended before it answered (it ended by: SIGINT); nothing is left", []),
+        (["kill"], "", 1, "kill: the host ended before it answered (the journal has no end of its run)", []),
+        (["close", "--all"], "kill", 1, "close: the host ended before it answered (it ended by: kill)", []),
+        (["pause"], "kill", 0, "pause: no host runs; it is taken at the next start", ["pause"]),
+    ],
+)
+def test_ord_17_a_word_that_a_host_ends_over_is_not_left_for_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at_once: bool,
+    words: list[str], ended_by: str, code: int, says: str, kept: list[str],
+) -> None:
+    monkeypatch.setattr(operator, "TAKEN_WITHIN_S", TIMEOUT_S)
+    monkeypatch.chdir(tmp_path)
+    lost = Lost(DataFolder(tmp_path).__enter__(), [RunEnded(5, "run-1", ended_by)] if ended_by else [], at_once=at_once)
+    monkeypatch.setattr(control_client, "ask", lost.ask)
+    monkeypatch.setattr("polyhost.service.operator_box.leave", lost.leave)
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--data-dir", str(tmp_path)])
+    out, error = capsys.readouterr()
+    assert (int(ended.value.code or 0), says in out + error) == (code, True), out + error
+    assert [word.word for _, word in waiting(tmp_path)] == kept
+
+
+# --- a configuration that cannot be read ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "folder", "option"),
+    [
+        ("[limits", "named", True),
+        ("[limits", "polyhost-data", False),
+        ('[host]\ndata_dir = "mine"  # here\n[limits', "mine", False),
+        ("[host]\nrecord = 7\n", "polyhost-data", False),
+    ],
+)
+def test_ops_08_a_running_host_is_reached_beside_a_broken_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: str, folder: str,
+    option: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "polyhost.toml").write_text(file)
+    more = ["--data-dir", folder] if option else []
+
+    def say(*words: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *more])
+        return int(ended.value.code or 0)
+
+    async def body() -> None:
+        for words in (["pause"], ["resume"], ["close", "--all"], ["kill", "--flatten"]):
+            assert await asyncio.to_thread(say, *words) == 0, words
+            out, error = capsys.readouterr()
+            assert "taken by the host" in out
+            assert "the configuration cannot be read: polyhost.toml" in error
+            assert f"the host that runs on {folder} is asked all the same" in error
+        assert await asyncio.to_thread(say, "status") == 1, "nothing was ever run there"
+        assert capsys.readouterr().out.startswith(f"{folder}: ")
+
+    with DataFolder(Path(folder)):
+        heard = served(Path(folder), body).heard
+    assert [(word.word, word.flatten) for word in heard] == [
+        ("pause", False), ("resume", False), ("close", False), ("kill", True),
+    ]
+    for words in (["pause"], ["kill"], ["status"]):
+        assert say(*words) == 2, "no host runs: what is wrong with the configuration is the answer"
+        assert "polyhost.toml" in capsys.readouterr().err
+    assert waiting(Path(folder)) == []
 
 
 def test_without_a_host_nobody_answers(tmp_path: Path) -> None:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from polyhost.cli.main import main
+from polyhost.configuration import load_configuration
+from polyhost.journal import JournalStore
+from polyhost.kernel.kernel import Kernel
 from polyhost.model.events import Operator
-from polyhost.service.operator_box import leave, waiting
+from polyhost.model.records import Record, RunEnded, RunStarted
+from polyhost.service.folder import DataFolder
+from polyhost.service.operator_box import FOLDER, KILL_FILE, leave, waiting
+from polyhost.service.session import Session
+
+BEGAN = RunStarted(1, "run-1", "0.1.0", "sim", "0", "main")
+ENDED = RunEnded(2, "run-1", "kill")
 
 
 def test_ops_08_words_are_taken_in_the_order_they_were_said(tmp_path: Path) -> None:
@@ -44,3 +56,50 @@ def test_ord_17_a_kill_without_a_host_is_refused(
     assert ended.value.code == 2
     assert "no host runs" in capsys.readouterr().err
     assert waiting(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("past", "kept"),
+    [
+        ([BEGAN, ENDED], ["pause"]),
+        ([], ["pause"]),
+        # It may never have heard it, and was started again by something that knows of no kill: a restart loses none.
+        ([BEGAN, ENDED, BEGAN], ["kill", "pause"]),
+    ],
+)
+def test_ord_17_a_kill_that_was_left_for_a_host_that_has_ended_does_not_end_the_next_one(
+    tmp_path: Path, past: list[Record], kept: list[str]
+) -> None:
+    leave(tmp_path, Operator("kill", "", "ann"))
+    leave(tmp_path, Operator("pause", "", "ann"))
+    leave(tmp_path, Operator("kill", "", "ann")).write_text("{", encoding="utf-8")
+    store = JournalStore(tmp_path / "journal.db", "main")
+    store.commit(past)
+    store.close()
+    said: list[str] = []
+    handler = logger.add(said.append, format="{message}", level="WARNING")
+    try:
+        with DataFolder(tmp_path) as folder:
+            leave(tmp_path, Operator("kill", "all", "bob"))
+            asyncio.run(_begun(folder))
+            assert [word.word for _, word in waiting(tmp_path)] == [*kept, "kill"]
+    finally:
+        logger.remove(handler)
+    told = [line for line in said if "a kill of ann was for a host that has ended since: not obeyed" in line]
+    assert len(told) == ("kill" not in kept)
+
+
+def test_ord_17_a_kill_by_hand_before_the_start_is_meant_for_it(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / KILL_FILE).touch()
+    with DataFolder(tmp_path) as folder:
+        asyncio.run(_begun(folder))
+        assert [word.word for _, word in waiting(tmp_path)] == ["kill"]
+
+
+async def _begun(folder: DataFolder) -> None:
+    """What a start does with the folder before anything leaves for the venue."""
+    session = Session(load_configuration(env={}), folder)
+    session.kernel = Kernel(session.settings, "main", {}, ())
+    async with AsyncExitStack() as stack:
+        session._open_journal(stack)

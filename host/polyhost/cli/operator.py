@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, configured, print_json
+from polyhost.cli.host_folder import host_folder
+from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, print_json
 
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
@@ -17,6 +18,8 @@ TAKEN_WITHIN_S = 10.0
 KILL_ANSWER_S = 3.0
 """A host that has not answered a kill by then, wall seconds, gets it as a file, and then as a signal."""
 POLL_S = 0.05
+WAITING = ("pause", "resume")
+"""Words that may be said while no host runs: the next one takes them."""
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the journal.")]
 
 pause_app = command_app("Stop new entries.")
@@ -102,11 +105,11 @@ def kill(
     """
     from polyhost.service.folder import running_pid
 
-    loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None})
-    if running_pid(Path(loaded.configuration.host.data_dir)) is None and loaded.configuration.venue.url:
+    folder, loaded = host_folder(config, data_dir)
+    if loaded is not None and running_pid(folder) is None and loaded.configuration.venue.url:
         _kill_directly(loaded, as_json, everything=everything, flatten=flatten)
         return
-    _say(config, data_dir, as_json, "kill", "all" if everything else "", flatten=flatten, why=why)
+    _say_in(folder, as_json, "kill", "all" if everything else "", flatten=flatten, why=why)
 
 
 def _kill_directly(loaded: Loaded, as_json: bool, *, everything: bool, flatten: bool) -> None:
@@ -151,23 +154,29 @@ def _signalled(folder: Path, *, flatten: bool) -> bool:
     return True
 
 
-def _say(
-    config: Path | None, data_dir: Path | None, as_json: bool, word: str, target: str = "", *, flatten: bool = False,
-    why: str = "",
-) -> None:
-    loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None})
+def _say(config: Path | None, data_dir: Path | None, as_json: bool, word: str, target: str = "", *, why: str) -> None:
+    folder, _ = host_folder(config, data_dir)
+    _say_in(folder, as_json, word, target, why=why)
+
+
+def _say_in(folder: Path, as_json: bool, word: str, target: str = "", *, flatten: bool = False, why: str) -> None:
     from polyhost.errors import ConfigError
     from polyhost.model.events import Operator
     from polyhost.service.folder import running_pid
     from polyhost.service.operator_box import leave, said_by
 
-    folder = Path(loaded.configuration.host.data_dir)
-    running = running_pid(folder) is not None
-    if not running and word not in ("pause", "resume"):
+    running = began_running = running_pid(folder) is not None
+    if not running and word not in WAITING:
         raise ConfigError(f"no host runs on {folder}; start it with `polyhost run`, it recovers what is open")
-    if running and _answered(folder, word, target, flatten=flatten, why=why):
-        _report(as_json, word, target)
-        return
+    if running:
+        if _answered(folder, word, target, flatten=flatten, why=why):
+            _report(as_json, word, target)
+            return
+        # Perhaps it ended: a word left now would meet the next host.
+        running = running_pid(folder) is not None
+        if not running and word not in WAITING:
+            _ended_first(folder, as_json, word, target)
+            return
     try:
         left = leave(folder, Operator(word, target, said_by(), flatten, why))
     except OSError as error:
@@ -178,7 +187,12 @@ def _say(
     deadline = time.monotonic() + TAKEN_WITHIN_S
     while running and left.exists() and time.monotonic() < deadline:
         time.sleep(POLL_S)
+        running = running_pid(folder) is not None
     taken = not left.exists()
+    if began_running and not running and not taken and word not in WAITING:
+        left.unlink(missing_ok=True)
+        _ended_first(folder, as_json, word, target)
+        return
     if running and not taken and word == "kill" and _signalled(folder, flatten=flatten):
         typer.echo("kill: the host did not take the word; it got the signal", err=True)
     if as_json:
@@ -190,6 +204,27 @@ def _say(
         raise typer.Exit(1)
     else:
         typer.echo(f"{word}: no host runs; it is taken at the next start")
+
+
+def _ended_first(folder: Path, as_json: bool, word: str, target: str) -> None:
+    """The host ended instead of answering: no word is left behind. A kill is done if the journal says so."""
+    from polyhost.errors import JournalError
+    from polyhost.service.status import look
+
+    try:
+        found = look(folder)
+        reason = "" if found.ended is None else found.ended.reason
+        how = f"it ended by: {reason}" if reason else "the journal has no end of its run"
+    except JournalError as error:
+        reason, how = "", f"how it ended is not known: {error}"
+    taken = word == reason == "kill"
+    if as_json:
+        print_json({"word": word, "target": target, "taken": taken, "running": False})
+    if taken:
+        typer.echo("kill: the host took it and has ended; nothing is left for the next one", err=as_json)
+        return
+    typer.echo(f"{word}: the host ended before it answered ({how}); nothing is left for the next one", err=True)
+    raise typer.Exit(1)
 
 
 def _answered(folder: Path, word: str, target: str, *, flatten: bool, why: str) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, configured, print_json
+from polyhost.cli.host_folder import host_folder
+from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, print_json
 
 app = command_app("What runs, what is open, what it made.")
 
@@ -19,7 +18,7 @@ def status(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = 
 
     Exit code 0: told; 1: nothing was ever run there, the journal cannot be read, or a position is unmanaged.
     """
-    folder = Path(configured(config, {"host.data_dir": data_dir}).configuration.host.data_dir)
+    folder, _ = host_folder(config, data_dir)
     from polyhost.service.status import described, lines, look
 
     report = described(look(folder))

@@ -40,6 +40,8 @@ DONE_WITHIN_S: Final = 20.0
 """A word that takes longer, wall seconds, is answered with that; what it began goes on."""
 SEND_S: Final = 2.0
 """A client that does not read its answer for so long, wall seconds, is let go."""
+ANSWERED_WITHIN_S: Final = 1.0
+"""When the host ends, answers under way have so long, wall seconds: who said kill hears that it was taken."""
 LOOK_EVERY_S: Final = 1.0
 """The socket's file is looked at this often, wall seconds: one that was deleted is made anew."""
 WORDS_MAX: Final = 500
@@ -57,10 +59,14 @@ class ControlServer:
         self._words = words
         self._token = secrets.token_hex(32)
         self._clients: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
+        """Those of the clients whose word is being done."""
+        self._ending = False
         self._failing = False
 
     async def run(self, beat: Beat) -> None:
         """Listen until cancelled. A socket that cannot be made is told once and tried again: words go by file then."""
+        self._ending = False
         try:
             while True:
                 try:
@@ -72,6 +78,17 @@ class ControlServer:
                     self._failing = True
                 beat()
                 await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """No request is read any more; answers under way are written, if that is soon."""
+        self._ending = True
+        for task in self._clients - self._answering:
+            task.cancel()
+        try:
+            if self._answering:
+                await asyncio.wait(set(self._answering), timeout=ANSWERED_WITHIN_S)
         finally:
             for task in self._clients:
                 task.cancel()
@@ -129,7 +146,7 @@ class ControlServer:
                 await asyncio.wait_for(reader.readline(), SEND_S)
                 await _send(writer, _refusal(0, f"{CONNECTIONS_MAX} clients are connected already; try again", 1))
             else:
-                await self._talk(reader, writer)
+                await self._talk(task, reader, writer)
             writer.close()
             await asyncio.wait_for(writer.wait_closed(), SEND_S)
         except asyncio.CancelledError:
@@ -140,8 +157,10 @@ class ControlServer:
             self._clients.discard(task)
             writer.transport.abort()
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
+    async def _talk(
+        self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while not self._ending:
             try:
                 line = await asyncio.wait_for(reader.readuntil(b"\n"), IDLE_S)
             except asyncio.IncompleteReadError:
@@ -157,7 +176,11 @@ class ControlServer:
             if not hmac.compare_digest(request.token.encode(), self._token.encode()):
                 await _send(writer, _refusal(request.id, f"wrong token; it stands in {self._folder / TOKEN}", 2))
                 return
-            await _send(writer, await self._done(request))
+            self._answering.add(task)
+            try:
+                await _send(writer, await self._done(request))
+            finally:
+                self._answering.discard(task)
 
     async def _done(self, request: Request) -> bytes:
         word = self._words.get(request.do)

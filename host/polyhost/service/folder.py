@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO, Final
 
 from polyhost.errors import ConfigError
+from polyhost.service.operator_box import FOLDER
 from polyhost.service.state_lock import WITHIN_S, only_one_exchange
 
 KEPT: Final = ("journal.db*", "analysis.db*", "exchange.state", "exchange.state.log", "recordings")
@@ -23,6 +24,9 @@ class DataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: IO[str] | None = None
+        self.words_before: tuple[Path, ...] = ()
+        """The operator's words that stood there before this process had the lock: said to nobody, or to another host.
+        """
 
     @property
     def journal(self) -> Path:
@@ -52,6 +56,8 @@ class DataFolder:
             raise ConfigError(
                 f"the data folder {self.path} cannot be used: {error.strerror}; name another one with --data-dir"
             ) from error
+        # Before the lock: who sees it held speaks to this host.
+        self.words_before = tuple(sorted((self.path / FOLDER).glob("*.json")))
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -2,7 +2,7 @@
 
 A command writes ``operator/<time>.json`` in one step; the host takes the files in their order, hands each word to the
 kernel (which journals it with who said it) and removes the file afterwards. A kill in between says the word twice,
-which every word allows.
+which every word allows. The one word that is not kept for the next host is a ``kill`` whose host has ended since.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import getpass
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +57,18 @@ def waiting(data_dir: Path) -> list[tuple[Path, Operator]]:
             logger.error("an operator's word cannot be read: {} ({})", path.name, error)
             path.rename(path.with_suffix(".bad"))
     return found
+
+
+def forget_kills(paths: Iterable[Path]) -> None:
+    """Remove the kills among the words that a command left for a host that has ended since, and tell of each."""
+    for path in paths:
+        try:
+            word = _WORD.decode(path.read_bytes())
+        except (msgspec.DecodeError, OSError):
+            continue  # ``waiting`` tells of it
+        if word.word == "kill":
+            logger.warning("a kill of {} was for a host that has ended since: not obeyed ({})", word.who, path.name)
+            path.unlink(missing_ok=True)
 
 
 def _by_hand(path: Path) -> Operator:

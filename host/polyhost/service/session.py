@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -39,6 +39,7 @@ from polyhost.model.events import BalanceSeen, Operator, QueryFailed, RunBegan, 
 from polyhost.model.market import Market
 from polyhost.model.money import money_text
 from polyhost.model.reading import FeedConfig
+from polyhost.model.records import Record, RunEnded, RunStarted
 from polyhost.model.view import Candle
 from polyhost.model.wallets import WalletKind
 from polyhost.model.words import Action, OrderState
@@ -51,7 +52,7 @@ from polyhost.service.extra_feeds import ExtraFeeds
 from polyhost.service.folder import DataFolder
 from polyhost.service.left_open import left_open
 from polyhost.service.logs import REDACTOR
-from polyhost.service.operator_box import POLL_S, leave, waiting
+from polyhost.service.operator_box import POLL_S, forget_kills, leave, waiting
 from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks, trusted_on_sight
 from polyhost.service.supervision import Beat, Supervisor
 from polyhost.venue.binance import BinanceFeed
@@ -159,6 +160,8 @@ class Session:
         self.killed = False
         """The operator's kill ended the run (exit code 4)."""
         self.flatten = False
+        self._cut_off = False
+        """The last run did not come to its end: what was said to it may never have been heard."""
         self._stop_reason = ""
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -284,8 +287,17 @@ class Session:
 
         journal = JournalWriter(self.folder.journal, self.settings.host.account, durable, failed, aside)
         stack.callback(journal.close)
-        self.kernel.restore(record for _, record in read_journal(self.folder.journal))
+        self.kernel.restore(self._past())
+        if not self._cut_off:
+            forget_kills(self.folder.words_before)
         return journal
+
+    def _past(self) -> Iterator[Record]:
+        """The journal's records; whether the last run was cut off is noted on the way."""
+        for _, record in read_journal(self.folder.journal):
+            if isinstance(record, RunStarted | RunEnded):
+                self._cut_off = isinstance(record, RunStarted)
+            yield record
 
     def _durable(self, seq: int) -> None:
         if hasattr(self, "engine"):

@@ -1,0 +1,65 @@
+"""Which data folder a command means, also while the configuration cannot be read: a running host is reached then, too.
+
+Who edits ``polyhost.toml`` beside a running host must still be able to pause and kill it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from polyhost.cli.options import configured
+from polyhost.errors import ConfigError
+
+if TYPE_CHECKING:
+    from polyhost.configuration import Loaded
+
+VARIABLE: Final = "POLYHOST__HOST__DATA_DIR"
+_NAMED: Final = re.compile(r"""^\s*(?:host\.)?data_dir\s*=\s*(["'])(.+?)\1""", re.MULTILINE)
+
+
+def host_folder(config: Path | None, data_dir: Path | None) -> tuple[Path, Loaded | None]:
+    """The data folder, with the configuration; None: it cannot be read, which is told, and a host runs on the folder.
+
+    Raises ConfigError when the configuration cannot be read and no host runs there.
+    """
+    from polyhost.service.folder import running_pid
+
+    try:
+        loaded = configured(config, {"host.data_dir": data_dir})
+    except ConfigError as error:
+        folder = data_dir or _likely(config)
+        if running_pid(folder) is None:
+            raise
+        typer.echo(f"the configuration cannot be read: {error}", err=True)
+        typer.echo(f"the host that runs on {folder} is asked all the same", err=True)
+        return folder, None
+    return Path(loaded.configuration.host.data_dir), loaded
+
+
+def _likely(config: Path | None) -> Path:
+    """The folder that the environment or a line of the broken file (its last) names, else the default."""
+    from polyhost.configuration.loading import FILE_NAME
+    from polyhost.configuration.sources import FRAGMENTS
+    from polyhost.settings import HostTable
+
+    if given := os.environ.get(VARIABLE):
+        return Path(given)
+    file = config or Path(FILE_NAME)
+    named = HostTable().data_dir
+    for path in (file, *sorted((file.parent / FRAGMENTS).glob("*.toml"))):
+        for _, value in _NAMED.findall(_text(path)):
+            named = value
+    return Path(named)
+
+
+def _text(path: Path) -> str:
+    """What can be read of it; that it cannot be is told already."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
