@@ -30,11 +30,15 @@ def written(tmp_path: Path, text: str) -> Path:
     return file
 
 
+_asked = wrong.refusal
+"""Before a test puts something else in its place."""
+
+
 @cache
 def refusal(what: str) -> ConfigError | None:
     """Asked once of the host; several tests look at it."""
     (case,) = [case for case in wrong.cases() if case["what"] == what]
-    return wrong.refusal(case)
+    return _asked(case)
 
 
 @pytest.mark.parametrize("case", wrong.cases(), ids=lambda case: str(case["what"]))

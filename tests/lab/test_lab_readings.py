@@ -116,7 +116,7 @@ def test_con_17_a_tape_check_counts_readings(tmp_path: Path, value: object, kind
 
 def test_evd_04_a_replay_hands_recorded_readings_to_the_kernel_and_passes_over_the_venues_own(tmp_path: Path) -> None:
     kernel = Kernel(Configuration(), "main")
-    player = _Player(kernel, Replayed("run"), [], None, None)
+    player = _Player(kernel, Replayed("run"), [], None, None, None)
     player.play("feed", FeedInput("mood_feed", b'{"name":"mood","value":-0.5,"at":7}'), START, START)
     for source in ("binance", "gamma"):
         player.play("feed", FeedInput(source, b'{"name":"mood","value":1.0,"at":8}'), START, START)
