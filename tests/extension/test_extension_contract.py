@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -136,6 +137,18 @@ MISBEHAVIOUR = {
         "Odd: (its text cannot be made)",
     ),
     "exits": ("sys.exit(3)", "SystemExit: 3"),
+    "raises what is no Exception": ('raise type("Odd", (BaseException,), {})("who knows")', "Odd: who knows"),
+    "raises an exception whose text ends everything": (
+        'raise type("Odd", (BaseException,), {"__str__": lambda self: sys.exit(1)})()',
+        "Odd: (its text cannot be made)",
+    ),
+    "interrupts": ('raise KeyboardInterrupt("by hand")', "KeyboardInterrupt: by hand"),
+    "interrupts from below": ("list(self.never())", "KeyboardInterrupt: below"),
+    "cancels": ('raise __import__("asyncio").CancelledError', "CancelledError"),
+    "closes": ("raise GeneratorExit", "GeneratorExit"),
+    "answers a number that cannot be read": (
+        'return Signal(type("Own", (float,), {"__float__": lambda self: sys.exit(4)})(0.5), 0.5)', "SystemExit: 4",
+    ),
     "answers NaN": ('return Signal(float("nan"), 0.5)', "p_up is nan; it must be above 0 and below 1"),
     "answers certainty": ("return Signal(1.0, 0.5)", "p_up is 1.0; it must be above 0 and below 1"),
     "weighs too much": ("return Signal(0.5, 1.01)", "weight is 1.01; it must be from 0 to 1"),
@@ -153,11 +166,19 @@ MISBEHAVIOUR = {
         "write it in an on_… hook"),
     ),
 }
+NEVER = """
+def never(self):
+    try:
+        yield "x"
+        raise KeyboardInterrupt("below")
+    finally:
+        self.metrics["tidied"] = 1
+"""
 
 
 def test_plg_05_a_plugin_that_misbehaves_abstains_and_its_neighbours_do_not_notice(bench: Bench) -> None:
     """Each view brings out another misbehaviour of one plugin."""
-    lines = ["@hookimpl", "def signal(self, view):"]
+    lines = [NEVER, "@hookimpl", "def signal(self, view):"]
     for seq, (body, _) in enumerate(MISBEHAVIOUR.values()):
         lines.append(f"    if view.view_seq == {seq}: {body}")
     bodies = {"momentum": SIGNAL, "bad": "\n".join(lines), "additive": COMBINE}
@@ -173,6 +194,39 @@ def test_plg_05_a_plugin_that_misbehaves_abstains_and_its_neighbours_do_not_noti
         ), how
         struck, = runner.take_struck()
         assert (struck.plugin, struck.reason, struck.quarantined) == ("bad", f"signal: {problem}", False)
+
+
+def test_plg_05_what_a_plugin_raises_when_it_is_told_something_is_a_strike(bench: Bench) -> None:
+    from polyhost.model.records import NoticeRaised
+
+    odd = '@hookimpl\ndef on_notice(self): self.state["x"] = 1; raise type("Odd", (BaseException,), {})("late")'
+    runner = bench({"bad": odd, "momentum": SIGNAL})
+    told, = runner.tell("on_notice", notice=NoticeRaised(9, "n1", "info", "t", "rain"), at=10)
+    assert (told.plugin, told.changes, told.problem) == ("bad", {}, "Odd: late")
+    assert [struck.reason for struck in runner.take_struck()] == ["on_notice: Odd: late"]
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT does what it does in a program without an event loop."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("body", [
+    "signal.raise_signal(signal.SIGINT)",
+    "try: signal.raise_signal(signal.SIGINT)\n    finally: self.metrics['tidied'] = 1",
+])
+@pytest.mark.usefixtures("interruptible")
+def test_plg_05_a_persons_control_c_is_not_taken_for_the_answer_of_the_plugin_that_runs(
+    tmp_path: Path, body: str
+) -> None:
+    busy = f"@hookimpl\ndef signal(self):\n    import signal\n    {body}"
+    runner = make.runner(tmp_path, {"busy": busy})
+    with pytest.raises(KeyboardInterrupt):
+        runner.evaluate_inline(make.view())
+    assert runner.take_struck() == []
 
 
 def test_plg_05_too_many_answers_are_none(bench: Bench) -> None:
@@ -302,14 +356,21 @@ def test_ntf_a_notice_is_delivered_beside_the_trading_path_and_failures_are_name
     from polyhost.model.records import NoticeRaised
 
     good = "@hookimpl\ndef notify(self, notice): pass"
-    bad = '@hookimpl\ndef notify(self, notice): raise ConnectionError("no route for " + notice.text)'
+    bad = """
+@hookimpl
+def notify(self, notice):
+    raise KeyboardInterrupt if notice.text == "sun" else ConnectionError("no route for " + notice.text)
+"""
     runner = bench({"policy": good, "guard": bad})
-    notice = NoticeRaised(9, "n1", "info", "t", "rain")
+    notice, other = NoticeRaised(9, "n1", "info", "t", "rain"), NoticeRaised(9, "n2", "info", "t", "sun")
 
     async def scenario() -> list[str]:
-        return [await runner.deliver(notice, channel) for channel in ("policy", "guard", "nobody")]
+        said = [await runner.deliver(notice, channel) for channel in ("policy", "guard", "nobody")]
+        return [*said, await runner.deliver(other, "guard")]
 
-    assert asyncio.run(scenario()) == ["", "ConnectionError: no route for rain", "there is no such channel"]
+    assert asyncio.run(scenario()) == [
+        "", "ConnectionError: no route for rain", "there is no such channel", "KeyboardInterrupt",
+    ]
     assert runner.take_struck() == [], "an unreachable messenger is not the plugin's misbehaviour"
 
 

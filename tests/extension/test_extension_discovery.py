@@ -194,6 +194,15 @@ REFUSED = {
     "a broken import": ("", "import nothing_like_this", "ModuleNotFoundError"),
     "a syntax error": ("def", "", "SyntaxError"),
     "an exit on import": ("", "sys.exit(1)", "SystemExit"),
+    "an interruption on import": ("", "raise KeyboardInterrupt('by hand')", "imported: KeyboardInterrupt: by hand"),
+    "a constructor that raises what is no Exception": (
+        "def __init__(self, settings): raise BaseException('odd')", "", "cannot be built: BaseException: odd"
+    ),
+    "a class whose names cannot be read": ("def __dir__(self): sys.exit(3)", "", "cannot be read: SystemExit: 3"),
+    "settings whose checks end the process": (
+        "class Settings(Settings):\n    def model_post_init(self, context): sys.exit('s3cret')", "",
+        "its settings cannot be checked: SystemExit",
+    ),
     "a newer contract": (SIGNAL + "\napi = 2", "", "written for hook contract 2, this host speaks 1; upgrade polyhost"),
     "an older contract": (SIGNAL + "\napi = 0", "", "install a newer version of it"),
     "a misspelt hook": (
@@ -228,10 +237,11 @@ def test_plg_06_a_plugin_that_cannot_work_is_refused_with_the_remedy_and_the_oth
 
 def test_plg_06_what_a_process_refuses_is_told_as_if_it_were_here(tmp_path: Path) -> None:
     make.plugin_file(tmp_path, "bad", "@hookimpl\ndef signl(self): pass")
-    make.plugin_file(tmp_path, "worse", SIGNAL, make.HEADER + "\nimport nothing_like_this\n")
+    make.plugin_file(tmp_path, "worse", SIGNAL, make.HEADER + "\nraise KeyboardInterrupt('by hand')\n")
     here = make.load(tmp_path, {"bad": {"trusted": True}, "worse": {"trusted": True}})
     there = make.load(tmp_path, {"bad": {}, "worse": {}})
     assert [plugin.problem for plugin in there] == [plugin.problem for plugin in here]
+    assert "KeyboardInterrupt: by hand" in there[1].problem
 
 
 def test_a_broken_distribution_is_named_with_its_remedy(site: Path) -> None:

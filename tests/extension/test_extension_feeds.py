@@ -90,7 +90,7 @@ def test_con_17_the_process_is_gone_when_the_run_ends(tmp_path: Path) -> None:
         ('yield Reading("a", 1)', "mood: ended"),
         ('yield Reading("a", 1)\ntime.sleep(0.3)\nos._exit(3)', "its process ended"),
         ('yield Reading("a", 1)\ntime.sleep(0.3)\nos.kill(os.getpid(), 9)', "its process ended"),
-        ('yield Reading("a", 1)\nraise SystemExit(2)', "mood: SystemExit: 2"),
+        ('yield Reading("a", 1)\nraise KeyboardInterrupt(2)', "mood: KeyboardInterrupt: 2"),
     ],
 )
 def test_con_17_a_feed_that_fails_is_started_again(tmp_path: Path, body: str, problem: str) -> None:

@@ -142,6 +142,75 @@ def test_plg_03_a_plugin_that_ends_its_process_loses_only_its_own_report(tmp_pat
     )
     report = examined(Subject(found_sources([str(file)], Path(), ())["exits"][0], "exits"))
     assert report.of("contract") == ["its process ended in the middle of the examination (exit code 3)"]
+    assert (report.grade, results(report)) == ("F", {"contract": "broken"} | unexamined("contract"))
+    assert "lost with its process" in report.skipped["types"]
+
+
+def results(report: Report) -> dict[str, str]:
+    """What a person, and a program that reads ``--json``, is told of each promise."""
+    return {check["name"]: check["result"] for check in report.described()["checks"]}
+
+
+def unexamined(*but: str) -> dict[str, str]:
+    return {rule.name: "not examined" for rule in RULES if rule.name not in but}
+
+
+def test_plg_03_what_was_never_examined_is_not_said_to_be_kept() -> None:
+    report = Examination(source_of("misfit"), "misfit").run()
+    assert (report.grade, results(report)) == ("F", {"contract": "broken"} | unexamined("contract"))
+    lines = list(report_lines(report.described()))
+    assert not [line for line in lines if line.startswith("  kept")]
+    assert len([line for line in lines if line.startswith("  not examined ")]) == len(RULES) - 1
+    assert "          - the examination ended before it was asked this" in lines
+
+
+def test_plg_03_a_plugin_that_cannot_be_built_twice_is_told() -> None:
+    class Once(Plugin):
+        name = "once"
+        description = "Is there once."
+        built = 0
+
+        def __init__(self, settings: Settings) -> None:
+            Once.built += 1
+            if Once.built > 1:
+                raise KeyboardInterrupt("no more")
+
+    report = check(Once, elsewhere=False)
+    assert "cannot be built: KeyboardInterrupt: no more" in report.of("contract")[0]
+    assert results(report) == {
+        "contract": "broken", "settings": "kept", "description": "kept",
+    } | unexamined("contract", "settings", "description")
+
+
+def test_plg_05_whatever_a_plugin_raises_is_a_finding_and_no_end_of_its_process() -> None:
+    class OddError(BaseException):
+        pass
+
+    class Odd(Plugin):
+        name = "odd"
+        description = "Is odd."
+
+        @hookimpl
+        def signal(self, view: View) -> None:
+            """Nothing."""
+            raise OddError("who knows")
+
+        @hookimpl
+        def on_timer(self) -> None:
+            """Nothing."""
+            raise KeyboardInterrupt
+
+    report = check(Odd, elsewhere=False)
+    assert report.of("types") == ["signal raised: OddError: who knows"]
+    assert (report.grade, report.broken) == ("F", ("types",))
+
+
+def test_plg_05_a_description_that_is_no_text_is_told_and_no_traceback() -> None:
+    class Number(Plugin):
+        name = "number"
+        description = 7  # type: ignore[assignment]
+
+    assert "could not be examined: AttributeError" in check(Number, elsewhere=False).of("contract")[0]
 
 
 class Endless(Plugin):
@@ -153,10 +222,24 @@ class Endless(Plugin):
             pass
 
 
+class EndlessWhenTold(Plugin):
+    name = "endless_when_told"
+
+    @hookimpl
+    def on_timer(self) -> None:
+        while True:
+            pass
+
+
 def test_plg_03_an_answer_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conformance, "ENDLESS", 0.2)
     report = check(Endless, elsewhere=False)
     assert report.of("speed") == ["one answer took more than 0.2 s of CPU: it has no end"]
+    assert results(report)["types"] == "not examined"
+    report = check(EndlessWhenTold, elsewhere=False)
+    assert report.of("speed") == ["one answer took more than 0.2 s of CPU: it has no end"]
+    assert (report.of("types"), results(report)["types"]) == ([], "kept"), "found when all its answers were known"
+    assert results(report)["state"] == "not examined"
 
 
 # --- each finding, at both of its sides -------------------------------------------------------------------------------
@@ -269,6 +352,18 @@ def test_plg_03_writing_state_in_an_answering_hook_is_a_fault_of_types() -> None
     report = check(Writes)
     assert "written in an answering hook" in report.of("types")[0]
     assert "determinism" in report.skipped, "made inside a function: no other process can import it"
+
+
+def test_plg_03_what_is_too_slow_is_not_compared_because_it_was_asked_less() -> None:
+    report = Report("slow", "here")
+    report.add("speed", "9,999 us")
+    compared(report, [1], [1, 2])
+    assert (report.broken, results(report)["determinism"]) == (("speed",), "not examined")
+    report = Report("mute", "here")
+    compared(report, [1], [])
+    assert (report.broken, results(report)["determinism"]) == ((), "not examined")
+    report.add("determinism", "drawn")
+    assert results(report)["determinism"] == "broken", "what was found stays found"
 
 
 # --- as tests of one's own --------------------------------------------------------------------------------------------

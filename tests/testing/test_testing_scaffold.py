@@ -59,7 +59,8 @@ def test_plg_03_a_project_has_its_entry_point_and_says_that_it_is_typed(tmp_path
     assert 'two_words = "polyhost_two_words:TwoWords"' in (home / "pyproject.toml").read_text()
     assert (home / "src" / "polyhost_two_words" / "py.typed").exists()
     assert "[plugins.two_words]" in (home / "README.md").read_text()
-    assert any("pip install" in line for line in next_steps(made))
+    assert "    pip install .\n" in (home / "README.md").read_text(), "its name alone would be looked for in the index"
+    assert f"install it: pip install {home}" in next_steps(made)
 
 
 def test_plg_03_nothing_is_ever_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,3 +107,7 @@ def test_plg_03_what_to_do_next_names_the_files_where_they_are(
     assert "[plugins.mine]" in out
     with pytest.raises(ConfigError, match="exists already"):
         scaffold("mine")
+    assert ran("mine", "--package") == 0
+    assert "install it: pip install ./polyhost-mine\n" in capsys.readouterr().out
+    assert ran("mine", "--package", "--into", "sub") == 0
+    assert "install it: pip install sub/polyhost-mine\n" in capsys.readouterr().out

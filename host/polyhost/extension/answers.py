@@ -376,7 +376,7 @@ def described(error: BaseException) -> str:
     """One line that names the exception and what it says, bounded."""
     try:
         text = str(error)
-    except Exception:  # the exception is the plugin's own class: even its text may raise
+    except BaseException:  # the exception is the plugin's own class: even its text may raise
         text = "(its text cannot be made)"
     if isinstance(error, AnswerError):
         return text[:PROBLEM_MAX]

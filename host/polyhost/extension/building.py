@@ -9,7 +9,7 @@ from msgspec import Struct
 from pydantic import BaseModel, ValidationError
 
 from polyhost.errors import ConfigError, PluginError
-from polyhost.extension.answers import described
+from polyhost.extension.containing import contained
 from polyhost.extension.handing import discreet, without
 from polyhost.extension.sources import Source, loaded_class
 from polyhost.extension.specification import Bound, implementations
@@ -115,13 +115,19 @@ def _check_class(kind: type[Any], name: str, source: Source) -> None:
 
 
 def settings_of(kind: type[Any], name: str, table: Mapping[str, Any], file: str = "") -> BaseModel:
-    """The plugin's settings from its table. Raises ConfigError: file, table, key, value, what is allowed, nearest."""
+    """The plugin's settings from its table.
+
+    Raises ConfigError (file, table, key, value, what is allowed, nearest), PluginError when its own checks fail.
+    """
     model: type[BaseModel] = kind.Settings
     try:
         return model.model_validate(dict(table))
     except ValidationError as error:
         # pydantic's own text quotes what was given, which may be a secret.
         raise _settings_error(model, error, f"plugins.{name}", file) from None
+    except BaseException as error:  # checks of the author's own may raise anything, its text what was given
+        kind_of_error = contained(error).partition(":")[0]
+        raise PluginError(f"its settings cannot be checked: {kind_of_error}", plugin=name) from None
 
 
 def _settings_error(model: type[BaseModel], error: ValidationError, table: str, file: str) -> ConfigError:
@@ -139,9 +145,9 @@ def _instance(
     instance.metrics = {}
     try:
         instance.__init__(settings)  # type: ignore[misc]
-    except (Exception, SystemExit) as error:  # the author's code may raise anything
+    except BaseException as error:  # the author's code may raise anything
         raise PluginError(
-            f"cannot be built: {described(error)}", plugin=name, origin=source.origin, remedy=source.remedy
+            f"cannot be built: {contained(error)}", plugin=name, origin=source.origin, remedy=source.remedy
         ) from error
     return instance
 

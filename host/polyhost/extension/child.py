@@ -19,8 +19,9 @@ from loguru import logger
 from msgspec import structs
 
 from polyhost.errors import ConfigError, PluginError
-from polyhost.extension.answers import TEXT_MAX, described
+from polyhost.extension.answers import TEXT_MAX
 from polyhost.extension.building import Built, built
+from polyhost.extension.containing import contained
 from polyhost.extension.feeding import Pump, asked, began, tell_every_s
 from polyhost.extension.handing import masked
 from polyhost.extension.protocol import (
@@ -165,8 +166,8 @@ class Child:
         problem = ""
         try:
             self._built.hooks["notify"].by_name({"notice": message.notice, "channel": message.channel})
-        except (Exception, SystemExit) as error:  # a plugin may raise anything: it means "ask me again"
-            problem = described(error)
+        except BaseException as error:  # a plugin may raise anything: it means "ask me again"
+            problem = contained(error)
         self._send(Notified(message.seq, problem, self._said()))
 
     def _feed(self, message: RunFeeds) -> None:
@@ -175,8 +176,8 @@ class Child:
         os.nice(FEEDS_NICE)
         try:
             feeds = asked(self._built.hooks["feeds"], message.config, self._name)
-        except (Exception, SystemExit) as error:  # a plugin may raise anything: its feeds cannot be run
-            self._send(FeedsBegan(message.seq, problem=described(error)))
+        except BaseException as error:  # a plugin may raise anything: its feeds cannot be run
+            self._send(FeedsBegan(message.seq, problem=contained(error)))
             return
         self._send(began(message.seq, feeds))
         every_s = tell_every_s(message.config)

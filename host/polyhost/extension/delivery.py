@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final
 
-from polyhost.extension.answers import described
+from polyhost.extension.containing import contained
 from polyhost.extension.specification import Bound
 from polyhost.model.records import NoticeRaised
 
@@ -52,8 +52,8 @@ class Deliverer:
         problem = ""
         try:
             self._bound.by_name({"notice": notice, "channel": self._channel})
-        except (Exception, SystemExit) as error:  # a plugin may raise anything: it means "ask me again"
-            problem = described(error)
+        except BaseException as error:  # a plugin may raise anything: it means "ask me again"
+            problem = contained(error)
         result.set_result(problem)
 
 

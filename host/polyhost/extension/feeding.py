@@ -13,7 +13,8 @@ from typing import Final
 
 from msgspec import structs
 
-from polyhost.extension.answers import PROBLEM_MAX, described
+from polyhost.extension.answers import PROBLEM_MAX
+from polyhost.extension.containing import contained
 from polyhost.extension.protocol import FeedsBegan, FeedTold
 from polyhost.extension.specification import Bound
 from polyhost.model.reading import NAMES_MAX, SOURCES_MAX, Feed, FeedConfig, Reading, source_of, wrong
@@ -104,8 +105,8 @@ class Pump:
             for item in feed.readings:
                 self._take(source, item)
                 time.sleep(ITEM_PAUSE_S)
-        except (Exception, SystemExit) as error:  # a feed may raise anything: it means "start me again"
-            ended = described(error)
+        except BaseException as error:  # a feed may raise anything: it means "start me again"
+            ended = contained(error)
         with self._lock:
             self._ended = f"{source}: {ended}"
         self._news.set()

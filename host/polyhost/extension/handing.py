@@ -61,7 +61,7 @@ def _discreet(call: Callable[..., Any], secrets: tuple[str, ...]) -> Callable[..
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
             return call(*args, **kwargs)
-        except (Exception, SystemExit) as error:  # a plugin may raise anything; it goes on, but for its secrets
+        except BaseException as error:  # a plugin may raise anything; it goes on, but for its secrets
             _raise_without(error, secrets)
 
     return guarded
@@ -70,7 +70,7 @@ def _discreet(call: Callable[..., Any], secrets: tuple[str, ...]) -> Callable[..
 def _raise_without(error: BaseException, secrets: tuple[str, ...]) -> NoReturn:
     try:
         text = str(error)
-    except Exception:  # the exception is the plugin's own class: even its text may raise
+    except BaseException:  # the exception is the plugin's own class: even its text may raise
         raise error from None
     clean = without(text, secrets)
     if clean == text:

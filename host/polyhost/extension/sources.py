@@ -19,7 +19,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from polyhost.errors import ConfigError, PluginError
-from polyhost.extension.answers import described
+from polyhost.extension.containing import contained
 
 GROUP: Final = "polyhost"
 BUILT_IN: Final = "polyhost"
@@ -200,7 +200,7 @@ def _sources_in(file: Path) -> list[Source]:
     try:
         tree = ast.parse(file.read_bytes(), filename=str(file))
     except (SyntaxError, ValueError, OSError, RecursionError) as error:
-        return [Source(file.stem, file.stem, "", path=str(file), problem=described(error))]
+        return [Source(file.stem, file.stem, "", path=str(file), problem=contained(error))]
     return [
         Source(name, f"polyhost_file_{file.stem}", node.name, path=str(file))
         for node in tree.body
@@ -232,9 +232,9 @@ def loaded_class(source: Source) -> type[Any]:
         target: Any = _file_module(source) if source.path else importlib.import_module(source.module)
         for part in source.attribute.split(".") if source.attribute else ():
             target = getattr(target, part)
-    except (Exception, SystemExit) as error:  # importing runs the author's code, which may raise anything
+    except BaseException as error:  # importing runs the author's code, which may raise anything
         raise PluginError(
-            f"cannot be imported: {described(error)}", plugin=source.name, origin=source.origin, remedy=source.remedy
+            f"cannot be imported: {contained(error)}", plugin=source.name, origin=source.origin, remedy=source.remedy
         ) from error
     if not isinstance(target, type):
         what = f"{source.module}:{source.attribute} is no class"

@@ -14,6 +14,7 @@ import pluggy
 from msgspec import Struct
 
 from polyhost.errors import PluginError, nearest_name
+from polyhost.extension.containing import contained
 from polyhost.hooks import ANSWERING, DEPRECATED, LIFE, NAMESPACE, TELLING, Hooks
 
 HOOKS: Final = (*ANSWERING, *TELLING, *LIFE)
@@ -70,8 +71,10 @@ def implementations(instance: object, plugin: str, origin: str = "") -> dict[str
     manager.add_hookspecs(Hooks)
     try:
         manager.register(instance, plugin)
-    except Exception as error:  # registering reads every attribute, so a property of the plugin's may raise anything
+    except pluggy.PluginValidationError as error:
         raise PluginError(str(error), plugin=plugin, origin=origin) from error
+    except BaseException as error:  # registering reads every attribute: a property of the plugin's may raise anything
+        raise PluginError(f"cannot be read: {contained(error)}", plugin=plugin, origin=origin) from error
     found: dict[str, Bound] = {}
     for caller in manager.get_hookcallers(instance) or ():
         for implementation in caller.get_hookimpls():

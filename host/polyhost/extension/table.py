@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from polyhost.extension.answers import MANY, AnswerError, checked, described, listed
+from polyhost.extension.answers import MANY, checked, listed
+from polyhost.extension.containing import contained
 from polyhost.extension.specification import Bound
 from polyhost.hooks import ANSWERING
 from polyhost.model.proposals import Answer, Enter, Estimate, Signal, StandingTarget
@@ -122,8 +123,8 @@ class Table:
                     answer = call(view)
                 else:
                     answer = call(view, about)
-            except (Exception, SystemExit) as error:  # a plugin may raise anything; its neighbours must not notice
-                failed.append(Failed(index, subject, hook, described(error)))
+            except BaseException as error:  # a plugin may raise anything; its neighbours must not notice
+                failed.append(Failed(index, subject, hook, contained(error)))
                 answer = None
             end = clock()
             used[index] += end - begin
@@ -171,8 +172,8 @@ class Table:
                     given.extend([(index, subject, checked(hook, one)) for one in answer])
                 else:
                     given.append((index, subject, checked(hook, answer)))
-            except AnswerError as error:
-                failed.append(Failed(index, subject, hook, str(error)))
+            except BaseException as error:  # its numbers may be of classes of its own, which may raise anything
+                failed.append(Failed(index, subject, hook, contained(error)))
         if hook in self._absent:
             failed.extend(Failed(index, subject, hook, why, strike=False) for index, why in self._absent[hook])
 

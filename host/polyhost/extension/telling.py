@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from polyhost.extension.answers import checked, described, listed
+from polyhost.extension.answers import checked, listed
+from polyhost.extension.containing import contained
 from polyhost.extension.specification import Bound
 from polyhost.extension.state import PluginState
 from polyhost.model.proposals import Notice
@@ -36,7 +37,7 @@ def told(bound: Bound, state: PluginState, facts: Mapping[str, Any]) -> Telling:
     try:
         said = listed(bound.hook, bound.by_name(facts))
         notices = tuple(checked(bound.hook, one) for one in said)  # type: ignore[misc]
-    except (Exception, SystemExit) as error:  # a plugin may raise anything; its neighbours must not notice
-        problem = described(error)
+    except BaseException as error:  # a plugin may raise anything; its neighbours must not notice
+        problem = contained(error)
     changes = state.close(keep=not problem)
     return Telling(changes, notices if not problem else (), perf_counter_ns() - begin, problem)

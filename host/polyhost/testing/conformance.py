@@ -25,8 +25,9 @@ import msgspec
 
 from polyhost.configuration.options import options_of
 from polyhost.errors import ConfigError, PluginError
-from polyhost.extension.answers import MANY, AnswerError, checked, described, listed
+from polyhost.extension.answers import MANY, AnswerError, checked, listed
 from polyhost.extension.building import Built, built
+from polyhost.extension.containing import contained
 from polyhost.extension.sources import Source
 from polyhost.extension.telling import told
 from polyhost.hooks import ANSWERING, TELLING, Hooks
@@ -61,6 +62,9 @@ UNITS_SAID: Final = (
 _ENCODE: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
+ASKED: Final = "the examination ended before it was asked this"
+
+
 class EndlessError(BaseException):
     """A call that does not end; no ``except Exception`` of a plugin stops it."""
 
@@ -83,20 +87,33 @@ class Examination:
         """All promises but the comparison with another process."""
         plugin = self._built()
         if plugin is None:
+            self.report.leave(ASKED)
             return self.report
         self.report.hooks = tuple(plugin.hooks)
-        self._documented()
+        examined = {"contract"}
         try:
             with limited():
-                self._speed()
-                self._answers()
-                self._missing()
-                self._lookahead()
-                self._state()
+                for step, rules in self._steps():
+                    step()
+                    examined.update(rules)
         except EndlessError as error:
             self.report.add("speed", str(error))
+        except (PluginError, ConfigError) as error:  # it was built once, and could not be built again
+            self.report.add("contract", str(error))
+        except BaseException as error:  # its class is anybody's, too
+            self.report.add("contract", f"could not be examined: {contained(error)}")
         self._seen()
+        self.report.leave(ASKED, examined)
         return self.report
+
+    def _steps(self) -> Iterator[tuple[Callable[[], None], tuple[str, ...]]]:
+        """Each step in order, with the promises that are known to be kept or broken after it."""
+        yield self._documented, ("description", "settings")
+        yield self._speed, ("speed",)
+        yield self._answers, ("types", "determinism", "clock", "randomness", "io")
+        yield self._missing, ("missing",)
+        yield self._lookahead, ("lookahead",)
+        yield self._state, ("state",)
 
     def digest(self) -> list[int]:
         """Only what another process is compared by; empty when it cannot be built or has no end."""
@@ -104,7 +121,9 @@ class Examination:
             if self._built() is not None:
                 with limited():
                     self._answers()
-        except EndlessError:
+        except BaseException as error:  # whatever it is, the process that examines tells it
+            if not isinstance(error, EndlessError):
+                contained(error)
             return []
         return self.digests
 
@@ -121,8 +140,11 @@ class Examination:
 
     def _fresh(self) -> Built:
         """A new instance, watched while it is built, but for input and output: a model may be read there."""
-        with watched(self.sightings, self._modules(), outside=False):
-            return built(given_source(self._kind), self.name, self.table, handed=self._handed)
+        try:
+            with watched(self.sightings, self._modules(), outside=False):
+                return built(given_source(self._kind), self.name, self.table, handed=self._handed)
+        finally:
+            _on_time()
 
     def _modules(self) -> list[ModuleType]:
         """The plugin's own modules: its file's, or its package's."""
@@ -177,10 +199,11 @@ class Examination:
         except AnswerError as error:
             self._found("types", f"{question.hook}: {error}")
             return str(error).encode()
-        except (Exception, SystemExit) as error:  # the plugin is anybody's, and may raise anything
+        except BaseException as error:  # the plugin is anybody's, and may raise anything
+            problem = _raised(error)
             where = f" without {question.lacking}" if question.lacking else ""
-            self._found(rule, f"{question.hook} raised{where}: {described(error)}")
-            return described(error).encode()
+            self._found(rule, f"{question.hook} raised{where}: {problem}")
+            return problem.encode()
 
     def _missing(self) -> None:
         if self.report.of("types"):
@@ -231,8 +254,8 @@ class Examination:
                 )
         except AssertionError as error:
             self._found("lookahead", str(error))
-        except (Exception, SystemExit) as error:  # the plugin is anybody's, and may raise anything
-            self._found("types", f"raised in a walk of two minutes: {described(error)}")
+        except BaseException as error:  # the plugin is anybody's, and may raise anything
+            self._found("types", f"raised in a walk of two minutes: {_raised(error)}")
 
     # --- state --------------------------------------------------------------------------------------------------------
 
@@ -271,6 +294,7 @@ class Examination:
         for facts in samples.facts(hook, at):
             _begin()
             telling = told(plugin.hooks[hook], plugin.state, facts)
+            _on_time()
             if telling.problem:
                 self._found("types", f"{hook}: {telling.problem}")
 
@@ -278,7 +302,8 @@ class Examination:
         """An answer is taken as the host takes it: what is to be remembered becomes durable."""
         try:
             answer = _call(plugin, question)
-        except (Exception, SystemExit):  # noted when the same question was asked for its answer
+        except BaseException as error:  # noted when the same question was asked for its answer
+            _raised(error)
             return
         for one in answer if isinstance(answer, list) else [answer]:
             kept = one.values if isinstance(one, Keep) else one.remember if isinstance(one, Enter | Pair) else {}
@@ -302,9 +327,14 @@ class Examination:
 
 def compared(report: Report, mine: list[int], others: list[int] | None) -> None:
     """Note whether another process, whose hashes of texts differ, gave the same answers; None: there was none."""
-    if others is None:
+    if {"contract", "speed"} & set(report.broken):
+        # One that is slow is asked less, so the other process was asked something else.
+        report.skipped.setdefault("determinism", "its answers were not compared with those of another process")
+    elif others is None:
         report.skipped["determinism"] = "no other process could import it to compare its answers"
-    elif others and mine != others:
+    elif mine and not others:
+        report.skipped["determinism"] = "in another process it gave no answers to compare"
+    elif mine != others:
         differing = [number for number, (one, other) in enumerate(zip(mine, others, strict=False)) if one != other]
         first = differing[0] + 1 if differing else min(len(mine), len(others))
         report.add(
@@ -434,8 +464,8 @@ def _cpu_us(plugin: Built, asked: list[Question]) -> float:
         if question.hook in ANSWERING:
             try:
                 _call(plugin, question)
-            except (Exception, SystemExit):  # noted when the same question was asked for its answer
-                continue
+            except BaseException as error:  # noted when the same question was asked for its answer
+                _raised(error)
     return (time.thread_time_ns() - began) / 1_000
 
 
@@ -470,7 +500,8 @@ def limited() -> Iterator[None]:
         return
 
     def ended(number: int, frame: FrameType | None) -> None:
-        raise EndlessError(f"one answer took more than {ENDLESS:g} s of CPU: it has no end")
+        _over.append(f"one answer took more than {ENDLESS:g} s of CPU: it has no end")
+        _on_time()
 
     before: Callable[[int, FrameType | None], Any] | int | None = signal.signal(signal.SIGVTALRM, ended)
     _limits.append(ENDLESS)
@@ -480,10 +511,25 @@ def limited() -> Iterator[None]:
         _limits.pop()
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
+        _over.clear()
 
 
 _limits: list[float] = []
 """The limit that holds, while there is one."""
+_over: list[str] = []
+"""What was said of an answer that had no end, once for each time that it was."""
+
+
+def _on_time() -> None:
+    """Raises EndlessError once an answer had no end, whatever the plugin or a guard around it made of the first one."""
+    if _over:
+        raise EndlessError(_over[0])
+
+
+def _raised(error: BaseException) -> str:
+    """One line about what the plugin raised. Raises EndlessError, which is not the plugin's."""
+    _on_time()
+    return contained(error)
 
 
 def _begin() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -62,13 +62,19 @@ class Report(Struct):
     cpu_us: float = 0.0
     """CPU microseconds a view, the median."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Rule → why it could not be checked."""
+    """Rule → why it was not examined, or not to the end."""
 
     def add(self, rule: str, text: str) -> None:
         """Note a finding; equal ones once."""
         finding = Finding(rule, text)
         if finding not in self.findings:
             self.findings.append(finding)
+
+    def leave(self, why: str, examined: Collection[str] = ()) -> None:
+        """The examination ended here: what was not ``examined`` by then is not known to be kept."""
+        for rule in RULES:
+            if rule.name not in examined and not self.of(rule.name):
+                self.skipped.setdefault(rule.name, why)
 
     def of(self, rule: str) -> list[str]:
         """What was found against one rule."""
@@ -96,7 +102,7 @@ class Report(Struct):
             "checks": [
                 {
                     "name": rule.name, "grade": rule.grade, "promise": rule.promise,
-                    "result": "skipped" if rule.name in self.skipped else "broken" if found else "kept",
+                    "result": "broken" if found else "not examined" if rule.name in self.skipped else "kept",
                     "found": found or ([self.skipped[rule.name]] if rule.name in self.skipped else []),
                 }
                 for rule in RULES for found in [self.of(rule.name)]
@@ -110,6 +116,6 @@ def report_lines(told: dict[str, Any]) -> Iterator[str]:
     if told["hooks"]:
         yield f"  hooks: {', '.join(told['hooks'])}; asked {told['questions']} times, {told['cpu_us']} us CPU a view"
     for check in told["checks"]:
-        yield f"  {check['result']:<8}{check['name']:<13}{check['promise']}"
+        yield f"  {check['result']:<14}{check['name']:<13}{check['promise']}"
         for text in check["found"]:
             yield f"          - {text}"

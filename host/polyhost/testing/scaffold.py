@@ -54,6 +54,8 @@ def next_steps(made: Mapping[str, Any]) -> list[str]:
     """What a person does now."""
     name, folder = made["plugin"], Path(made["folder"])
     file = folder / f"{name}.py"
+    # Without a slash pip would look for a project of that name in the index.
+    where = folder if folder.parent != Path() else f"./{folder}"
     if made["module"] == name:
         return [
             f"test it:    pytest {folder / f'test_{name}.py'}",
@@ -63,7 +65,7 @@ def next_steps(made: Mapping[str, Any]) -> list[str]:
     return [
         f"test it:    cd {folder} && pytest",
         f"check it:   polyhost plugins check {folder}/",
-        f"install it: pip install {folder}",
+        f"install it: pip install {where}",
         f"enable it:  a table [plugins.{name}] in polyhost.toml",
     ]
 
