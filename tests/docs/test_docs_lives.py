@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
+from docs_names import found
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 PAGES: Final = ("life-of-a-tick.md", "life-of-an-order.md")
 NAMED: Final = re.compile(r"`((?:venue|service|kernel|model|journal|extension|lab|exchange)(?:\.\w+)+)`")
-
-
-def found(dotted: str) -> Any:
-    """The module, class, function or constant of a dotted name below polyhost; raises for none."""
-    parts = dotted.split(".")
-    for split in range(len(parts), 0, -1):
-        try:
-            place: Any = import_module(".".join(("polyhost", *parts[:split])))
-        except ModuleNotFoundError:
-            continue
-        for name in parts[split:]:
-            place = getattr(place, name)
-        return place
-    raise ImportError(dotted)
 
 
 def rows(page: str) -> list[list[str]]:

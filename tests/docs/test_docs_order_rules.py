@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
+from docs_names import found
 
 from polyhost.kernel.orders import TRANSITIONS
 from polyhost.kernel.rules import CAUSES, MEANS, RULES, Rule, page
@@ -25,20 +25,6 @@ def names_of_tests() -> set[str]:
 
 
 TESTS: Final = names_of_tests()
-
-
-def found(dotted: str) -> Any:
-    """The module, class or function of a dotted name below polyhost; AttributeError or ImportError for none."""
-    parts = dotted.split(".")
-    for split in range(len(parts), 0, -1):
-        try:
-            place: Any = import_module(".".join(("polyhost", *parts[:split])))
-        except ModuleNotFoundError:
-            continue
-        for name in parts[split:]:
-            place = getattr(place, name)
-        return place
-    raise ImportError(dotted)
 
 
 def test_the_page_is_what_the_tables_say() -> None:

@@ -294,6 +294,10 @@ def test_evd_04_the_same_configuration_decides_the_same(whole: Whole) -> None:
     assert (found.pnl["own"], found.pnl["difference"]) == (found.pnl["other"], "0.000000")
     assert found.cash_start == whole.summary["cash_start"]
     assert found.orders["own"] > 0
+    for each in passes:
+        settled = {key for key, entry in each.kernel.state.markets.items() if entry.settled}
+        assert settled
+        assert settled <= set(each.extras.gates), "a window that ended still tells its first failed gate"
 
 
 def test_evd_04_another_configuration_s_decisions_are_listed_with_their_money(whole: Whole, tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import aiohttp
+import httpx
 import msgspec
+import py_clob_client_v2.http_helpers.helpers as http_helpers
 import pytest
 from polymarket import PRODUCTION, AsyncSecureClient
 from polymarket._internal.environment import create_environment, get_environment_config
@@ -123,3 +125,11 @@ async def until(socket: aiohttp.ClientWebSocketResponse, wanted: Callable[[dict[
 def wire() -> Any:
     """The helpers of this file: tests cannot import their conftest."""
     return sys.modules[__name__]
+
+
+@pytest.fixture
+def own_http(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The second client keeps one module-wide connection pool; a test gets its own and closes it."""
+    with httpx.Client(http2=True) as client:
+        monkeypatch.setattr(http_helpers, "_http_client", client)
+        yield

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import msgspec
-import py_clob_client_v2.http_helpers.helpers as http_helpers
 import pytest
 from polymarket.errors import RequestRejectedError, UserInputError
 from py_clob_client_v2.client import ClobClient
@@ -78,17 +77,7 @@ def test_con_18_the_unified_client_trades_with_a_code_and_reads_rates_and_trades
     wire.on_exchange(body, knowing(wire.QUIET), speed=SPEED)
 
 
-@pytest.fixture
-def _own_http(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The second client keeps one module-wide connection pool; the test gets its own and closes it."""
-    import httpx
-
-    with httpx.Client(http2=True) as client:
-        monkeypatch.setattr(http_helpers, "_http_client", client)
-        yield
-
-
-@pytest.mark.usefixtures("_own_http")
+@pytest.mark.usefixtures("own_http")
 def test_con_18_the_second_client_trades_with_a_code_and_reads_its_trades(wire: Any) -> None:
     def connected(url: str, key: str, code: str) -> ClobClient:
         client = ClobClient(host=url, chain_id=137, key=key, builder_config=BuilderConfig(builder_code=code))

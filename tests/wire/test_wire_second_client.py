@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import py_clob_client_v2.http_helpers.helpers as http_helpers
 import pytest
 from py_clob_client_v2.client import ClobClient
 from py_clob_client_v2.clob_types import (
@@ -24,15 +23,7 @@ from py_clob_client_v2.order_utils.exchange_order_builder_v1 import ExchangeOrde
 from py_clob_client_v2.order_utils.model.order_data_v1 import OrderDataV1
 from py_clob_client_v2.order_utils.model.side import Side
 
-
-@pytest.fixture(autouse=True)
-def _own_http(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The client keeps one module-wide connection pool; each test gets its own and closes it."""
-    import httpx
-
-    with httpx.Client(http2=True) as client:
-        monkeypatch.setattr(http_helpers, "_http_client", client)
-        yield
+pytestmark = pytest.mark.usefixtures("own_http")
 
 
 def _connected(url: str, key: str) -> ClobClient:

@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-import py_clob_client_v2.http_helpers.helpers as http_helpers
 import pytest
 from eth_account import Account
 from polymarket import AsyncSecureClient
@@ -206,17 +205,7 @@ def test_sim_01_another_key_s_wallet_is_refused_though_its_owner_signed(wire: An
 # --- the second client ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def _own_http(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The client keeps one module-wide connection pool; each test gets its own and closes it."""
-    import httpx
-
-    with httpx.Client(http2=True) as client:
-        monkeypatch.setattr(http_helpers, "_http_client", client)
-        yield
-
-
-@pytest.mark.usefixtures("_own_http")
+@pytest.mark.usefixtures("own_http")
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_con_19_the_second_client_trades_with_each_wallet(wire: Any, kind: WalletKind) -> None:
     def connected(url: str, key: str) -> ClobClient:

@@ -195,11 +195,14 @@ class Backtest:
                 due = self._price(msg, line.source, now)
         self._now = now
 
-    def _aside(self, aside: Aside) -> None:
-        now = aside.ts
+    def _arrive(self, now: int) -> None:
+        """Time is this now; what was due until then has happened."""
         if now >= self._due:
             self._catch_up(now)
         self._now = now
+
+    def _aside(self, aside: Aside) -> None:
+        self._arrive(aside.ts)
         if aside.source == "host":
             self._host(aside)
             return
@@ -249,16 +252,20 @@ class Backtest:
         if entry.settled:
             self.counts["duplicates"] += 1
             return
-        data = self.kernel.data(result.condition_id)
+        resolved = MarketResolved(result.condition_id, result.winner, "tape", result.final)
+        self._resolved(resolved, line.strike, told=entry.strike is not None)
+
+    def _resolved(self, event: MarketResolved, strike: int | None, *, told: bool = True) -> None:
+        """The exchange pays, the kernel books. ``told``: the kernel knows the strike already."""
+        condition_id = event.condition_id
+        data = self.kernel.data(condition_id)
         if data is not None:
-            self.extras.gates[result.condition_id] = dict(data.gates)
-        outputs = self._exchange.decide(
-            result.condition_id, result.winner, line.strike, result.final, MarketMs(self._now)
-        )
-        if line.strike is not None and entry.strike is None:
-            self._handle(StrikeSeen(result.condition_id, line.strike, "result"))
+            self.extras.gates[condition_id] = dict(data.gates)
+        outputs = self._exchange.decide(condition_id, event.winner, strike, event.final, MarketMs(self._now))
+        if strike is not None and not told:
+            self._handle(StrikeSeen(condition_id, strike, "result"))
         self._take(outputs)
-        self._handle(MarketResolved(result.condition_id, result.winner, "tape", result.final))
+        self._handle(event)
         self._check()
 
     def _judge(self, msg: Message, now: int) -> int:

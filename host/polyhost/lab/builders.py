@@ -9,11 +9,9 @@ from msgspec import UNSET, UnsetType
 
 from polyhost.errors import ConfigError, nearest_name
 from polyhost.kernel.state import State
-from polyhost.model.builder import Builder
+from polyhost.model.builder import PPM_OF_A_BASIS_POINT, Builder
 from polyhost.model.money import money_text, show_fixed
 from polyhost.settings import Configuration
-
-PPM_OF_A_BASIS_POINT = 100
 
 
 def builders_of(settings: Configuration) -> dict[str, Builder]:

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from polyhost.journal import CandleInput, FeedInput, PriceInput, RecordingReader
 from polyhost.kernel.state import State, fold
-from polyhost.lab.backtest import Answerer, Backtest, rare_collections
+from polyhost.lab.backtest import Backtest, rare_collections
 from polyhost.lab.replay import recorded_run
 from polyhost.lab.summary import market_pnl
 from polyhost.lab.tape import Line, TapeMessage
@@ -33,7 +33,7 @@ from polyhost.model.money import Micros, micros, money_text, price_text, size_te
 from polyhost.model.quantities import Money
 from polyhost.model.reading import VENUE_SOURCES
 from polyhost.model.records import OrderIntended
-from polyhost.model.times import MarketMs, moment_text
+from polyhost.model.times import moment_text
 from polyhost.model.words import Action
 from polyhost.settings import Configuration
 
@@ -63,15 +63,10 @@ class Decision(Struct, frozen=True):
 class RecordedMarket(Backtest):
     """One pass over a recording: the market's side of it is played, our own orders are the configuration's."""
 
-    def __init__(self, settings: Configuration, plugins: Answerer, config_hash: str = "") -> None:
-        super().__init__(settings, plugins, config_hash)
-        self.inputs = 0
-
     def hear(self, payload: object, now: int) -> None:
         """The next input of the recorded run. What only that run's orders caused is left out."""
         self._begin(now)
         now = max(now, self._now)
-        self.inputs += 1
         match payload:
             case FeedInput(source="polymarket", raw=raw):
                 self._messages([Line(now, "polymarket", _MESSAGE.decode(raw))])
@@ -80,10 +75,10 @@ class RecordedMarket(Backtest):
             case FeedInput(source=source, raw=raw):
                 self._messages([Line(now, source, _MESSAGE.decode(raw))])
             case PriceInput():
-                self._reach(now)
+                self._arrive(now)
                 self.kernel.price(payload.feed, payload.symbol, payload.price, payload.stamp, now)
             case CandleInput():
-                self._reach(now)
+                self._arrive(now)
                 self.kernel.candle(payload.symbol, payload.candle, payload.closed)
             case MarketFound(market) if self._wanted(market):
                 self._fact(payload, now)
@@ -104,13 +99,8 @@ class RecordedMarket(Backtest):
         self._final_checks()
         return self.kernel.state
 
-    def _reach(self, now: int) -> None:
-        if now >= self._due:
-            self._catch_up(now)
-        self._now = now
-
     def _fact(self, event: Any, now: int) -> None:
-        self._reach(now)
+        self._arrive(now)
         self._handle(event)
         self._plan()
 
@@ -118,10 +108,8 @@ class RecordedMarket(Backtest):
         entry = self.kernel.state.markets.get(event.condition_id)
         if entry is None or entry.settled:
             return
-        self._reach(now)
-        self._take(self._exchange.decide(event.condition_id, event.winner, entry.strike, event.final, MarketMs(now)))
-        self._handle(event)
-        self._check()
+        self._arrive(now)
+        self._resolved(event, entry.strike)
         self._plan()
 
 

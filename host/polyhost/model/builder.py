@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from polyhost.model.money import FEE_STEP, MICRO, Micros, Ppm
 
+PPM_OF_A_BASIS_POINT: Final = 100
 CODE: Final = re.compile(r"0x[0-9a-f]{64}")
 NOBODY: Final = "0x" + "00" * 32
 """The code of orders that are credited to nobody."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loguru import logger
@@ -17,6 +16,7 @@ from rich.text import Text
 from polyhost.kernel.state import MarketState
 from polyhost.lab.summary import market_pnl
 from polyhost.model.money import money_text, price_text, size_text
+from polyhost.model.times import moment_text
 from polyhost.model.words import Side
 from polyhost.service.session import Session
 from polyhost.service.status import open_orders, open_positions
@@ -81,7 +81,7 @@ def _head(session: Session) -> Panel:
     cash = state.balance("free") + state.balance("reserved") + state.balance("unredeemed")
     start = -state.balance("deposit")
     done = sum(pnl for entry in state.markets.values() if (pnl := market_pnl(state, entry)) is not None)
-    now = datetime.fromtimestamp(session.clock.now() / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    now = moment_text(session.clock.now())
     wanted = "" if session.windows is None else f" of {session.windows}"
     blocks = ", ".join(name for name, _ in kernel.blocks()) or "open"
     text = Text.assemble(

@@ -16,13 +16,11 @@ from polyhost.exchange.api import StoredTrade
 from polyhost.exchange.server.engine import Engine
 from polyhost.exchange.server.http import ENGINE, HttpError, answer, query_int
 from polyhost.exchange.server.jsons import page
-from polyhost.model.builder import builder_code
+from polyhost.model.builder import PPM_OF_A_BASIS_POINT, builder_code
 from polyhost.model.gateway import MakerSlice
 from polyhost.model.market import normal_token
 from polyhost.model.money import Micros, notional, price_text, size_text
 from polyhost.model.words import Side
-
-PPM_OF_A_BASIS_POINT = 100
 
 routes = web.RouteTableDef()
 
