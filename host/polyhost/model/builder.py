@@ -38,6 +38,18 @@ class Builder(Struct, frozen=True):
         return builder_fee(money, self.maker if maker else self.taker)
 
 
+class Credited(Struct, frozen=True):
+    """What the venue credits a code with since an instant, micro-units; everybody's trades, ours among them."""
+
+    trades: int
+    volume: Micros
+    fees: Micros
+    ours: int
+    """Of the trades, those of our own wallet."""
+    whole: bool
+    """False: there are more."""
+
+
 def builder_fee(money: Micros, rate: Ppm) -> Micros:
     """The builder's fee in collateral: ``money * rate``, to 0.00001, halves up.
 

@@ -9,28 +9,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from msgspec import Struct
 from polymarket import AsyncSecureClient
 from polymarket.errors import PolymarketError, UserInputError
 
 from polyhost.errors import ConfigError, VenueError
-from polyhost.model.builder import Builder
-from polyhost.model.money import MICRO, Micros, Ppm
+from polyhost.model.builder import Builder, Credited
+from polyhost.model.money import MICRO, Ppm
 
 PAGES_MAX: Final = 50
 """Pages of trades that are read for a report; what lies beyond is not counted, and it is said."""
-
-
-class Credited(Struct, frozen=True):
-    """What the venue credits a code with since an instant, micro-units; everybody's trades, ours among them."""
-
-    trades: int
-    volume: Micros
-    fees: Micros
-    ours: int
-    """Of the trades, those of our own wallet."""
-    whole: bool
-    """False: there are more."""
 
 
 async def rates_of(client: AsyncSecureClient, code: str) -> Builder:

@@ -28,7 +28,7 @@ from polymarket.errors import (
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model import commands, events
 from polyhost.model.batching import BATCH_MAX, CANCELS_MAX, chunks
-from polyhost.model.builder import NOBODY, Builder
+from polyhost.model.builder import NOBODY, Builder, Credited
 from polyhost.model.events import Event
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, OrderRow, SignedFields, TradeRow
 from polyhost.model.market import Market
@@ -41,7 +41,7 @@ from polyhost.model.words import Action, ActionKind, OrderType
 from polyhost.venue.budget import Budget, OverBudget, Urgency
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.account import AccountReader, Credentials, Pages, ReadError
-from polyhost.venue.polymarket.builders import Credited, credited, rates_of
+from polyhost.venue.polymarket.builders import credited, rates_of
 from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.client import environment_at, require_surface, require_version
 from polyhost.venue.polymarket.endpoints import Endpoints
