@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from polyhost.venue.budget import ALL, ALLOWANCES, Allowance, Budget, OverBudget, Urgency
 from polyhost.venue.polymarket.account import AccountReader, Credentials, ReadError
-from polyhost.venue.polymarket.gateway import PATIENCE_S
+from polyhost.venue.polymarket.http import PATIENCE_S
 from polyhost.venue.polymarket.pacing import Paced, class_of
 
 SMALL = {

@@ -25,7 +25,8 @@ from polyhost.model.words import Action, OrderType, Side
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway, http_client
+from polyhost.venue.polymarket.gateway import PolymarketGateway
+from polyhost.venue.polymarket.http import http_client
 
 KEY = "0x" + "33" * 32
 NOBODY = "0x" + "99" * 32

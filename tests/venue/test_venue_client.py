@@ -13,6 +13,7 @@ from polyhost.model.words import Action
 from polyhost.venue.polymarket import selftest
 from polyhost.venue.polymarket.client import environment_at, require_surface, require_version
 from polyhost.venue.polymarket.endpoints import LIVE, endpoints_at
+from polyhost.venue.polymarket.proof import proves
 
 
 def test_the_installed_client_is_the_pinned_one_and_another_is_refused_with_the_remedy() -> None:
@@ -115,5 +116,6 @@ def test_a_hash_that_is_not_the_signed_one_is_drift() -> None:
 
 
 def test_a_signature_that_is_none_proves_nothing() -> None:
-    assert not selftest.proves(_signed(signature="0x00"), selftest.ADDRESS)
-    assert not selftest.proves(_signed(signature="0x" + "ff" * 65), selftest.ADDRESS)
+    fields = selftest.fields_of(_signed())
+    assert not proves(fields, "0x00", selftest.ADDRESS)
+    assert not proves(fields, "0x" + "ff" * 65, selftest.ADDRESS)

@@ -21,7 +21,8 @@ from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.discovery import Discovery
 from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway, http_client
+from polyhost.venue.polymarket.gateway import PolymarketGateway
+from polyhost.venue.polymarket.http import http_client
 from polyhost.venue.polymarket.streams import MarketStream, PriceStream, UserStream
 
 KEY = "0x" + "22" * 32

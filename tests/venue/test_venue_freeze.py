@@ -16,7 +16,7 @@ from polyhost.model.messages import Message
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.link import Pace
 from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.gateway import http_client
+from polyhost.venue.polymarket.http import http_client
 from polyhost.venue.polymarket.rest_books import RestBooks
 from polyhost.venue.polymarket.streams import MarketStream
 from polyhost.venue.polymarket.witness import BookWitness, WitnessPace, same_book

@@ -20,7 +20,8 @@ from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gamma import market_of
 from polyhost.venue.polymarket.gateway import PolymarketGateway
-from polyhost.venue.polymarket.selftest import ADDRESS, KEY, signer_of
+from polyhost.venue.polymarket.proof import signer_of
+from polyhost.venue.polymarket.selftest import ADDRESS, KEY
 
 CONDITION = "0x" + "ab" * 32
 UP = "71321045679252212594626385532706912750332728571942532289631379312455583992563"

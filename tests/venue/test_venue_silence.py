@@ -10,7 +10,7 @@ from typing import Any
 from polyhost.model.events import StreamChanged
 from polyhost.venue.binance import BinanceFeed
 from polyhost.venue.link import Pace
-from polyhost.venue.polymarket.gateway import http_client
+from polyhost.venue.polymarket.http import http_client
 from polyhost.venue.silence import SilenceWatch
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 
 import pytest
 from eth_account import Account
+from msgspec import structs
 
 from polyhost.exchange.server import ServerSettings, running
 from polyhost.exchange.world import WorldSettings
@@ -15,8 +15,8 @@ from polyhost.model.gateway import OrderDraft
 from polyhost.model.wallets import WalletKind, wallet_of
 from polyhost.model.words import Action, OrderType
 from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway, _signed_order
-from polyhost.venue.polymarket.selftest import proves
+from polyhost.venue.polymarket.gateway import PolymarketGateway
+from polyhost.venue.polymarket.proof import proves
 
 KEY = "0x" + "22" * 32
 OWNER = Account.from_key(KEY).address
@@ -47,11 +47,12 @@ def test_sim_01_an_order_of_each_wallet_is_prepared_posted_found_and_cancelled(k
             up.engine.world.exchange._bank.accounts[gateway.wallet].collateral = 7
             assert await gateway.balance() == events.BalanceSeen(7, True)
             assert (await gateway.cancel(answered.order_id)).outcome == "canceled"
-            signed = _signed_order(prepared.request)
-            assert proves(signed, OWNER, neg_risk=market.neg_risk)
-            assert not proves(dataclasses.replace(signed, salt=signed.salt + 1), OWNER, neg_risk=market.neg_risk)
-            assert not proves(signed, "0x" + "33" * 20, neg_risk=market.neg_risk)
-            assert not proves(signed, OWNER, neg_risk=not market.neg_risk)
+            fields, signature, risk = prepared.request.fields, prepared.request.signature, market.neg_risk
+            assert proves(fields, signature, OWNER, neg_risk=risk)
+            other = structs.replace(fields, salt=fields.salt + 1)
+            assert not proves(other, signature, OWNER, neg_risk=risk)
+            assert not proves(fields, signature, "0x" + "33" * 20, neg_risk=risk)
+            assert not proves(fields, signature, OWNER, neg_risk=not risk)
             await gateway.close()
 
     asyncio.run(go())

@@ -62,8 +62,9 @@ from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.discovery import Discovery
 from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
 from polyhost.venue.polymarket.faults import retried
-from polyhost.venue.polymarket.gateway import PolymarketGateway, budget_scale, http_client
+from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.polymarket.heartbeats import Heartbeats
+from polyhost.venue.polymarket.http import budget_scale, http_client
 from polyhost.venue.polymarket.reach import first_time, require_exchange
 from polyhost.venue.polymarket.rest_books import RestBooks
 from polyhost.venue.polymarket.selftest import signing_selftest

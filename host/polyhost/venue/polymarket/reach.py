@@ -7,7 +7,7 @@ import httpx
 from polyhost.errors import VenueError
 from polyhost.venue.clock import HEADER, VenueClock
 from polyhost.venue.polymarket.endpoints import Endpoints
-from polyhost.venue.polymarket.gateway import http_client
+from polyhost.venue.polymarket.http import http_client
 
 
 async def require_exchange(endpoints: Endpoints) -> None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, Final
-
-from polymarket.models.clob.rewards import RebatedFee, UserEarning
-from polymarket.models.data.portfolio import Position
+from typing import TYPE_CHECKING, Any, Final
 
 from polyhost.model.events import AuditRow, EarnedRow
 from polyhost.model.gateway import MakerSlice, OrderRow, PositionRow, TradeRow
 from polyhost.model.market import normal_token
 from polyhost.model.money import MICRO, ONE, Micros, Ticks, parse_fixed
 from polyhost.model.words import Action
+
+if TYPE_CHECKING:  # the second client reads rows too, and imports nothing of the first one
+    from polymarket.models.clob.rewards import RebatedFee, UserEarning
+    from polymarket.models.data.portfolio import Position
 
 ORDER_PREFIX: Final = "ORDER_STATUS_"
 TRADE_PREFIX: Final = "TRADE_STATUS_"

@@ -10,20 +10,17 @@ import asyncio
 from typing import Final
 
 import msgspec
-from coincurve import PublicKey
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
 from polymarket import AsyncSecureClient, SignedOrder
 from polymarket.errors import PolymarketError
 
 from polyhost.errors import VenueError
 from polyhost.model.gateway import SignedFields
 from polyhost.model.market import normal_token
-from polyhost.model.order_signature import plain_signature, signed_digest
 from polyhost.model.rounding import limit_amounts
 from polyhost.model.words import Action
 from polyhost.venue.polymarket.client import DISTRIBUTION, REMEDY, environment_at, require_surface, require_version
 from polyhost.venue.polymarket.endpoints import endpoints_at
+from polyhost.venue.polymarket.proof import proves
 
 KEY: Final = "0x" + "11" * 32
 """A key known to everybody; it signs only what this test throws away."""
@@ -55,36 +52,6 @@ def fields_of(signed: SignedOrder) -> SignedFields:
         metadata=signed.metadata,
         builder=signed.builder,
     )
-
-
-def signer_of(digest: str, signature: str) -> str:
-    """The address whose key signed the digest (``0x`` and 64 hex digits). Raises ValueError when nobody can have."""
-    address: str = to_checksum_address(_signer(digest, signature))
-    return address
-
-
-def _signer(digest: str, signature: str) -> bytes:
-    """The signer's address as 20 bytes. Raises ValueError when nobody can have signed the digest."""
-    raw = bytes.fromhex(signature.removeprefix("0x"))
-    try:
-        plain = raw[:64] + bytes([raw[64] - 27 if raw[64] >= 27 else raw[64]])
-        key = PublicKey.from_signature_and_message(plain, bytes.fromhex(digest[2:]), hasher=None)
-    except Exception as error:  # the library raises a plain Exception when no key fits
-        raise ValueError(f"not a signature of this digest: {error}") from error
-    return keccak(key.format(compressed=False)[1:])[-20:]
-
-
-def proves(signed: SignedOrder, owner: str, *, neg_risk: bool = False) -> bool:
-    """True when the key of ``owner`` signed exactly the order whose hash we compute, in its signature type's form."""
-    fields = fields_of(signed)
-    plain = plain_signature(fields, signed.signature, neg_risk=neg_risk)
-    if plain is None:
-        return False
-    try:
-        digest = signed_digest(fields, neg_risk=neg_risk)
-        return _signer("0x" + digest.hex(), plain) == bytes.fromhex(owner.removeprefix("0x"))
-    except ValueError:
-        return False
 
 
 class _CannedVenue:
@@ -160,5 +127,5 @@ def compare(signed: SignedOrder, action: Action, price: int, size: int) -> None:
     if (signed.maker_amount, signed.taker_amount) != tuple(amounts):
         given = f"{signed.maker_amount}/{signed.taker_amount}, expected {amounts.maker}/{amounts.taker}"
         raise VenueError(f"the client rounds amounts differently ({given}); {REMEDY}", endpoint=DISTRIBUTION)
-    if not proves(signed, ADDRESS):
+    if not proves(fields_of(signed), signed.signature, ADDRESS):
         raise VenueError(f"the client's order hash is not ours: ids would be wrong; {REMEDY}", endpoint=DISTRIBUTION)
