@@ -78,7 +78,6 @@ def test_config_check_of_a_wrong_setting_ends_with_2_and_names_it(
         ("[plugins.entry_policy]\nconfidence_min = 1.4", ["[plugins.entry_policy] confidence_min", "1.4"]),
         ("[plugins.entry_polcy]\n", ["plugins.entry_polcy", "no plugin of this name", "did you mean 'entry_policy'"]),
         ("[plugins.two]\nuse = 'aditive'\n", ["plugins.two", "did you mean 'additive'"]),
-        ("plugin_paths = ['./absent']\n", ["plugin_paths", "./absent"]),
     ],
 )
 def test_plg_02_config_check_checks_the_plugins_too(
@@ -105,6 +104,17 @@ def test_config_check_of_a_plugin_that_does_not_load_is_a_no(
     rows = {row["name"]: row for row in as_json(["plugins", "list", "-c", file], capsys)[1]["plugins"]}
     assert rows["broken"]["state"] == "refused"
     assert rows["additive"]["state"] == "inline"
+
+
+def test_config_check_of_a_path_without_plugins_is_a_no_and_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = ran(["config", "check", "-c", written(tmp_path, "plugin_paths = ['./absent']\n")], capsys)
+    assert (code, "refused" in out) == (1, True)
+    assert err == (
+        "plugin_paths './absent': there is no such file or folder; name a .py file or a folder of them, from the "
+        "configuration file's folder on, or take it out\n"
+    )
 
 
 def test_config_check_of_a_file_that_is_not_there_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,7 +254,7 @@ def test_units_of_settings_are_told_by_type_or_name(capsys: pytest.CaptureFixtur
 
 
 def test_why_a_plugin_is_refused_stands_below_its_line() -> None:
-    row = {"state": "inline", "hooks": [], "version": "1", "origin": "built in", "problem": ""}
+    row = {"state": "inline", "hooks": [], "version": "1", "origin": "built in", "problem": "", "notes": []}
     lines = table_lines([row | {"name": "a"}, row | {"name": "b", "problem": "broken"}, row | {"name": "c"}])
     assert [line.split()[0] for line in lines] == ["name", "a", "b", "broken", "c"]
 

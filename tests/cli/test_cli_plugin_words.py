@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from polyhost.cli.main import main
-from polyhost.configuration.choices import choices_of
+from polyhost.configuration.choices import choices_of, choose
 from polyhost.journal import JournalStore
 from polyhost.model.records import PluginMoved
 from polyhost.service.folder import DataFolder
@@ -122,6 +122,42 @@ def test_sec_02_a_changed_plugin_is_told_and_accepted(folder: Path, capsys: pyte
     code, out, _ = said(capsys, "accept", "mine")
     assert (code, "is accepted as it is now; it runs from the next start; it is not as it was" in out) == (0, True)
     assert report(capsys, "info", "mine")["state"] == "inline"
+
+
+def test_plg_03_a_plugin_that_is_gone_blocks_nobody_and_is_switched_off(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its file vanished, and a choice names another one that no longer exists."""
+    (folder / "mine.py").unlink()
+    choose(folder / "data", "old_one", True)
+    rows = {row["name"]: row for row in report(capsys, "list")["plugins"]}
+    assert (rows["mine"]["state"], rows["old_one"]["state"], rows["exit_plan"]["state"]) == (
+        "refused", "refused", "inline"
+    )
+    assert "mine.py': there is no such file or folder" in rows["mine"]["problem"]
+    assert report(capsys, "info", "old_one")["state"] == "refused"
+    assert report(capsys, "disable", "exit_plan")["state"] == "disabled"
+    assert report(capsys, "disable", "old_one")["changes"] == ["[plugins.old_one] enabled: true -> false"]
+    assert report(capsys, "disable", "mine")["state"] == "disabled"
+    rows = {row["name"]: row for row in report(capsys, "list")["plugins"]}
+    assert (rows["mine"]["state"], rows["old_one"]["state"]) == ("disabled", "disabled")
+    code, _, error = said(capsys, "enable", "mine")
+    assert (code, "would not run: plugin 'mine': nothing offers this plugin any more" in error) == (2, True)
+
+
+def test_cfg_02_list_and_info_need_no_secret_of_the_hosts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    phone = '[plugins.apprise_notify.channels.phone]\nurls = [{ env = "PHONE_URL" }]\n'
+    mine = '[plugins.mine]\ntoken = { env = "MINE_TOKEN" }\n'
+    (folder / "polyhost.toml").write_text(FILE.replace("[plugins.mine]\ntrusted = true\n", mine) + phone)
+    rows = {row["name"]: row for row in report(capsys, "list")["plugins"]}
+    for name, variable, state in (("apprise_notify", "PHONE_URL", "inline"), ("mine", "MINE_TOKEN", "process")):
+        text = f"secret not set here: the environment variable {variable} is not set; the host needs it when it starts"
+        assert rows[name]["state"] == state
+        assert rows[name]["notes"] == [text]
+        assert text in said(capsys, "info", name)[1]
+        assert f"\n  {text}\n" in said(capsys, "list")[1]
+    assert rows["apprise_notify"]["hooks"] == ["start", "notify"]
+    assert rows["apprise_notify"]["settings"]["channels"]["phone"]["urls"] == [{"env": "PHONE_URL"}]
 
 
 def test_plg_05_a_quarantine_is_shown_from_the_journal_and_released_by_the_next_start(

@@ -13,6 +13,7 @@ from test_extension_contract import COMBINE, SIGNAL
 
 from polyhost.errors import ConfigError
 from polyhost.extension import LoadedPlugin, Runner, discover
+from polyhost.extension.discovery import tell_of
 from polyhost.extension.sources import found_sources
 from polyhost.settings import Configuration
 
@@ -185,9 +186,66 @@ def test_plg_02_the_trading_combiner_must_be_one_that_runs(tmp_path: Path) -> No
     assert make.load(tmp_path, {"additive": {"trusted": True}}, combiner="additive")
 
 
-def test_a_path_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no such file or folder.*nowhere"):
-        found_sources(["nowhere"], tmp_path, ())
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("nowhere", "plugin_paths 'nowhere': there is no such file or folder; name a .py file"),
+        ("notes.txt", "plugin_paths 'notes.txt': is no .py file"),
+        ("mine\0.py", "cannot be looked at: ValueError"),
+        ("loop", "plugin_paths 'loop': cannot be looked at"),
+        ("binary.py", "null bytes; mend it"),
+    ],
+)
+def test_plg_06_a_path_that_offers_nothing_is_told_and_the_others_start(
+    tmp_path: Path, path: str, problem: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("x = 1")
+    (tmp_path / "binary.py").write_bytes(b"\0\1")
+    (tmp_path / "loop").symlink_to("loop")
+    make.plugin_file(tmp_path, "momentum", SIGNAL)
+    configuration = Configuration.model_validate(
+        {"plugins": {"momentum": {"trusted": True}}, "plugin_paths": ("momentum.py", path)}, strict=False
+    )
+    momentum, stray = discover(configuration, tmp_path, points=())
+    assert (momentum.state, stray.state) == ("inline", "refused")
+    assert problem in stray.problem
+
+
+def test_plg_06_a_plugin_that_is_gone_is_refused_and_a_name_that_never_was_stops_the_start(tmp_path: Path) -> None:
+    make.plugin_file(tmp_path, "momentum", SIGNAL)
+    tables: dict[str, dict[str, Any]] = {"momentum": {"trusted": True}, "mine": {}, "far": {"use": "away"}}
+
+    def states(excused: set[str], paths: tuple[str, ...] = ("momentum.py",)) -> dict[str, tuple[str, str]]:
+        configuration = Configuration.model_validate({"plugins": tables, "plugin_paths": paths}, strict=False)
+        plugins = discover(configuration, tmp_path, points=(), excused=excused)
+        return {plugin.name: (plugin.state, plugin.problem) for plugin in plugins}
+
+    gone = "nothing offers this plugin any more; bring it back, or `polyhost plugins disable mine`"
+    told = states({"mine", "away"})
+    assert told["momentum"] == ("inline", "")
+    assert told["mine"] == ("refused", f"plugin 'mine': {gone}")
+    assert told["far"][0] == "refused"
+    with pytest.raises(ConfigError, match=r"\[plugins.far\] use: there is no plugin of this name"):
+        states({"mine"})
+    # It may lie where nothing can be read.
+    state, problem = states(set(), ("momentum.py", "mine.py"))["mine"]
+    assert state == "refused"
+    assert "plugin_paths 'mine.py': there is no such file" in problem
+    tables |= {"mine": {"enabled": False}, "far": {"enabled": False}}
+    assert states({"mine", "far"})["mine"] == ("disabled", "")
+
+
+def test_plg_01_a_file_that_takes_a_shipped_name_is_refused_and_the_shipped_plugin_runs(site: Path) -> None:
+    distribution(site, "polyhost", "9.9", "polyhost_own_stop", module(SIGNAL), "stop_loss = polyhost_own_stop:Made")
+    distribution(site, "evil", "6.6", "evil_stop", "1 / 0", "stop_loss = evil_stop:Made")
+    (site / "stray.py").write_text(module(SIGNAL).replace("'made'", "'stop_loss'"))
+    plugins = found(site, {"stop_loss": {}}, plugin_paths=("stray.py",))
+    assert (plugins["stop_loss"].state, plugins["stop_loss"].origin) == ("inline", "built in")
+    strays = [plugins["evil 6.6"], plugins[str(site / "stray.py")]]
+    assert [stray.state for stray in strays] == ["refused", "refused"]
+    words = "offers the name of the built-in plugin 'stop_loss', which runs; give it a name of its own"
+    assert [stray.problem for stray in strays if words not in stray.problem] == []
+    assert "evil_stop" not in sys.modules
 
 
 REFUSED = {
@@ -280,6 +338,7 @@ def test_plg_06_a_deprecated_hook_warns_and_its_plugin_runs(
         make.plugin_file(tmp_path, "old", SIGNAL)
         for trusted in (True, False):
             old, = make.load(tmp_path, {"old": {"trusted": trusted}})
+            tell_of([old])
             assert old.runs
             assert old.notes == ("signal is deprecated and goes with the next release: answer combine",)
     finally:

@@ -179,21 +179,25 @@ def effective_settings(loaded: Loaded) -> dict[str, Any]:
     from polyhost.model.secrecy import shown
 
     plain: dict[str, Any] = loaded.configuration.model_dump(mode="json")
-    for plugin in discovered(loaded):
+    for plugin in discovered(loaded, looking=True):
         if plugin.name in plain["plugins"]:
             table = {"enabled": plugin.state != "disabled"} | plain["plugins"][plugin.name]
             plain["plugins"][plugin.name] = table | dict(plugin.settings)
     return {key: shown(key, value) for key, value in plain.items()}
 
 
-def discovered(loaded: Loaded) -> tuple[LoadedPlugin, ...]:
-    """The plugins, and all else checked that is checked when a run starts. Raises ConfigError."""
+def discovered(loaded: Loaded, looking: bool = False) -> tuple[LoadedPlugin, ...]:
+    """The plugins, and all else checked that is checked when a run starts (``looking``: but for secrets, which the
+    host may have alone). Raises ConfigError."""
     from polyhost.extension.discovery import discover
+    from polyhost.extension.lock import Lock
 
     if loaded.configuration.exchange.pathologies:
         _check_pathologies(loaded)
+    lock = Lock(loaded.configuration.host.data_dir)
     return discover(
-        loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place, admit=_admission(loaded)
+        loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place, admit=lock.problem,
+        excused=loaded.chosen.union(lock.plugins), looking=looking,
     )
 
 

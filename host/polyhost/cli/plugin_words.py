@@ -125,12 +125,12 @@ def info(
 
     loaded = _loaded(config, data_dir, sets)
     lock = Lock(loaded.configuration.host.data_dir)
-    plugin = look_up(name, loaded.configuration, loaded.base, lock.problem)
+    plugin = look_up(name, loaded.configuration, loaded.base, lock.problem, excused=loaded.configuration.plugins)
     row = plugin.described() | known(plugin)
     row["settings"] = shown("settings", row["settings"])
     row["origins"] = {key: loaded.origin_of(f"plugins.{name}.{key}") for key in row["settings"]}
     row["figures_by"] = lived(Path(loaded.configuration.host.data_dir), [row])
-    row["notes"] = [str(each) for each in loaded.disagreements if each.plugin == name]
+    row["notes"] += [str(each) for each in loaded.disagreements if each.plugin == name]
     if as_json:
         print_json(row)
         return

@@ -33,7 +33,8 @@ def list_plugins(config: ConfigFile = None, sets: Sets = None, as_json: Json = F
     loaded = configured(config, sets=sets)
     lock = Lock(loaded.configuration.host.data_dir)
     found = discover(
-        loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place, admit=lock.problem
+        loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place, admit=lock.problem,
+        excused=loaded.chosen.union(lock.plugins), looking=True,
     )
     rows = [plugin.described() | known(plugin) for plugin in found]
     rows = [row | {"settings": shown("settings", row["settings"])} for row in rows]
@@ -58,7 +59,8 @@ def known(plugin: LoadedPlugin) -> dict[str, Any]:
 
 
 def table_lines(rows: list[dict[str, Any]]) -> list[str]:
-    """Columns as wide as their widest cell, a heading above; why a plugin is refused stands below its line."""
+    """Columns as wide as their widest cell, a heading above; why a plugin is refused, and what else is to be known of
+    it, stands below its line."""
     heading = ("name", "state", "strikes", "time used", "hooks", "version", "origin")
     cells = [
         heading,
@@ -67,8 +69,8 @@ def table_lines(rows: list[dict[str, Any]]) -> list[str]:
     widths = [max(len(row[column]) for row in cells) for column in range(len(heading))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     for index in range(len(rows), 0, -1):
-        if rows[index - 1]["problem"]:
-            lines.insert(index + 1, f"  {rows[index - 1]['problem']}")
+        row = rows[index - 1]
+        lines[index + 1 : index + 1] = [f"  {text}" for text in (row["problem"], *row["notes"]) if text]
     return lines
 
 

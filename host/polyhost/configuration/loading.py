@@ -18,6 +18,7 @@ from polyhost.configuration.precedence import Disagreement, disagreements, heede
 from polyhost.configuration.problems import place_of, refusal, refuse_at_once
 from polyhost.configuration.rules import refuse_contradictions
 from polyhost.configuration.sources import (
+    Kind,
     Layer,
     command_line_layer,
     environment_layers,
@@ -70,6 +71,12 @@ class Loaded:
     def place(self, dotted: str) -> str:
         """As an error tells where a key was set: file and line, or variable, of the key or the table it is in."""
         return place_of(dotted, self.labels)
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """Plugins about which something was chosen in the data folder."""
+        named = (dotted.split(".") for dotted, layer in self.labels.items() if layer.kind is Kind.CHOICE)
+        return frozenset(parts[1] for parts in named if parts[0] == "plugins" and len(parts) > 1)
 
     def again(self, choices: Choices | None = None) -> Loaded:
         """The same layers as they are now, with these choices instead of the data folder's. Raises ConfigError."""

@@ -27,6 +27,10 @@ HOST_KEYS: Final[dict[str, type]] = {"enabled": bool, "use": str, "trusted": boo
 """Keys of ``[plugins.NAME]`` that are the host's, with their types."""
 
 
+class SecretMissingError(ConfigError):
+    """A secret that a setting refers to is not where it should be."""
+
+
 class Built(Struct, frozen=True):
     """A plugin ready to be asked."""
 
@@ -87,7 +91,7 @@ def _fetch_secrets(
         except Unresolved as error:
             # Where it stands in a list does not matter to who looks for the line.
             *tables, last = (part for part in key.split(".") if not part.isdigit())
-            raise ConfigError(
+            raise SecretMissingError(
                 str(error), file=file, table=".".join(("plugins", name, *tables)), key=last,
                 value=secret.reference, allowed=FORMS, remedy=error.remedy,
             ) from None

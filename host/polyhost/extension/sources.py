@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -18,7 +19,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from polyhost.errors import ConfigError, PluginError
+from polyhost.errors import PluginError
 from polyhost.extension.containing import contained
 
 GROUP: Final = "polyhost"
@@ -28,6 +29,7 @@ FILES_MAX: Final = 1_000
 """Files of one ``plugin_paths`` entry that are looked at."""
 HASHED_MAX: Final = 20_000
 """Files that one plugin's code may be in: all of them are read at every start."""
+PATHS_BEGIN: Final = "name a .py file or a folder of them, from the configuration file's folder on, or take it out"
 WALKED_MAX: Final = 10 * HASHED_MAX
 """Entries of folders that are walked over for them."""
 
@@ -52,6 +54,8 @@ class Source(Struct, frozen=True):
     @property
     def origin(self) -> str:
         """For people: the distribution with its version, or the file."""
+        if not (self.path or self.module):
+            return "nowhere"
         return self.path or f"{self.distribution or 'unknown distribution'} {self.version}".strip()
 
     @property
@@ -138,6 +142,8 @@ def _is_code(path: Path) -> bool:
 
 
 def _file_of(module: str) -> str:
+    if not module:
+        return ""
     # Finding a sub-module imports its parent package, so the search goes down from the top by hand.
     head, _, rest = module.partition(".")
     spec = importlib.util.find_spec(head)
@@ -152,14 +158,23 @@ def _file_of(module: str) -> str:
     return ""
 
 
+class Sources(dict[str, list[Source]]):
+    """Every plugin that can be named, by name; of several under one name a built-in one comes first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken: list[Source] = []
+        """Entries of ``plugin_paths`` and files that offer nothing, each with its problem."""
+
+
 def found_sources(
     paths: Sequence[str] = (), base: Path = Path(), points: Iterable[EntryPoint] | None = None
-) -> dict[str, list[Source]]:
+) -> Sources:
     """Every plugin that can be named, by name; several under one name are a conflict for whoever wants that name.
 
-    Raises ConfigError for a path that does not exist.
+    A path at which nothing can be read is among the ``broken``; it hinders nobody else.
     """
-    found: dict[str, list[Source]] = {}
+    found = Sources()
     for point in entry_points(group=GROUP) if points is None else points:
         module, _, attribute = point.value.partition(":")
         distribution = point.dist
@@ -171,7 +186,12 @@ def found_sources(
             known.append(source)
     for path in paths:
         for source in _file_sources(path, base):
-            found.setdefault(source.name, []).append(source)
+            if source.problem:
+                found.broken.append(source)
+            if source.name:
+                found.setdefault(source.name, []).append(source)
+    for several in found.values():
+        several.sort(key=lambda source: not source.built_in)
     return found
 
 
@@ -183,16 +203,20 @@ def _named(distribution: Distribution) -> tuple[str, str]:
 
 
 def _file_sources(path: str, base: Path) -> list[Source]:
-    place = (base / path).resolve()
-    if place.is_dir():
-        files = sorted(place.glob("*.py"))[:FILES_MAX]
-        return [source for file in files if not file.name.startswith("_") for source in _sources_in(file)]
-    if place.is_file():
-        return _sources_in(place)
-    raise ConfigError(
-        "there is no such file or folder", key="plugin_paths", value=path,
-        allowed=("a .py file", "a folder of them"), remedy="paths begin at the configuration file's folder",
-    )
+    try:
+        place = (base / path).resolve()
+        if place.is_dir():
+            names = sorted(each for each in os.listdir(place) if each.endswith(".py") and each[0] not in "._")
+            return [source for name in names[:FILES_MAX] for source in _sources_in(place / name)]
+        if place.is_file():
+            return _sources_in(place) if place.suffix == ".py" else [_broken(path, place, "is no .py file")]
+        return [_broken(path, place, "there is no such file or folder")]
+    except (OSError, ValueError, RuntimeError) as error:  # no right to look, a NUL in it, links in a circle
+        return [_broken(path, base / path, f"cannot be looked at: {contained(error)}")]
+
+
+def _broken(path: str, place: Path, problem: str) -> Source:
+    return Source("", "", "", path=str(place), problem=f"plugin_paths {path!r}: {problem}; {PATHS_BEGIN}")
 
 
 def _sources_in(file: Path) -> list[Source]:

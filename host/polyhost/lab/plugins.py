@@ -12,7 +12,7 @@ from loguru import logger
 from polyhost.configuration import Loaded
 from polyhost.errors import ConfigError, PluginError
 from polyhost.extension.delivery import channels_of
-from polyhost.extension.discovery import LoadedPlugin, discover, discover_one, placed
+from polyhost.extension.discovery import LoadedPlugin, discover, discover_one, placed, tell_of
 from polyhost.extension.runner import Runner, facts_of
 from polyhost.hooks import TELLING
 from polyhost.model.commands import Remember, Tell
@@ -95,7 +95,10 @@ class RunningPlugins(InlinePlugins):
 @contextmanager
 def running(loaded: Loaded) -> Iterator[RunningPlugins]:
     """The configured plugins, started; stopped at the end. Raises ConfigError or PluginError."""
-    found = discover(loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place)
+    found = discover(
+        loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place, excused=loaded.chosen
+    )
+    tell_of(found)
     plugins = RunningPlugins(loaded, found)
     plugins.start()
     try:

@@ -25,7 +25,7 @@ from polyhost.exchange.pathologies import FaultyGateway, Pathologies
 from polyhost.exchange.rewards import DAY_MS
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.world import World, WorldSettings
-from polyhost.extension.discovery import LoadedPlugin, discover
+from polyhost.extension.discovery import LoadedPlugin, discover, tell_of
 from polyhost.extension.runner import Runner
 from polyhost.extension.sources import found_sources
 from polyhost.hooks import TELLING
@@ -684,12 +684,12 @@ class Simulation:
 
     def _plugins(self) -> Plugins:
         loaded = self._loaded
-        return Plugins(
-            discover(
-                loaded.configuration, loaded.base, str(loaded.path or ""), sources=self._sources, places=loaded.place
-            ),
-            loaded.configuration.evaluation.combiner,
+        found = discover(
+            loaded.configuration, loaded.base, str(loaded.path or ""), sources=self._sources, places=loaded.place,
+            excused=loaded.chosen,
         )
+        tell_of(found)
+        return Plugins(found, loaded.configuration.evaluation.combiner)
 
     def _connect(self, host: Host, stream: str) -> None:
         if host is not self._host or (host.user_up if stream == "user" else host.market_up):

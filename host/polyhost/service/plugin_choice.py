@@ -55,7 +55,9 @@ def tried(
         after = loaded.again(imagined(choices, name, enabled, wanted))
         # Read anew each time: a command may have accepted something meanwhile.
         lock = Lock(after.configuration.host.data_dir)
-        plugin = discover_one(name, after.configuration, after.base, admit=lock.problem)
+        # One that is gone can still be switched off; a name that nobody ever offered is a mistake.
+        known = loaded.configuration.plugins
+        plugin = discover_one(name, after.configuration, after.base, admit=lock.problem, excused=known)
     except ConfigError as error:
         if error.table == f"plugins.{name}":
             error.file = ""  # it stands in no file yet
@@ -100,7 +102,9 @@ def chosen(loaded: Loaded, name: str, enabled: bool | None, settings: Mapping[st
     trial = tried(loaded, name, enabled, settings)
     if "combine" in trial.plugin.hooks or name == loaded.configuration.evaluation.combiner:
         after = trial.loaded
-        refuse_missing_combiner(trial, discover(after.configuration, after.base, str(after.path or "")))
+        known = after.configuration.plugins
+        found = discover(after.configuration, after.base, str(after.path or ""), excused=known, looking=True)
+        refuse_missing_combiner(trial, found)
     changes = trial.write()
     return {
         "plugin": name, "state": trial.plugin.state, "changes": [str(change) for change in changes],

@@ -22,7 +22,7 @@ from polyhost import __version__
 from polyhost.configuration import Loaded
 from polyhost.errors import PolyhostError, VenueError
 from polyhost.extension.delivery import channels_of
-from polyhost.extension.discovery import LoadedPlugin, discover
+from polyhost.extension.discovery import LoadedPlugin, discover, tell_of
 from polyhost.extension.lock import Lock
 from polyhost.extension.runner import Runner
 from polyhost.journal import JournalError, JournalWriter, Recorder, read_journal
@@ -202,7 +202,8 @@ class Session:
         settings = self.settings
         lock = Lock(self.folder.path)
         plugins = discover(
-            settings, self.loaded.base, str(self.loaded.path or ""), places=self.loaded.place, admit=lock.problem
+            settings, self.loaded.base, str(self.loaded.path or ""), places=self.loaded.place, admit=lock.problem,
+            excused=self.loaded.chosen.union(lock.plugins),
         )
         secrets = [secret for plugin in plugins for secret in plugin.secrets()]
         REDACTOR.add(*secrets)
@@ -748,9 +749,7 @@ class Session:
         )
         for line in self.loaded.told():
             logger.warning("configuration: {}", line)
-        for plugin in plugins:
-            if plugin.state == "refused":
-                logger.error("plugin {} does not run: {}", plugin.name, plugin.problem)
+        tell_of(plugins)
         state = self.kernel.state
         if state.runs:
             logger.info(

@@ -20,7 +20,7 @@ from polyhost.exchange.gateway import InProcessGateway
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.world import World, WorldSettings
 from polyhost.extension.discovery import LoadedPlugin, discover
-from polyhost.extension.sources import Source, found_sources
+from polyhost.extension.sources import Sources, found_sources
 from polyhost.kernel.state import OrderEntry, State, fold
 from polyhost.lab.backtest import Backtest
 from polyhost.lab.sim_run import Plan, Plugins, Simulation
@@ -122,7 +122,7 @@ def running_host(
 
 def _configured(
     plugins: Sequence[Under], alone: bool, config: Mapping[str, Any], *, simulated: bool
-) -> tuple[Loaded, dict[str, list[Source]]]:
+) -> tuple[Loaded, Sources]:
     loaded = load_configuration(None, env={})
     sources = found_sources()
     tables: dict[str, dict[str, Any]] = {}
@@ -168,7 +168,7 @@ class _Watched(Plugins):
         return found
 
 
-def _found(loaded: Loaded, sources: dict[str, list[Source]]) -> tuple[LoadedPlugin, ...]:
+def _found(loaded: Loaded, sources: Sources) -> tuple[LoadedPlugin, ...]:
     found = discover(loaded.configuration, loaded.base, "", sources=sources)
     for plugin in found:
         if plugin.state == "refused":
@@ -178,7 +178,7 @@ def _found(loaded: Loaded, sources: dict[str, list[Source]]) -> tuple[LoadedPlug
 
 class _Simulated(Simulation):
     def __init__(
-        self, seed: int, plan: Plan, loaded: Loaded, sources: dict[str, list[Source]], run: HostRun
+        self, seed: int, plan: Plan, loaded: Loaded, sources: Sources, run: HostRun
     ) -> None:
         super().__init__(seed, plan, loaded)
         self.alarms = None  # strikes and warnings are the caller's to judge, not a finding of the run
@@ -190,7 +190,7 @@ class _Simulated(Simulation):
 
 
 def _simulated(
-    run: HostRun, loaded: Loaded, sources: dict[str, list[Source]], seed: int, minutes: float
+    run: HostRun, loaded: Loaded, sources: Sources, seed: int, minutes: float
 ) -> None:
     _found(loaded, sources)  # what the host would refuse is told as it tells it, and not as a finding of the run
     plan = Plan(hours=minutes / 60, density=QUIET_DENSITY, rough=False)
@@ -201,7 +201,7 @@ def _simulated(
         run.broken = f"{outcome.broken}: {outcome.text}"
 
 
-def _backtested(run: HostRun, loaded: Loaded, sources: dict[str, list[Source]], tape: Path) -> None:
+def _backtested(run: HostRun, loaded: Loaded, sources: Sources, tape: Path) -> None:
     plugins = _Watched(_found(loaded, sources), loaded.configuration.evaluation.combiner, run)
     plugins.begin()
     try:
