@@ -190,8 +190,12 @@ def test_log_06_one_banner_says_what_runs(whole: Whole) -> None:
 # --- once more --------------------------------------------------------------------------------------------------------
 
 
-def test_the_recorded_run_gives_the_same_bytes_again(whole: Whole) -> None:
-    again = replayed(whole, whole.data, "--json")
+def test_evd_04_the_recorded_run_gives_the_same_bytes_again_with_its_own_configuration(
+    whole: Whole, tmp_path: Path
+) -> None:
+    # No -c, and another file here: the run's configuration is kept beside its recording.
+    (tmp_path / "polyhost.toml").write_text('[plugins.fixed_size]\nstake = "24"\n')
+    again = command("replay", "--data-dir", whole.data, "--json", cwd=tmp_path)
     assert again.process.returncode == 0, again.told()
     found = report(again)
     assert found["identical"] is True
@@ -200,6 +204,7 @@ def test_the_recorded_run_gives_the_same_bytes_again(whole: Whole) -> None:
     assert found["records"] == len(records(whole.data)) - 1
     assert found["asked"] >= whole.summary["evaluations"] > 0
     assert (found["answers_differ"], found["differences"], found["problems"]) == (0, [], [])
+    assert found["notes"] == []
 
 
 def test_a_run_can_be_named_and_an_unknown_one_is_refused(whole: Whole) -> None:
@@ -279,6 +284,8 @@ def test_changed_settings_of_a_plugin_show_as_other_answers(whole: Whole, tmp_pa
     again = command("replay", "-c", other, "--data-dir", whole.data, "--json", cwd=tmp_path)
     assert again.process.returncode == 1
     assert report(again)["answers_differ"] > 0
+    (note,) = report(again)["notes"]
+    assert note.startswith(f"the run's configuration was {whole.summary['config_hash']}, this one is ")
 
 
 def test_evd_04_the_same_configuration_decides_the_same(whole: Whole) -> None:

@@ -11,6 +11,7 @@ from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, c
 
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
+    from polyhost.model.records import RunStarted
 
 app = command_app("Repeat a recorded run.")
 
@@ -29,6 +30,8 @@ def replay(
 ) -> None:
     """Feed a run's recorded inputs to an empty kernel; its records must come out again, byte for byte.
 
+    The run's configuration is the one kept beside its recording; -c and --set take another one.
+
     With --with: the recorded market once with the run's configuration and once with another, both with simulated fills;
     the decisions that differ are listed with their money.
 
@@ -36,23 +39,28 @@ def replay(
     """
     loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None}, sets=sets)
     from polyhost.lab.plugins import as_begun, running
-    from polyhost.lab.replay import find_run, journal_of, plugin_moves
+    from polyhost.lab.replay import begun, find_run, journal_of
     from polyhost.lab.replay import replay as again
     from polyhost.service.logs import set_up
 
     set_up(None)
-    settings = loaded.configuration
-    recording = find_run(run, Path(settings.host.data_dir))
+    recording = find_run(run, Path(loaded.configuration.host.data_dir))
     journal = journal_of(recording)
-    own = as_begun(loaded, plugin_moves(journal, recording.name))
+    started, moves = begun(journal, recording.name)
+    own, notes = _run_of(loaded, recording, started, named=config is not None or bool(sets))
+    own = as_begun(own, moves)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
     if other is not None:
         _compare(recording, journal, own, configured(other), as_json=as_json)
         return
+    settings = own.configuration
     with running(own) as plugins:
         found = again(
             recording, journal, settings, settings.host.account, plugins.told_hooks, plugins.evaluate,
             plugins.channels, plugins.keep, plugins.moved,
         )
+    found.notes = notes
     if as_json:
         print_json(found.described())
     else:
@@ -64,9 +72,28 @@ def replay(
         typer.echo(
             f"run {found.run}: {found.inputs} inputs, {found.records} records, {word}; "
             f"plugins asked {found.asked} times, {found.answers_differ} answers differ"
+            + (f", {found.answers_away} not compared (a process was late or starting)" if found.answers_away else "")
         )
     if not found.identical:
         raise typer.Exit(1)
+
+
+def _run_of(loaded: Loaded, recording: Path, started: RunStarted, *, named: bool) -> tuple[Loaded, list[str]]:
+    """The run's configuration, and what should be known of it: whether it, and this program, are the run's own."""
+    from polyhost import __version__
+    from polyhost.configuration import recorded
+
+    kept = None if named else recorded.of_run(recording, loaded)
+    own = kept or loaded
+    notes = []
+    if own.config_hash != started.config_hash:
+        notes.append(
+            f"the run's configuration was {started.config_hash}, this one is {own.config_hash}"
+            + ("" if named else "; its own is not kept beside this recording, name it with -c FILE")
+        )
+    if started.version != __version__:
+        notes.append(f"polyhost {started.version} made this run, this is {__version__}")
+    return own, notes
 
 
 def _compare(recording: Path, journal: Path, own: Loaded, other: Loaded, *, as_json: bool) -> None:

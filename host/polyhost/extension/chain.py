@@ -56,6 +56,7 @@ class Tally:
         first: dict[int, Failed] = {}
         for failure in self.failed:
             first.setdefault(failure.plugin, failure)
+        away = {failure.plugin for failure in self.failed if failure.away}
         uses = []
         for index in asked:
             failure_of = first.get(index)
@@ -63,7 +64,7 @@ class Tally:
             uses.append(
                 PluginUse(names[index], used_us)
                 if failure_of is None
-                else PluginUse(names[index], used_us, failure_of.hook, failure_of.problem)
+                else PluginUse(names[index], used_us, failure_of.hook, failure_of.problem, index in away)
             )
         return tuple(uses)
 

@@ -497,7 +497,7 @@ class Runner:
         hooks = self._plugins[index].hooks
         hook = next(hook for hook in PHASES[question.phase] if hook in hooks)
         subjects = range(len(question.inputs.entries)) if hook in CLOSED else range(1)
-        outcome.failed = [Failed(index, subject, hook, reason, strike) for subject in subjects]
+        outcome.failed = [Failed(index, subject, hook, reason, strike, not strike) for subject in subjects]
         return outcome
 
     def _answerers(self, question: Question) -> list[int]:

@@ -43,6 +43,8 @@ class Failed(NamedTuple):
     hook: str
     problem: str
     strike: bool = True
+    away: bool = False
+    """Its process did not answer: late, dead or being started."""
 
 
 class Inputs(Struct, frozen=True):

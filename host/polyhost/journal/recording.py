@@ -16,13 +16,14 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import msgspec
 from loguru import logger
 
+from polyhost.files import write_atomically
 from polyhost.journal.errors import RecordingError
 from polyhost.journal.retention import prune_recordings
 from polyhost.model.events import Event
@@ -77,8 +78,9 @@ class CandleInput(msgspec.Struct, frozen=True, tag=CANDLE, tag_field="event"):
 class Recorder:
     """Writes one run's recording in a thread of its own. Call it from one thread, in the order of handling.
 
-    ``now`` is market ms, ``wall`` transport ms. ``secrets`` are texts that must never stand in a file. When the disk
-    fails, recording ends with a word in the log and in ``problem``; trading does not depend on it.
+    ``now`` is market ms, ``wall`` transport ms. ``secrets`` are texts that must never stand in a file, ``beside`` small
+    files by name that tell of the run and go with its recording. When the disk fails, recording ends with a word in the
+    log and in ``problem``; trading does not depend on it.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Recorder:
         hours: float = 24.0,
         gigabytes: float = 5.0,
         secrets: Iterable[str] = (),
+        beside: Mapping[str, bytes] | None = None,
         file_bytes: int = FILE_BYTES_MAX,
         file_s: float = FILE_S,
         queue_bytes: int = QUEUE_BYTES_MAX,
@@ -109,6 +112,8 @@ class Recorder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._files = _Files(self.folder)
+            for name, content in (beside or {}).items():
+                write_atomically(self.folder / name, content)
         except OSError as error:
             raise RecordingError(self.folder, f"it cannot be made ({error})", "Name another data_dir") from error
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)

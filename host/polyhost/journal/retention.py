@@ -8,7 +8,7 @@ from pathlib import Path
 def prune_recordings(folder: Path, hours: float, gigabytes: float, keep: Path, now_s: float) -> list[Path]:
     """Delete recording files below ``folder`` older than ``hours`` of wall time, then the oldest past ``gigabytes``.
 
-    ``keep`` is being written and stays. Run folders left empty go too. Gives what was deleted; raises OSError.
+    ``keep`` is being written and stays. Run folders without a recording go too. Gives what was deleted; raises OSError.
     """
     files = []
     for path in folder.glob("*/*.jsonl.gz"):
@@ -25,6 +25,14 @@ def prune_recordings(folder: Path, hours: float, gigabytes: float, keep: Path, n
         path.unlink()
         gone.append(path)
         total -= size
-        if path.parent != keep.parent and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+        if path.parent != keep.parent and not any(path.parent.glob("*.jsonl.gz")):
+            _remove_folder(path.parent)
     return gone
+
+
+def _remove_folder(run: Path) -> None:
+    """What told of a run goes with its last recording."""
+    for rest in run.glob("*.json"):
+        rest.unlink()
+    if not any(run.iterdir()):
+        run.rmdir()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from loguru import logger
 
 from polyhost.configuration import Loaded
+from polyhost.configuration.recorded import unhidden
 from polyhost.errors import ConfigError, PluginError
 from polyhost.extension.delivery import channels_of
 from polyhost.extension.discovery import LoadedPlugin, discover, discover_one, placed, tell_of
@@ -18,7 +19,6 @@ from polyhost.hooks import TELLING
 from polyhost.model.commands import Remember, Tell
 from polyhost.model.events import Evaluated, PluginStruck, PluginTold
 from polyhost.model.records import PluginMoved
-from polyhost.model.secrecy import shown
 from polyhost.model.view import View
 
 
@@ -111,11 +111,7 @@ def with_table(loaded: Loaded, name: str, table: str) -> Loaded:
     """The configuration with this table (JSON; empty: none) for a plugin; what was hidden in it is as it is now."""
     plugins = dict(loaded.configuration.plugins)
     if table:
-        now = plugins.get(name, {})
-        told = json.loads(table)
-        plugins[name] = {
-            key: now[key] if key in now and shown(key, now[key]) == value else value for key, value in told.items()
-        }
+        plugins[name] = unhidden(json.loads(table), plugins.get(name, {}))
     else:
         plugins.pop(name, None)
     return replace(loaded, configuration=loaded.configuration.model_copy(update={"plugins": plugins}))

@@ -54,7 +54,11 @@ class Replayed(Struct):
     difference_count: int = 0
     asked: int = 0
     answers_differ: int = 0
+    answers_away: int = 0
+    """Answers that are not compared: a plugin's process was late or being started, then or now."""
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Which configuration and version this was done with, where that is not the run's own."""
 
     def differ(self, text: str) -> None:
         self.identical = False
@@ -119,9 +123,11 @@ def replay(
     return found
 
 
-def plugin_moves(journal: Path, run_id: str) -> list[PluginMoved]:
-    """What became of plugins in a run. Raises as ``replay``."""
-    return [record for record in recorded_run(journal, run_id)[1] if isinstance(record, PluginMoved)]
+def begun(journal: Path, run_id: str) -> tuple[RunStarted, list[PluginMoved]]:
+    """How a run began, and what became of plugins in it. Raises as ``replay``."""
+    _, own = recorded_run(journal, run_id)
+    started = next(record for record in own if isinstance(record, RunStarted))
+    return started, [record for record in own if isinstance(record, PluginMoved)]
 
 
 def recorded_run(journal: Path, run_id: str) -> tuple[list[Record], list[Record]]:
@@ -182,9 +188,8 @@ class _Player:
         if not isinstance(event, Evaluated):
             return
         again = self._asked.pop(event.view_seq, None)
-        if again is not None and _without_time(again) != _without_time(event):
-            self.found.answers_differ += 1
-            self.found.differ(f"plugins answer view {event.view_seq} differently now")
+        if again is not None:
+            compare_answers(self.found, event, again)
 
     def _compare(self, step: Step) -> None:
         for record in step.records:
@@ -212,6 +217,16 @@ class _Player:
                 self.found.problems.append("the journal goes on after the torn end of the recording")
                 return
             self.found.differ(f"the journal goes on with {_short(record)}")
+
+
+def compare_answers(found: Replayed, then: Evaluated, now: Evaluated) -> None:
+    """The recorded answers to a view and today's. Where a process did not answer, nothing can be compared: what the
+    others answered may hang on it (a combiner gets one signal less)."""
+    if any(use.away for use in (*then.used, *now.used)):
+        found.answers_away += 1
+    elif _without_time(now) != _without_time(then):
+        found.answers_differ += 1
+        found.differ(f"plugins answer view {then.view_seq} differently now")
 
 
 def _without_time(event: Evaluated) -> Evaluated:

@@ -273,6 +273,8 @@ class PluginUse(Struct, frozen=True):
     used_us: int
     failed: str = ""
     problem: str = ""
+    away: bool = False
+    """Its process was late, dead or being started: the wall clock's doing, so a replay cannot show it again."""
 
 
 class Abstained(Struct, frozen=True):

@@ -19,7 +19,7 @@ from loguru import logger
 from msgspec import UNSET, UnsetType
 
 from polyhost import __version__
-from polyhost.configuration import Loaded
+from polyhost.configuration import Loaded, recorded
 from polyhost.errors import PolyhostError, VenueError
 from polyhost.extension.delivery import channels_of
 from polyhost.extension.discovery import LoadedPlugin, discover, tell_of
@@ -337,7 +337,8 @@ class Session:
     def _recorder(self, secrets: tuple[str, ...]) -> Recorder:
         host = self.settings.host
         return Recorder(
-            self.folder.path, self.run_id, hours=host.record_hours, gigabytes=host.record_gb, secrets=secrets
+            self.folder.path, self.run_id, hours=host.record_hours, gigabytes=host.record_gb, secrets=secrets,
+            beside={recorded.FILE: recorded.told(self.loaded)},
         )
 
     def _streams(self, stack: AsyncExitStack, endpoints: Endpoints, http: Any) -> None:
