@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,20 @@ def test_plg_03_what_is_chosen_is_written_to_the_machines_file_and_said(
         "exit_plan": {"age_min_s": 30}, "mine": {"enabled": False}, "kelly": {"fraction": 0.1, "enabled": True},
     }
     assert (folder / "polyhost.toml").read_text() == FILE, "a person's file is never written"
-    assert waiting(folder / "data") == []
+
+
+def test_ops_08_what_is_done_while_no_host_runs_waits_to_be_journaled(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report(capsys, "disable", "mine", "--why", "too loud")
+    report(capsys, "disable", "mine")  # changes nothing
+    report(capsys, "set", "exit_plan", "price=0.97")
+    report(capsys, "accept", "mine")
+    words = [(word.word, word.target, word.done) for _, word in waiting(folder / "data")]
+    assert words == [("disable", "mine", True), ("set", "exit_plan", True), ("accept", "mine", True)]
+    word = waiting(folder / "data")[0][1]
+    assert re.fullmatch(r"too loud \(said 20\d\d-\d\d-\d\d [0-9:]{8} UTC, while no host ran\)", word.why)
+    assert word.who
 
 
 @pytest.mark.parametrize(
@@ -172,7 +186,7 @@ def test_plg_05_a_quarantine_is_shown_from_the_journal_and_released_by_the_next_
     rows = {row["name"]: row for row in report(capsys, "list")["plugins"]}
     assert (rows["mine"]["state"], rows["mine"]["problem"]) == ("quarantined", "no answer")
     assert "mine is let in again, by the next start" in said(capsys, "release", "mine", "--why", "mended")[1]
-    (_, word), = waiting(folder / "data")
+    *_, (_, word) = waiting(folder / "data")
     assert (word.word, word.target, word.why) == ("release", "mine", "mended")
 
 

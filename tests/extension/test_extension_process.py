@@ -60,7 +60,8 @@ def signal(self, view):
     begin = time.monotonic()
     evaluated = runner.evaluate_inline(make.view(2))
     assert [name for name, _ in evaluated.signals] == ["momentum"]
-    assert (evaluated.used[0].failed, evaluated.used[0].problem) == ("signal", "no answer within 250 ms")
+    used = evaluated.used[0]
+    assert (used.failed, used.problem, used.away) == ("signal", "no answer within 250 ms", True)
     assert time.monotonic() - begin >= 0.8, "it had until its sign of life was due"
     assert runner.take_struck() == [PluginStruck("spins", "no answer within 250 ms", False)]
     assert pid_of(runner, "spins") != before

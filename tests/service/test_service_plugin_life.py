@@ -303,6 +303,26 @@ def test_ops_08_words_by_file_do_the_same_and_a_refusal_is_in_the_log(tmp_path: 
     assert "did you mean 'counter'" in said[0]
 
 
+def test_ops_08_what_was_done_while_no_host_ran_is_journaled_and_not_done_again(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        for word in ("disable", "enable", "accept", "set"):
+            await bench.life.by_file(Operator(word, "counter", "ann", why=f"{word} it", done=True))
+        await bench.life.by_file(Operator("disable", "gone", "ann", done=True))
+        assert bench.life.row("counter")["state"] == "inline"
+
+    bench = run(tmp_path, OWN.format("true"), body)
+    assert bench.moves() == [
+        ("counter", "disabled", "ann", "disable it"), ("counter", "enabled", "ann", "enable it"),
+        ("counter", "accepted", "ann", "accept it"), ("counter", "set", "ann", "set it"),
+        ("gone", "disabled", "ann", ""),
+    ]
+    assert {r.table for r in bench.records() if isinstance(r, PluginMoved) and r.plugin == "counter"} == {
+        '{"trusted": true}'
+    }
+    assert bench.fed == []
+    assert chosen(bench) == {}
+
+
 def test_plg_03_changes_wait_for_questions_under_way_and_questions_for_changes(tmp_path: Path) -> None:
     """A telling that is under way keeps its places; what comes meanwhile is told to the new set."""
     async def body(bench: Bench) -> None:
@@ -382,6 +402,24 @@ def test_sec_02_a_changed_plugin_waits_until_it_is_accepted_and_then_runs_at_onc
 
     bench = run(tmp_path, OWN.format(trusted), body)
     assert bench.moves() == [("counter", "accepted", "ann", "I wrote it")]
+
+
+@pytest.mark.parametrize("trusted", ["true", "false"])
+@pytest.mark.parametrize("named", ["counter", "again"])
+def test_sec_02_accepted_code_runs_under_all_its_names_at_once(tmp_path: Path, trusted: str, named: str) -> None:
+    text = OWN.format(trusted) + f'[plugins.again]\nuse = "counter"\ntrusted = {trusted}\n'
+
+    async def body(bench: Bench) -> None:
+        trusted_on_sight(bench.lock, bench.found)
+        (tmp_path / "mine.py").write_text(CODE.replace("Counts", "Counted"))
+        answer = await bench.life.accept(named, "ann", "mended")
+        assert (answer["accepted"], answer["changed"]) == (True, True)
+        other, = {"counter", "again"} - {named}
+        assert answer["notes"] == [f"{other}, of the same class, too"]
+        assert (await bench.life.accept(named, "ann", "again"))["notes"] == []
+
+    bench = run(tmp_path, text, body)
+    assert sorted(bench.moves()) == [("again", "accepted", "ann", "mended"), ("counter", "accepted", "ann", "mended")]
 
 
 def test_sec_02_a_plugin_that_is_switched_on_for_the_first_time_is_noted(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def accept(
     from polyhost.model.events import Operator
     from polyhost.service.control_client import NoAnswerError, ask
     from polyhost.service.folder import running_pid
-    from polyhost.service.operator_box import leave, said_by
+    from polyhost.service.operator_box import done_before, leave, said_by
 
     loaded = _loaded(config, data_dir, sets)
     folder = Path(loaded.configuration.host.data_dir)
@@ -106,6 +106,8 @@ def accept(
         answer, told = None, "; the host does not answer, it finds the word as a file"
     if answer is None:
         answer = {"plugin": name, "accepted": bool(Lock(folder).accept([source]))}
+        if answer["accepted"] and not running:
+            leave(folder, done_before("accept", name, why))
     if as_json:
         print_json(answer | {"was": problem, "running": running})
     elif answer["accepted"]:
@@ -178,7 +180,7 @@ def _choose(loaded: Loaded, word: str, name: str, settings: dict[str, Any], why:
     from polyhost.model.events import Operator
     from polyhost.service.control_client import NoAnswerError, ask
     from polyhost.service.folder import running_pid
-    from polyhost.service.operator_box import leave, said_by
+    from polyhost.service.operator_box import done_before, leave, said_by
     from polyhost.service.plugin_choice import chosen
 
     folder = Path(loaded.configuration.host.data_dir)
@@ -196,6 +198,8 @@ def _choose(loaded: Loaded, word: str, name: str, settings: dict[str, Any], why:
         answer = chosen(loaded, name, {"enable": True, "disable": False}.get(word), settings)
         if running:
             leave(folder, Operator(word, name, said_by(), why=why))
+        elif answer["changed"]:
+            leave(folder, done_before(word, name, why))
     if as_json:
         print_json(answer | {"running": running})
         return

@@ -386,9 +386,9 @@ class PluginChanged(_Event, tag="plugin_changed", frozen=True):
 
 
 class Operator(_Event, tag="operator", frozen=True):
-    """A person's word: pause, resume, close, cancel, merge, redeem, kill.
+    """A person's word: pause, resume, close, cancel, merge, redeem, kill; by file also those about a plugin.
 
-    ``target``: a window slug, an order id, or empty for all.
+    ``target``: a window slug, an order id, a plugin's name, or empty for all.
     """
 
     word: str
@@ -396,6 +396,8 @@ class Operator(_Event, tag="operator", frozen=True):
     who: str = ""
     flatten: bool = False
     why: str = ""
+    done: bool = False
+    """About a plugin: it is carried out already, by the command itself while no host ran; to be journaled."""
 
 
 class LoopChanged(_Event, tag="loop_changed", frozen=True):

@@ -36,6 +36,12 @@ def said_by() -> str:
         return f"uid {os.getuid()} (pid {os.getpid()})"
 
 
+def done_before(word: str, plugin: str, why: str) -> Operator:
+    """What a command did about a plugin while no host ran: the next one journals it, with the time it was said."""
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    return Operator(word, plugin, said_by(), why=f"{why} (said {moment} UTC, while no host ran)".strip(), done=True)
+
+
 def leave(data_dir: Path, word: Operator) -> Path:
     """Write a word for the host. Raises OSError when the folder cannot be written."""
     folder = data_dir / FOLDER

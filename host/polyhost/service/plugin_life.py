@@ -140,7 +140,20 @@ class PluginLife:
         """
         source = self._of(name).source
         accepted = await asyncio.to_thread(lambda: Lock(self._data_dir).accept([source]))
-        return {"accepted": bool(accepted)} | await self.choose(name, None, {}, who, why, accepted=bool(accepted))
+        answer = {"accepted": bool(accepted)} | await self.choose(name, None, {}, who, why, accepted=True)
+        for other in [plugin.name for plugin in self._plugins if plugin.source.name == source.name]:
+            if other != name:
+                # The same code under another name: it, too, would go on with the old one.
+                answer["notes"] += await self._accepted_also(other, who, why)
+        return answer
+
+    async def _accepted_also(self, name: str, who: str, why: str) -> list[str]:
+        """What is to be said of another plugin of the same class."""
+        try:
+            answer = await self.choose(name, None, {}, who, why, accepted=True)
+        except PolyhostError as error:
+            return [f"{name}, of the same class, goes on as it was: {error}"]
+        return [f"{name}, of the same class, too"] if answer["changed"] else []
 
     async def release(self, name: str, who: str, why: str) -> dict[str, Any]:
         """Let a quarantined plugin in again, from its durable state. Raises PluginError when it does not run."""
@@ -164,6 +177,9 @@ class PluginLife:
 
     async def by_file(self, word: Operator) -> None:
         """A word that came as a file: what is to be chosen is written already. Nobody waits for an answer."""
+        if word.done:
+            self._note(word)
+            return
         try:
             if word.word == "release":
                 await self.release(word.target, word.who, word.why)
@@ -174,6 +190,16 @@ class PluginLife:
                 await self.choose(word.target, enabled, {}, word.who, word.why)
         except PolyhostError as error:
             logger.error("{} {} (by {}) is refused: {}", word.word, word.target, word.who, error)
+
+    def _note(self, word: Operator) -> None:
+        """Journal what a command did while no host ran; this run began with it."""
+        change = {"enable": "enabled", "disable": "disabled", "accept": "accepted"}.get(word.word, word.word)
+        table = table_text(self._loaded, word.target)
+        plugin = self._find(word.target)
+        self._engine.event(PluginChanged(
+            word.target, change, word.who, word.why, tuple(sorted(told_hooks(self._plugins))),
+            channels_of(self._plugins), was=table, table=table, version="" if plugin is None else plugin.version,
+        ))
 
     def _kept(self, name: str) -> Mapping[str, str]:
         """The plugin's durable state, as it is now."""
