@@ -11,6 +11,8 @@ import msgspec
 from polyhost.journal import write_atomically
 
 LIVE_FILE: Final = "live.json"
+LIVE_OLD_S: Final = 10.0
+"""A host whose figures are older than this (wall seconds) is stuck: it writes them every two seconds."""
 Named: TypeAlias = list[tuple[str, str]]
 """(cause, reason)."""
 
@@ -40,6 +42,15 @@ class Live(msgspec.Struct, frozen=True):
 
     plugins: list[dict[str, Any]] = []
     """Every plugin: name, state, strikes, evaluations it was part of, what they took, its latest problem, metrics."""
+
+    market_ms: int = 0
+    """Market time at ``wall``; 0: not said."""
+
+    speed: float = 1.0
+    """Market seconds a wall second, at most."""
+
+    coverage: dict[str, tuple[str, str]] = {}
+    """``condition_id:SIDE`` of every open position → covered, held, closing or open, and the reason."""
 
     @property
     def age_s(self) -> float:

@@ -46,6 +46,7 @@ from polyhost.model.words import Action, OrderState
 from polyhost.service import live_file
 from polyhost.service.control import ControlServer
 from polyhost.service.control_words import OperatorWords
+from polyhost.service.coverage import coverage
 from polyhost.service.engine import Engine
 from polyhost.service.exchange_child import ExchangeChild
 from polyhost.service.extra_feeds import ExtraFeeds
@@ -491,7 +492,7 @@ class Session:
         return live_file.Live(
             self.run_id, wall, ready, sealed, self.supervisor.figures(), self.kernel.blocks(),
             self.kernel.reconciliation.ages(), self.kernel.scoring.said(),
-            self._extra.figures(), self.plugins.rows(),
+            self._extra.figures(), self.plugins.rows(), self.clock.now(), self.clock.speed, coverage(self.kernel),
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:

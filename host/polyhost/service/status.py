@@ -24,12 +24,10 @@ from polyhost.model.times import moment_text
 from polyhost.model.words import Action
 from polyhost.service import live_file
 from polyhost.service.folder import running_pid
-from polyhost.service.live_file import Live
+from polyhost.service.live_file import LIVE_OLD_S, Live
 
 SCORES: Final = {True: ", SCORING", False: ", NOT SCORING", None: ""}
 """What is said of an order's rewards (REW-01); nothing while the venue was not asked about it."""
-LIVE_OLD_S: Final = 10.0
-"""A host whose figures are older than this (wall seconds) is stuck: it writes them every two seconds."""
 
 
 class Found(Struct):
