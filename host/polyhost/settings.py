@@ -5,13 +5,17 @@ Reading, layering and error texts live in polyhost.configuration; the plugins' o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from polyhost.meanings import documented
 from polyhost.model.builder import builder_code
 from polyhost.model.quantities import Money, Price, Shares
+from polyhost.secret import Secret
+
+ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+"""It is a folder's name and stands in log lines."""
 
 
 def _code_or_nothing(text: str) -> str:
@@ -33,9 +37,13 @@ class Table(BaseModel):
         return documented(cls, schema, handler)
 
 
+Mode: TypeAlias = Literal["sim", "shadow", "paper", "live"]
+
+
 class HostTable(Table):
-    mode: Literal["sim"] = "sim"
-    """sim: a simulated exchange on this machine (paper, live and shadow come with the service)."""
+    mode: Mode = "sim"
+    """sim: a simulated exchange on this machine; paper: the venue's data, orders matched on this machine; shadow: the
+    venue's data and account, nothing is posted; live: real orders. Shadow and live need an ``[accounts.NAME]``."""
     data_dir: str = "./polyhost-data"
     """Where a run lives: journal, analysis data, recordings, logs, socket, the simulated exchange's state."""
     account: str = "main"
@@ -241,6 +249,26 @@ class EvaluationTable(Table):
     """Backtests: an answer is handled this long after its view, market ms."""
 
 
+class AccountTable(Table):
+    """Accounts trade side by side, share the market data and nothing else, and each has a folder of its name below
+    `data_dir`. Without such a table there is one, `[host] account` in `[host] mode`, in `data_dir` itself."""
+
+    mode: Mode = "sim"
+    """As in ``[host]``; sim goes with sim only."""
+    wallet: Literal["", "eoa", "proxy", "safe", "deposit"] = ""
+    """Which wallet of the key holds the funds; empty: as in ``[venue]``."""
+    key: Secret | None = None
+    """Where the private key is kept; live and shadow need one."""
+    client: Literal["", "polymarket-client"] = ""
+    """The order client; empty: as in ``[venue]``."""
+    cash: Money = Money("1000")
+    """Collateral that a paper account begins with."""
+    limits: LimitsTable | None = None
+    """``[accounts.NAME.limits]``: the account's own; what is not set is as in ``[limits]``."""
+    breakers: BreakersTable | None = None
+    """``[accounts.NAME.breakers]``: the account's own; what is not set is as in ``[breakers]``."""
+
+
 class Configuration(Table):
     """The whole file."""
 
@@ -257,6 +285,8 @@ class Configuration(Table):
     depth: DepthTable = DepthTable()
     settlement: SettlementTable = SettlementTable()
     evaluation: EvaluationTable = EvaluationTable()
+    accounts: dict[Annotated[str, Field(pattern=ACCOUNT_NAME)], AccountTable] = Field(default_factory=dict)
+    """``[accounts.NAME]``: the accounts, where there are several."""
     plugin_paths: tuple[str, ...] = ()
     """Single-file plugins: files or folders, relative to the configuration file."""
     plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -97,7 +97,7 @@ def _problem(key: str, problem: ErrorDetails) -> str:
 def _given(model: type[BaseModel], inner: type[BaseModel] | None, key: str, problem: ErrorDetails) -> Any:
     """What was given, unless it may be a secret: then nothing of it is repeated."""
     field = inner.model_fields.get(key) if inner is not None else None
-    secret = may_hold_secrets(model) if field is None else _may_hold_secret(field.annotation)
+    secret = may_hold_secrets(inner or model) if field is None else _may_hold_secret(field.annotation)
     return HIDDEN if secret else shown(key, problem["input"])
 
 
@@ -178,11 +178,11 @@ def _allowed_by(rules: dict[str, Any]) -> tuple[str, ...]:
         return (f"a list of {_PLURALS.get(item.get('type', ''), 'values')}",)
     if "$ref" in rules:
         return (_WORDS["object"],)
-    return (" or ".join(_described(each) for each in rules.get("anyOf", (rules,))),)
+    return (" or ".join(words for each in rules.get("anyOf", (rules,)) if (words := _described(each))),)
 
 
 def _described(rules: dict[str, Any]) -> str:
-    words = [_WORDS.get(rules.get("type", ""), "")]
+    words = [_WORDS["object"] if "$ref" in rules else _WORDS.get(rules.get("type", ""), "")]
     bounds = " and ".join(f"{word} {rules[bound]:g}" for bound, word in _BOUNDS.items() if bound in rules)
     return " ".join(word for word in (*words, bounds) if word)
 

@@ -18,6 +18,7 @@ from polyhost.configuration import load_configuration
 from polyhost.kernel.kernel import ENFORCE_WITHIN_MS
 from polyhost.model.records import NoticeRaised
 from polyhost.model.words import Side
+from polyhost.service.account import AccountRun
 from polyhost.service.folder import DataFolder
 from polyhost.service.session import Session
 
@@ -77,13 +78,14 @@ async def watched(session: Session) -> tuple[list[float], list[float]]:
     ready = asyncio.Event()
     session.on_ready = lambda _: ready.set()
     run = asyncio.create_task(session.run())
+    (account,) = session.accounts
     over: list[bool] = []
     idle: list[float] = []
     beside = asyncio.create_task(asyncio.to_thread(control, over, idle))
     try:
         async with asyncio.timeout(WITHIN_S):
             await ready.wait()
-            _measure(session, enforced)
+            _measure(account, enforced)
             while not enforced:
                 assert not run.done(), run.exception()
                 await asyncio.sleep(0.02)
@@ -96,24 +98,24 @@ async def watched(session: Session) -> tuple[list[float], list[float]]:
     return enforced, idle
 
 
-def _selling(session: Session, key: str) -> bool:
+def _selling(account: AccountRun, key: str) -> bool:
     """It was closed by force; at a price near 1 it would be held instead."""
     condition_id, _, side = key.rpartition(":")
-    data = session.kernel.data(condition_id)
+    data = account.kernel.data(condition_id)
     return data is not None and data.exit(Side(side)).urgent is not None
 
 
-def _measure(session: Session, enforced: list[float]) -> None:
-    exits: Any = session.kernel.exits
+def _measure(account: AccountRun, enforced: list[float]) -> None:
+    exits: Any = account.kernel.exits
     real = exits.obligation
 
     def obligation(key: str) -> None:
-        due = session.kernel.state.obligations.get(key)
+        due = account.kernel.state.obligations.get(key)
         real(key)
-        if due is not None and _selling(session, key):
-            cadence = session.settings.evaluation.cadence_ms
+        if due is not None and _selling(account, key):
+            cadence = account.settings.evaluation.cadence_ms
             deadline = due + min(2 * cadence, ENFORCE_WITHIN_MS)
-            enforced.append(session.clock.wall_seconds(session.clock.now() - deadline) * 1_000)
+            enforced.append(account.clock.wall_seconds(account.clock.now() - deadline) * 1_000)
 
     exits.obligation = obligation
 
@@ -123,7 +125,7 @@ def test_exi_09_hostile_plugins_cannot_make_a_forced_close_late(tmp_path: Path) 
     with DataFolder(tmp_path / "data") as folder:
         session = Session(session_settings, folder)
         enforced, idle = asyncio.run(watched(session))
-    strikes = session.kernel.strikes
+    strikes = session.accounts[0].kernel.strikes
     assert set(NAMES) - {"raises"} <= set(strikes), f"every one of them was met: {strikes}"
     if max(enforced) > LATE_MS_MAX and max(idle) > CONTROL_MS_MAX:
         pytest.skip(f"the machine itself is late: an idle thread by {max(idle):.0f} ms")

@@ -16,9 +16,11 @@ from polyhost.journal import JournalError
 from polyhost.model.events import SweepDone
 from polyhost.model.records import OrderIntended, Record
 from polyhost.model.words import Action, Side
+from polyhost.service.account import AccountRun
 from polyhost.service.folder import DataFolder
+from polyhost.service.gateways import throwaway_key
 from polyhost.service.operator_box import FOLDER, KILL_FILE, waiting
-from polyhost.service.session import Session, throwaway_key
+from polyhost.service.session import Session
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 
@@ -74,17 +76,18 @@ async def _until(true: Any) -> None:
 
 async def _seal_and_kill(session: Session) -> tuple[dict[str, Any], int]:
     run = asyncio.create_task(session.run())
+    (account,) = session.accounts
     try:
-        await _until(lambda: run.done() or (hasattr(session, "engine") and _holds(session)))
-        journal: Any = session.engine.journal
+        await _until(lambda: run.done() or (hasattr(account, "engine") and _holds(account)))
+        journal: Any = account.engine.journal
 
         def full(*args: object) -> int:
             raise JournalError(journal.path, "the disk is full", "Free space")
 
         journal._store.commit = full
-        await _until(lambda: run.done() or session.engine.sealed is not None)
+        await _until(lambda: run.done() or account.engine.sealed is not None)
         sealed_at = journal.durable_seq
-        by_hand = session.folder.path / FOLDER / KILL_FILE
+        by_hand = account.folder.path / FOLDER / KILL_FILE
         by_hand.parent.mkdir(exist_ok=True)
         by_hand.write_text("flatten", encoding="utf-8")
         return await run, sealed_at
@@ -92,9 +95,9 @@ async def _seal_and_kill(session: Session) -> tuple[dict[str, Any], int]:
         run.cancel()
 
 
-def _holds(session: Session) -> bool:
+def _holds(account: AccountRun) -> bool:
     """Shares with their exit resting that no plugin sells soon (a sealed run that is flat ends by itself)."""
-    state, now = session.kernel.state, session.engine.clock.now()
+    state, now = account.kernel.state, account.engine.clock.now()
     return any(
         order.draft.action is Action.SELL and order.slot.side is Side.DOWN and order.present and order.open
         and state.markets[order.slot.condition_id].market.end - now > LEFT_MS
@@ -127,7 +130,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             session = Session(loaded, place)
             summary, sealed_at = asyncio.run(_seal_and_kill(session))
         yield Story(refused, killed, resting, left, signalled,
-                    Sealed(summary, records(data), sealed_at, session.killed))
+                    Sealed(summary, records(data), sealed_at, session.accounts[0].killed))
 
 
 def test_ord_17_without_a_host_the_orders_are_cancelled_at_the_exchange_that_is_configured(story: Story) -> None:

@@ -14,8 +14,8 @@ from polyhost.configuration import load_configuration
 from polyhost.model.events import LoopChanged
 from polyhost.model.records import NoticeRaised, OrderIntended, Record
 from polyhost.model.words import Action
-from polyhost.service import live_file
-from polyhost.service import session as session_module
+from polyhost.service import account_loops, live_file
+from polyhost.service.account import AccountRun
 from polyhost.service.folder import DataFolder
 from polyhost.service.session import Session
 from polyhost.service.status import described, look
@@ -57,20 +57,20 @@ class Story(NamedTuple):
     """Lines of the log."""
 
 
-async def _until(session: Session, name: str, *, alive: bool) -> None:
+async def _until(account: AccountRun, name: str, *, alive: bool) -> None:
     async with asyncio.timeout(WITHIN_S):
-        while session.supervisor.loops[name].alive is not alive:
+        while account.supervisor.all_loops()[name].alive is not alive:
             await asyncio.sleep(0.005)
 
 
-def _kill(session: Session, name: str) -> None:
+def _kill(account: AccountRun, name: str) -> None:
     """End the loop as a bug would: its task is cancelled, its thread dies with its work in hand."""
-    loop = session.supervisor.loops[name]
+    loop = account.supervisor.all_loops()[name]
     if isinstance(loop, TaskLoop):
         assert loop.task is not None
         loop.task.cancel()
         return
-    store: Any = session.engine.journal._store  # type: ignore[attr-defined]
+    store: Any = account.engine.journal._store  # type: ignore[attr-defined]
     real = store.commit
 
     def commit(*args: object) -> int:
@@ -78,46 +78,47 @@ def _kill(session: Session, name: str) -> None:
         raise SystemExit  # the one thing that a thread dies of without a word
 
     store.commit = commit
-    session.engine.event(LoopChanged("test", False, "something to write", safety=False))
+    account.engine.event(LoopChanged("test", False, "something to write", safety=False))
 
 
-def _published(session: Session) -> bool:
+def _published(account: AccountRun) -> bool:
     """The figures for ``status`` show the last loop that was killed as started again and alive."""
-    live = live_file.read(session.folder.path)
+    live = live_file.read(account.folder.path)
     figures = {} if live is None else live.loops.get("journal", {})
     return live is not None and live.ready and figures["restarts"] == 1
 
 
-def _buys(session: Session) -> int:
-    return sum(order.draft.action is Action.BUY for order in session.kernel.state.orders.values())
+def _buys(account: AccountRun) -> int:
+    return sum(order.draft.action is Action.BUY for order in account.kernel.state.orders.values())
 
 
 async def _story(session: Session) -> tuple[dict[str, Killed], dict[str, Any], dict[str, Any], set[str]]:
     ready = asyncio.Event()
     session.on_ready = lambda _: ready.set()
     run = asyncio.create_task(session.run())
+    (account,) = session.accounts
     killed: dict[str, Killed] = {}
     try:
         async with asyncio.timeout(WITHIN_S):
             await ready.wait()
-            while session.kernel.blocks():
+            while account.kernel.blocks():
                 await asyncio.sleep(0.01)
         for name in (*TASKS, "journal"):
-            _kill(session, name)
-            await _until(session, name, alive=False)
-            blocks = [block for block, _ in session.kernel.blocks() if block.startswith("loop:")]
-            await _until(session, name, alive=True)
-            killed[name] = Killed(blocks, session.engine.journal.last_seq)
+            _kill(account, name)
+            await _until(account, name, alive=False)
+            blocks = [block for block, _ in account.kernel.blocks() if block.startswith("loop:")]
+            await _until(account, name, alive=True)
+            killed[name] = Killed(blocks, account.engine.journal.last_seq)
         async with asyncio.timeout(WITHIN_S):
-            while not _published(session):
+            while not _published(account):
                 await asyncio.sleep(0.05)
-        loops = described(look(session.folder.path))["loops"]
-        entries = _buys(session)
+        loops = described(look(account.folder.path))["loops"]
+        entries = _buys(account)
         async with asyncio.timeout(2 * WITHIN_S):
-            while _buys(session) == entries:
+            while _buys(account) == entries:
                 await asyncio.sleep(0.05)
         session.stop("the test has seen enough")
-        return killed, await run, loops, set(session.supervisor.loops)
+        return killed, await run, loops, set(account.supervisor.all_loops())
     finally:
         run.cancel()
 
@@ -131,7 +132,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     sink = logger.add(said.append, format="{message}", level="INFO")
     try:
         with DataFolder(base / "data") as folder, pytest.MonkeyPatch.context() as patch:
-            patch.setattr(session_module, "ALIVE_EVERY_S", 1.0)
+            patch.setattr(account_loops, "ALIVE_EVERY_S", 1.0)
             killed, summary, loops, supervised = asyncio.run(_story(Session(loaded, folder)))
     finally:
         logger.remove(sink)

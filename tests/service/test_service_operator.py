@@ -99,7 +99,7 @@ def test_ord_17_a_kill_by_hand_before_the_start_is_meant_for_it(tmp_path: Path) 
 
 async def _begun(folder: DataFolder) -> None:
     """What a start does with the folder before anything leaves for the venue."""
-    session = Session(load_configuration(env={}), folder)
-    session.kernel = Kernel(session.settings, "main", {}, ())
+    (account,) = Session(load_configuration(env={}), folder).accounts
+    account.kernel = Kernel(account.settings, "main", {}, ())
     async with AsyncExitStack() as stack:
-        session._open_journal(stack)
+        account.open_journal(stack)

@@ -62,12 +62,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
         with DataFolder(folder / "data") as place:
             session = Session(load_configuration(config), place)
             run = asyncio.create_task(session.run())
+            (account,) = session.accounts
 
             async def more() -> None:
-                wanted = session.kernel.evaluations + EVALUATIONS
-                await until(lambda: session.kernel.evaluations >= wanted, run)
+                wanted = account.kernel.evaluations + EVALUATIONS
+                await until(lambda: account.kernel.evaluations >= wanted, run)
 
-            await until(lambda: hasattr(session, "kernel") and bool(session.kernel.state.orders), run)
+            await until(lambda: hasattr(account, "kernel") and bool(account.kernel.state.orders), run)
             for name, words in {
                 "disable": ("disable", "eager", "--why", "too eager"), "set": ("set", "exit_plan", "price=0.98"),
                 "enable": ("enable", "eager"), "list": ("list",),

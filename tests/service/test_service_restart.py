@@ -18,7 +18,7 @@ from polyhost.model.events import SweepDone, TokenBalanceSeen
 from polyhost.model.money import Micros
 from polyhost.model.records import Slot
 from polyhost.model.words import Action, OrderState, Purpose
-from polyhost.service.session import throwaway_key
+from polyhost.service.gateways import throwaway_key
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 

@@ -23,7 +23,8 @@ LINES = [Said("INFO", f"12:00:{n:02d} line {n}") for n in range(12)]
 def session(rig: Rig) -> Any:
     clock = SimpleNamespace(now=lambda: rig.now, speed=60.0)
     return SimpleNamespace(
-        engine=None, kernel=rig.kernel, clock=clock, windows=4, settled_here=1, settings=Configuration(), run_id="run-1"
+        engine=None, kernel=rig.kernel, clock=clock, windows=4, settled_here=1, settings=Configuration(),
+        run_id="run-1", label="",
     )
 
 
@@ -42,7 +43,7 @@ def traded(markets: int = 1) -> Rig:
 def rendered(rig: Rig, lines: list[Said], *, width: int = 160, height: int = 50) -> list[str]:
     console = Console(width=width, height=height, force_terminal=False, color_system=None)
     with console.capture() as capture:
-        console.print(screen(session(rig), lines, height))
+        console.print(screen([session(rig)], lines, height))
     return capture.get().splitlines()
 
 
@@ -75,7 +76,7 @@ def test_windows_that_have_no_room_are_counted() -> None:
 def test_warnings_and_errors_stand_out() -> None:
     console = Console(width=100, height=40, force_terminal=True, color_system="standard")
     with console.capture() as capture:
-        console.print(screen(session(Rig()), [Said("INFO", "calm"), Said("WARNING", "careful")], 40))
+        console.print(screen([session(Rig())], [Said("INFO", "calm"), Said("WARNING", "careful")], 40))
     assert "\x1b[33mcareful" in capture.get()
     assert "\x1b[33mcalm" not in capture.get()
 
@@ -83,7 +84,7 @@ def test_warnings_and_errors_stand_out() -> None:
 def test_before_the_session_is_up_it_shows_the_log_alone() -> None:
     console = Console(width=100, height=40, force_terminal=False)
     with console.capture() as capture:
-        console.print(screen(SimpleNamespace(), LINES, 40))  # type: ignore[arg-type]
+        console.print(screen([SimpleNamespace()], LINES, 40))  # type: ignore[list-item]
     assert "starting …" in capture.get()
     assert "line 11" in capture.get()
 

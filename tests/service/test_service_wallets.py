@@ -8,7 +8,7 @@ from pathlib import Path
 from eth_account import Account
 
 from polyhost.model.wallets import WalletKind, wallet_of
-from polyhost.service.session import throwaway_key
+from polyhost.service.gateways import throwaway_key
 
 from .service_runs import Started, eager_configuration, exchange, state
 

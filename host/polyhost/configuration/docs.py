@@ -6,13 +6,14 @@ Unit and meaning of each setting are its docstring in the class; a test fails wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from inspect import cleandoc
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
 from polyhost.configuration.shipped import OFF_BY_DEFAULT, SHIPPED_PLUGINS, shipped_class
 from polyhost.meanings import meaning
-from polyhost.settings import Configuration, Table
+from polyhost.settings import AccountTable, Configuration, Table
 from polyhost.wording import allowed_in, toml_text
 
 HEAD: Final = """# Settings
@@ -52,8 +53,9 @@ def _host_sections() -> Iterator[str]:
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Table):
             yield _section(f"## [{name}]", _own_docstring(kind), kind)
-        elif name != "plugins":
+        elif name not in ("accounts", "plugins"):
             whole[name] = name
+    yield _section("## [accounts.NAME]", _own_docstring(AccountTable), AccountTable)
     yield _section("## Outside any table", "", Configuration, only=whole)
 
 
@@ -65,7 +67,7 @@ def _plugin_sections() -> Iterator[str]:
 
 
 def _own_docstring(kind: type[Table]) -> str:
-    return (kind.__dict__.get("__doc__") or "").strip().replace("``", "`")
+    return cleandoc(kind.__dict__.get("__doc__") or "").replace("``", "`")
 
 
 def _section(heading: str, intro: str, model: type[BaseModel], only: Mapping[str, str] | None = None) -> str:
@@ -81,8 +83,9 @@ def _rows(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
         takes = " or ".join(f"`{word}`" if closed else word for word in allowed_in(model, name))
         if closed and get_origin(field.annotation) is tuple:
             takes = f"a list of {takes}"
+        default = "not set" if defaults[name] is None else f"`{toml_text(defaults[name])}`"
         means = meaning(model, name).replace("``", "`")
-        yield name, f"| `{name}` | {takes} | `{toml_text(defaults[name])}` | {means} |"
+        yield name, f"| `{name}` | {takes} | {default} | {means} |"
 
 
 def _is_closed(kind: Any) -> bool:

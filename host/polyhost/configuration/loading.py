@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from polyhost.configuration.accounts import of_account, refuse_unknown
 from polyhost.configuration.choices import Choices, choices_of
 from polyhost.configuration.precedence import Disagreement, disagreements, heeded, ordered, set_twice
 from polyhost.configuration.problems import place_of, refusal, refuse_at_once
@@ -83,6 +84,12 @@ class Loaded:
         assert self.reader is not None, "only what was read can be read again"
         return self.reader(choices=choices)
 
+    def for_account(self, name: str) -> Loaded:
+        """The same layers as they are for one of the accounts. Raises ConfigError: there is none of this name."""
+        refuse_unknown(self.configuration, name)
+        assert self.reader is not None, "only what was read can be read again"
+        return self.reader(account=name)
+
     def told(self) -> list[str]:
         """What a person should know of this configuration, though it is good."""
         return [*(str(each) for each in self.disagreements), *self.doubles]
@@ -90,7 +97,7 @@ class Loaded:
 
 def load_configuration(
     path: Path | None = None, overrides: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None,
-    *, sets: Iterable[str] = (), chosen: bool | None = None, choices: Choices | None = None,
+    *, sets: Iterable[str] = (), chosen: bool | None = None, choices: Choices | None = None, account: str = "",
 ) -> Loaded:
     """The effective configuration.
 
@@ -98,20 +105,27 @@ def load_configuration(
     values of the command line by dotted key, ``sets`` its words ``TABLE.KEY=VALUE``, which the former win over.
     ``env``: variables ``POLYHOST__SECTION__KEY`` (None: this process's).
     ``chosen``: take what was chosen in the data folder, too (None: unless ``env`` says what surrounds this run).
-    ``choices``: those to take instead of the data folder's. Raises ConfigError.
+    ``choices``: those to take instead of the data folder's.
+    ``account``: as it is for this account of those configured. Raises ConfigError.
     """
-    reader = partial(load_configuration, path, overrides, env, sets=tuple(sets), chosen=chosen)
+    reader = partial(load_configuration, path, overrides, env, sets=tuple(sets), chosen=chosen, account=account)
     file = _file_of(path)
     fragments = fragment_layers(file) if file is not None else []
     files = [*([file_layer(file)] if file is not None else []), *fragments]
     given = environment_layers(os.environ if env is None else env)
     later = [*given, *set_layers(sets), command_line_layer(overrides or {})]
     person, labels = _merged([*files, *later])
+    if account:
+        person, labels = of_account(person, labels, account)
     if choices is None:
         choices = choices_of(_data_dir(person)) if (env is None if chosen is None else chosen) else Choices(Path())
     tables = person["plugins"] if isinstance(person["plugins"], dict) else {}
     told = tuple(disagreements(choices, tables, labels))
-    merged, labels = _merged([*files, heeded(choices, tables), *later]) if choices.plugins else (person, labels)
+    merged = person
+    if choices.plugins:
+        merged, labels = _merged([*files, heeded(choices, tables), *later])
+        if account:
+            merged, labels = of_account(merged, labels, account)
     if isinstance(merged["plugins"], dict):
         merged["plugins"] = ordered(merged["plugins"], files, choices)
     configuration = _validated(merged, labels)
@@ -192,7 +206,7 @@ def dotted_values(configuration: Configuration) -> dict[str, Any]:
         if isinstance(value, dict) and value:
             for key, item in value.items():
                 walk(item, f"{at}.{key}" if at else key)
-        elif at != "plugins":
+        elif at != "plugins" and value is not None:
             found[at] = value
 
     walk(configuration.model_dump(mode="json"), "")

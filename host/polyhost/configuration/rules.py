@@ -20,6 +20,7 @@ from polyhost.errors import ConfigError, nearest_name
 from polyhost.model.quantities import Money, Price, Shares
 from polyhost.model.series import DURATIONS
 from polyhost.plugin import Settings, Setup
+from polyhost.secret import FORMS
 from polyhost.settings import Configuration
 from polyhost.wording import default_line, toml_text
 
@@ -94,6 +95,47 @@ def _texts(configuration: Configuration) -> None:
     url = configuration.venue.url
     if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
         raise _BrokenError("venue.url", "is no address of an exchange", url, ("http://HOST:PORT", "empty"))
+
+
+def _accounts(configuration: Configuration) -> None:
+    """Modes that go together, and what an account of each mode needs."""
+    accounts, host = configuration.accounts, configuration.host
+    modes = {name: account.mode for name, account in accounts.items()} or {"": host.mode}
+    if accounts and host.mode not in ("sim", *modes.values()):
+        raise _BrokenError("host.mode", "each account has a mode of its own", host.mode, ("[accounts.NAME] mode",))
+    simulated = [name for name, mode in modes.items() if mode == "sim"]
+    if simulated and len(simulated) < len(modes):
+        raise _BrokenError(
+            f"accounts.{simulated[0]}.mode", "the simulated exchange is no account's beside the venue's", "sim",
+            ("paper", "shadow", "live"), remedy="try strategies beside live with mode = \"paper\"",
+        )
+    if not accounts and host.mode in ("shadow", "live"):
+        raise _BrokenError(
+            "host.mode", f"{host.mode} needs an account of its own, with its key", host.mode, ("sim", "paper"),
+            remedy=f"write [accounts.NAME] with mode = \"{host.mode}\" and key = {{ file = \"PATH\" }}",
+        )
+    for name, account in accounts.items():
+        if account.mode in ("shadow", "live") and account.key is None and not configuration.venue.url:
+            raise _BrokenError(
+                f"accounts.{name}.key", f"a {account.mode} account needs its private key", None, FORMS,
+                remedy="say where it is kept, never what it is", cause=f"accounts.{name}.mode",
+            )
+        if account.cash <= 0:
+            raise _BrokenError(f"accounts.{name}.cash", "leaves nothing to trade with", str(account.cash), ("above 0",))
+    _one_key_once(configuration)
+
+
+def _one_key_once(configuration: Configuration) -> None:
+    """Two accounts that trade with one key would each take the other's orders for foreign ones, or cancel them."""
+    seen: dict[str, str] = {}
+    for name, account in configuration.accounts.items():
+        if account.mode != "live" or account.key is None:
+            continue
+        if (other := seen.setdefault(account.key.reference, name)) != name:
+            raise _BrokenError(
+                f"accounts.{name}.key", f"is the key of accounts.{other} too", account.key.reference,
+                ("a key of its own",), remedy="one account trades with one key",
+            )
 
 
 def _markets(configuration: Configuration) -> None:
@@ -257,5 +299,5 @@ def _settings(kind: str, own: Mapping[str, Any]) -> Settings | None:
 
 
 _RULES: Final[tuple[Callable[[Configuration], None], ...]] = (
-    _texts, _markets, _money, _times, _plugin_tables, _combiner, _entry_times, _own_rules,
+    _texts, _accounts, _markets, _money, _times, _plugin_tables, _combiner, _entry_times, _own_rules,
 )

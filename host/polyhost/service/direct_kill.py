@@ -14,11 +14,11 @@ from polyhost.journal import read_journal
 from polyhost.kernel.state import State, fold
 from polyhost.model.commands import CancelEverything, CancelMany, Command
 from polyhost.model.events import CancelAnswered
-from polyhost.model.wallets import WalletKind
 from polyhost.service.folder import DataFolder
+from polyhost.service.gateways import gateway_of
 from polyhost.service.left_open import left_open
-from polyhost.service.session import throwaway_key
 from polyhost.service.status import open_orders
+from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
@@ -45,10 +45,7 @@ async def cancel_without_host(loaded: Loaded, folder: DataFolder, *, everything:
     state = fold(record for _, record in read_journal(folder.journal))
     endpoints = endpoints_at(settings.venue.url)
     await require_exchange(endpoints)
-    key = throwaway_key(settings.exchange.seed, settings.host.account)
-    gateway = PolymarketGateway(
-        endpoints, key, wallet=WalletKind[settings.venue.wallet.upper()], clock=VenueClock(), selftest=False
-    )
+    gateway = gateway_of(settings, endpoints, VenueClock(), Budget())
     try:
         await gateway.connect()
         return await _cancel(gateway, state, everything=everything)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ ROTATE_AT: Final = "10 MB"
 KEEP: Final = 10
 """Log files kept after rotation."""
 HIDDEN: Final = "[hidden]"
+SPEAKS_FOR: Final[ContextVar[str]] = ContextVar("SPEAKS_FOR", default="")
+"""The account whose work this is, where a host has several: its lines begin with it."""
 
 
 class Redactor:
@@ -37,6 +40,8 @@ class Redactor:
         return text
 
     def __call__(self, record: Record) -> None:
+        if account := SPEAKS_FOR.get():
+            record["message"] = f"{account}: {record['message']}"
         record["message"] = self.clean(record["message"])
         raised = record["exception"]
         if raised is None or raised.value is None or not self._secrets:

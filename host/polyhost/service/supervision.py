@@ -182,14 +182,17 @@ class Supervisor:
 
     def __init__(
         self, tell: Callable[[LoopChanged], None], *, done: Callable[[], bool] = lambda: False,
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.monotonic, beside: Supervisor | None = None,
     ) -> None:
+        """``beside``: looks after loops that several share, and at the event loop itself; its figures count here, too.
+        """
         self.loops: dict[str, Loop] = {}
         self.standstills = 0
         """How often the event loop itself stood still."""
         self._tell = tell
         self._done = done
         self._now = now
+        self._beside = beside
         self._looked_at = now()
         self._closed = False
 
@@ -231,7 +234,8 @@ class Supervisor:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        threading.Thread(target=self._watch_the_watch, args=(threading.get_ident(),), daemon=True).start()
+        if self._beside is None:
+            threading.Thread(target=self._watch_the_watch, args=(threading.get_ident(),), daemon=True).start()
         self._looked_at = self._now()
         while True:
             self.look()
@@ -270,10 +274,12 @@ class Supervisor:
 
     def _stood_still(self, seconds: float) -> None:
         self.standstills += 1
-        reason = f"the host's event loop stood still for {seconds:.1f} s"
-        logger.error("{}", reason)
         for loop in self.loops.values():
             loop.forgive(seconds)
+        if self._beside is not None:
+            return  # it tells
+        reason = f"the host's event loop stood still for {seconds:.1f} s"
+        logger.error("{}", reason)
         for alive in (False, True):
             self._tell(LoopChanged("event loop", alive, reason, True))
 
@@ -291,20 +297,25 @@ class Supervisor:
 
     # --- figures ------------------------------------------------------------------------------------------------------
 
+    def all_loops(self) -> dict[str, Loop]:
+        """Its own and the shared ones."""
+        return self.loops if self._beside is None else self.loops | self._beside.loops
+
     def figures(self) -> dict[str, dict[str, Any]]:
         """Of every loop: alive, safety, age_s, limit_s, restarts, reason."""
         now = self._now()
-        return {name: loop.described(now) for name, loop in self.loops.items()}
+        return {name: loop.described(now) for name, loop in self.all_loops().items()}
 
     def safe(self) -> bool:
         """Every safety loop lives."""
-        return all(loop.alive for loop in self.loops.values() if loop.safety)
+        return all(loop.alive for loop in self.all_loops().values() if loop.safety)
 
     def said(self) -> str:
         """One clause for the line of life."""
-        down = [loop.name for loop in self.loops.values() if not loop.alive]
-        restarts = sum(loop.restarts for loop in self.loops.values())
-        told = f"{len(self.loops) - len(down)} of {len(self.loops)} loops alive, {restarts} restarts"
+        loops = self.all_loops()
+        down = [loop.name for loop in loops.values() if not loop.alive]
+        restarts = sum(loop.restarts for loop in loops.values())
+        told = f"{len(loops) - len(down)} of {len(loops)} loops alive, {restarts} restarts"
         return f"{told}, NOT ALIVE: {', '.join(down)}" if down else told
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loguru import logger
@@ -18,6 +19,7 @@ from polyhost.lab.summary import market_pnl
 from polyhost.model.money import money_text, price_text, size_text
 from polyhost.model.times import moment_text
 from polyhost.model.words import Side
+from polyhost.service.account import AccountRun
 from polyhost.service.session import Session
 from polyhost.service.status import open_orders, open_positions
 
@@ -31,8 +33,12 @@ LINES_MIN: Final = 3
 ROWS_MAX: Final = 12
 ROWS_MIN: Final = 2
 """Rows of one table: more would push the others off the screen."""
-FIXED: Final = 14
-"""Lines always there: the head (one more when it wraps), titles and columns, the frame of the log, the cursor."""
+HEAD: Final = 5
+"""Lines of an account's head, one more than it has while it does not wrap."""
+TABLES: Final = 6
+"""Titles and columns of an account's tables."""
+LOG_FRAME: Final = 3
+"""The frame of the log, and the cursor."""
 _STYLES: Final = {"WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
 
 
@@ -57,7 +63,7 @@ async def shown(session: Session, console: Console | None = None) -> dict[str, A
             try:
                 while not task.done():
                     await asyncio.wait({task}, timeout=REFRESH_S)
-                    live.update(screen(session, list(lines), live.console.height), refresh=True)
+                    live.update(screen(session.accounts, list(lines), live.console.height), refresh=True)
                 return await task
             finally:
                 if not task.done():
@@ -66,40 +72,52 @@ async def shown(session: Session, console: Console | None = None) -> dict[str, A
         logger.remove(sink)
 
 
-def screen(session: Session, lines: list[Said], height: int) -> Group:
-    """The whole view of this moment, at most ``height`` lines when the terminal has at least two dozen."""
-    if not hasattr(session, "engine"):
+def screen(accounts: Sequence[AccountRun], lines: list[Said], height: int) -> Group:
+    """The whole view of this moment, at most ``height`` lines when the terminal has at least two dozen.
+
+    Of several accounts each has its head; below are windows, positions and orders of those there is room for.
+    """
+    begun = [account for account in accounts if hasattr(account, "engine")]
+    if not begun:
         return Group(Text("starting …"), _log(lines))
-    rows = max(ROWS_MIN, min(ROWS_MAX, (height - FIXED - LINES_MIN) // 3))
-    tables = [_windows(session, rows), _positions(session, rows), _orders(session, rows)]
-    used = FIXED + sum(table.row_count for table in tables)
-    return Group(_head(session), *tables, _log(lines[-max(LINES_MIN, height - used) :]))
+    room = height - LINES_MIN - LOG_FRAME - HEAD * len(begun)
+    shown = begun[: max(1, room // (TABLES + 3 * ROWS_MIN))]
+    rows = max(ROWS_MIN, min(ROWS_MAX, (room // len(shown) - TABLES) // 3))
+    tables = [table(account, rows) for account in shown for table in (_windows, _positions, _orders)]
+    used = LOG_FRAME + HEAD * len(begun) + TABLES * len(shown) + sum(table.row_count for table in tables)
+    heads = [_head(account) for account in begun]
+    return Group(*heads, *tables, _log(lines[-max(LINES_MIN, height - used) :]))
 
 
-def _head(session: Session) -> Panel:
-    kernel, state = session.kernel, session.kernel.state
+def _head(account: AccountRun) -> Panel:
+    kernel, state = account.kernel, account.kernel.state
     cash = state.balance("free") + state.balance("reserved") + state.balance("unredeemed")
     start = -state.balance("deposit")
     done = sum(pnl for entry in state.markets.values() if (pnl := market_pnl(state, entry)) is not None)
-    now = moment_text(session.clock.now())
-    wanted = "" if session.windows is None else f" of {session.windows}"
+    now = moment_text(account.clock.now())
+    wanted = "" if account.windows is None else f" of {account.windows}"
     blocks = ", ".join(name for name, _ in kernel.blocks()) or "open"
     text = Text.assemble(
-        (f"{now} UTC (market)", "bold"), f"  speed {session.clock.speed:g}  windows {session.settled_here}{wanted}",
+        (f"{now} UTC (market)", "bold"), f"  speed {account.clock.speed:g}  windows {account.settled_here}{wanted}",
         f"  evaluations {kernel.evaluations}  entries {blocks}\n",
         f"cash {money_text(cash)[:-4]} (start {money_text(start)[:-4]})  at risk {money_text(kernel.at_risk())[:-4]}  ",
         "realised P&L ", (money_text(done)[:-4], "green" if done >= 0 else "red"),
     )
-    return Panel(text, title=f"polyhost · {session.settings.host.mode} · {session.run_id}", title_align="left")
+    return Panel(text, title=f"polyhost · {_named(account)} · {account.run_id}", title_align="left")
 
 
-def _windows(session: Session, rows: int) -> Table:
+def _named(account: AccountRun) -> str:
+    mode = account.settings.host.mode
+    return f"{mode} · {account.label}" if account.label else mode
+
+
+def _windows(account: AccountRun, rows: int) -> Table:
     table = _table("Windows", "window", "left", "UP bid/ask", "strike", "estimate", "gate", "P&L")
-    state = session.kernel.state
-    now = session.clock.now()
+    state = account.kernel.state
+    now = account.clock.now()
     entries = [entry for entry in state.markets.values() if _running(entry, now)]
     for entry in entries[-rows:]:
-        data = session.kernel.data(entry.market.condition_id)
+        data = account.kernel.data(entry.market.condition_id)
         book = "-" if data is None or not data.book.ready else (
             f"{price_text(data.book.best_bid)}/{price_text(data.book.best_ask)}"
         )
@@ -123,13 +141,13 @@ def _running(entry: MarketState, now: int) -> bool:
     return not entry.settled and (entry.market.start or 0) <= now
 
 
-def _positions(session: Session, rows: int) -> Table:
+def _positions(account: AccountRun, rows: int) -> Table:
     table = _table("Positions", "window", "side", "size", "average", "bid", "exit", "state")
-    state = session.kernel.state
+    state = account.kernel.state
     held = open_positions(state)
     for position in held[-rows:]:
         entry = state.markets[position.condition_id]
-        data = session.kernel.data(position.condition_id)
+        data = account.kernel.data(position.condition_id)
         bid = data.book.best(position.side)[0] if data is not None else 0
         plan = None if data is None else data.exits.get(position.side)
         exit_text = "-"
@@ -147,9 +165,9 @@ def _positions(session: Session, rows: int) -> Table:
     return table
 
 
-def _orders(session: Session, rows: int) -> Table:
+def _orders(account: AccountRun, rows: int) -> Table:
     table = _table("Orders", "order", "window", "what", "matched", "state")
-    state = session.kernel.state
+    state = account.kernel.state
     orders = open_orders(state)
     for order in orders[-rows:]:
         draft, slot = order.draft, order.slot

@@ -54,6 +54,8 @@ class Window(Struct):
     """What is known of one market that is followed."""
 
     market: Market
+    told: bool = False
+    """It was told as found; one that the journal knew is told once it is looked for."""
     strike_known: bool = False
     strike_asked: bool = False
     strike_given_up: bool = False
@@ -105,8 +107,9 @@ def _key_of(market: Market) -> tuple[str, int, int]:
 class Discovery:
     """Markets of the configured series and slugs, told by ``on_event``.
 
-    ``MarketFound`` once for each market, ``StrikeSeen`` when the settlement feed's tick of the opening second is known,
-    ``MarketClosed`` when the venue takes no more orders, ``MarketResolved`` once.
+    ``MarketFound`` once for each market of them (one that ``follow`` named, too), ``StrikeSeen`` when the settlement
+    feed's tick of the opening second is known, ``MarketClosed`` when the venue takes no more orders, ``MarketResolved``
+    once.
     """
 
     def __init__(
@@ -208,7 +211,17 @@ class Discovery:
             logger.warning("window {} never appeared at the venue", name)
             del self.missing[name]
         self._troubles &= names | set(self.windows)
+        named = {each.key for each in wanted}
+        for window in list(self.windows.values()):
+            if _key_of(window.market) in named:
+                self._tell(window)
         return [each for each in wanted if each.key not in self._known]
+
+    def _tell(self, window: Window) -> None:
+        """Once: an account whose journal does not know it must hear of it, too."""
+        if not window.told:
+            window.told = True
+            self._on_event(MarketFound(window.market))
 
     async def _look(self, wanted: Wanted) -> None:
         try:
@@ -223,9 +236,11 @@ class Discovery:
         self.missing.pop(wanted.name, None)
         self._troubles.discard(wanted.name)
         self._known[wanted.key] = None
-        if market.slug not in self.windows and market.slug not in self.done:
+        if market.slug in self.windows:
+            self._tell(self.windows[market.slug])
+        elif market.slug not in self.done:
             window = Window(market, joined_late=self._late(market))
-            self._on_event(MarketFound(market))
+            self._tell(window)
             self._keep(window)
 
     async def _find(self, wanted: Wanted) -> Market | None:

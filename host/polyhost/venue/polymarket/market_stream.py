@@ -145,6 +145,12 @@ class MarketStream:
         if gone:
             self._say({"operation": "unsubscribe", "assets_ids": gone})
 
+    def show_again(self, market: Market) -> None:
+        """Have the venue send a followed market's full books once more: somebody else wants them, too."""
+        tokens = [market.up, market.down]
+        self._say({"operation": "unsubscribe", "assets_ids": tokens})
+        self._say({"operation": "subscribe", "assets_ids": tokens, "custom_feature_enabled": True})
+
     def spoil(self, market: Market, reason: str) -> None:
         """The market's book is not to be trusted: told as a loss of continuity, and the connection is replaced."""
         self.epoch += 1

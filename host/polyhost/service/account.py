@@ -1,0 +1,334 @@
+"""One account of the host: its kernel, its plugins, its way to the venue, its journal, from the start to the summary.
+
+Nothing here is shared with another account but the market data. What fails here ends this account's part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from loguru import logger
+from msgspec import UNSET, UnsetType
+
+from polyhost import __version__
+from polyhost.configuration import Loaded, recorded
+from polyhost.extension.delivery import channels_of
+from polyhost.extension.discovery import LoadedPlugin, discover, tell_of
+from polyhost.extension.lock import Lock
+from polyhost.extension.runner import Runner
+from polyhost.journal import JournalError, JournalWriter, Recorder, read_journal
+from polyhost.journal.analysis import AnalysisWriter
+from polyhost.kernel.kernel import Kernel
+from polyhost.model.builder import Builder
+from polyhost.model.commands import Follow, Unfollow
+from polyhost.model.events import Operator, RunBegan
+from polyhost.model.reading import FeedConfig
+from polyhost.model.records import Record, RunEnded, RunStarted
+from polyhost.service import account_end, account_report
+from polyhost.service.account_loops import AccountLoops
+from polyhost.service.control import ControlServer
+from polyhost.service.control_words import OperatorWords
+from polyhost.service.coverage import coverage
+from polyhost.service.engine import Engine
+from polyhost.service.extra_feeds import ExtraFeeds
+from polyhost.service.folder import DataFolder
+from polyhost.service.gateways import gateway_of
+from polyhost.service.live_file import Live
+from polyhost.service.logs import REDACTOR
+from polyhost.service.market_data import MarketData
+from polyhost.service.operator_box import forget_kills, leave
+from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks, trusted_on_sight
+from polyhost.service.supervision import Supervisor
+from polyhost.venue.budget import Budget
+from polyhost.venue.polymarket.faults import retried
+from polyhost.venue.polymarket.gateway import PolymarketGateway
+from polyhost.venue.polymarket.streams import UserStream
+
+KILL = account_end.KILL
+
+
+class AccountRun:
+    """One run of one account: ``prepare``, ``connect``, ``begin``, then ``trade`` to its end; ``close`` always."""
+
+    def __init__(
+        self, loaded: Loaded, folder: DataFolder, market: MarketData, *, run_id: str, windows: int | None = None,
+        label: str = "", budget: Budget | None = None,
+    ) -> None:
+        """``label``: how log lines name the account; empty while it is the only one. ``budget``: None: the feeds' own.
+        """
+        self.loaded = loaded
+        self.settings = loaded.configuration
+        self.name = self.settings.host.account
+        self.label = label
+        self.folder = folder
+        self.market = market
+        self.windows = windows
+        self.run_id = run_id
+        self.clock = market.clock
+        self.budget = market.budget if budget is None else budget
+        self.kernel: Kernel
+        self.engine: Engine
+        self.runner: Runner
+        self.plugins: PluginLife
+        self.gateway: PolymarketGateway
+        self.supervisor: Supervisor
+        self.extra: ExtraFeeds
+        self.user: UserStream
+        self.journal: JournalWriter
+        self.recorder: Recorder | None = None
+        self.analysis: AnalysisWriter
+        self.builder: Builder | UnsetType = UNSET
+        """The configured builder code with what the venue says it costs."""
+        self.started_at = time.monotonic()
+        self.began_market = 0
+        self.settled_here = 0
+        """Windows whose entries were allowed from the open and that settled in this run."""
+        self.killed = False
+        """The operator's kill ended the run (exit code 4)."""
+        self.flatten = False
+        self.stop_reason = ""
+        self.stopping = asyncio.Event()
+        self._stack = AsyncExitStack()
+        self._loops = AccountLoops(self)
+        self._lock = Lock(folder.path)
+        self._found: tuple[LoadedPlugin, ...] = ()
+        self._cut_off = False
+        """The last run did not come to its end: what was said to it may never have been heard."""
+
+    # --- words --------------------------------------------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """End gracefully: entries and quotes go, exits stay resting, positions keep their obligations."""
+        self.stop_reason = self.stop_reason or reason
+        self.stopping.set()
+
+    def kill(self, who: str, *, flatten: bool) -> None:
+        """The operator's kill by a signal; before the account is up it waits for that."""
+        word = Operator("kill", "", who, flatten)
+        if hasattr(self, "engine"):
+            self.hear(word)
+        else:
+            leave(self.folder.path, word)
+
+    def hear(self, word: Operator) -> None:
+        """An operator's word, by file, signal or socket."""
+        if word.word in CHANGES:
+            self.engine.start(self.plugins.by_file(word))
+            return
+        self.engine.event(word)
+        if word.word == "kill":
+            self.killed, self.flatten = True, self.flatten or word.flatten
+            self.stop(KILL)
+
+    # --- start --------------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """What needs nobody else: plugins found, journal opened and folded. Raises PolyhostError."""
+        settings, loaded = self.settings, self.loaded
+        self._found = plugins = discover(
+            settings, loaded.base, str(loaded.path or ""), places=loaded.place, admit=self._lock.problem,
+            excused=loaded.chosen.union(self._lock.plugins),
+        )
+        REDACTOR.add(*self._secrets())
+        self.kernel = Kernel(settings, self.name, told_hooks(plugins), channels_of(plugins))
+        self.journal = self.open_journal(self._stack)
+
+    def _secrets(self) -> list[str]:
+        return [secret for plugin in self._found for secret in plugin.secrets()]
+
+    def open_journal(self, stack: AsyncExitStack) -> JournalWriter:
+        """The journal, and the kernel as it says. Raises JournalError."""
+        # The journal's thread does not know for whom it works: what follows is said in this account's name.
+        here = partial(asyncio.get_running_loop().call_soon_threadsafe, context=copy_context())
+
+        def durable(seq: int) -> None:
+            here(self._durable, seq)
+
+        def failed(error: JournalError) -> None:
+            here(self._journal_failed, error)
+
+        def aside(seq: int) -> None:
+            here(self._aside, seq)
+
+        journal = JournalWriter(self.folder.journal, self.name, durable, failed, aside)
+        stack.callback(journal.close)
+        self.kernel.restore(self._past())
+        if not self._cut_off:
+            forget_kills(self.folder.words_before)
+        return journal
+
+    def _past(self) -> Iterator[Record]:
+        """The journal's records; whether the last run was cut off is noted on the way."""
+        for _, record in read_journal(self.folder.journal):
+            if isinstance(record, RunStarted | RunEnded):
+                self._cut_off = isinstance(record, RunStarted)
+            yield record
+
+    def _durable(self, seq: int) -> None:
+        if hasattr(self, "engine"):
+            self.engine.durable(seq)
+
+    def _journal_failed(self, error: JournalError) -> None:
+        if hasattr(self, "engine"):
+            self.engine.seal(error)
+
+    def _aside(self, seq: int) -> None:
+        if hasattr(self, "engine"):
+            self.engine.aside(seq)
+
+    async def connect(self) -> None:
+        """The way to the venue, the plugins, and the loop around the kernel; nothing moves yet. Raises PolyhostError.
+        """
+        settings, stack = self.settings, self._stack
+        self.gateway = gateway_of(settings, self.market.endpoints, self.clock, self.budget)
+        stack.push_async_callback(self.gateway.close)
+        await self.gateway.connect()
+        given = self.gateway.credentials
+        REDACTOR.add(given.secret, given.passphrase)
+        await self._ask_builder()
+        self.runner = Runner(self._found, settings.evaluation.combiner)
+        for name, reason in self.kernel.state.quarantined.items():
+            self.runner.quarantine(name, reason)
+        # The API key's id names the owner of an order (U9); its secret and passphrase are the secrets.
+        if settings.host.record:
+            self.recorder = self._recorder((given.secret, given.passphrase, *self._secrets()))
+            stack.callback(self.recorder.close)
+        self.analysis = AnalysisWriter(self.folder.analysis)
+        stack.callback(self.analysis.close)
+        self.engine = Engine(
+            self.kernel, self.clock, self.gateway, self.runner, self.journal, self.recorder, self.analysis,
+            follow=self._follow,
+        )
+        stack.push_async_callback(self.engine.close)
+        self._plugins()
+        self.user = UserStream(
+            self.market.endpoints.user_ws, given, on_event=self.engine.event, clock=self.clock,
+            turnover=self.market.turnover(), jitter=self.market.jitter(f"user {self.name}"),
+        )
+        self.supervisor = Supervisor(
+            self.engine.event, done=lambda: self.engine.halted, beside=self.market.supervisor
+        )
+
+    async def _ask_builder(self) -> None:
+        """What the configured builder code costs. ConfigError: the venue does not know it; VenueError: no answer."""
+        code = self.settings.venue.builder_code
+        if code:
+            self.builder = told = await retried(lambda: self.gateway.builder(code), "the builder code's fees")
+            logger.info("builder code {}: {} ppm of a trade's money for makers, {} for takers", code, *told.rates)
+
+    def _recorder(self, secrets: tuple[str, ...]) -> Recorder:
+        host = self.settings.host
+        return Recorder(
+            self.folder.path, self.run_id, hours=host.record_hours, gigabytes=host.record_gb, secrets=secrets,
+            beside={recorded.FILE: recorded.told(self.loaded)},
+        )
+
+    def _plugins(self) -> None:
+        settings, endpoints = self.settings, self.market.endpoints
+        config = FeedConfig(
+            settings.host.mode, "" if endpoints.live else endpoints.clob, self.clock.speed, settings.markets.symbols
+        )
+        self.extra = ExtraFeeds(self._found, config, self.engine.reading)
+        self.plugins = PluginLife(self.loaded, self._found, self.engine, self._change_feeds)
+
+    async def _change_feeds(self, old: LoadedPlugin | None, new: LoadedPlugin | None) -> None:
+        await self.extra.change(self.supervisor, old, new)
+
+    def _follow(self, command: Follow | Unfollow) -> None:
+        self.market.followed(self, command)
+        if isinstance(command, Follow):
+            self.engine.start(self._warm(command))
+
+    async def _warm(self, command: Follow) -> None:
+        await self.gateway.warm(command.market)
+
+    def begin(self) -> None:
+        """The run begins: the kernel hears of it, and of every feed from here on."""
+        for name, kept in self.kernel.state.plugin_state.items():
+            self.runner.load_state(name, kept)
+        said = self.runner.start()
+        self._stack.callback(self.runner.stop)
+        self._banner()
+        self.began_market = self.clock.now()
+        self.market.join(self)
+        self.engine.event(
+            RunBegan(
+                self.run_id, __version__, self.settings.host.mode, self.loaded.config_hash, self.name, self.builder,
+                {plugin.name: plugin.version for plugin in self._found if plugin.runs},
+            )
+        )
+        for told in (*trusted_on_sight(self._lock, self._found), *said):
+            self.engine.event(told)
+
+    def supervise(self) -> None:
+        """Every loop of the account is started, and watched from here on (ORD-15)."""
+        self._stack.push_async_callback(self.supervisor.close)
+        self._loops.start()
+        watching = asyncio.get_running_loop().create_task(self.supervisor.run(), name="supervisor")
+        watching.add_done_callback(self._supervisor_ended)
+        self._stack.callback(watching.cancel)
+
+    def _supervisor_ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody can start it again: the account's run ends."""
+        if not task.cancelled():
+            self.engine.fail(task.exception() or RuntimeError("the supervisor ended"))
+
+    # --- the run ------------------------------------------------------------------------------------------------------
+
+    async def trade(self) -> dict[str, Any]:
+        """Until it is stopped, its windows are done, or something broke; returns the summary."""
+        reason = await account_end.until_the_end(self)
+        await account_end.wind_down(self, reason)
+        return await account_report.report(self)
+
+    async def close(self) -> None:
+        """Let go of everything, whatever was begun; safe to call twice."""
+        self.market.leave(self)
+        await self._stack.aclose()
+
+    # --- words and figures --------------------------------------------------------------------------------------------
+
+    def control(self) -> ControlServer:
+        """The socket on which this account is spoken to."""
+        words = OperatorWords(self.engine, self.hear, self.live, self.run_id)
+        return ControlServer(self.folder.path, words.table() | plugin_words(self.plugins))
+
+    def live(self) -> Live:
+        """Ready: every safety loop lives, the journal takes records, and no stop is under way."""
+        ready = self.supervisor.safe() and self.engine.sealed is None and not self.stopping.is_set()
+        sealed = "" if self.engine.sealed is None else str(self.engine.sealed)
+        wall = time.time_ns() // 1_000_000
+        return Live(
+            self.run_id, wall, ready, sealed, self.supervisor.figures(), self.kernel.blocks(),
+            self.kernel.reconciliation.ages(), self.kernel.scoring.said(), self.extra.figures(), self.plugins.rows(),
+            self.clock.now(), self.clock.speed, coverage(self.kernel),
+        )
+
+    def _banner(self) -> None:
+        running = [plugin.name for plugin in self._found if plugin.runs]
+        logger.info(
+            "polyhost {} | mode {} | account {} | run {} | config {} | plugins {}",
+            __version__, self.settings.host.mode, self.name, self.run_id, self.loaded.config_hash, ", ".join(running),
+        )
+        for line in self.loaded.told():
+            logger.warning("configuration: {}", line)
+        tell_of(self._found)
+        state = self.kernel.state
+        if state.runs:
+            logger.info(
+                "continuing after {} runs: {} open orders, {} positions", state.runs,
+                sum(len(refs) for refs in state.open_refs.values()),
+                sum(p.size > 0 and not state.markets[p.condition_id].settled for p in state.positions.values()),
+            )
+        for name, reason in state.quarantined.items():
+            logger.error(
+                "plugin {} is quarantined since an earlier run ({}); `polyhost plugins release {}`", name, reason, name
+            )
+        for name, reason in state.blocked.items():
+            logger.warning("entries are blocked since an earlier run ({}): {}", name, reason)
