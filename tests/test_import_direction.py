@@ -26,7 +26,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "plugin": frozenset({"meanings"}),
     "meanings": frozenset(),
     "polling": frozenset(),
-    "secret": frozenset({"meanings"}),
+    "secret": frozenset({"meanings", "model"}),
     "wording": frozenset({"model", "errors", "secret"}),
     "hooks": frozenset({"model"}),
     "settings": frozenset({"model", "meanings"}),

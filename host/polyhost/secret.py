@@ -17,13 +17,12 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, model_serializer, model
 from pydantic_core import PydanticCustomError
 
 from polyhost.meanings import documented
+from polyhost.model.secrecy import PLAIN
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic_core import CoreSchema
 
-PLAIN: Final = "plain_secret"
-"""Kind of the error for a secret that stands in the file itself."""
 FORMS: Final = ('{ env = "NAME" }', '{ file = "PATH" }', '{ keyring = "SERVICE/NAME" }')
 """How a setting refers to a secret."""
 PLACES: Final = ("env", "file", "keyring")

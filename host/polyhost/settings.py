@@ -7,15 +7,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from polyhost.meanings import documented
 from polyhost.model.builder import builder_code
 from polyhost.model.quantities import Money, Price, Shares
-from polyhost.secret import Secret
+from polyhost.model.secrecy import PLAIN
 
 ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 """It is a folder's name and stands in log lines."""
+
+
+def _a_reference(given: Any) -> Any:
+    if isinstance(given, str):
+        raise PydanticCustomError(PLAIN, "a secret has no place in a configuration")
+    return given
+
+
+def _one_place(given: dict[str, str]) -> dict[str, str]:
+    if len(given) > 1 or not all(given.values()):
+        raise PydanticCustomError("reference", "names no place of a secret, or several")
+    return given
+
+
+KeySource: TypeAlias = Annotated[
+    dict[Literal["env", "file", "keyring"], str], BeforeValidator(_a_reference), AfterValidator(_one_place)
+]
+"""Where a private key is kept, as a plugin's setting says it of a secret (polyhost.secret)."""
 
 
 def _code_or_nothing(text: str) -> str:
@@ -257,8 +276,9 @@ class AccountTable(Table):
     """As in ``[host]``; sim goes with sim only."""
     wallet: Literal["", "eoa", "proxy", "safe", "deposit"] = ""
     """Which wallet of the key holds the funds; empty: as in ``[venue]``."""
-    key: Secret | None = None
-    """Where the private key is kept; live and shadow need one."""
+    key: KeySource = Field(default_factory=dict)
+    """Where the private key is kept: ``{ env = "NAME" }``, ``{ file = "PATH" }`` or ``{ keyring = "SERVICE/NAME" }``;
+    live and shadow need one."""
     client: Literal["", "polymarket-client"] = ""
     """The order client; empty: as in ``[venue]``."""
     cash: Money = Money("1000")

@@ -16,8 +16,8 @@ from pydantic_core import ErrorDetails
 
 from polyhost.errors import ConfigError, nearest_name
 from polyhost.model.quantities import Money, Price, Shares
-from polyhost.model.secrecy import HIDDEN, shown, without_secrets
-from polyhost.secret import FORMS, PLAIN, Secret, may_hold_secrets
+from polyhost.model.secrecy import HIDDEN, PLAIN, shown, without_secrets
+from polyhost.secret import FORMS, Secret, may_hold_secrets
 
 REVEALED: Final = "keep a new one there: this one was seen by whoever saw the configuration"
 _WORDS: Final = {
@@ -77,6 +77,8 @@ def refused(
         error.allowed = _allowed_of(_kind_at(model, path))
     elif key in inner.model_fields:
         error.allowed = allowed_in(inner, key)
+    if kind == PLAIN:
+        error.allowed = FORMS
     error.nearest = nearest_name(error.value, error.allowed) if isinstance(error.value, str) else ""
     error.remedy = _remedy(inner, error, kind)
     return error
@@ -97,7 +99,7 @@ def _problem(key: str, problem: ErrorDetails) -> str:
 def _given(model: type[BaseModel], inner: type[BaseModel] | None, key: str, problem: ErrorDetails) -> Any:
     """What was given, unless it may be a secret: then nothing of it is repeated."""
     field = inner.model_fields.get(key) if inner is not None else None
-    secret = may_hold_secrets(inner or model) if field is None else _may_hold_secret(field.annotation)
+    secret = may_hold_secrets(model) if field is None else _may_hold_secret(field.annotation)
     return HIDDEN if secret else shown(key, problem["input"])
 
 

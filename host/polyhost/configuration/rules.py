@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from polyhost.configuration.problems import place_of
 from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
@@ -21,7 +21,7 @@ from polyhost.model.quantities import Money, Price, Shares
 from polyhost.model.series import DURATIONS
 from polyhost.plugin import Settings, Setup
 from polyhost.secret import FORMS
-from polyhost.settings import Configuration
+from polyhost.settings import AccountTable, Configuration
 from polyhost.wording import default_line, toml_text
 
 HOST_KEYS: Final = ("enabled", "use", "trusted")
@@ -68,10 +68,11 @@ def _default(configuration: Configuration, broken: _BrokenError) -> str:
     """That a setting may be left out, with what holds then; empty when that is what it has."""
     table, _, key = broken.key.rpartition(".")
     name = table.removeprefix("plugins.")
+    model: type[BaseModel] | None
     if name != table:
         model = shipped_class(configuration.plugins[name].get("use", name)).Settings if key not in HOST_KEYS else None
     else:
-        model = type(getattr(configuration, table))
+        model = AccountTable if table.startswith("accounts.") else type(getattr(configuration, table))
     line = "" if model is None else default_line(model, key)
     return f"leave it out for the default, {line}" if line and line != f"{key} = {toml_text(broken.value)}" else ""
 
@@ -115,7 +116,7 @@ def _accounts(configuration: Configuration) -> None:
             remedy=f"write [accounts.NAME] with mode = \"{host.mode}\" and key = {{ file = \"PATH\" }}",
         )
     for name, account in accounts.items():
-        if account.mode in ("shadow", "live") and account.key is None and not configuration.venue.url:
+        if account.mode in ("shadow", "live") and not account.key and not configuration.venue.url:
             raise _BrokenError(
                 f"accounts.{name}.key", f"a {account.mode} account needs its private key", None, FORMS,
                 remedy="say where it is kept, never what it is", cause=f"accounts.{name}.mode",
@@ -129,11 +130,11 @@ def _one_key_once(configuration: Configuration) -> None:
     """Two accounts that trade with one key would each take the other's orders for foreign ones, or cancel them."""
     seen: dict[str, str] = {}
     for name, account in configuration.accounts.items():
-        if account.mode != "live" or account.key is None:
+        if account.mode != "live" or not account.key:
             continue
-        if (other := seen.setdefault(account.key.reference, name)) != name:
+        if (other := seen.setdefault(toml_text(account.key), name)) != name:
             raise _BrokenError(
-                f"accounts.{name}.key", f"is the key of accounts.{other} too", account.key.reference,
+                f"accounts.{name}.key", f"is the key of accounts.{other} too", toml_text(account.key),
                 ("a key of its own",), remedy="one account trades with one key",
             )
 

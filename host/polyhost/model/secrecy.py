@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 HIDDEN: Final = "(hidden)"
+PLAIN: Final = "plain_secret"
+"""Kind of the error for a secret that stands in the configuration itself."""
 _SECRET_NAME: Final = re.compile(
     r"private|secret|passphrase|passw(?:or)?d|mnemonic|token|credential|(?:^|[_.])(?:api)?_?key$|(?:^|[_.])pass$",
     re.I,
