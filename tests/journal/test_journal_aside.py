@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +61,12 @@ def names(path: Path) -> list[str]:
 
 
 def test_per_01_what_waits_for_a_lock_is_aside_meanwhile_and_in_the_journal_afterwards(
-    journal_path: Path, build: Any
+    journal_path: Path, build: Any, locked: Any
 ) -> None:
     writer, shell = opened(journal_path)
     writer.append([notice(build, "n1")])
     shell.wait(lambda: shell.told == [("durable", 1)])
-    with closing(sqlite3.connect(journal_path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(journal_path):
         writer.append([notice(build, "n2")])
         shell.wait(lambda: ("aside", 2) in shell.told)
         writer.append([notice(build, "n3"), notice(build, "n4")])
@@ -77,7 +74,6 @@ def test_per_01_what_waits_for_a_lock_is_aside_meanwhile_and_in_the_journal_afte
         assert writer.durable_seq == 1, "no buy leaves"
         assert names(journal_path) == ["n1", "n2", "n3", "n4"], "killed now, nothing is lost"
         assert emergency_path(journal_path).read_text().count("\n") == 3, "each record once"
-        other.execute("ROLLBACK")
     shell.wait(lambda: shell.told[-1] == ("durable", 4))
     assert writer.sealed is None
     assert names(journal_path) == ["n1", "n2", "n3", "n4"]
@@ -89,14 +85,14 @@ def test_per_01_what_waits_for_a_lock_is_aside_meanwhile_and_in_the_journal_afte
     again.close()
 
 
-def test_per_01_a_second_lock_after_a_first_one_loses_nothing_either(journal_path: Path, build: Any) -> None:
+def test_per_01_a_second_lock_after_a_first_one_loses_nothing_either(
+    journal_path: Path, build: Any, locked: Any
+) -> None:
     writer, shell = opened(journal_path)
     for number in (1, 3):
-        with closing(sqlite3.connect(journal_path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with locked(journal_path):
             writer.append([notice(build, f"n{number}")])
             shell.wait(lambda seq=number: ("aside", seq) in shell.told)
-            other.execute("ROLLBACK")
         writer.append([notice(build, f"n{number + 1}")])
         shell.wait(lambda seq=number + 1: ("durable", seq) in shell.told)
     writer.close()

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 
 from polyhost.journal import JournalError, JournalPort, JournalWriter, MemoryJournal, read_journal
 from polyhost.journal.emergency import emergency_path
+from polyhost.journal.opening import reading
 from polyhost.journal.store import JournalStore
 from polyhost.model import records as r
 
@@ -104,34 +104,30 @@ def test_per_01_steps_that_wait_together_are_one_commit_and_none_is_split(
 
 
 def test_per_01_a_locked_database_is_waited_for_and_nothing_is_told_durable_meanwhile(
-    journal_path: Path, build: Any
+    journal_path: Path, build: Any, locked: Any
 ) -> None:
     writer, shell = opened(journal_path)
     writer.append([notice(build, "n1")])
     shell.wait(lambda: shell.told == [1])
-    with closing(sqlite3.connect(journal_path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(journal_path):
         seq = writer.append([notice(build, "n2")])
         assert seq == 2
         assert shell.told == [1]
         assert writer.durable_seq == 1
-        other.execute("ROLLBACK")
     shell.wait(lambda: shell.told == [1, 2])
     writer.close()
     assert shell.errors == []
 
 
 def test_a_lock_that_outlasts_closing_seals_the_journal_and_the_next_start_has_it_all(
-    journal_path: Path, build: Any
+    journal_path: Path, build: Any, locked: Any
 ) -> None:
     writer, shell = opened(journal_path)
     writer.append([notice(build, "n1")])
     shell.wait(lambda: shell.told == [1])
-    with closing(sqlite3.connect(journal_path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(journal_path):
         writer.append([notice(build, "n2"), notice(build, "n3")])
         writer.close(timeout_s=0)
-        other.execute("ROLLBACK")
     assert "locked" in str(shell.errors[0])
     assert shell.told == [1]
     assert [record.notice_id for _, record in read_journal(journal_path)] == ["n1", "n2", "n3"]  # type: ignore[union-attr]
@@ -168,13 +164,13 @@ def test_a_failing_disk_seals_tells_once_and_loses_nothing(
     assert "disk failed" in shell.errors[0].found
     assert writer.sealed is shell.errors[0]
     assert [seq for seq, _ in read_journal(journal_path)] == [1, 2, 3, 4]
-    with closing(sqlite3.connect(journal_path)) as connection:
+    with reading(journal_path) as connection:
         assert connection.execute("SELECT max(seq) FROM journal").fetchone() == (1,)
 
 
-def test_a_second_writer_of_the_same_journal_is_sealed_not_mixed_in(journal_path: Path, build: Any) -> None:
-    first, told_first = opened(journal_path)
-    second, told_second = opened(journal_path)
+def test_a_second_writer_of_the_same_journal_is_sealed_not_mixed_in(journal_file: Path, build: Any) -> None:
+    first, told_first = opened(journal_file)
+    second, told_second = opened(journal_file)
     first.append([notice(build, "n1")])
     told_first.wait(lambda: told_first.told)
     second.append([notice(build, "m1")])
@@ -184,9 +180,9 @@ def test_a_second_writer_of_the_same_journal_is_sealed_not_mixed_in(journal_path
     second.close()
     first.close()
     with pytest.raises(JournalError, match=r"record 1 .* is not the one that the journal holds"):
-        JournalWriter(journal_path, "main", told_first.durable, told_first.failed)
-    emergency_path(journal_path).unlink()
-    assert len(list(read_journal(journal_path))) == 1
+        JournalWriter(journal_file, "main", told_first.durable, told_first.failed)
+    emergency_path(journal_file).unlink()
+    assert len(list(read_journal(journal_file))) == 1
 
 
 def test_a_commit_that_failed_and_reached_the_disk_all_the_same_is_not_taken_in_twice(
@@ -286,7 +282,7 @@ def test_per_05_kill_minus_nine_during_commits_loses_nothing_that_was_told_durab
         names = [record.notice_id.split(":") for _, record in records if isinstance(record, r.NoticeRaised)]
         for first, second in zip(names[::2], names[1::2], strict=True):
             assert (first[:2], first[2], second[2]) == (second[:2], "a", "b")
-        with closing(sqlite3.connect(journal_path)) as connection:
+        with reading(journal_path) as connection:
             assert connection.execute("SELECT count(*) FROM notices").fetchone() == (len(records),)
 
 
@@ -298,7 +294,7 @@ def test_a_journal_in_memory_gives_the_same_bytes_and_numbers(journal_path: Path
         assert memory.append(step) == writer.append(step)
     writer.close()
     assert list(memory.read()) == list(read_journal(journal_path))
-    with closing(sqlite3.connect(journal_path)) as connection:
+    with reading(journal_path) as connection:
         bodies = [row[0].encode() for row in connection.execute("SELECT body FROM journal ORDER BY seq")]
     assert memory.bodies == bodies
     assert told[-1] == memory.last_seq == memory.durable_seq

@@ -5,6 +5,7 @@ Nothing here knows the kernel: records come in, records go out.
 
 from __future__ import annotations
 
+import polyhost.journal.light_peewee  # noqa: F401 before anything imports peewee
 from polyhost.files import write_atomically
 from polyhost.journal.codec import decode_record, encode_record
 from polyhost.journal.errors import JournalError, RecordingError

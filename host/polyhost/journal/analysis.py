@@ -19,8 +19,9 @@ from peewee import Model
 
 from polyhost.journal.errors import JournalError
 from polyhost.journal.migrations import ANALYSIS
-from polyhost.journal.opening import connected, database, inspect, prepare, reading, told
+from polyhost.journal.opening import connected, database, inspect, prepare, reading
 from polyhost.journal.schema import Evaluations, Explanations, Marks, Quotes, insert_sql, table_of
+from polyhost.journal.sqlite_errors import told
 from polyhost.model.commands import Analyse
 
 BATCH_S: Final = 1.0

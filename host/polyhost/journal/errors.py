@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
+from typing import Final
 
 from polyhost import errors
 
@@ -18,3 +20,15 @@ class JournalError(errors.JournalError):
 
 class RecordingError(JournalError):
     """A recording cannot be read."""
+
+
+class PostgresError(Exception):
+    """What PostgreSQL or the way to it said: SQLSTATE (empty: no answer at all) and text, without any password."""
+
+    def __init__(self, state: str, text: str) -> None:
+        super().__init__(text)
+        self.state = state
+
+
+DRIVER_ERRORS: Final = (sqlite3.Error, PostgresError)
+"""What a connection raises, of whichever kind it is."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Final
 
 import msgspec
 
+from polyhost.journal.connection import Connection
 from polyhost.journal.migrations import ANALYSIS, JOURNAL
 from polyhost.journal.opening import inspect, reading
 from polyhost.journal.schema import Evaluations, Settlements, table_of

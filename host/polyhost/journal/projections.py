@@ -6,7 +6,6 @@ folds the journal for itself. A record about something it has never seen changes
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, get_args
 
@@ -14,6 +13,7 @@ import msgspec
 from loguru import logger
 from peewee import Model
 
+from polyhost.journal.connection import Connection
 from polyhost.journal.schema import (
     LedgerEntries,
     Markets,
@@ -55,13 +55,13 @@ class Projector:
 
     def __init__(self, account: str) -> None:
         self.account = account
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._rows: dict[type[Model], dict[Key, Row | None]] = {model: {} for model in _ROW_TABLES}
         self._touched: dict[type[Model], dict[Key, Row]] = {}
         self._ledger: list[tuple[Any, ...]] = []
         self._count = 0
 
-    def use(self, connection: sqlite3.Connection) -> None:
+    def use(self, connection: Connection) -> None:
         """Fetch rows from here."""
         self._connection = connection
 
@@ -77,7 +77,7 @@ class Projector:
         """Fold one record; the market it belongs to, empty for none."""
         return _FOLDS[type(record)](self, seq, record)
 
-    def flush(self, connection: sqlite3.Connection) -> None:
+    def flush(self, connection: Connection) -> None:
         """Write the touched rows inside the caller's transaction."""
         for model, rows in self._touched.items():
             if model is PluginState:

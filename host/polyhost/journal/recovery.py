@@ -14,6 +14,8 @@ import msgspec
 
 from polyhost.journal import emergency
 from polyhost.journal.codec import KINDS, decode_record
+from polyhost.journal.connection import Connection
+from polyhost.journal.dump import Row
 from polyhost.journal.errors import JournalError
 from polyhost.journal.migrations import JOURNAL
 from polyhost.journal.opening import inspect, reading
@@ -22,8 +24,10 @@ from polyhost.model.records import Record
 
 PAGE: Final = 5_000
 """Rows read at once; between pages no read lock is held, so that a run's log can be reset."""
-_PAGE_SQL: Final = "SELECT seq, kind, body FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
-_REMEDY: Final = "Restore a backup; `polyhost db status` shows what is readable"
+_PAGE_SQL: Final = "SELECT seq, time, account, market, kind, body FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
+_REMEDY: Final = "Restore a backup (`polyhost db restore FILE`); `polyhost db status` shows what is readable"
+_NEWER: Final = "A later polyhost wrote it: install that one, or restore the backup made before it first ran"
+_KNOWN: Final = frozenset(KINDS.values())
 
 
 def read_journal(path: Path | str, since_seq: int = 0) -> Iterator[tuple[int, Record]]:
@@ -36,16 +40,29 @@ def read_journal(path: Path | str, since_seq: int = 0) -> Iterator[tuple[int, Re
     seq = since_seq
     if inspect(file, JOURNAL).version > 0:
         with reading(file) as connection:
-            while rows := connection.execute(_PAGE_SQL, (seq, PAGE)).fetchall():
-                for number, kind, body in rows:
-                    if number != seq + 1:
-                        raise JournalError(file, f"record {seq + 1} is missing (record {number} follows)", _REMEDY)
-                    yield number, _decode(file, number, kind, body)
-                    seq = number
+            for row in rows_in(file, connection, since_seq):
+                yield row[0], decoded(file, row)
+                seq = row[0]
             yield from emergency.read(file, seq, partial(body_of, connection))
 
 
-def _decode(path: Path, seq: int, kind: str, body: str) -> Record:
+def rows_in(path: Path, connection: Connection, since_seq: int = 0) -> Iterator[Row]:
+    """The journal's rows after ``since_seq``, as they stand there. Raises JournalError: a number is missing."""
+    seq = since_seq
+    while rows := connection.execute(_PAGE_SQL, (seq, PAGE)).fetchall():
+        for row in rows:
+            if row[0] != seq + 1:
+                raise JournalError(path, f"record {seq + 1} is missing (record {row[0]} follows)", _REMEDY)
+            yield row
+            seq = row[0]
+
+
+def decoded(path: Path, row: Row) -> Record:
+    """The record of a row. Raises JournalError naming its number: damaged, or of a kind this host does not know."""
+    seq, *_, kind, body = row
+    if kind not in _KNOWN:
+        found = f"record {seq} is of a kind that this host does not know ({kind})"
+        raise JournalError(path, found, _NEWER)
     try:
         record = decode_record(body)
     except (msgspec.DecodeError, TypeError) as error:

@@ -10,9 +10,12 @@ from msgspec import Struct
 from peewee import Model
 
 from polyhost.journal import emergency
+from polyhost.journal.catalog import columns_in, tables_in
+from polyhost.journal.connection import Connection
 from polyhost.journal.errors import JournalError
 from polyhost.journal.migrations import ANALYSIS, JOURNAL, Family
 from polyhost.journal.opening import inspect, reading
+from polyhost.journal.place import elsewhere
 from polyhost.journal.schema import ANALYSIS_TABLES, JOURNAL_TABLES, columns_of, nullable_of, table_of
 
 JOURNAL_FILE: Final = "journal.db"
@@ -24,6 +27,7 @@ READ_MS: Final = 1_000
 
 class DatabaseStatus(Struct, frozen=True):
     path: str
+    """Of the file, or the place in PostgreSQL."""
     exists: bool
     readable: bool
     schema_version: int
@@ -33,11 +37,13 @@ class DatabaseStatus(Struct, frozen=True):
     last_seq: int
     """Of the journal; 0 for analysis data."""
     bytes: int
-    """Of the database with its write-ahead log."""
+    """Of the database with its write-ahead log, or of the account's tables in PostgreSQL."""
     problems: tuple[str, ...]
     """What is wrong, with the remedy; empty: nothing."""
     history: tuple[tuple[int, str, int, str], ...] = ()
     """(version, name, wall ms, host version) of each migration."""
+    holder: str = ""
+    """Of a journal in PostgreSQL: the host that writes it, or never gave it back; empty: nobody."""
 
 
 def journal_status(path: Path | str) -> DatabaseStatus:
@@ -51,7 +57,9 @@ def analysis_status(path: Path | str) -> DatabaseStatus:
 
 
 def _status(path: Path, family: Family, models: tuple[type[Model], ...]) -> DatabaseStatus:
-    values: dict[str, Any] = {"version": 0, "rows": {}, "last_seq": 0, "history": (), "problems": []}
+    values: dict[str, Any] = {
+        "version": 0, "rows": {}, "last_seq": 0, "history": (), "problems": [], "holder": "", "bytes": _size(path)
+    }
     try:
         found = inspect(path, family, READ_MS)
         values.update(version=found.version, history=found.history)
@@ -64,10 +72,21 @@ def _status(path: Path, family: Family, models: tuple[type[Model], ...]) -> Data
         readable = found.version > 0
     if emergency.emergency_path(path).exists():
         values["problems"].append("An emergency file waits beside it; the next `polyhost run` takes it in.")
+    shown, there = _place(path, values["version"])
     return DatabaseStatus(
-        str(path), path.exists(), readable, values["version"], family.version, values["rows"], values["last_seq"],
-        _size(path), tuple(values["problems"]), values["history"],
+        shown, there, readable, values["version"], family.version, values["rows"], values["last_seq"],
+        values["bytes"], tuple(values["problems"]), values["history"], values["holder"],
     )
+
+
+def _place(path: Path, version: int) -> tuple[str, bool]:
+    """How a person calls it, and whether there is anything."""
+    try:
+        place = elsewhere(path)
+    except JournalError:
+        # Told among the problems: asking what stands there said so.
+        return str(path), True
+    return (str(path), path.exists()) if place is None else (place.shown, version > 0)
 
 
 def _look(path: Path, family: Family, models: tuple[type[Model], ...], values: dict[str, Any]) -> None:
@@ -79,10 +98,11 @@ def _look(path: Path, family: Family, models: tuple[type[Model], ...], values: d
             )
         else:
             values["problems"].extend(schema_problems(connection, models))
-        for result in connection.execute("PRAGMA quick_check(3)").fetchall():
-            if result[0] != "ok":
-                values["problems"].append(f"damaged: {result[0]}. Restore a backup.")
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if isinstance(connection, sqlite3.Connection):
+            values["problems"].extend(_damage(connection))
+        else:
+            values.update(_figures(connection))
+        tables = tables_in(connection)
         for name in (table_of(model) for model in models):
             if name in tables:
                 values["rows"][name] = connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
@@ -95,12 +115,30 @@ def _look(path: Path, family: Family, models: tuple[type[Model], ...], values: d
                 values["problems"].append(f"records are missing: {count} rows, numbers {first} to {last}. Restore.")
 
 
-def schema_problems(connection: sqlite3.Connection, models: tuple[type[Model], ...]) -> list[str]:
+def _damage(connection: sqlite3.Connection) -> list[str]:
+    found = connection.execute("PRAGMA quick_check(3)").fetchall()
+    return [f"damaged: {row[0]}. Restore a backup." for row in found if row[0] != "ok"]
+
+
+def _figures(connection: Connection) -> dict[str, Any]:
+    """Size and holder of a journal in PostgreSQL."""
+    from polyhost.journal.lease import holder
+
+    sizes = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relnamespace = ?::regnamespace"
+    held = holder(connection)
+    schema = connection.execute("SELECT current_schema()").fetchone()[0]
+    return {
+        "bytes": int(connection.execute(sizes + " AND relkind = 'r'", (schema,)).fetchone()[0]),
+        "holder": "" if held is None or held.released is not None else str(held),
+    }
+
+
+def schema_problems(connection: Connection, models: tuple[type[Model], ...]) -> list[str]:
     """Where the database's tables differ from the models (PER-07): tables, columns, NOT NULL."""
     problems = []
     for model in models:
         name = table_of(model)
-        found = {row[1]: bool(row[3]) for row in connection.execute(f'PRAGMA table_info("{name}")')}
+        found = columns_in(connection, name)
         wanted = {column: column not in nullable_of(model) for column in columns_of(model)}
         if not found:
             problems.append(f"table {name} is missing. Restore a backup.")
@@ -116,7 +154,7 @@ def null_problems(path: Path, models: tuple[type[Model], ...]) -> list[str]:
     with reading(path, READ_MS) as connection:
         for model in models:
             name = table_of(model)
-            there = {row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')}
+            there = columns_in(connection, name)
             for column in (each for each in columns_of(model) if each in there and each not in nullable_of(model)):
                 count = connection.execute(f'SELECT count(*) FROM "{name}" WHERE "{column}" IS NULL').fetchone()[0]
                 if count:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Final
 
 from polyhost.journal import emergency
 from polyhost.journal.codec import KINDS, encode_record
-from polyhost.journal.migrations import JOURNAL
-from polyhost.journal.opening import connected, database, is_busy, prepare, reading, told
+from polyhost.journal.connection import Connection
+from polyhost.journal.errors import DRIVER_ERRORS
+from polyhost.journal.keeping import keeper
+from polyhost.journal.opening import reading
 from polyhost.journal.points import crash_point
 from polyhost.journal.projections import Projector
 from polyhost.journal.schema import Journal, insert_sql
@@ -22,12 +23,12 @@ LOCK_WAIT_MS: Final = 1_000
 _INSERT: Final = insert_sql(Journal)
 
 
-def last_seq(connection: sqlite3.Connection) -> int:
+def last_seq(connection: Connection) -> int:
     """Sequence number of the last durable record; 0: none."""
     return int(connection.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()[0])
 
 
-def body_of(connection: sqlite3.Connection, seq: int) -> str | None:
+def body_of(connection: Connection, seq: int) -> str | None:
     """The stored JSON of one record; None: there is no such record."""
     row = connection.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
     return None if row is None else str(row[0])
@@ -42,13 +43,16 @@ class JournalStore:
     def __init__(self, path: Path | str, account: str) -> None:
         self.path = Path(path)
         self.account = account
-        prepare(self.path, JOURNAL)
-        with reading(self.path) as connection:
-            self.last_seq = last_seq(connection)
-        self._database = database(self.path, busy_ms=LOCK_WAIT_MS)
+        self._keeper = keeper(self.path, LOCK_WAIT_MS)
         self._projector = Projector(account)
-        self._connection: sqlite3.Connection | None = None
-        self._absorb()
+        self._connection: Connection | None = None
+        try:
+            with reading(self.path) as connection:
+                self.last_seq = last_seq(connection)
+            self._absorb()
+        except BaseException:
+            self._keeper.close()
+            raise
 
     def commit(self, records: Sequence[Record], waiting: Callable[[], bool] = lambda: True) -> int:
         """Write all records in one transaction; when it returns they are on the disk. The last one's number.
@@ -62,8 +66,8 @@ class JournalStore:
             connection = self._connection or self._open()
             self._begin(connection, waiting)
             self._write(connection, records)
-        except sqlite3.Error as error:
-            raise told(self.path, error) from error
+        except DRIVER_ERRORS as error:
+            raise self._keeper.told(error) from error
         self.last_seq += len(records)
         return self.last_seq
 
@@ -73,15 +77,15 @@ class JournalStore:
         Raises JournalError when the database cannot be read.
         """
         self._connection = None
-        self._database = database(self.path, busy_ms=LOCK_WAIT_MS)
+        self._keeper.forget()
         self._projector.forget()
         with reading(self.path) as connection:
             self.last_seq = last_seq(connection)
 
     def close(self) -> None:
-        """Give the file back; call it from the writing thread."""
+        """Give the database back; call it from the writing thread."""
         self._connection = None
-        self._database.close()
+        self._keeper.close()
 
     def _absorb(self) -> None:
         """Take in what a failed run wrote to its emergency file (design: sealed kernels go on with it)."""
@@ -92,25 +96,29 @@ class JournalStore:
         try:
             self.commit(rest)
         finally:
-            self.close()
+            # Another thread writes from here on.
+            self._connection = None
+            self._keeper.forget()
         crash_point("emergency.absorbed")
         emergency.put_away(self.path)
 
-    def _open(self) -> sqlite3.Connection:
-        self._connection = connection = connected(self._database)
+    def _open(self) -> Connection:
+        self._connection = connection = self._keeper.connection()
         self._projector.use(connection)
         return connection
 
-    def _begin(self, connection: sqlite3.Connection, waiting: Callable[[], bool]) -> None:
+    def _begin(self, connection: Connection, waiting: Callable[[], bool]) -> None:
         while True:
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(self._keeper.begin)
                 return
-            except sqlite3.OperationalError as error:
-                if not is_busy(error) or not waiting():
+            except DRIVER_ERRORS as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if not self._keeper.busy(error) or not waiting():
                     raise
 
-    def _write(self, connection: sqlite3.Connection, records: Sequence[Record]) -> None:
+    def _write(self, connection: Connection, records: Sequence[Record]) -> None:
         projector, account, seq = self._projector, self.account, self.last_seq
         rows = []
         try:

@@ -21,6 +21,7 @@ from loguru import logger
 from polyhost.journal import emergency
 from polyhost.journal.checkpoint import Checkpointer
 from polyhost.journal.errors import JournalError
+from polyhost.journal.place import elsewhere
 from polyhost.journal.store import JournalStore
 from polyhost.model.records import LedgerPosted, OrderIntended, Record
 
@@ -73,7 +74,8 @@ class JournalWriter:
         """What the thread is writing; a thread that died leaves it to the next one."""
         self.sealed: JournalError | None = None
         """Why nothing becomes durable any more; None: all is well."""
-        self._checkpointer = Checkpointer(self._store.path)
+        self._checkpointer = Checkpointer(self._store.path) if elsewhere(self._store.path) is None else None
+        """PostgreSQL has its own."""
         self._start()
 
     def _start(self) -> None:
@@ -148,7 +150,8 @@ class JournalWriter:
                 self._put_aside(records)
             self._group = []
             self._moved_at = time.monotonic()
-        self._checkpointer.close()
+        if self._checkpointer is not None:
+            self._checkpointer.close()
         self._store.close()
 
     def _take_over(self) -> None:
@@ -194,7 +197,8 @@ class JournalWriter:
         except Exception as error:
             self._seal(error, [])
         # After the word that orders wait for: waking a third thread takes the interpreter away from it.
-        self._checkpointer.committed(len(records))
+        if self._checkpointer is not None:
+            self._checkpointer.committed(len(records))
 
     def _may_wait(self) -> bool:
         """Asked once a second while the database is locked. What waits is put aside meanwhile: sells go on."""

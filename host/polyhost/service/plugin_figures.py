@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from polyhost.journal import JOURNAL_FILE
+from polyhost.journal.place import is_there
 from polyhost.service import live_file
 from polyhost.service.control_client import NoAnswerError, ask
 from polyhost.service.folder import running_pid
@@ -36,7 +37,7 @@ def figures_of(folder: Path) -> Figures:
     live = live_file.read(folder)
     if running and live is not None:
         return Figures("host", _by_name(live.plugins))
-    if not (folder / JOURNAL_FILE).exists():
+    if not is_there(folder / JOURNAL_FILE):
         return Figures("nobody")
     return _from_journal(folder, [] if live is None else live.plugins)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from msgspec import Struct
+
+_TABLE: Final = re.compile(r'CREATE TABLE "?(\w+)"?')
 
 
 class Migration(Struct, frozen=True):
@@ -26,3 +31,9 @@ class Family(Struct, frozen=True):
     def version(self) -> int:
         """The schema version this host works with."""
         return self.migrations[-1].version
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Every table that its migrations make (none was ever dropped), with the history itself."""
+        texts = (statement for migration in self.migrations for statement in migration.statements)
+        return frozenset({"schema_version"}.union(*(_TABLE.findall(text) for text in texts)))
