@@ -1,8 +1,9 @@
 """How the tests are shared out to processes: ``make test`` runs them on every core, and a few alone after that.
 
-Tests of one file stay together, in order: they share what was costly to set up (those of the journal a database). Those that start the host and the
-exchange as processes are one group, so that no two such pairs ever compete for a core. What measures the wall clock or
-takes every core for itself is marked ``alone`` and runs in a second call, when nothing else does.
+Tests of one file stay together, in order: they share what was costly to set up (those of the journal a database).
+Those that start the host and the exchange as processes are one group, so that no two such pairs ever compete for a
+core. What measures the wall clock or takes every core for itself is marked ``alone`` and runs in a second call, when
+nothing else does.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ HOME: Final[Mapping[str, frozenset[str]]] = {
     "pluggy": frozenset({"extension", "hooks"}),
     "peewee": frozenset({"journal"}),
     "psycopg": frozenset({"journal"}),
+    "polars": frozenset({"journal"}),
     "polymarket": frozenset({"venue"}),
     "httpx": frozenset({"venue", "polling"}),
     "websockets": frozenset({"venue"}),

@@ -34,7 +34,7 @@ def _one_place(given: dict[str, str]) -> dict[str, str]:
 KeySource: TypeAlias = Annotated[
     dict[Literal["env", "file", "keyring"], str], BeforeValidator(_a_reference), AfterValidator(_one_place)
 ]
-"""Where a private key is kept, as a plugin's setting says it of a secret (polyhost.secret)."""
+"""Where a private key (or a database's address) is kept, as a plugin's setting says it of a secret."""
 
 
 def _code_or_nothing(text: str) -> str:
@@ -67,6 +67,12 @@ class HostTable(Table):
     """Where a run lives: journal, analysis data, recordings, logs, socket, the simulated exchange's state."""
     account: str = "main"
     """Name of the trading account in journal and logs."""
+    database: str | KeySource = ""
+    """Where the journal is kept. Empty: a SQLite file in data_dir. ``postgresql://USER@HOST/DATABASE``: a schema of the
+    account in that PostgreSQL database; an address with a password is a reference, ``{ env = "NAME" }`` or
+    ``{ file = "PATH" }``. A journal is moved by ``db backup`` and ``db restore`` (docs/database.md)."""
+    analysis_days: float = Field(default=30.0, gt=0)
+    """Rows of the analysis data (what was seen and thought) older than this many days of wall time are deleted."""
     record: bool = True
     """Write every input of the kernel to rotating files, so that the run can be replayed."""
     record_hours: float = Field(default=24.0, gt=0)

@@ -60,7 +60,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "plugins": Entry("polyhost.cli.plugins", "The plugins: list, info, enable, set, check, new and more.", group=True),
     "config": Entry("polyhost.cli.config", "The configuration: check, show, init, schema, diff.", group=True),
     "selftest": Entry("polyhost.cli.selftest", "Try the host's own promises: crash.", group=True),
-    "db": Entry("polyhost.cli.db", "The journal's database: status, check.", group=True),
+    "db": Entry("polyhost.cli.db", "The journal's database: check, backup, restore, export and more.", group=True),
 }
 
 

@@ -30,6 +30,8 @@ BATCH_ROWS: Final = 5_000
 """Or until there are so many."""
 PRUNE_S: Final = 600.0
 """Between two prunings, wall time."""
+PRUNE_ROWS: Final = 20_000
+"""Most rows of a table deleted at once; more are deleted with the next batches."""
 _TABLES: Final[dict[str, type[Model]]] = {
     table_of(model): model for model in (Evaluations, Quotes, Marks, Explanations)
 }
@@ -128,18 +130,42 @@ class AnalysisWriter:
         now = time.monotonic()
         if now - self._pruned_at < PRUNE_S:
             return
-        self._pruned_at = now
-        prune(connection, time.time_ns() // 1_000_000 - round(self._days * 86_400_000))
+        gone = prune(connection, time.time_ns() // 1_000_000 - round(self._days * 86_400_000), PRUNE_ROWS)
+        if gone < PRUNE_ROWS:
+            # Else there is more: the next batch goes on with it, so that none waits long.
+            self._pruned_at = now
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
-def prune(connection: sqlite3.Connection, before: int) -> int:
-    """Delete rows written before this wall ms; how many there were. The newest row stays: numbers never repeat."""
+def prune(connection: sqlite3.Connection, before: int, most: int = -1) -> int:
+    """Delete rows written before this wall ms, of each table ``most`` at a time (-1: all); how many there were.
+
+    The newest row stays: numbers never repeat.
+    """
     gone = 0
     for table in _TABLES:
-        sql = f'DELETE FROM "{table}" WHERE wall < ? AND id < (SELECT max(id) FROM "{table}")'
-        gone += connection.execute(sql, (before,)).rowcount
+        last = _last_before(connection, table, before)
+        sql = f'DELETE FROM "{table}" WHERE id IN (SELECT id FROM "{table}" WHERE id < ? ORDER BY id LIMIT ?)'
+        gone += connection.execute(sql, (last, most)).rowcount
     return gone
+
+
+def rows_before(connection: sqlite3.Connection, before: int) -> int:
+    """How many rows ``prune`` would delete."""
+    counts = (
+        connection.execute(f'SELECT count(*) FROM "{table}" WHERE id < ?', (_last_before(connection, table, before),))
+        for table in _TABLES
+    )
+    return sum(int(each.fetchone()[0]) for each in counts)
+
+
+def _last_before(connection: sqlite3.Connection, table: str, before: int) -> int:
+    """Rows below this number were written earlier. Asked in the order of numbers, which looks at those rows only."""
+    sql = f'SELECT id FROM "{table}" WHERE wall >= ? ORDER BY id LIMIT 1'
+    found = connection.execute(sql, (before,)).fetchone()
+    if found is None:
+        found = connection.execute(f'SELECT coalesce(max(id), 0) FROM "{table}"').fetchone()
+    return int(found[0])
 
 
 def _time(row: Mapping[str, object]) -> int:

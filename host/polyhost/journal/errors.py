@@ -18,6 +18,10 @@ class JournalError(errors.JournalError):
         self.remedy = remedy
 
 
+class UnreachableError(JournalError):
+    """The server of a database does not answer."""
+
+
 class RecordingError(JournalError):
     """A recording cannot be read."""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Any, Final, TypeAlias
 
 from peewee import Model
 
+from polyhost.journal.connection import Connection
 from polyhost.journal.migrations import JOURNAL
 from polyhost.journal.opening import inspect, reading
 from polyhost.journal.recovery import read_journal

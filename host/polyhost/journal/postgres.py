@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from polyhost.journal.errors import JournalError, PostgresError
+from polyhost.journal.errors import JournalError, PostgresError, UnreachableError
 from polyhost.journal.place import EXTRA, Postgres
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def told(place: Postgres, error: PostgresError) -> JournalError:
     if state == "57014":
         return JournalError(shown, f"it did not answer in time ({error})", "Look at the server's load and locks")
     if not state or state.startswith(("08", "57P")):
-        return JournalError(
+        return UnreachableError(
             shown, f"the connection is lost or cannot be made ({error})",
             "Check that the server runs and can be reached, then start again",
         )

@@ -160,3 +160,55 @@ def dialect_of(statement: str) -> str:
 def _mark(family: Family) -> str:
     """What tells a schema of ours from somebody else's, as ``application_id`` does in a file."""
     return f"polyhost {family.name} {family.application_id:#x}"
+
+
+@contextmanager
+def _holding(place: Postgres) -> Iterator[PgConnection]:
+    """A connection that nobody else may write beside. Raises JournalError: another host writes."""
+    try:
+        with closing(connect(place, write=True)) as connection:
+            lease.lock(connection, place, lease.WAIT_S)
+            yield connection
+    except PostgresError as error:
+        raise told(place, error) from error
+
+
+def drop_unfinished(place: Postgres) -> None:
+    """Delete what an interrupted restore made of its own. Raises JournalError for a schema that is not ours."""
+    with _holding(place) as connection:
+        _inspected(connection, place, JOURNAL)
+        connection.execute(f'DROP SCHEMA IF EXISTS "{place.schema}" CASCADE')
+
+
+def rename_schema(place: Postgres, name: str) -> None:
+    """Raises JournalError when there is such a schema already."""
+    with _holding(place) as connection:
+        connection.execute(f'ALTER SCHEMA "{place.schema}" RENAME TO "{name}"')
+
+
+def move_schema_away(place: Postgres, name: str) -> Postgres | None:
+    """Give the account's schema another name; the place that it is now, None: there was none.
+
+    Raises JournalError when another host writes it, or never gave it back.
+    """
+    with _holding(place) as connection:
+        if not connection.execute(_COMMENT, (place.schema,)).fetchall():
+            return None
+        if tables_in(connection):
+            lease.take(connection, place)
+            lease.give_back(connection)
+        connection.execute(f'ALTER SCHEMA "{place.schema}" RENAME TO "{name}"')
+    return place.in_schema(name)
+
+
+def released(place: Postgres) -> lease.Holder | None:
+    """Say for a host that is gone for good that it gave the journal back; who that was, None: nobody held it.
+
+    Raises JournalError when it still writes.
+    """
+    with _holding(place) as connection:
+        held = lease.holder(connection)
+        if held is None or held.released is not None:
+            return None
+        lease.give_back(connection)
+        return held

@@ -18,7 +18,7 @@ def checked(journal: Path, analysis: Path) -> tuple[int, list[str]]:
     problems = [f"{journal.name}: {problem}" for problem in found.problems]
     if not found.exists:
         return 0, [f"{journal}: there is nothing to check; `polyhost run` makes it"]
-    records, more = _folded(journal)
+    records, more = folded(journal)
     problems += more + _nulls(journal, found)
     other = analysis_status(analysis)
     if other.exists:
@@ -27,8 +27,8 @@ def checked(journal: Path, analysis: Path) -> tuple[int, list[str]]:
     return records, list(dict.fromkeys(problems))
 
 
-def _folded(journal: Path) -> tuple[int, list[str]]:
-    """Every record decoded and applied."""
+def folded(journal: Path) -> tuple[int, list[str]]:
+    """Every record decoded and applied: how many there are, and every problem with its remedy."""
     count = 0
     try:
         records = []

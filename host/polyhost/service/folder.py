@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO, Final
 
 from polyhost.errors import ConfigError
+from polyhost.journal.restoring import schema_aside
 from polyhost.service.operator_box import FOLDER
 from polyhost.service.state_lock import WITHIN_S, only_one_exchange
 
@@ -90,6 +91,7 @@ class DataFolder:
             return self._move_away()
 
     def _move_away(self) -> Path | None:
+        schema_aside(self.journal, time.strftime("%Y%m%d-%H%M%S", time.gmtime()))
         present = sorted(path for pattern in KEPT for path in self.path.glob(pattern))
         if not present:
             return None
