@@ -122,10 +122,13 @@ def connect(place: Postgres, *, write: bool = False, lock_ms: int = REMOTE_WAIT_
         try:
             raw.adapters.register_dumper(str, _text_dumper())
             raw.adapters.register_dumper(bool, _flag_dumper())
+            raw.adapters.register_loader("numeric", _sum_loader())
             settings = {
                 "search_path": sql.Identifier(place.schema), "synchronous_commit": sql.SQL("on"),
                 "lock_timeout": sql.Literal(lock_ms), "statement_timeout": sql.Literal(STATEMENT_MS),
                 "default_transaction_read_only": sql.SQL("off" if write else "on"),
+                # A reader that begins a transaction sees one instant, as in SQLite.
+                "default_transaction_isolation": sql.Literal("read committed" if write else "repeatable read"),
                 "client_min_messages": sql.SQL("warning"),
             }
             raw.execute(sql.SQL("; ").join(
@@ -162,6 +165,19 @@ def _flag_dumper() -> Any:
             return b"1" if obj else b"0"
 
     return Flag
+
+
+def _sum_loader() -> Any:
+    from psycopg.adapt import Loader
+
+    class Sum(Loader):
+        """A sum of integers is an integer, as SQLite has it; PostgreSQL calls it numeric."""
+
+        def load(self, data: Any) -> int | float:
+            text = bytes(data)
+            return float(text) if b"." in text else int(text)
+
+    return Sum
 
 
 def told(place: Postgres, error: PostgresError) -> JournalError:
