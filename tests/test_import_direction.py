@@ -29,7 +29,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "secret": frozenset({"meanings", "model"}),
     "wording": frozenset({"model", "errors", "secret"}),
     "hooks": frozenset({"model"}),
-    "settings": frozenset({"model", "meanings", "secret"}),
+    "settings": frozenset({"model", "meanings"}),
     "kernel": frozenset({"model", "settings"}),
     "extension": BASE | {"secret", "wording"},
     "journal": BASE | {"secret"},

@@ -71,7 +71,7 @@ class HostTable(Table):
     """Where the journal is kept. Empty: a SQLite file in data_dir. ``postgresql://USER@HOST/DATABASE``: a schema of the
     account in that PostgreSQL database; an address with a password is a reference, ``{ env = "NAME" }`` or
     ``{ file = "PATH" }``. A journal is moved by ``db backup`` and ``db restore`` (docs/database.md)."""
-    analysis_days: float = Field(default=30.0, gt=0)
+    analysis_days: float = Field(default=14.0, gt=0)
     """Rows of the analysis data (what was seen and thought) older than this many days of wall time are deleted."""
     record: bool = True
     """Write every input of the kernel to rotating files, so that the run can be replayed."""

@@ -16,7 +16,7 @@ from polyhost.model.commands import Analyse
 
 KEYS = [
     "path", "exists", "readable", "schema_version", "schema_wanted", "last_seq", "bytes", "rows", "migrations",
-    "problems", "analysis",
+    "problems", "holder", "analysis",
 ]
 
 

@@ -21,7 +21,6 @@ from polyhost.journal.opening import inspect
 from polyhost.journal.place import Postgres, elsewhere, place_for, point, pointer_path, schema_of, settle
 from polyhost.journal.postgres_opening import dialect_of, reading_postgres, released
 from polyhost.model import records as r
-from polyhost.secret import Secret
 
 WAIT_S = 20.0
 SECRET = "hunter2-correct-horse"
@@ -256,7 +255,7 @@ def test_sec_01_a_password_is_in_no_setting_file_error_or_log(
     assert SECRET not in str(refused.value)
     path = tmp_path / "data" / "journal.db"
     monkeypatch.setenv("POLYHOST_TEST_DATABASE", f"postgresql://me:{SECRET}@127.0.0.1:1/db")
-    place = settle(path, Secret(env="POLYHOST_TEST_DATABASE"), "main")
+    place = settle(path, {"env": "POLYHOST_TEST_DATABASE"}, "main")
     assert place is not None
     assert SECRET not in pointer_path(path).read_text()
     assert SECRET not in repr(place)

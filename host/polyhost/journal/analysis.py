@@ -44,7 +44,7 @@ class AnalysisWriter:
     Raises JournalError for a database that is not ours, newer, damaged or locked.
     """
 
-    def __init__(self, path: Path | str, *, days: float = 30.0) -> None:
+    def __init__(self, path: Path | str, *, days: float = 14.0) -> None:
         self.path = Path(path)
         self.dropped = 0
         """Rows that could not be written."""

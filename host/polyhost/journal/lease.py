@@ -25,6 +25,7 @@ from polyhost.journal.place import Postgres
 WAIT_S: Final = 3.0
 """A host that was killed a moment ago keeps its session for an instant: so long it is waited for, wall time."""
 POLL_S: Final = 0.1
+"""While it is waited for, the lock is asked for this often, wall time."""
 _TABLE: Final = """
     CREATE TABLE IF NOT EXISTS "holder" (
         "one" BIGINT NOT NULL PRIMARY KEY, "folder" TEXT NOT NULL, "host" TEXT NOT NULL, "pid" BIGINT NOT NULL,

@@ -50,8 +50,11 @@ def reading(path: Path, busy_ms: int = BUSY_MS) -> Iterator[Connection]:
 def reading_file(path: Path, busy_ms: int = BUSY_MS) -> Iterator[sqlite3.Connection]:
     """As ``reading``, of this very file."""
     try:
-        uri = f"{path.resolve().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=busy_ms / 1_000, isolation_level=None)) as connection:
+        uri, timeout = f"{path.resolve().as_uri()}?mode=ro", busy_ms / 1_000
+        # Who exports hands it to a thread of polars; nobody uses it from two at once.
+        with closing(
+            sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+        ) as connection:
             yield connection
     except sqlite3.Error as error:
         raise told(path, error) from error

@@ -24,6 +24,7 @@ from polyhost.extension.lock import Lock
 from polyhost.extension.runner import Runner
 from polyhost.journal import JournalError, JournalWriter, Recorder, read_journal
 from polyhost.journal.analysis import AnalysisWriter
+from polyhost.journal.place import settle
 from polyhost.kernel.kernel import Kernel
 from polyhost.model.builder import Builder
 from polyhost.model.commands import Follow, Unfollow
@@ -143,7 +144,9 @@ class AccountRun:
         return [secret for plugin in self._found for secret in plugin.secrets()]
 
     def open_journal(self, stack: AsyncExitStack) -> JournalWriter:
-        """The journal, and the kernel as it says. Raises JournalError."""
+        """The journal, and the kernel as it says. Raises JournalError; ConfigError: it stands elsewhere than set."""
+        place = settle(self.folder.journal, self.settings.host.database, self.name)
+        REDACTOR.add(*(() if place is None else place.secrets()))
         # The journal's thread does not know for whom it works: what follows is said in this account's name.
         here = partial(asyncio.get_running_loop().call_soon_threadsafe, context=copy_context())
 
@@ -199,7 +202,7 @@ class AccountRun:
         if settings.host.record:
             self.recorder = self._recorder((given.secret, given.passphrase, *self._secrets()))
             stack.callback(self.recorder.close)
-        self.analysis = AnalysisWriter(self.folder.analysis)
+        self.analysis = AnalysisWriter(self.folder.analysis, days=settings.host.analysis_days)
         stack.callback(self.analysis.close)
         self.engine = Engine(
             self.kernel, self.clock, self.gateway, self.runner, self.journal, self.recorder, self.analysis,

@@ -87,7 +87,7 @@ def restore(folder: DataFolder, file: Path, host: HostTable) -> dict[str, Any]:
     records = fill(made, file)
     _, problems = folded(made)
     if problems:
-        raise JournalError(file, f"it is not sound: {problems[0]}", "Nothing was changed; name another backup")
+        raise JournalError(file, f"it is not sound: {problems[0]}", "Name another backup: nothing was changed")
     kept = exchange(journal, target)
     return {"restored": str(file), "records": records, "to": _shown(journal), "set_aside": kept}
 
