@@ -11,9 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +20,9 @@ from msgspec import Struct
 from polyhost.errors import ConfigError
 from polyhost.files import write_atomically
 from polyhost.journal.errors import JournalError
+
+if TYPE_CHECKING:
+    from polyhost.settings import KeySource
 
 SCHEMES: Final = ("postgresql://", "postgres://")
 _SUFFIX: Final = ".postgres"
@@ -112,7 +114,7 @@ def point(journal: Path, place: Postgres) -> None:
     write_atomically(pointer_path(journal), msgspec.json.format(msgspec.json.encode(place)) + b"\n")
 
 
-def place_for(database: str | Mapping[str, str], account: str, folder: str = "") -> Postgres:
+def place_for(database: str | KeySource, account: str, folder: str = "") -> Postgres:
     """The place that ``[host] database`` (an address, or where it is kept) and an account name.
 
     Raises ConfigError for what is no such address.
@@ -142,7 +144,7 @@ def schema_of(account: str) -> str:
     return f"polyhost_{plain}_{hashlib.sha256(account.encode()).hexdigest()[:8]}"
 
 
-def settle(journal: Path, database: str | Mapping[str, str], account: str) -> Postgres | None:
+def settle(journal: Path, database: str | KeySource, account: str) -> Postgres | None:
     """Keep to where the configuration says that the journal is; None: the file. A new folder takes the place named.
 
     Raises ConfigError when the folder's journal stands somewhere else already.
