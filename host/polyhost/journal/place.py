@@ -121,7 +121,7 @@ def place_for(database: str | KeySource, account: str, folder: str = "") -> Post
     """
     folder, schema = folder or os.urandom(8).hex(), schema_of(account)
     if not isinstance(database, str):
-        return Postgres(schema, folder, secret=dict(database))
+        return Postgres(schema, folder, secret={str(kind): name for kind, name in database.items()})
     if not database.startswith(SCHEMES):
         raise ConfigError(
             "is no address of a PostgreSQL database", table="host", key="database",
