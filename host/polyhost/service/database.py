@@ -210,7 +210,7 @@ def when(text: str, now: int) -> int | None:
     if not text:
         return None
     if ago := _AGO.fullmatch(text):
-        return now - round(float(ago[1]) * _UNITS_MS[ago[2]])
+        return now - round(float(ago[1]) * _MS_OF[ago[2]])
     try:
         told_at = datetime.fromisoformat(text)
     except ValueError:
@@ -218,5 +218,5 @@ def when(text: str, now: int) -> int | None:
     return round((told_at if told_at.tzinfo else told_at.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
-_UNITS_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_MS_OF: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _AGO: Final = re.compile(r"(\d+(?:\.\d+)?)([mhd])")
