@@ -115,6 +115,21 @@ class BuilderTable(Table):
     """Of the money of a trade that took, basis points."""
 
 
+class TroublesTable(Table):
+    """What is wrong with every account at the simulated exchange, to try ``doctor`` and ``setup approvals`` on."""
+
+    unapproved: bool = False
+    """A newcomer's wallets have approved no contract yet."""
+    funded: tuple[Literal["eoa", "proxy", "safe", "deposit"], ...] = ()
+    """Only these wallets of a newcomer own anything; empty: all four."""
+    closed_only: bool = False
+    """Accounts may only close positions."""
+    country: str = ""
+    """Everybody is seen to be in this country, and may not trade from there; empty: nobody is blocked."""
+    protocol: int = 2
+    """Version of the order protocol that the venue names."""
+
+
 class ExchangeTable(Table):
     """The simulated exchange that ``run`` starts, and ``exchange serve``."""
 
@@ -147,6 +162,11 @@ class ExchangeTable(Table):
     """Tier of every signer's rate limits for orders and cancels; empty: nobody is limited."""
     pathologies: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """How the exchange misbehaves: names (docs/pathologies.md) and their probabilities; empty: not at all."""
+    troubles: TroublesTable = TroublesTable()
+    """What is wrong with accounts and place, to try `doctor` and `setup approvals` on; nothing by default.
+    ``unapproved``: a newcomer's wallets have approved no contract; ``funded``: only these of its wallets own anything
+    (eoa, proxy, safe, deposit; empty: all); ``closed_only``; ``country``: where everybody is blocked; ``protocol``: the
+    version of orders that the venue names."""
     builders: dict[Annotated[str, AfterValidator(builder_code)], BuilderTable] = Field(default_factory=dict)
     """The builder codes that the exchange knows, each with ``maker_bps`` and ``taker_bps``; orders with another one are
     refused."""

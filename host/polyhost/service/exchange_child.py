@@ -55,7 +55,7 @@ class ExchangeChild:
         while time.monotonic() < deadline:
             if process.returncode is not None:
                 raise VenueError(f"the simulated exchange ended with code {process.returncode}: {_last_words(log)}")
-            if (told := _read(ready)) is not None:
+            if (told := ready_at(ready)) is not None:
                 return cls(process, told["url"], told["ws_url"])
             await asyncio.sleep(POLL_S)
         process.kill()
@@ -90,6 +90,12 @@ def _environment(settings: Configuration) -> dict[str, str]:
         "RESOLVE_DELAY_MS": str(table.resolve_delay_ms),
         "PATHOLOGIES": f"{{ {chances} }}", "BUILDERS": f"{{ {builders} }}",
     }
+    troubles = table.troubles
+    given |= {
+        "TROUBLES__UNAPPROVED": str(troubles.unapproved).lower(), "TROUBLES__FUNDED": json.dumps(troubles.funded),
+        "TROUBLES__CLOSED_ONLY": str(troubles.closed_only).lower(), "TROUBLES__COUNTRY": json.dumps(troubles.country),
+        "TROUBLES__PROTOCOL": str(troubles.protocol),
+    }
     symbols, durations = settings.markets.symbols, settings.markets.durations
     return {
         **os.environ,
@@ -99,7 +105,7 @@ def _environment(settings: Configuration) -> dict[str, str]:
     }
 
 
-def _read(path: Path) -> dict[str, str] | None:
+def ready_at(path: Path) -> dict[str, str] | None:
     try:
         told: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):

@@ -12,7 +12,7 @@ from polyhost.exchange.pathologies import BY_NAME, probability
 from polyhost.exchange.pathologies.catalogue import WIRE
 from polyhost.exchange.prices import MODELS
 from polyhost.exchange.rules import ExchangeRules
-from polyhost.exchange.server.settings import ServerSettings
+from polyhost.exchange.server.settings import ServerSettings, Troubles
 from polyhost.exchange.world import WorldSettings
 from polyhost.lab.builders import builders_of
 from polyhost.model.series import DURATIONS
@@ -50,7 +50,7 @@ def server_settings(settings: Configuration, symbols: tuple[str, ...]) -> Server
     )
     return ServerSettings(
         world=world, cash=int(table.cash), rate_limit_tier=table.rate_limit_tier,
-        pathologies=all_pathologies(settings),
+        pathologies=all_pathologies(settings), troubles=Troubles(**table.troubles.model_dump()),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from polyhost.model.builder import Builder, Credited
 from polyhost.model.commands import Command
 from polyhost.model.events import Event
+from polyhost.model.examination import Approving, Examination
 from polyhost.model.market import Market
 from polyhost.venue.budget import Budget
 from polyhost.venue.polymarket.account import Credentials
@@ -62,6 +63,17 @@ class Gateway(Protocol):
 
     async def balance(self) -> Event:
         """``BalanceSeen`` or ``QueryFailed``."""
+        ...
+
+    async def examine(self, symbols: Sequence[str]) -> Examination:
+        """The account as the venue sees it, for ``doctor``; nothing is changed, and it raises nothing for what fails.
+
+        ``symbols``: whose reference prices are listened to.
+        """
+        ...
+
+    async def approve(self) -> Approving:
+        """Give every approval that trading needs and that is missing. Only when a person has asked for it (ORD-22)."""
         ...
 
     async def heartbeat(self, shown: str) -> Beaten:

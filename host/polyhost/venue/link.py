@@ -31,6 +31,11 @@ CHECKS: Final = 4
 """The watches look this many times within the shortest of their limits."""
 
 
+def on_loopback(url: str) -> bool:
+    """It stays on this machine: never through a proxy."""
+    return (urlsplit(url).hostname or "") in ("127.0.0.1", "localhost", "::1")
+
+
 def nobody() -> None:
     """The beat of a loop that nobody watches."""
 
@@ -184,7 +189,6 @@ class Link:
 
     async def _once(self) -> str:
         """One connection from its opening to its end; why it ended."""
-        loopback = (urlsplit(self.url).hostname or "") in ("127.0.0.1", "localhost", "::1")
         try:
             socket = await connect(
                 self.url,
@@ -192,7 +196,7 @@ class Link:
                 close_timeout=CLOSE_S,
                 max_size=FRAME_BYTES_MAX,
                 compression=None,
-                proxy=None if loopback else True,
+                proxy=None if on_loopback(self.url) else True,
             )
         except InvalidURI as error:
             raise VenueError(str(error), endpoint=self.url) from error

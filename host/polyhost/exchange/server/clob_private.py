@@ -38,6 +38,7 @@ from polyhost.exchange.server.orders import OrderRefused, judge, read_post
 from polyhost.model.market import normal_token
 from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
 from polyhost.model.wallets import WalletKind, wallet_kind
+from polyhost.model.words import Action
 
 BATCH_MAX: Final = 15
 CANCELS_MAX: Final = 3_000
@@ -86,15 +87,24 @@ async def delete_key(request: web.Request) -> web.Response:
 @routes.get("/auth/ban-status/closed-only")
 async def closed_only(request: web.Request) -> web.Response:
     await credentials(request)
-    return answer({"closed_only": False})
+    return answer({"closed_only": request.app[ENGINE].settings.troubles.closed_only})
 
 
 # --- posting ----------------------------------------------------------------------------------------------------------
 
 
+def _admitted(engine: Engine) -> None:
+    """Orders from a blocked place are turned away before the venue looks at them; reads are not. Raises HttpError."""
+    country = engine.settings.troubles.country
+    if country:
+        raise HttpError(403, f"Trading restricted in your region ({country})")
+
+
 async def _post(engine: Engine, raw: object, who: Credentials, *, counted: bool = False) -> api.Posted:
     """One order to the market and back. Raises OrderRefused when it never got there, NoAnswer when none comes."""
     order = judge(read_post(raw), who, engine.wallets, engine.world.market_by_token)
+    if engine.settings.troubles.closed_only and order.action is Action.BUY:
+        raise OrderRefused(f"'{order.account}' address in closed only mode")
     posted = await engine.ask(api.Posted, lambda ident: api.PostOrder(ident, order), counted=counted)
     if not posted.http:
         raise NoAnswer
@@ -104,6 +114,7 @@ async def _post(engine: Engine, raw: object, who: Credentials, *, counted: bool 
 @routes.post("/order")
 async def post_order(request: web.Request) -> web.Response:
     who = await credentials(request)
+    _admitted(request.app[ENGINE])
     charged(request, request.app[ENGINE].limits.orders(who.address, 1, time()))
     posted = await _post(request.app[ENGINE], await json_body(request), who)
     if posted.http != 200:
@@ -115,6 +126,7 @@ async def post_order(request: web.Request) -> web.Response:
 async def post_orders(request: web.Request) -> web.Response:
     """Up to 15 orders, each with its own answer, in the order given; refused as a whole while the venue takes none."""
     who = await credentials(request)
+    _admitted(request.app[ENGINE])
     body = await json_body(request)
     if not isinstance(body, list) or not body:
         raise HttpError(400, "Invalid order payload")

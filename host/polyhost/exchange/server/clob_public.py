@@ -48,7 +48,7 @@ async def time(request: web.Request) -> web.Response:
 
 @routes.get("/version")
 async def version(request: web.Request) -> web.Response:
-    return answer({"version": 2})
+    return answer({"version": request.app[ENGINE].settings.troubles.protocol})
 
 
 # --- books ------------------------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ from polyhost.exchange.server.wallets import Wallets
 from polyhost.exchange.world import World
 from polyhost.model.market import Market
 from polyhost.model.times import MarketMs, WallMs
+from polyhost.model.wallets import WalletKind
 
 STEP_S: Final = 0.003
 """Most wall time one step of the world may take before the sockets get their turn."""
@@ -240,9 +241,11 @@ class Engine:
 
     def _open_wallets(self, owner: str) -> None:
         """Have accounts for all wallets of a key."""
-        for wallet in self.wallets.admit(owner):
+        troubles = self.settings.troubles
+        for kind, wallet in zip(WalletKind, self.wallets.admit(owner), strict=True):
             if not self.world.exchange.has_account(wallet):
-                self.world.exchange.open_account(wallet, self.settings.cash)
+                funded = not troubles.funded or kind.name.lower() in troubles.funded
+                self.world.exchange.open_account(wallet, self.settings.cash if funded else 0, not troubles.unapproved)
 
     def delete_key(self, credentials: Credentials) -> None:
         self.store.append(KeyGone(self.clock.now, credentials.api_key))

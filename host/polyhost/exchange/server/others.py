@@ -36,7 +36,8 @@ async def deployed(request: web.Request) -> web.Response:
 
 @routes.get("/api/geoblock")
 async def geoblock(request: web.Request) -> web.Response:
-    return answer({"blocked": False, "ip": request.remote or "", "country": "", "region": ""})
+    country = request.app[ENGINE].settings.troubles.country
+    return answer({"blocked": bool(country), "ip": request.remote or "", "country": country, "region": ""})
 
 
 @routes.get("/api/v3/ping")

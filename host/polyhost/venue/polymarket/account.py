@@ -104,6 +104,12 @@ class AccountReader:
         data = await self._balance({"asset_type": "COLLATERAL"})
         return _micros(data, "balance"), _approved(data)
 
+    async def refresh(self) -> None:
+        """Have the venue read the wallet's balances from the chain. Raises ReadError."""
+        await self._get(
+            "/balance-allowance/update", {"asset_type": "COLLATERAL", "signature_type": str(self._signature_type)}
+        )
+
     async def token(self, token_id: str) -> Micros:
         data = await self._balance({"asset_type": "CONDITIONAL", "token_id": token_id})
         return _micros(data, "balance")

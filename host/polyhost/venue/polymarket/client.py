@@ -37,6 +37,8 @@ SURFACE: Final[Mapping[str, tuple[str, ...]]] = {
     "merge_positions": ("condition_id", "amount"),
     "split_position": ("condition_id", "amount"),
     "redeem_positions": ("condition_id",),
+    "get_trading_approvals_state": (),
+    "setup_trading_approvals": (),
     "get_builder_fee_rates": ("builder_code",),
     "list_builder_trades": ("builder_code", "after"),
     "close": (),

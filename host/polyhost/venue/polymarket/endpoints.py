@@ -24,6 +24,8 @@ class Endpoints(Struct, frozen=True):
     price_ws: str
     binance: str
     binance_ws: str
+    site: str = "https://polymarket.com"
+    """The website: where it is asked whether this place may trade."""
     live: bool = True
 
 
@@ -64,5 +66,6 @@ def endpoints_at(url: str, ws_url: str = "") -> Endpoints:
         price_ws=socket + "/rt",
         binance=base,
         binance_ws=socket,
+        site=base,
         live=False,
     )

@@ -25,6 +25,7 @@ from polymarket.errors import (
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model import events
 from polyhost.model.builder import Builder, Credited
+from polyhost.model.examination import Approving, Missing
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, SignedFields
 from polyhost.model.money import price_text, size_text
 from polyhost.model.rounding import limit_amounts
@@ -34,6 +35,7 @@ from polyhost.model.words import Action, ActionKind, OrderType
 from polyhost.venue.budget import OverBudget
 from polyhost.venue.polymarket.account import Credentials
 from polyhost.venue.polymarket.answers import too_few_or_many, with_pause
+from polyhost.venue.polymarket.approvals import approve, missing_approvals
 from polyhost.venue.polymarket.builders import credited, rates_of
 from polyhost.venue.polymarket.client import DISTRIBUTION, environment_at, require_surface, require_version
 from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer
@@ -93,6 +95,14 @@ class PolymarketGateway(WireGateway):
     def _connected(self) -> AsyncSecureClient:
         assert self._client is not None, "connect() first"
         return self._client
+
+    # --- approvals ----------------------------------------------------------------------------------------------------
+
+    async def _missing_approvals(self) -> tuple[Missing, ...]:
+        return await missing_approvals(self._connected)
+
+    async def approve(self) -> Approving:
+        return await approve(self._connected, self._read, self._wallet)
 
     # --- builder code -------------------------------------------------------------------------------------------------
 

@@ -99,10 +99,7 @@ class UserStream:
     def _open(self, link: Link) -> list[str]:
         if link is self.rotor.link:
             self._told_up("")
-        given = self._credentials
-        auth = {"apiKey": given.key, "secret": given.secret, "passphrase": given.passphrase}
-        # The answer to the ping proves that the subscription before it was read.
-        return [_encode({"type": "user", "auth": auth}), PING]
+        return greeting_of_user(self._credentials)
 
     def _told_up(self, reason: str) -> None:
         self.epoch += 1
@@ -182,7 +179,7 @@ class PriceStream:
         self._silence = SilenceWatch(silent_s)
         self.link = Link(
             "reference", url, on_open=self._open, on_data=self._data, on_down=self._down, clock=clock, pace=pace,
-            ping=_encode({"op": "ping"}), is_pong=_is_op_pong, expects_data=lambda: bool(self._symbols),
+            ping=_encode({"op": "ping"}), is_pong=is_op_pong, expects_data=lambda: bool(self._symbols),
             quiet=self._silence.problem,
         )
 
@@ -207,21 +204,14 @@ class PriceStream:
     def _open(self, epoch: int) -> list[str]:
         self._authed = False
         self._seq.clear()
-        given = self._credentials
-        auth = {"apiKey": given.key, "secret": given.secret, "passphrase": given.passphrase}
-        return [_encode({"op": "auth", "rid": self._next_rid(), "auth": auth})]
+        return [greeting_of_prices(self._credentials, self._next_rid())]
 
     def _next_rid(self) -> str:
         self._rid += 1
         return str(self._rid)
 
     def _request(self, op: str) -> str:
-        items: list[dict[str, object]] = []
-        for symbol in self._symbols:
-            name = f"{symbol.lower()}usd"
-            items.append({"channel": "price.crypto.twap", "filter": {"symbol": name, "window_seconds": 60}})
-            items.append({"channel": "price.crypto", "filter": {"symbol": name, "provider": "chainlink"}})
-        return _encode({"op": op, "rid": self._next_rid(), "subscriptions": items})
+        return subscription(op, self._symbols, self._next_rid())
 
     def _down(self, epoch: int, reason: str) -> None:
         if self._authed:
@@ -293,5 +283,29 @@ class PriceStream:
             self.refresh()
 
 
-def _is_op_pong(raw: bytes) -> bool:
+def greeting_of_user(given: Credentials) -> list[str]:
+    """What opens the user stream; the answer to the ping proves that the subscription before it was read."""
+    return [_encode({"type": "user", "auth": _auth(given)}), PING]
+
+
+def greeting_of_prices(given: Credentials, rid: str) -> str:
+    """What opens the price stream; subscriptions are taken once it is answered."""
+    return _encode({"op": "auth", "rid": rid, "auth": _auth(given)})
+
+
+def _auth(given: Credentials) -> dict[str, str]:
+    return {"apiKey": given.key, "secret": given.secret, "passphrase": given.passphrase}
+
+
+def subscription(op: str, symbols: Sequence[str], rid: str) -> str:
+    """Subscribe to, or unsubscribe from, both settlement feeds of these symbols."""
+    items: list[dict[str, object]] = []
+    for symbol in symbols:
+        name = f"{symbol.lower()}usd"
+        items.append({"channel": "price.crypto.twap", "filter": {"symbol": name, "window_seconds": 60}})
+        items.append({"channel": "price.crypto", "filter": {"symbol": name, "provider": "chainlink"}})
+    return _encode({"op": op, "rid": rid, "subscriptions": items})
+
+
+def is_op_pong(raw: bytes) -> bool:
     return len(raw) <= PONG_BYTES_MAX and b'"pong"' in raw

@@ -21,6 +21,7 @@ from polyhost.model import commands, events
 from polyhost.model.batching import BATCH_MAX, CANCELS_MAX, chunks
 from polyhost.model.builder import NOBODY, Builder, Credited
 from polyhost.model.events import Event
+from polyhost.model.examination import Approving, Examination, Missing
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, SignedFields
 from polyhost.model.market import Market
 from polyhost.model.order_hash import order_id
@@ -33,6 +34,7 @@ from polyhost.venue.polymarket.account import AccountReader, Credentials, ReadEr
 from polyhost.venue.polymarket.answers import cancel_answered, illegal, post_answered, rows_of
 from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.endpoints import Endpoints
+from polyhost.venue.polymarket.examination import MANUAL, Asking, examine
 from polyhost.venue.polymarket.heartbeats import Beaten
 from polyhost.venue.polymarket.http import PATIENCE_S, budget_scale, http_client
 from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer
@@ -173,12 +175,20 @@ class WireGateway(ABC):
     async def earnings(self, day: int) -> events.EarningsSeen | events.QueryFailed:
         """Rewards and rebates of a day by market. The venue tells them apart, and nothing of a market without any."""
 
+    async def _missing_approvals(self) -> tuple[Missing, ...]:
+        """Which approvals the wallet has not given. Raises VenueError."""
+        raise VenueError("this client does not tell which approvals are missing", endpoint=self.client_name)
+
+    async def approve(self) -> Approving:
+        """Give every approval that trading needs and that is missing. Only when a person has asked for it (ORD-22)."""
+        return Approving(False, f"{self.client_name} sends no approvals", f"{MANUAL}; or use the official client")
+
     # --- life ---------------------------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
         """Check the client, then authenticate. VenueError: drift, or not reached; ConfigError: a key that is none."""
         await self._check()
-        owner = _address_of(self._private_key)
+        owner = address_of(self._private_key)
         given = await self._open(owner)
         live = self._endpoints.live
         clob = http_client(self._endpoints.clob, self._clock, live=live, budget=self.budget)
@@ -190,6 +200,15 @@ class WireGateway(ABC):
 
     def _reader_of(self, clob: httpx.AsyncClient) -> AccountReader:
         return AccountReader(clob, self._owner, self.credentials, self._wallet)
+
+    async def examine(self, symbols: Sequence[str]) -> Examination:
+        """The account as the venue sees it; nothing is changed. Only after ``connect``."""
+        return await examine(
+            Asking(
+                self._https[0], self._owner, self.wallet, self._wallet, self.credentials, self._endpoints, symbols,
+                self._missing_approvals,
+            )
+        )
 
     async def reconnect(self) -> None:
         """Make every connection anew, as ``connect`` does; VenueError or ConfigError: the old ones stay in use."""
@@ -479,7 +498,7 @@ class WireGateway(ABC):
             self._reading.discard(key)
 
 
-def _address_of(private_key: str) -> str:
+def address_of(private_key: str) -> str:
     from eth_account import Account
 
     try:

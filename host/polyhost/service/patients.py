@@ -1,0 +1,63 @@
+"""Whom the doctor looks at: an account of a configuration, with the exchange and the gateway that it needs for it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from polyhost.configuration import Loaded
+from polyhost.model.wallets import WalletKind
+from polyhost.service.checkup.check import Subject
+from polyhost.service.exchange_child import ExchangeChild, ready_at
+from polyhost.service.folder import DataFolder, running_pid
+from polyhost.service.session import throwaway_key
+from polyhost.venue.clock import VenueClock
+from polyhost.venue.contract import Gateway
+from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
+from polyhost.venue.polymarket.gateway import PolymarketGateway
+from polyhost.venue.polymarket.wire_gateway import address_of
+
+
+@asynccontextmanager
+async def patient(loaded: Loaded) -> AsyncIterator[Subject]:
+    """The account of this configuration, for the length of the block.
+
+    In sim mode without an exchange elsewhere: the running host's, else one of its own that is thrown away afterwards.
+    Raises VenueError when that does not come up.
+    """
+    settings = loaded.configuration
+    folder = DataFolder(Path(settings.host.data_dir))
+    running = running_pid(folder.path)
+    async with AsyncExitStack() as stack:
+        endpoints = await _endpoints(loaded, folder, running, stack)
+        key = throwaway_key(settings.exchange.seed, settings.host.account)
+        kind = WalletKind[settings.venue.wallet.upper()]
+
+        async def address() -> str:
+            return address_of(key)
+
+        async def open_way() -> Gateway:
+            gateway = PolymarketGateway(endpoints, key, wallet=kind, clock=VenueClock(), selftest=False)
+            stack.push_async_callback(gateway.close)
+            await gateway.connect()
+            return gateway
+
+        yield Subject(
+            loaded, settings.host.account, settings.host.mode, kind, "the simulator's throwaway key", "[venue] wallet",
+            folder.path, running, False, endpoints, address, open_way,
+        )
+
+
+async def _endpoints(loaded: Loaded, folder: DataFolder, running: int | None, stack: AsyncExitStack) -> Endpoints:
+    settings = loaded.configuration
+    if settings.venue.url:
+        return endpoints_at(settings.venue.url)
+    told = ready_at(folder.exchange_ready) if running is not None else None
+    if told is not None:
+        return endpoints_at(told["url"], told["ws_url"])
+    own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="polyhost-doctor-")))
+    child = await ExchangeChild.start(settings, own / "exchange.state", own / "exchange.ready", own / "exchange.log")
+    stack.push_async_callback(child.stop)
+    return endpoints_at(child.url, child.ws_url)
