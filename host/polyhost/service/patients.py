@@ -12,11 +12,12 @@ from polyhost.model.wallets import WalletKind
 from polyhost.service.checkup.check import Subject
 from polyhost.service.exchange_child import ExchangeChild, ready_at
 from polyhost.service.folder import DataFolder, running_pid
-from polyhost.service.session import throwaway_key
+from polyhost.service.gateways import gateway_of, throwaway_key
+from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import Gateway
 from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway
+from polyhost.venue.polymarket.http import budget_scale
 from polyhost.venue.polymarket.wire_gateway import address_of
 
 
@@ -32,14 +33,14 @@ async def patient(loaded: Loaded) -> AsyncIterator[Subject]:
     running = running_pid(folder.path)
     async with AsyncExitStack() as stack:
         endpoints = await _endpoints(loaded, folder, running, stack)
-        key = throwaway_key(settings.exchange.seed, settings.host.account)
         kind = WalletKind[settings.venue.wallet.upper()]
 
         async def address() -> str:
-            return address_of(key)
+            return address_of(throwaway_key(settings.exchange.seed, settings.host.account))
 
         async def open_way() -> Gateway:
-            gateway = PolymarketGateway(endpoints, key, wallet=kind, clock=VenueClock(), selftest=False)
+            clock = VenueClock()
+            gateway = gateway_of(settings, endpoints, clock, Budget(scale=lambda: budget_scale(clock)))
             stack.push_async_callback(gateway.close)
             await gateway.connect()
             return gateway
