@@ -45,6 +45,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "run": Entry("polyhost.cli.run", "Trade: on the simulated exchange unless configured otherwise."),
     "status": Entry("polyhost.cli.status", "What runs, what is open, what it made."),
     "doctor": Entry("polyhost.cli.doctor", "Is everything ready to trade, and if not, how is it mended?"),
+    "setup": Entry("polyhost.cli.setup", "What a wallet needs once: approvals.", group=True),
+    "health": Entry("polyhost.cli.health", "Did the host do its work well lately?"),
     "why": Entry("polyhost.cli.why", "Why an order, a position or a window is as it is.", group=True),
     "pause": Entry("polyhost.cli.operator", "Stop new entries; exits go on.", app="pause_app"),
     "resume": Entry("polyhost.cli.operator", "Allow new entries again, clear a breaker.", app="resume_app"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, UnsetType, structs
 
 from polyhost.kernel import ledger
 from polyhost.kernel.core import Core
@@ -301,7 +301,7 @@ class OrderFlow:
     def _refused(self, order: OrderEntry, event: PostAnswered) -> None:
         """U3: a refusal proves absence only if it answers the only post ever made of these bytes."""
         if moved(order.state, "refused") is not None and not order.present and self.unknown.only_post(order):
-            self._close(order, "refused")
+            self._close(order, "refused", event.code or UNSET)
             core = self.core
             why = ""
             if order.draft.action is Action.SELL:
@@ -774,13 +774,13 @@ class OrderFlow:
         core.record(record)
         core.tell("on_order", order.slot.condition_id, record)
 
-    def _close(self, order: OrderEntry, cause: str) -> None:
-        """The end, proved: what is still reserved is free again."""
+    def _close(self, order: OrderEntry, cause: str, code: str | UnsetType = UNSET) -> None:
+        """The end, proved: what is still reserved is free again. ``code``: of a refusal."""
         core = self.core
         if cause == "ended" and _unfilled_entry(order):
             cause = UNFILLED
         left = order.reserve
-        record = OrderMoved(core.now, order.ref, OrderState.CLOSED, cause, order.told, left, False)
+        record = OrderMoved(core.now, order.ref, OrderState.CLOSED, cause, order.told, left, False, code)
         core.record(record)
         self._unwanted.discard(order.ref)
         self._beside.pop(order.ref, None)

@@ -107,6 +107,8 @@ class OrderMoved(_Record, tag="order_moved", frozen=True):
     release: Micros = 0
     present: bool = False
     """Presence at the venue is proved (U2); for ever."""
+    code: str | UnsetType = UNSET
+    """Row of the outcome table that the venue refused it by; unset: it was not refused."""
 
 
 class OrderReposted(_Record, tag="order_reposted", frozen=True):

@@ -314,7 +314,8 @@ def _text(record: Record, state: State) -> str:
             return f"signed: {record.request.order_id}"
         case OrderMoved():
             matched = f", {size_text(record.matched)} matched" if record.matched else ""
-            return f"{record.state.value}: {record.cause.replace('_', ' ')}{matched}"
+            code = "" if record.code is UNSET else f" ({record.code})"
+            return f"{record.state.value}: {record.cause.replace('_', ' ')}{code}{matched}"
         case FillBooked():
             return (
                 f"trade {record.trade_id} {record.status.value}: {size_text(record.size)} at "

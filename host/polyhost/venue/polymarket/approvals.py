@@ -6,7 +6,7 @@ from typing import Final
 
 from loguru import logger
 from polymarket import AsyncSecureClient
-from polymarket.errors import PolymarketError
+from polymarket.errors import PolymarketError, UserInputError
 
 from polyhost.errors import VenueError
 from polyhost.model.examination import Approving, Missing
@@ -14,6 +14,7 @@ from polyhost.model.wallets import WalletKind
 from polyhost.venue.polymarket.account import AccountReader, ReadError
 from polyhost.venue.polymarket.examination import MANUAL
 
+KEYLESS: Final = "a contract wallet approves through the venue's relayer, which asks for a relayer key of the website's"
 MANUAL_EOA: Final = (
     "send a little POL to the address for gas and run `polyhost setup approvals` again, or approve the contracts named "
     "above on polygonscan.com with that key"
@@ -37,7 +38,8 @@ async def approve(client: AsyncSecureClient, reader: AccountReader, kind: Wallet
     try:
         await client.setup_trading_approvals()
     except PolymarketError as error:
-        return Approving(False, str(error), manual)
+        keyless = kind is not WalletKind.EOA and isinstance(error, UserInputError)
+        return Approving(False, KEYLESS if keyless else str(error), manual)
     except Exception as error:  # a transaction may be on its way: the operator is told, whatever it was
         logger.opt(exception=error).error("approvals were not given")
         return Approving(False, f"{type(error).__name__}: {error}", manual)
