@@ -119,5 +119,6 @@ def test_the_commands_of_this_version_are_all_there() -> None:
         "run", "backtest", "replay", "tape info", "tape check", "exchange serve", "plugins list", "config check",
         "config show", "config init", "config schema", "config diff", "db status", "db check", "status", "why order",
         "why position", "why window", "pause", "resume", "close", "merge", "redeem", "kill",
-        "simulate", "selftest crash", "compare", "plugins check", "plugins new", "doctor", "health", "setup approvals",
+        "simulate", "selftest crash", "compare", "plugins check", "plugins new", "doctor",
+        "bundle", "health", "setup approvals",
     }

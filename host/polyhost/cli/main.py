@@ -47,6 +47,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "doctor": Entry("polyhost.cli.doctor", "Is everything ready to trade, and if not, how is it mended?"),
     "setup": Entry("polyhost.cli.setup", "What a wallet needs once: approvals.", group=True),
     "health": Entry("polyhost.cli.health", "Did the host do its work well lately?"),
+    "bundle": Entry("polyhost.cli.bundle", "Everything about a run in one archive, without secrets."),
     "why": Entry("polyhost.cli.why", "Why an order, a position or a window is as it is.", group=True),
     "pause": Entry("polyhost.cli.operator", "Stop new entries; exits go on.", app="pause_app"),
     "resume": Entry("polyhost.cli.operator", "Allow new entries again, clear a breaker.", app="resume_app"),
