@@ -5,6 +5,8 @@ The client's ``place_…`` methods, which approve and re-post by themselves, are
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Final, Literal
 
@@ -27,24 +29,32 @@ from polyhost.model import events
 from polyhost.model.builder import Builder, Credited
 from polyhost.model.examination import Approving, Missing
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, SignedFields
+from polyhost.model.market import Market
 from polyhost.model.money import price_text, size_text
-from polyhost.model.rounding import limit_amounts
+from polyhost.model.rounding import limit_amounts, market_size
 from polyhost.model.times import day_text
 from polyhost.model.wallets import WalletKind, wallet_of
 from polyhost.model.words import Action, ActionKind, OrderType
-from polyhost.venue.budget import OverBudget
+from polyhost.venue.budget import Budget, OverBudget
+from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.account import Credentials
 from polyhost.venue.polymarket.answers import too_few_or_many, with_pause
 from polyhost.venue.polymarket.approvals import approve, missing_approvals
 from polyhost.venue.polymarket.builders import credited, rates_of
 from polyhost.venue.polymarket.client import DISTRIBUTION, environment_at, require_surface, require_version
+from polyhost.venue.polymarket.endpoints import Endpoints
+from polyhost.venue.polymarket.fast_signing import TOKENS_MAX, FastSigner, fits
 from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer
 from polyhost.venue.polymarket.rows import audit_row, earned_rows, position_row
-from polyhost.venue.polymarket.selftest import fields_of, signing_selftest
+from polyhost.venue.polymarket.selftest import fast_signer, fields_of, signing_selftest
 from polyhost.venue.polymarket.wire_gateway import NotSignedError, Revoked, Signed, WireGateway
 
 POSITIONS_PAGE: Final = 500
 """Positions read in one request (the venue takes up to 1,000)."""
+SALT_BITS: Final = 53
+"""As the client's: every JSON reader keeps such a number whole."""
+GTD_LEAST_S: Final = 181
+"""The client refuses a GTD that ends within 180 s, wall seconds; nearer than this it is asked."""
 
 
 class PolymarketGateway(WireGateway):
@@ -52,6 +62,25 @@ class PolymarketGateway(WireGateway):
 
     client_name: ClassVar[str] = DISTRIBUTION
     _client: AsyncSecureClient | None = None
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        private_key: str,
+        *,
+        wallet: WalletKind = WalletKind.EOA,
+        clock: VenueClock | None = None,
+        selftest: bool = True,
+        budget: Budget | None = None,
+        fast: bool = False,
+    ) -> None:
+        """``fast``: sign without the client, once the self-test with the account's own key found no difference."""
+        super().__init__(endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget)
+        self._wants_fast = fast
+        self._fast: FastSigner | None = None
+        """Signs without the client; None: the client signs."""
+        self._facts: dict[str, bool] = {}
+        """Tokens whose facts the client read for us, and whether they are neg-risk."""
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -75,6 +104,11 @@ class PolymarketGateway(WireGateway):
             raise VenueError(f"no credentials: {error}", endpoint=self._endpoints.clob) from error
         given = self._client.credentials
         return Credentials(given.key, given.secret, given.passphrase)
+
+    async def connect(self) -> None:
+        await super().connect()
+        if self._wants_fast and self._fast is None:
+            self._fast = await fast_signer(self._private_key, self._wallet, self.wallet, self._owner, _signed)
 
     def _closer(self) -> Callable[[], Awaitable[None]]:
         client = self._client
@@ -116,40 +150,26 @@ class PolymarketGateway(WireGateway):
 
     # --- prepare ------------------------------------------------------------------------------------------------------
 
+    async def warm(self, market: Market) -> bool:
+        read = await super().warm(market)
+        if read:
+            self._facts.update({market.up: market.neg_risk, market.down: market.neg_risk})
+            while len(self._facts) > TOKENS_MAX:
+                del self._facts[next(iter(self._facts))]
+        return read
+
     async def _sign(self, draft: OrderDraft) -> Signed:
+        # A token whose facts the client never read, or read otherwise, is its own to judge.
+        if self._fast is not None and self._facts.get(draft.token_id) is draft.neg_risk and _plain(draft):
+            return _signed_fast(self._fast, draft)
         try:
-            signed = await self._signed(draft)
+            signed = await _signed(self._connected, draft)
         except (SigningError, UserInputError) as error:
             every = isinstance(error, SigningError)
             raise NotSignedError(f"the client refuses: {error}", every=every) from error
         except PolymarketError as error:
             raise NotSignedError(f"market facts not read: {error}") from error
         return Signed(fields_of(signed), signed.signature, signed.expiration)
-
-    async def _signed(self, draft: OrderDraft) -> SignedOrder:
-        client, price = self._connected, price_text(draft.price)
-        code = None if draft.builder is UNSET else draft.builder.code
-        if draft.order_type.rests:
-            return await client.create_limit_order(
-                token_id=draft.token_id,
-                price=price,
-                size=size_text(draft.size),
-                side=_side(draft.action),
-                post_only=draft.post_only,
-                expiration=draft.expiration_s if draft.order_type is OrderType.GTD else None,
-                builder_code=code,
-            )
-        kind: Literal["FAK", "FOK"] = "FAK" if draft.order_type is OrderType.FAK else "FOK"
-        if draft.action is Action.BUY:
-            money = limit_amounts(draft.action, draft.price, draft.size).maker
-            return await client.create_market_order(
-                token_id=draft.token_id, side="BUY", amount=size_text(money), max_price=price, order_type=kind,
-                builder_code=code,
-            )
-        return await client.create_market_order(
-            token_id=draft.token_id, side="SELL", shares=size_text(draft.size), min_price=price, order_type=kind,
-            builder_code=code,
-        )
 
     # --- post and cancel ----------------------------------------------------------------------------------------------
 
@@ -261,6 +281,48 @@ class PolymarketGateway(WireGateway):
             return events.EarningsSeen(day, earned_rows(rewards, rebates))
         except (PolymarketError, VenueError, ValueError) as error:
             return events.QueryFailed("earnings", str(day), str(error))
+
+
+def _plain(draft: OrderDraft) -> bool:
+    """Nothing of the draft is left to the client's rules: amounts are exact, and a GTD lives long enough for it."""
+    exact = draft.order_type.rests or market_size(draft.action, draft.price, draft.size) == draft.size
+    lasts = draft.order_type is not OrderType.GTD or draft.expiration_s >= time.time() + GTD_LEAST_S
+    return exact and lasts and fits(draft.token_id)
+
+
+def _signed_fast(signer: FastSigner, draft: OrderDraft) -> Signed:
+    amounts = limit_amounts(draft.action, draft.price, draft.size)
+    salt, now_ms = secrets.randbits(SALT_BITS), time.time_ns() // 1_000_000
+    fields = signer.fields(draft, amounts, salt=salt, timestamp_ms=now_ms)
+    made, signature = signer.signed(fields, neg_risk=draft.neg_risk)
+    return Signed(fields, signature, draft.expiration_s, made)
+
+
+async def _signed(client: AsyncSecureClient, draft: OrderDraft) -> SignedOrder:
+    """What the client signs for a draft. Raises its errors."""
+    price = price_text(draft.price)
+    code = None if draft.builder is UNSET else draft.builder.code
+    if draft.order_type.rests:
+        return await client.create_limit_order(
+            token_id=draft.token_id,
+            price=price,
+            size=size_text(draft.size),
+            side=_side(draft.action),
+            post_only=draft.post_only,
+            expiration=draft.expiration_s if draft.order_type is OrderType.GTD else None,
+            builder_code=code,
+        )
+    kind: Literal["FAK", "FOK"] = "FAK" if draft.order_type is OrderType.FAK else "FOK"
+    if draft.action is Action.BUY:
+        money = limit_amounts(draft.action, draft.price, draft.size).maker
+        return await client.create_market_order(
+            token_id=draft.token_id, side="BUY", amount=size_text(money), max_price=price, order_type=kind,
+            builder_code=code,
+        )
+    return await client.create_market_order(
+        token_id=draft.token_id, side="SELL", shares=size_text(draft.size), min_price=price, order_type=kind,
+        builder_code=code,
+    )
 
 
 def _side(action: Action) -> Literal["BUY", "SELL"]:

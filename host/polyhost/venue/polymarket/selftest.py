@@ -1,25 +1,31 @@
-"""The signing self-test: the official client signs with a known key, and our own hash must be what it signed.
+"""The signing self-tests: what the official client signs must be what our own hash and our own signer say.
 
-The client insists on asking a server for credentials and market facts before it signs, so a server of four canned
-answers on loopback stands in for the venue. Nothing leaves the machine.
+With a known key at every start (ids would be wrong otherwise), and with the account's own key for the fast signer. The
+client insists on asking a server for credentials and market facts before it signs, so a server of a few canned answers
+on loopback stands in for the venue. Nothing leaves the machine.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
 
 import msgspec
+from loguru import logger
 from polymarket import AsyncSecureClient, SignedOrder
 from polymarket.errors import PolymarketError
 
 from polyhost.errors import VenueError
-from polyhost.model.gateway import SignedFields
+from polyhost.model.gateway import OrderDraft, SignedFields
 from polyhost.model.market import normal_token
 from polyhost.model.rounding import limit_amounts
+from polyhost.model.wallets import WalletKind
 from polyhost.model.words import Action
 from polyhost.venue.polymarket.client import DISTRIBUTION, REMEDY, environment_at, require_surface, require_version
 from polyhost.venue.polymarket.endpoints import endpoints_at
+from polyhost.venue.polymarket.fast_signing import FastSigner, difference, sample_drafts
 from polyhost.venue.polymarket.proof import proves
 
 KEY: Final = "0x" + "11" * 32
@@ -27,14 +33,25 @@ KEY: Final = "0x" + "11" * 32
 ADDRESS: Final = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
 TOKEN: Final = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
 CONDITION: Final = "0x" + "ab" * 32
+NEG_RISK_TOKEN: Final = "52114319501245915516055106046884209969926127482827954674443846427813813222426"
+NEG_RISK_CONDITION: Final = "0x" + "cd" * 32
+
+
+def _facts(token: str, *, neg_risk: bool) -> dict[str, object]:
+    return {
+        "t": [{"t": token, "o": "Up"}, {"t": "2", "o": "Down"}], "mos": 5, "mts": 0.01, "nr": neg_risk,
+        "fd": {"r": 0.07, "e": 1, "to": True},
+    }
+
+
 _ANSWERS: Final[dict[str, object]] = {
     "POST /auth/api-key": {"apiKey": "selftest", "secret": "c2VsZnRlc3Q=", "passphrase": "selftest"},
+    "GET /deployed": {"deployed": True},
     f"GET /markets-by-token/{TOKEN}": {"condition_id": CONDITION},
-    f"GET /clob-markets/{CONDITION}": {
-        "t": [{"t": TOKEN, "o": "Up"}, {"t": "2", "o": "Down"}], "mos": 5, "mts": 0.01, "nr": False,
-        "fd": {"r": 0.07, "e": 1, "to": True},
-    },
-}  # fmt: skip
+    f"GET /markets-by-token/{NEG_RISK_TOKEN}": {"condition_id": NEG_RISK_CONDITION},
+    f"GET /clob-markets/{CONDITION}": _facts(TOKEN, neg_risk=False),
+    f"GET /clob-markets/{NEG_RISK_CONDITION}": _facts(NEG_RISK_TOKEN, neg_risk=True),
+}
 
 
 def fields_of(signed: SignedOrder) -> SignedFields:
@@ -55,7 +72,7 @@ def fields_of(signed: SignedOrder) -> SignedFields:
 
 
 class _CannedVenue:
-    """An HTTP server on loopback that knows four answers."""
+    """An HTTP server on loopback that knows these answers."""
 
     def __init__(self) -> None:
         self._served: set[asyncio.Task[None]] = set()
@@ -129,3 +146,43 @@ def compare(signed: SignedOrder, action: Action, price: int, size: int) -> None:
         raise VenueError(f"the client rounds amounts differently ({given}); {REMEDY}", endpoint=DISTRIBUTION)
     if not proves(fields_of(signed), signed.signature, ADDRESS):
         raise VenueError(f"the client's order hash is not ours: ids would be wrong; {REMEDY}", endpoint=DISTRIBUTION)
+
+
+Sign: TypeAlias = Callable[[AsyncSecureClient, OrderDraft], Awaitable[SignedOrder]]
+"""Has the client sign a draft."""
+
+
+async def fast_signer(private_key: str, kind: WalletKind, wallet: str, owner: str, sign: Sign) -> FastSigner | None:
+    """The fast signer of an account, once it signed orders of every kind exactly as the client does with the same key.
+
+    None, told once with the first difference, when it did not: then the client signs. Nothing of this is sent: the
+    client is aimed at the canned answers.
+    """
+    signer = FastSigner(private_key, kind, maker=wallet, signer=wallet if kind is WalletKind.DEPOSIT else owner)
+    async with _CannedVenue() as url:
+        client = None
+        try:
+            client = await AsyncSecureClient.create(
+                private_key=private_key, wallet=wallet, environment=environment_at(endpoints_at(url))
+            )
+            problem = await _first_difference(signer, client, sign)
+        except (PolymarketError, ValueError) as error:
+            problem = f"the client signs no samples: {error}"
+        finally:
+            if client is not None:
+                await client.close()
+    if problem:
+        logger.warning("orders are signed by the client, slower: the fast signer differs from it ({})", problem)
+        return None
+    return signer
+
+
+async def _first_difference(signer: FastSigner, client: AsyncSecureClient, sign: Sign) -> str:
+    for token, neg_risk in ((TOKEN, False), (NEG_RISK_TOKEN, True)):
+        for draft in sample_drafts(token, neg_risk, int(time.time())):
+            signed = await sign(client, draft)
+            amounts = limit_amounts(draft.action, draft.price, draft.size)
+            problem = difference(signer, draft, amounts, fields_of(signed), signed.signature)
+            if problem:
+                return problem
+    return ""

@@ -48,6 +48,8 @@ class Signed(Struct, frozen=True):
     fields: SignedFields
     signature: str
     expiration_s: int
+    order_id: str = ""
+    """Its id, when the signer made it from this very draft and is known to do so as we would; else it is looked at."""
 
 
 class NotSignedError(Exception):
@@ -258,11 +260,11 @@ class WireGateway(ABC):
             signed = await self._sign(draft)
         except NotSignedError as error:
             return events.PrepareFailed(draft.ref, str(error), error.every)
-        problem = self._not_what_was_wanted(draft, signed)
+        problem = "" if signed.order_id else self._not_what_was_wanted(draft, signed)
         if problem:
             return events.PrepareFailed(draft.ref, problem)
         request = OrderRequest(
-            order_id(signed.fields, neg_risk=draft.neg_risk), signed.fields, signed.signature, draft.order_type,
+            signed.order_id or order_id(signed.fields, neg_risk=draft.neg_risk), signed.fields, signed.signature, draft.order_type,
             draft.post_only, signed.expiration_s, self.credentials.key, draft.neg_risk,
         )
         return events.Prepared(draft.ref, request)
