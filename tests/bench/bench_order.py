@@ -25,7 +25,7 @@ from polyhost.extension.runner import Runner
 from polyhost.journal import JournalWriter
 from polyhost.kernel.kernel import Kernel
 from polyhost.model.commands import Command
-from polyhost.model.events import BalanceSeen, Event, MarketFound, RunBegan, StreamChanged, SweepDone
+from polyhost.model.events import BalanceSeen, Event, MarketFound, PositionsSeen, RunBegan, StreamChanged, SweepDone
 from polyhost.model.market import Market
 from polyhost.model.messages import Level, Message
 from polyhost.model.proposals import Proposal, Stake, Trigger
@@ -190,7 +190,7 @@ async def _measure(port: int, arrivals: Any, folder: Path) -> dict[str, Any]:
     own = LoadedPlugin("sniper", "inline", plugins[0].source, True, instance=sniper, durable=PluginState("sniper"),
                        bound=(bound := implementations(sniper, "sniper")), hooks=tuple(bound))
     runner = Runner((*plugins, own), settings.evaluation.combiner)
-    gateway = PolymarketGateway(endpoints_at(f"http://127.0.0.1:{port}"), KEY, selftest=False)
+    gateway = PolymarketGateway(endpoints_at(f"http://127.0.0.1:{port}"), KEY, selftest=False, fast=True)
     await gateway.connect()
     timed = Timed(gateway)
     loop = asyncio.get_running_loop()
@@ -207,6 +207,7 @@ async def _measure(port: int, arrivals: Any, folder: Path) -> dict[str, Any]:
     engine.event(BalanceSeen(1_000_000_000, True))
     engine.event(StreamChanged("user", True, 1))
     engine.event(SweepDone("", (), (), True, begun=engine.wall()))
+    engine.event(PositionsSeen((), True, begun=engine.wall()))
     heard: asyncio.Queue[int] = asyncio.Queue()
     loop.add_reader(arrivals.fileno(), lambda: heard.put_nowait(arrivals.recv()))
     totals, before_post, commits = [], [], []
