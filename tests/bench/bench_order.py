@@ -100,16 +100,16 @@ def venue(port: Any, out: Any) -> None:
 
 
 class Sniper(Plugin):
-    """Buys UP when its ask falls to 0.40, told by a trigger."""
+    """Buys UP when its ask falls to 0.60, told by a trigger."""
 
     name = "sniper"
     Settings = Settings
 
     @hookimpl
     def propose(self, view: View, estimates: tuple[tuple[str, Estimate], ...]) -> list[Proposal]:
-        if view.up.ask <= 4_000:
-            return [Enter(Side.UP, 4_000, "cheap", edge=1.0)]
-        return [Trigger(Side.UP, "ask", "below", 4_000)]
+        if view.up.ask <= 6_000:
+            return [Enter(Side.UP, 6_000, "cheap", edge=1.0)]
+        return [Trigger(Side.UP, "ask", "below", 6_000)]
 
     @hookimpl
     def size(self, view: View, entry: Enter) -> Stake:
@@ -173,7 +173,7 @@ def window(number: int, now: int) -> Market:
 
 
 def book(number: int, ask: str) -> Message:
-    bids, asks = [Level("0.30", "500")], [Level(ask, "500")]
+    bids, asks = [Level("0.55", "500")], [Level(ask, "500")]
     return Message(event_type="book", asset_id=token_of(number, 1), bids=bids, asks=asks)
 
 
@@ -216,14 +216,14 @@ async def _measure(port: int, arrivals: Any, folder: Path) -> dict[str, Any]:
         engine.event(MarketFound(market))
         await gateway.warm(market)
         engine.event(BalanceSeen(1_000_000_000, True))
-        engine.frame(b"{}", [book(number, "0.45")])
+        engine.frame(b"{}", [book(number, "0.65")])
         engine.turn()
         await asyncio.sleep(0.002)
         signed, posted, kept = len(timed.signing), len(timed.posted), len(durable_at)
         start = time.monotonic_ns()
-        engine.frame(b"{}", [book(number, "0.40")])
+        engine.frame(b"{}", [book(number, "0.60")])
         arrived = await asyncio.wait_for(heard.get(), 5)  # no polling: the journal's thread shares the interpreter
-        engine.frame(b"{}", [book(number, "0.45")])
+        engine.frame(b"{}", [book(number, "0.65")])
         await asyncio.sleep(0.003)
         assert len(timed.posted) == posted + 1, "one order a round"
         if number > WARM_UP:

@@ -264,8 +264,8 @@ class WireGateway(ABC):
         if problem:
             return events.PrepareFailed(draft.ref, problem)
         request = OrderRequest(
-            signed.order_id or order_id(signed.fields, neg_risk=draft.neg_risk), signed.fields, signed.signature, draft.order_type,
-            draft.post_only, signed.expiration_s, self.credentials.key, draft.neg_risk,
+            signed.order_id or order_id(signed.fields, neg_risk=draft.neg_risk), signed.fields, signed.signature,
+            draft.order_type, draft.post_only, signed.expiration_s, self.credentials.key, draft.neg_risk,
         )
         return events.Prepared(draft.ref, request)
 
