@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-BASE: Final = frozenset({"model", "errors", "files", "settings", "hooks", "plugin"})
+BASE: Final = frozenset({"model", "errors", "files", "frames", "settings", "hooks", "plugin"})
 """What any layer above the kernel may know: values, faults, typed settings and the contract with plugins."""
 PARTS: Final = frozenset({"kernel", "extension", "journal", "venue", "exchange", "configuration"})
 MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
@@ -23,6 +23,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "model": frozenset(),
     "errors": frozenset(),
     "files": frozenset(),
+    "frames": frozenset(),
     "plugin": frozenset({"meanings"}),
     "meanings": frozenset(),
     "polling": frozenset(),
@@ -33,7 +34,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "kernel": frozenset({"model", "settings"}),
     "extension": BASE | {"secret", "wording"},
     "journal": BASE | {"secret"},
-    "venue": BASE,
+    "venue": BASE | {"secret"},
     "exchange": BASE,
     "configuration": BASE | {"meanings", "secret", "wording"},
     "lab": BASE | PARTS,

@@ -203,7 +203,7 @@ def test_con_17_a_feed_names_no_more_than_its_share(tmp_path: Path) -> None:
 def test_con_17_a_process_that_breaks_the_protocol_is_started_again(tmp_path: Path, wire: str, problem: str) -> None:
     body = f"""
 from polyhost.extension.protocol import ENCODE, Hello, Told
-from polyhost.extension.wire import framed
+from polyhost.frames import framed
 import socket
 def frame(message): return framed(ENCODE(message))
 yield None
@@ -220,7 +220,7 @@ time.sleep(1000)
 def test_con_17_what_its_process_says_is_checked_by_the_host_again(tmp_path: Path) -> None:
     body = """
 from polyhost.extension.protocol import ENCODE, FeedTold
-from polyhost.extension.wire import framed
+from polyhost.frames import framed
 import socket
 told = (Reading("nan", float("nan"), 1, "mood"), Reading("a", 1.0, 1, "binance"), Reading("b", 2.0, 1, "mood"))
 yield None

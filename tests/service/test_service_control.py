@@ -16,13 +16,13 @@ import pytest
 from polyhost.cli import operator
 from polyhost.cli.main import main
 from polyhost.errors import ConfigError
+from polyhost.files import PATH_BYTES_MAX, short_path
 from polyhost.journal import JournalStore
 from polyhost.model.events import Operator
 from polyhost.model.records import Record, RunEnded
 from polyhost.service import control, control_client
 from polyhost.service.control import ControlServer, Word
 from polyhost.service.control_client import (
-    PATH_BYTES_MAX,
     REQUEST_BYTES_MAX,
     SOCKET,
     TOKEN,
@@ -30,7 +30,6 @@ from polyhost.service.control_client import (
     RefusedError,
     Request,
     ask,
-    short_path,
 )
 from polyhost.service.control_words import OperatorWords
 from polyhost.service.folder import DataFolder

@@ -51,7 +51,7 @@ from polyhost.extension.protocol import (
 )
 from polyhost.extension.table import Question, Table
 from polyhost.extension.telling import told
-from polyhost.extension.wire import Frames, framed, receive
+from polyhost.frames import Frames, framed, receive
 
 if TYPE_CHECKING:
     from loguru import Message

@@ -31,7 +31,7 @@ from polyhost.extension.protocol import (
     RunFeeds,
     ToChild,
 )
-from polyhost.extension.wire import HEADER, framed
+from polyhost.frames import HEADER, framed
 from polyhost.model.reading import NAMES_MAX, FeedConfig, Reading, wrong
 
 START_S: Final = 20.0

@@ -40,7 +40,7 @@ from polyhost.extension.protocol import (
     Told,
 )
 from polyhost.extension.sources import Source
-from polyhost.extension.wire import FrameError, Frames, framed, receive
+from polyhost.frames import FrameError, Frames, framed, receive
 from polyhost.model.records import NoticeRaised
 
 if TYPE_CHECKING:

@@ -22,13 +22,13 @@ from loguru import logger
 from msgspec import structs
 
 from polyhost.errors import PolyhostError
+from polyhost.files import short_path
 from polyhost.service.control_client import (
     ANSWER_BYTES_MAX,
     REQUEST_BYTES_MAX,
     SOCKET,
     TOKEN,
     Request,
-    short_path,
 )
 from polyhost.service.supervision import Beat
 

@@ -5,10 +5,8 @@ The protocol is docs/control.md. It imports nothing of the host: every command m
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -16,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from polyhost.errors import PolyhostError
+from polyhost.files import short_path
 
 SOCKET: Final = "control.sock"
 TOKEN: Final = "control.token"
@@ -34,8 +33,6 @@ CONNECT_S: Final = 1.0
 """Wall seconds that a host has to take the connection: it does so in a few milliseconds, or it is stuck."""
 ANSWER_S: Final = 25.0
 """Wall seconds a client waits for its answer, the start of a plugin's process included."""
-PATH_BYTES_MAX: Final = 100
-"""Addresses of Unix sockets end at 104 bytes (macOS) or 108 (Linux)."""
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -108,22 +105,3 @@ def _line(connection: socket.socket) -> bytes:
             raise ConnectionError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
         parts.append(part)
     return b"".join(parts)
-
-
-@contextmanager
-def short_path(folder: Path, name: str) -> Iterator[str]:
-    """An address of a file in a folder that fits into a Unix socket's, however deep the folder lies.
-
-    Raises OSError for a folder too deep on a system without ``/proc``.
-    """
-    path = str(folder / name)
-    if len(os.fsencode(path)) <= PATH_BYTES_MAX:
-        yield path
-        return
-    if not Path("/proc/self/fd").is_dir():
-        raise OSError(f"the path {path} is too long for a socket; choose a shorter data_dir")
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{descriptor}/{name}"
-    finally:
-        os.close(descriptor)

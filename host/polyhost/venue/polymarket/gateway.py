@@ -126,6 +126,11 @@ class PolymarketGateway(WireGateway):
         return str(self._connected.wallet)
 
     @property
+    def signs_fast(self) -> bool:
+        """Orders are signed without the client."""
+        return self._fast is not None
+
+    @property
     def _connected(self) -> AsyncSecureClient:
         assert self._client is not None, "connect() first"
         return self._client

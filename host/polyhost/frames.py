@@ -1,4 +1,4 @@
-"""Frames on a socket: four bytes of length, then one message. Both ends of a plugin's process use it."""
+"""Frames on a socket: four bytes of length, then one message. Plugins' processes and the gateway's use them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ class FrameError(ConnectionError):
     """The other end sent what is no frame."""
 
 
-def framed(body: bytes) -> bytes:
+def framed(body: bytes, bytes_max: int = FRAME_BYTES_MAX) -> bytes:
     """The message as a frame. Raises FrameError when it is too large."""
-    if len(body) > FRAME_BYTES_MAX:
-        raise FrameError(f"a message of {len(body)} bytes, at most {FRAME_BYTES_MAX} are allowed")
+    if len(body) > bytes_max:
+        raise FrameError(f"a message of {len(body)} bytes, at most {bytes_max} are allowed")
     return len(body).to_bytes(HEADER, "big") + body
 
 
 class Frames:
     """Bytes in, whole messages out."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "_bytes_max")
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
         self._buffer = bytearray()
+        self._bytes_max = bytes_max
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take bytes; the messages that are complete now. Raises FrameError for a length beyond the bound."""
@@ -37,7 +38,7 @@ class Frames:
         messages = []
         while len(buffer) >= HEADER:
             length = int.from_bytes(buffer[:HEADER], "big")
-            if length > FRAME_BYTES_MAX:
+            if length > self._bytes_max:
                 raise FrameError(f"a message of {length} bytes was announced")
             if len(buffer) < HEADER + length:
                 break
