@@ -252,6 +252,7 @@ class GatewayProcess:
         assert self._endpoints is not None, "at() first"
         if self._process is None:
             self.spawn()
+        self._closing = False
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._keeping = asyncio.get_running_loop().create_task(self._keep(first), name="gateway process")
         await first

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -23,6 +24,7 @@ from loguru import logger
 
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model.events import Event
+from polyhost.model.market import Market
 from polyhost.model.wallets import WalletKind
 from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
@@ -111,12 +113,19 @@ def made(launch: Launch, endpoints: Endpoints, key: str, clock: VenueClock, budg
     )
 
 
+def load() -> None:
+    """Import the client: most of a second."""
+    import_module("polyhost.venue.polymarket.gateway")
+
+
 def work(told: bytes, key: KeyLike) -> int:
     """Serve one host to the end of its connection; returns the exit code."""
     launch = msgspec.msgpack.decode(told, type=Launch)
     with socket.socket(fileno=launch.socket) as listener:
         listener.setblocking(False)
         worker = Worker(launch, key)
+        logger.remove()
+        logger.add(worker.say, level="DEBUG", format="{message}", diagnose=False, backtrace=False)
         asyncio.run(worker.serve(listener))
     return 0
 
@@ -146,17 +155,17 @@ class Worker:
 
     async def serve(self, listener: socket.socket) -> None:
         """Until the host's connection ends."""
-        logger.remove()
-        logger.add(self._say, level="DEBUG", format="{message}", diagnose=False, backtrace=False)
         loop = asyncio.get_running_loop()
-        # The client is loaded while the host does other things.
-        loading = loop.run_in_executor(None, __import__, "polyhost.venue.polymarket.gateway")
-        connection = await self._admitted(listener)
-        await loading
+        if self._make is made:
+            # The client is loaded while the host does other things.
+            connection, _ = await asyncio.gather(self._admitted(listener), loop.run_in_executor(None, load))
+        else:
+            connection = await self._admitted(listener)
         _, wire = await loop.connect_accepted_socket(lambda: Wire(self._arrived, self._ended.set), connection)
         self._wire = wire
         self._start(self._live(), "sign of life")
         await self._ended.wait()
+        wire.abort()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -198,7 +207,13 @@ class Worker:
 
     def _tell(self, message: Answer | Told) -> None:
         if self._wire is not None:
-            self._wire.send(ENCODE(message))
+            body = ENCODE(message)
+            # Whatever put a secret into it: a text of the same length keeps the message whole.
+            for secret in self._masked:
+                raw = secret.encode()
+                if len(raw) >= SECRET_CHARS_MIN and raw in body:
+                    body = body.replace(raw, b"*" * len(raw))
+            self._wire.send(body)
 
     def _heard(self, event: Event) -> None:
         self._guard.seen(event)
@@ -207,7 +222,7 @@ class Worker:
     def _ticked(self, feed: str, symbol: str, price: int, stamp: int) -> None:
         self._tell(Ticked(feed, symbol, price, stamp))
 
-    def _say(self, message: Message) -> None:
+    def say(self, message: Message) -> None:
         """The host writes this process's log; before there is one, standard error does."""
         text = masked(str(message).rstrip("\n"), self._masked)
         if self._wire is not None and self._wire.up:
@@ -233,7 +248,6 @@ class Worker:
             answer = await self._done(request)
         except Exception as error:  # whatever it is, the host waits for an answer, and raises it where it asked
             answer = failure(request.seq, error)
-            answer = msgspec.structs.replace(answer, problem=masked(answer.problem, self._masked))
         self._tell(answer)
 
     async def _done(self, request: Request) -> Answer:
@@ -286,8 +300,14 @@ class Worker:
         self._guard.wallet = gateway.wallet
         for market in request.markets:
             self._guard.follow(market)
+        self._start(self._warm(gateway, [each for each in request.markets if each.end > self._clock.now()]), "warming")
         fast = bool(getattr(gateway, "signs_fast", False))
         return Opened(request.seq, PROTOCOL, os.getpid(), gateway.wallet, fast)
+
+    async def _warm(self, gateway: ClientGateway, markets: list[Market]) -> None:
+        """What an earlier worker had ready. One that cannot be read now is read with its first order."""
+        for market in markets:
+            await gateway.warm(market)
 
     def _mask(self, gateway: ClientGateway) -> None:
         given = gateway.credentials
