@@ -37,7 +37,8 @@ VENUE: Final = (
     "cancel_only", "disabled", "unavailable", "rate_limit",
 )
 BREAKERS: Final = (
-    "daily_loss", "drawdown", "emergency_stops", "disconnects", "exit_failures", "late_fill", "breaker",
+    "daily_loss", "drawdown", "emergency_stops", "disconnects", "exit_failures", "late_fill", "journal_damage",
+    "breaker",
 )
 BUY_UP = Enter(Side.UP, ticks("0.42"), "test")
 BUY_DOWN = Enter(Side.DOWN, ticks("0.60"), "test")

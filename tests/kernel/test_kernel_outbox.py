@@ -26,7 +26,7 @@ def raised(rig: Rig, text: str, level: str = "info") -> list[Command]:
     """Somebody raises a notice; what leaves because of it."""
     core = rig.kernel._core
     core.now, core.wall = rig.now, rig.now
-    core.notice(f"test:{text}", level, "test", text)
+    core._notice(f"test:{text}", level, "test", text, "")
     step = core.take()
     rig.records += step.records
     rig.commands += step.commands

@@ -147,12 +147,12 @@ class Actions:
             found = found or not refused
             if slug and refused:
                 core.notice(
-                    f"action:{word}:{condition_id}", "warning", "funds", f"No {word}: {refused}", condition_id
+                    "action_refused", f"{word}:{condition_id}", f"No {word}: {refused}", condition_id
                 )
                 return
         if not found:
             where = f"in {slug}" if slug else "anywhere"
-            core.notice(f"action:{word}:{slug}", "info", "funds", f"No {word}: nothing to {word} {where}")
+            core.notice("action_empty", f"{word}:{slug}", f"No {word}: nothing to {word} {where}")
 
     def _idle(self, condition_id: str, operator: bool) -> str:
         core = self.core
@@ -227,7 +227,7 @@ class Actions:
         if action.state is ActionState.INTENDED:
             core.record(ActionMoved(core.now, action.ref, ActionState.UNKNOWN, reason, transaction))
             core.notice(
-                f"action:{action.ref}", "warning", "funds",
+                "action_unknown", action.ref,
                 f"Nobody knows whether {describe(action)} happened ({reason}): balances are asked, it is not repeated",
                 action.condition_id,
             )
@@ -311,7 +311,7 @@ class Actions:
             f": {money_text(core.state.balance('free') - free)} released, {money_text(core.state.balance('free'))} free"
         )
         core.notice(
-            f"action:{action.ref}:done", "info", "funds", f"{describe(action)} is done{released}", condition_id
+            "action_done", action.ref, f"{describe(action)} is done{released}", condition_id
         )
         if action.kind is not ActionKind.REDEEM:
             settled = core.state.markets[condition_id].settled
@@ -367,7 +367,7 @@ class Actions:
         self._over(action)
         self._quiet_until[condition_id] = core.wall + ACTION_AGAIN_MS
         core.notice(
-            f"action:{action.kind.value}:{condition_id}", "warning", "funds",
+            "action_failed", f"{action.kind.value}:{condition_id}",
             f"{describe(action)} did not happen: {cause}", condition_id,
         )
 

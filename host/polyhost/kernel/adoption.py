@@ -64,7 +64,7 @@ class Adoption:
         """The venue's count of what the wallet holds."""
         if not event.complete:
             self.core.notice(
-                "positions", "warning", "reconciliation",
+                "positions_torn", "",
                 f"The venue's count of positions is not whole: {event.problem}",
             )
             return
@@ -148,7 +148,7 @@ class Adoption:
         core.record(ledger.adoption(core.now, row.condition_id, asset, row.size, cost))
         self.flow.oblige(row.condition_id, side)
         core.notice(
-            f"adopted:{row.token_id}", "warning", "reconciliation",
+            "adopted", row.token_id,
             f"{size_text(row.size)} {side.value} at {price_text(row.average)} were there before us and are managed "
             "from here on", row.condition_id,
         )
@@ -221,7 +221,7 @@ class Adoption:
         cost: Micros = -(-row.size * (row.average or ONE) // ONE)
         core.record(ForeignSeen(core.now, row.token_id, row.condition_id, row.slug, row.size, cost, why))
         core.notice(
-            f"foreign:{row.token_id}", "warning", "reconciliation",
+            "foreign_shares", row.token_id,
             f"{size_text(row.size)} shares in {row.slug or row.condition_id[:12]} are not ours ({why}): counted in "
             f"exposure with {money_text(cost)}, not managed", row.condition_id,
         )

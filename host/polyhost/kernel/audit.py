@@ -57,7 +57,7 @@ class Audit:
         elif asked >= AUDIT_TRIES:
             del self._asked[condition_id]
             core.notice(
-                f"audit:{condition_id}", "warning", "settlement",
+                "audit_missing", condition_id,
                 f"The venue's own account of it could not be had in {AUDIT_TRIES} tries: it was not compared with ours",
                 condition_id,
             )

@@ -60,7 +60,7 @@ class AutoSettle:
         if condition_id in core.state.unsettled.values():
             self._waits(entry)
             return False
-        refused = self.actions.redeem(condition_id, "auto_redeem", "its market is decided")
+        refused = self.actions.redeem(condition_id, "redeem_waits", "its market is decided")
         return self._tried("redeem", condition_id, refused)
 
     def _merge(self, condition_id: str) -> bool:
@@ -88,7 +88,7 @@ class AutoSettle:
         core, market = self.core, entry.market
         if core.now - market.end >= PENDING_TOLD_MS:
             core.notice(
-                f"auto_redeem:{market.condition_id}", "warning", "funds",
+                "redeem_waits", market.condition_id,
                 "Not redeemed: a trade is neither confirmed nor failed yet; `polyhost redeem` does it all the same",
                 market.condition_id,
             )

@@ -88,6 +88,8 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause("disconnects", "too many disconnects in an hour", HEDGE, True, _RESUME),
     Cause("exit_failures", "exits failed in a row", HEDGE, True, _RESUME),
     Cause("late_fill", "an order that was proved absent showed up (U7)", HEDGE, True, _RESUME),
+    Cause("journal_damage", "damage was found in the journal", HEDGE, True, _RESUME,
+          remedy="polyhost db check, then polyhost db restore"),
     Cause("breaker", "any other breaker, by its own name", HEDGE, True, _RESUME),
     # --- the operator and the run
     Cause("pause", "the operator's pause", HEDGE, True, "the operator: `polyhost resume`"),
@@ -237,7 +239,7 @@ class Blocks:
         if name not in known:
             core.record(EntriesBlocked(core.now, name, True, reason, cause.lasting))
             core.notice(
-                f"block:{name}", "critical" if cause.lasting or cause.remedy else "warning", "orders",
+                "blocked_lasting" if cause.lasting or cause.remedy else "blocked", name,
                 f"New entries are off ({name}): {reason}. Clears: {cause.clears}",
             )
         if not cause.lasting and cause.wait_ms < NEVER:

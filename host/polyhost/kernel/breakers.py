@@ -57,6 +57,11 @@ class Breakers:
         """U7: an order that was proved absent was filled after all."""
         self.trip("late_fill", text)
 
+    def journal_damaged(self, problem: str) -> None:
+        """The journal's file is not whole any more: what is written to it now may be lost."""
+        self.core.notice("journal_check", "", f"The journal is damaged: {problem}")
+        self.trip("journal_damage", f"the journal is damaged: {problem}")
+
     # --- equity -------------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
@@ -91,7 +96,7 @@ class Breakers:
         if name not in core.state.blocked:
             core.record(EntriesBlocked(core.now, name, True, reason))
             core.notice(
-                f"breaker:{name}", "critical", "risk",
+                "breaker", name,
                 f"Breaker {name}: {reason}. New entries are off until `polyhost resume --breaker {name}`; exits go on",
             )
 

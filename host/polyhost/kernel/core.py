@@ -13,11 +13,13 @@ from polyhost.kernel.readings import Readings
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, apply
 from polyhost.kernel.views import SIDES
 from polyhost.kernel.volatile import BASIS_AGE_MS, Basis, Freshness, MarketData, Spot
+from polyhost.model.alerts import ALERTS
 from polyhost.model.builder import Builder
 from polyhost.model.commands import Command, QueryBalance, QueryTokenBalance, Sweep, Tell
 from polyhost.model.market import PRICE_E8, Market
 from polyhost.model.money import Micros
 from polyhost.model.openings import CANDLE_OF, FEED_OF
+from polyhost.model.proposals import Notice
 from polyhost.model.records import NoticeRaised, Record
 from polyhost.model.step import Step
 from polyhost.model.times import NEVER, MarketMs
@@ -262,13 +264,20 @@ class Core:
 
     # --- notices ------------------------------------------------------------------------------------------------------
 
-    def notice(
-        self, key: str, level: str, topic: str, text: str, condition_id: str = "", *, not_to: str = ""
-    ) -> None:
-        """Raise a durable notice; the same condition is told once a minute, then with how often it came since.
+    def notice(self, kind: str, about: str, text: str, condition_id: str = "", *, not_to: str = "") -> None:
+        """Raise a durable notice of a kind of the alert table, which has its level and topic (NOT-05).
 
-        A notice about a market names it (LOG-06). ``not_to``: a channel that is not told.
+        The same kind ``about`` the same thing is told once a minute, then with how often it came since (NOT-04). A
+        notice about a market names it (LOG-06). ``not_to``: a channel that is not told.
         """
+        alert = ALERTS[kind]
+        self._notice(f"{kind}:{about}", alert.level, alert.topic, text, condition_id, not_to)
+
+    def plugin_notice(self, plugin: str, notice: Notice, condition_id: str = "") -> None:
+        """The same for what a plugin wants told, in its own words and at its own level."""
+        self._notice(f"plugin:{plugin}:{notice.text}", notice.level, notice.topic, notice.text, condition_id)
+
+    def _notice(self, key: str, level: str, topic: str, text: str, condition_id: str, not_to: str = "") -> None:
         entry = self.state.markets.get(condition_id)
         if entry is not None and entry.market.slug not in text:
             text = f"{entry.market.slug}: {text}"

@@ -52,6 +52,8 @@ OBLIGATION: Final = "obligation"
 """Reason of a close that the host had to force because no plugin acted in time."""
 NOT_CANCELLED: Final = frozenset({OrderState.INTENDED, OrderState.PREPARED, OrderState.WORKING})
 """States of a resting exit that a sale at market cancels; one that is not sent yet never will be."""
+EXIT_LATE_MS: Final = 5_000
+"""OPS-07: a sale at market that has not left so long after it was wanted is told, wall ms."""
 ASIDE_MS: Final = 3_000
 """Exits stand aside this long for a merge of what rests in them, wall ms; then they cover again what is left."""
 OUTDATED_MS: Final = 3_000
@@ -121,17 +123,43 @@ class Exits:
         """Sell the whole position at market, from now on until it is gone."""
         plan = self.core.data[condition_id].exit(wish.side)
         if plan.urgent is None:
-            plan.urgent = wish
-            plan.attempts = 0
+            self._begin(condition_id, plan, wish)
             plan.cancel_sent_wall = -1  # what an earlier sale waited for proves nothing now
             plan.next_wall = self.core.wall
             position = self.core.state.position(condition_id, wish.side)
             again = position is not None and position.held == TOO_SMALL  # stopped once already, and still too small
+            if wish.urgency in EMERGENCIES and not again and position is not None:
+                self.core.notice(
+                    "emergency_stop", f"{condition_id}:{wish.side.value}",
+                    f"{size_text(position.loose)} {wish.side.value} is sold at market: {wish.reason}", condition_id,
+                )
             if (wish.urgency in EMERGENCIES or wish.reason == OBLIGATION) and not again:
                 self.breakers.emergency_stop()
         if forced or wish.urgency == "forced_close":
             self._force(condition_id, wish.side, plan, wish.reason)
         self.drive(condition_id, wish.side)
+
+    def _begin(self, condition_id: str, plan: Exit, wish: ExitNow) -> None:
+        """From now on it is to be sold at market; that it is late is told."""
+        plan.urgent = wish
+        plan.attempts = 0
+        plan.urgent_wall = self.core.wall
+        self.core.at_wall(plan.urgent_wall + EXIT_LATE_MS, "exit_late", f"{condition_id}:{wish.side.value}")
+
+    def late(self, key: str) -> None:
+        """A sale at market was wanted some time ago: it should have left by now."""
+        condition_id, _, text = key.rpartition(":")
+        core, side = self.core, Side(text)
+        data, position = core.data.get(condition_id), core.state.position(condition_id, side)
+        plan = None if data is None else data.exits.get(side)
+        if plan is None or plan.urgent is None or plan.attempts or position is None or position.loose <= 0:
+            return
+        if core.wall - plan.urgent_wall >= EXIT_LATE_MS:
+            core.notice(
+                "exit_late", key, f"The sale of {size_text(position.loose)} {text} at market, wanted "
+                f"{(core.wall - plan.urgent_wall) / 1_000:.1f} s ago, has not left: "
+                f"{plan.waiting or 'no reason known'}", condition_id,
+            )
 
     def _force(self, condition_id: str, side: Side, plan: Exit, reason: str) -> None:
         """From now on it is a forced close, and someone is told (EXI-05)."""
@@ -139,7 +167,7 @@ class Exits:
         if not plan.forced and position is not None:
             why = "its deadline passed and no plugin closed it" if reason == OBLIGATION else reason
             self.core.notice(
-                f"forced:{condition_id}:{side.value}", "warning", "exits",
+                "forced_by_host" if reason == OBLIGATION else "forced", f"{condition_id}:{side.value}",
                 f"Forced close of {size_text(position.loose)} {side.value}: {why}", condition_id,
             )
         plan.forced = True
@@ -175,7 +203,8 @@ class Exits:
             return
         plan = data.exit(side)
         if plan.urgent is None and position.closing:
-            plan.urgent, plan.forced = ExitNow(side, position.closing, "forced_close"), True
+            self._begin(condition_id, plan, ExitNow(side, position.closing, "forced_close"))
+            plan.forced = True
         if plan.urgent is not None:
             self._sell_now(entry, data, position, plan)
         elif core.ending == KILL:
@@ -441,7 +470,8 @@ class Exits:
         assert urgent is not None
         purpose = Purpose.EMERGENCY if plan.forced else Purpose.EXIT
         beside = frozenset(o.ref for o in sells if near or o.state is not OrderState.UNKNOWN)
-        self._send(entry, position, price, size, OrderType.FAK, purpose, urgent.urgency, urgent.reason, beside)
+        latency = str(core.wall - plan.urgent_wall) if plan.attempts == 1 else ""
+        self._send(entry, position, price, size, OrderType.FAK, purpose, urgent.urgency, urgent.reason, beside, latency)
         self._again(plan, position, RETRY_MS)
 
     def _too_small(self, entry: MarketState, data: MarketData, position: PositionEntry, plan: Exit) -> None:
@@ -496,8 +526,9 @@ class Exits:
 
     def _send(
         self, entry: MarketState, position: PositionEntry, price: Ticks, size: Micros, order_type: OrderType,
-        purpose: Purpose, owner: str, reason: str, beside: frozenset[str] = frozenset(),
+        purpose: Purpose, owner: str, reason: str, beside: frozenset[str] = frozenset(), latency: str = "",
     ) -> None:
+        """``latency``: of an exit, wall ms from the wish to sell at market to its first sale; else empty."""
         market = entry.market
         slot = Slot(market.condition_id, position.side, purpose)
         draft = OrderDraft(
@@ -511,6 +542,8 @@ class Exits:
             "book_age_ms": str(self.core.now - book.changed_at), "price_source": book.source,
             "bid": price_text(book.best(position.side)[0]), "balance_age_ms": "" if age is None else str(age),
         }
+        if latency:
+            why["exit_latency_ms"] = latency
         illegal = self.flow.place(slot, draft, 0, why, beside)
         if illegal is not None:
             self.core.data[market.condition_id].exit(position.side).waiting = illegal.text
@@ -555,7 +588,7 @@ class Exits:
         core.ask_balance(order.draft.token_id)
         if why in (Shortage.FOREIGN, Shortage.SHORT):
             core.notice(
-                f"short:{why.name}:{condition_id}:{side.value}", "warning", "exits",
+                "short", f"{why.name}:{condition_id}:{side.value}",
                 f"{describe(order)} was refused: {why.value} ({text})", condition_id,
             )
         if why is Shortage.SHORT:

@@ -58,6 +58,7 @@ from polyhost.model.events import (
     EarningsSeen,
     Evaluated,
     Event,
+    JournalChecked,
     LoopChanged,
     MarketClosed,
     MarketFound,
@@ -351,7 +352,7 @@ class Kernel:
                 continue
             if tick not in TICK_RULES:
                 self._core.notice(
-                    f"tick:{condition_id}:{tick}", "warning", "venue",
+                    "tick_unknown", f"{condition_id}:{tick}",
                     f"The stream names the tick {price_text(tick)}, which no rule is known for: it is not followed",
                     condition_id,
                 )
@@ -385,6 +386,8 @@ class Kernel:
                 self.actions.due(key)
             case "pair":
                 self.pairs.due(key)
+            case "exit_late":
+                self.exits.late(key)
             case "exit_until":
                 self.exits.until(key)
             case "quotes":
@@ -651,9 +654,7 @@ class Kernel:
                     cancelled.append(answer)
                     self._cancel_buys(condition_id, answer.side, answer.ref)
                 case Notice():
-                    self._core.notice(
-                        f"plugin:{name}:{answer.text}", answer.level, answer.topic, answer.text, condition_id
-                    )
+                    self._core.plugin_notice(name, answer, condition_id)
                 case Merge() | Split():
                     merges.append((name, answer))
                 case Keep():
@@ -665,7 +666,7 @@ class Kernel:
         triggers = list(dict.fromkeys(triggers))
         if len(triggers) > TRIGGERS_MAX:
             self._core.notice(
-                f"triggers:{condition_id}", "warning", "plugins",
+                "triggers_many", condition_id,
                 f"{len(triggers)} triggers on one market: only the first {TRIGGERS_MAX} are kept", condition_id,
             )
         wanted = tuple(triggers[:TRIGGERS_MAX])
@@ -799,6 +800,9 @@ class Kernel:
                     )
             case StreamChanged():
                 self._stream(event)
+            case JournalChecked(problem=problem):
+                if problem:
+                    self.breakers.journal_damaged(problem)
             case PluginTold():
                 self._told(event)
             case PluginStruck():
@@ -974,7 +978,11 @@ class Kernel:
         self.flow.sweep_done(event)
         self.reconciliation.swept(event)
         # One that left before the stream came up (again) may not show what was missed since.
-        if not event.condition_id and event.complete and event.begun >= self._up_wall:
+        whole = event.complete and event.begun >= self._up_wall
+        if not event.condition_id and self._core.reconciling and not whole:
+            why = "it left before the stream was up" if event.complete else "it was not whole"
+            self._core.notice("second_pass", "", f"Orders and trades are compared with the venue once more: {why}")
+        if not event.condition_id and whole:
             self._core.reconciling = False
             if self._core.user_up:
                 self._unseen_since = NEVER
@@ -986,7 +994,7 @@ class Kernel:
         if not core.state.opened:
             core.record(ledger.deposit(core.now, core.account, event.collateral))
         if fresh.approved and not event.approved:
-            core.notice("approval", "warning", "funds", "The exchange may not spend the collateral: approval missing")
+            core.notice("approval", "", "The exchange may not spend the collateral: approval missing")
         if event.approved and not fresh.approved:
             self.blocking.approved()
         fresh.collateral, fresh.collateral_wall, fresh.approved = event.collateral, core.wall, event.approved
@@ -998,7 +1006,7 @@ class Kernel:
             return
         core.record(ledger.reward(core.now, event.ref, event.amount))
         core.notice(
-            f"reward:{event.ref}", "info", "funds", f"The venue paid {money_text(event.amount)} of liquidity rewards"
+            "reward_paid", event.ref, f"The venue paid {money_text(event.amount)} of liquidity rewards"
         )
 
     def _token_balance(self, event: TokenBalanceSeen) -> None:
@@ -1018,7 +1026,7 @@ class Kernel:
     def _query_failed(self, event: QueryFailed) -> None:
         """A query without an answer changes nothing; whoever asked has a deadline of its own and asks again."""
         self._core.notice(
-            f"query:{event.what}", "info", "venue", f"The venue did not answer a query ({event.what}): {event.reason}"
+            "query_failed", event.what, f"The venue did not answer a query ({event.what}): {event.reason}"
         )
 
     def _told(self, event: PluginTold) -> None:
@@ -1026,14 +1034,14 @@ class Kernel:
         if event.problem:
             self.strikes[event.plugin] = self.strikes.get(event.plugin, 0) + 1
             core.notice(
-                f"plugin:{event.plugin}:{event.hook}", "warning", "plugins",
+                "plugin_failed", f"{event.plugin}:{event.hook}",
                 f"Plugin {event.plugin} failed in {event.hook}: {event.problem}",
             )
         if event.changes:
             core.record(PluginStateSet(core.now, event.plugin, event.changes))
         for notice in event.notices:
             if event.hook != "on_notice":  # a notice about a notice would never end
-                core.notice(f"plugin:{event.plugin}:{notice.text}", notice.level, notice.topic, notice.text)
+                core.plugin_notice(event.plugin, notice)
 
     def _struck(self, event: PluginStruck) -> None:
         self.strikes[event.plugin] = self.strikes.get(event.plugin, 0) + 1
@@ -1067,7 +1075,7 @@ class Kernel:
             case "close":
                 self._close_positions(event.target, "operator")
             case word:
-                core.notice(f"word:{word}", "warning", "operator", f"Unknown word of the operator: {word!r}")
+                core.notice("word_unknown", word, f"Unknown word of the operator: {word!r}")
 
     def _close_positions(self, slug: str, reason: str) -> None:
         core = self._core
@@ -1086,7 +1094,7 @@ class Kernel:
         position = self._core.state.position(condition_id, side)
         if close is not None and position is not None:
             self._core.notice(
-                f"late_settle:{condition_id}", "warning", "settlement",
+                "late_settle", condition_id,
                 f"A fill came or failed after the result; P&L of that side is now {money_text(position.pnl)}",
                 condition_id,
             )

@@ -104,6 +104,8 @@ class OrderFlow:
         """What is done while nobody knows (U4 to U7)."""
         self._settle_watch: set[str] = set()
         self._foreign: dict[str, None] = {}
+        self._over_listed: set[str] = set()
+        """Refs of orders that are over and were listed as open once since; a list may be older than their end."""
         self._unwanted: set[str] = set()
         """Orders that were to be cancelled while they were on their way to the venue."""
         self._cancelled: dict[str, int] = {}
@@ -170,7 +172,7 @@ class OrderFlow:
         refused = illegal(draft, core.state.markets[condition_id].market, bid, ask, core.now)
         if refused is not None:
             core.notice(
-                f"illegal:{refused.rule}:{slot.purpose.value}:{condition_id}", "warning", "orders",
+                "order_illegal", f"{refused.rule}:{slot.purpose.value}:{condition_id}",
                 f"{slot.purpose.value} {slot.side.value} was not sent: {refused.text}", condition_id,
             )
         return refused
@@ -266,10 +268,10 @@ class OrderFlow:
             self.sell_refused(order, "not_signed", event.reason)
         if event.configuration:
             core.record(EntriesBlocked(core.now, "signing", True, event.reason))
-            core.notice("signing", "critical", "orders", f"Orders cannot be signed: {event.reason}")
+            core.notice("signing", "", f"Orders cannot be signed: {event.reason}")
         else:
             core.notice(
-                "prepare", "warning", "orders", f"Order {event.ref} was not signed: {event.reason}",
+                "not_signed", "", f"Order {event.ref} was not signed: {event.reason}",
                 order.slot.condition_id,
             )
         self._changed(order)
@@ -309,7 +311,7 @@ class OrderFlow:
             elif event.code in SHORTAGES:
                 why = f" ({self._short_of_money(event).value})"
             core.notice(
-                f"refused:{event.code}:{order.slot.condition_id}", "info", "orders",
+                "order_refused", f"{event.code}:{order.slot.condition_id}",
                 f"The venue refused {describe(order)}: {event.text}{why}", order.slot.condition_id,
             )
 
@@ -363,7 +365,7 @@ class OrderFlow:
         condition_id = order.slot.condition_id
         self._move(order, "unknown")
         core.notice(
-            f"unknown:{order.ref}", "warning", "orders",
+            "order_unknown", order.ref,
             f"The outcome of {describe(order)} is unknown ({reason}); its slot and reservation stay", condition_id,
         )
         if order.draft.action is Action.SELL or order.ref in self._unwanted:
@@ -469,7 +471,7 @@ class OrderFlow:
         """A word that leaves open whether it lives (CON-12): nothing is guessed, it is asked for."""
         if order_word(row.status) is None:
             self.core.notice(
-                f"status:{row.status}", "warning", "orders",
+                "status_unknown", row.status,
                 f"Order {describe(order)} has the unknown status {row.status!r}; it stays open and is asked for",
                 order.slot.condition_id,
             )
@@ -481,7 +483,7 @@ class OrderFlow:
         if order.cause == "absent":
             self.late_fill(f"{describe(order)} was absent and now shows {size_text(told)} matched")
         core.notice(
-            f"late:{order.ref}", "critical", "orders",
+            "late_match", order.ref,
             f"{describe(order)} was closed ({order.cause}) and now shows {size_text(told)} matched",
             order.slot.condition_id,
         )
@@ -509,7 +511,7 @@ class OrderFlow:
         status = trade_status(row.status)
         if status is None:
             core.notice(
-                f"status:{row.status}", "warning", "orders",
+                "status_unknown", row.status,
                 f"Trade {row.trade_id} has the unknown status {row.status!r}; it counts as matched until that is clear",
                 order.slot.condition_id,
             )
@@ -607,7 +609,7 @@ class OrderFlow:
             core.record(ledger.void(core.now, fill))
             self._voided(fill.slot)
             core.notice(
-                f"failed:{row.trade_id}", "critical", "orders",
+                "trade_failed", row.trade_id,
                 f"Trade {row.trade_id} of {describe(order)} failed on chain; its fill was taken back",
                 order.slot.condition_id,
             )
@@ -633,7 +635,7 @@ class OrderFlow:
                 del self._foreign[next(iter(self._foreign))]
             self._foreign[row.order_id] = None
             self.core.notice(
-                f"foreign:{row.order_id}", "warning", "orders",
+                "foreign_order", row.order_id,
                 f"Order {row.order_id[:12]}… ({row.action.value} {size_text(row.original_size)} at "
                 f"{price_text(row.price)}) is not ours: reported, not managed", row.condition_id,
             )
@@ -669,6 +671,10 @@ class OrderFlow:
         over = order.open or ends(row.status, row.size_matched, order.draft.size, rests)
         if over or core.state.markets[order.slot.condition_id].settled:
             return
+        if order.ref in self._over_listed:
+            core.notice("orphan", order.ref, f"{describe(order)} is over and rests at the venue: cancelled once more")
+        elif len(self._over_listed) < FOREIGN_MAX:
+            self._over_listed.add(order.ref)
         core.command(Cancel(order.order_id))
 
     def _not_listed(self, order: OrderEntry, swept: SweepDone, youngest: int) -> None:

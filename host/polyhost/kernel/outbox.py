@@ -133,7 +133,7 @@ class Outbox:
         text = core.state.outbox[notice_id].notice.told_text
         self._note(name, notice_id, "given_up", problem)
         core.notice(
-            f"outbox:{name}:given_up", "warning", "notifications",
+            "outbox_given_up", name,
             f"{name} did not take a notice in {TRIES_MAX} tries ({problem}): {text}", not_to=name,
         )
 
@@ -142,7 +142,7 @@ class Outbox:
         idle = [notice_id for notice_id in channel.waiting if notice_id != channel.busy]
         self._note(name, min(idle, key=self._importance), "dropped")
         core.notice(
-            f"outbox:{name}:full", "warning", "notifications",
+            "outbox_full", name,
             f"{WAITING_MAX} notices wait for {name}: the oldest of the least important ones are not told there",
             not_to=name,
         )

@@ -294,7 +294,7 @@ class Pairs:
                 core.at_market(core.now + core.settings.evaluation.cadence_ms, "pair", pair.ref)
                 return
             core.notice(
-                f"pair_refused:{pair.ref}", "warning", "orders",
+                "pair_refused", pair.ref,
                 f"Pair {pair.ref}: its second leg was not sent ({refusal})", pair.condition_id,
             )
             self._move(pair, "refused")
@@ -410,7 +410,7 @@ class Pairs:
         self._tried.pop(pair.ref, None)
         whole = cause == "paired" and not left
         core.notice(
-            f"pair:{pair.ref}", "info" if whole or cause == "nothing" else "warning", "orders",
+            "pair_ended" if whole or cause == "nothing" else "pair_broken", pair.ref,
             f"Pair {pair.ref} ended ({cause}): {size_text(paired)} of both sides, {size_text(left)} left unpaired",
             pair.condition_id,
         )

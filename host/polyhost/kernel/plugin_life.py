@@ -60,6 +60,6 @@ class PluginLife:
         state = "is quarantined" if event.quarantined else "has a strike"
         remedy = f"; let it in again with `polyhost plugins release {event.plugin}`" if event.quarantined else ""
         core.notice(
-            f"struck:{event.plugin}:{event.quarantined}", "warning", "plugins",
+            "plugin_quarantined" if event.quarantined else "plugin_strike", event.plugin,
             f"Plugin {event.plugin} {state}: {event.reason}{remedy}",
         )

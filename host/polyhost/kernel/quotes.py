@@ -131,7 +131,7 @@ class Quotes:
                 taken.append(key)
                 continue
             self.core.notice(
-                f"quotes:{condition_id}:{key[0]}:{key[1]}", "warning", "quotes",
+                "quotes_many", f"{condition_id}:{key[0]}:{key[1]}",
                 f"More than {most[key[1]]} quotes {key[1].value} {key[0].value}: the further ones are not placed",
                 condition_id,
             )

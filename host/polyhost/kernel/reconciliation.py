@@ -288,7 +288,7 @@ class Reconciliation:
         if doubt.positions is None:
             return "balances alone"
         core.notice(
-            f"doubt:{position.token_id}", "warning", "reconciliation",
+            "doubt", position.token_id,
             f"The balance of {position.side.value} shows {size_text(doubt.balance)}, the venue's positions "
             f"{size_text(doubt.positions)}, our trades {size_text(position.size)}: nothing is changed until two agree",
             position.condition_id,
@@ -308,7 +308,7 @@ class Reconciliation:
         core.record(PositionCorrected(core.now, condition_id, side, gone, cost, balance, evidence))
         core.record(ledger.correction(core.now, condition_id, f"{condition_id}:{side.value}", gone, cost))
         core.notice(
-            f"corrected:{position.token_id}:{balance}", "warning", "reconciliation",
+            "corrected", f"{position.token_id}:{balance}",
             f"{size_text(gone)} {side.value} are gone that no trade of ours sold (two readings of the balance and "
             f"{evidence} agree on {size_text(balance)}): sold or moved by hand. They leave the books at their cost of "
             f"{money_text(cost)}; exits are for what is left",
@@ -322,7 +322,7 @@ class Reconciliation:
         core.record(UnexplainedSeen(core.now, position.token_id, position.condition_id, position.side, extra))
         if extra:
             core.notice(
-                f"unexplained:{position.token_id}:{extra}", "warning", "reconciliation",
+                "unexplained", f"{position.token_id}:{extra}",
                 f"The venue shows {size_text(extra)} {position.side.value} more than our trades bought: unexplained, "
                 "neither sold nor averaged", position.condition_id,
             )

@@ -113,7 +113,7 @@ class Repricing:
         self._wishes.get(order.slot.condition_id, {}).pop(order.ref, None)
         self._forget(order.ref)
         self.core.notice(
-            f"pending:{order.ref}", "info", "orders", f"{describe(order)} is cancelled: {reason}",
+            "pending_cancelled", order.ref, f"{describe(order)} is cancelled: {reason}",
             order.slot.condition_id,
         )
         self.flow.cancel(order, for_good=True)
@@ -132,7 +132,7 @@ class Repricing:
         refused = self._refusal(condition_id, order, wish, plugin)
         if refused or order is None:
             core.notice(
-                f"reprice:{wish.ref}:{plugin}", "info", "orders",
+                "reprice_refused", f"{wish.ref}:{plugin}",
                 f"{plugin} may not re-price {wish.ref or 'an order without ref'}: {refused}", condition_id,
             )
             return
@@ -184,7 +184,7 @@ class Repricing:
                 said = self._again(order, wish, left)
                 if said:
                     self.core.notice(
-                        f"reprice:{ref}", "info", "orders",
+                        "reprice_rest", ref,
                         f"The rest of {describe(order)} ({size_text(left)}) is not placed at {price_text(wish.price)}:"
                         f" {said}", condition_id,
                     )

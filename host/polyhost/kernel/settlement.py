@@ -10,7 +10,7 @@ from polyhost.kernel.exits import close_record
 from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.model.commands import QueryResult
 from polyhost.model.events import MarketResolved
-from polyhost.model.money import Micros, money_text
+from polyhost.model.money import Micros, money_text, size_text
 from polyhost.model.records import CloseRecorded, MarketChanged, MarketSettled, ObligationMet
 from polyhost.model.words import Side
 
@@ -39,9 +39,25 @@ class Settlement:
             return
         if entry.accepting:
             core.record(MarketChanged(core.now, condition_id, accepting=False, cause="end"))
+        for side in Side:
+            self._unmanaged(condition_id, side)
         soon = NO_PRICE_CYCLES * core.settings.evaluation.cadence_ms
         wait = min(soon, RESULT_STEPS_MS[0]) if self._held(condition_id) else RESULT_STEPS_MS[0]
         core.at_market(core.now + wait, "result", condition_id)
+
+    def _unmanaged(self, condition_id: str, side: Side) -> None:
+        """Neither sold nor declared held when the window ended (W): it cannot happen unseen."""
+        position = self.core.state.position(condition_id, side)
+        if position is None or position.loose <= 0 or position.held:
+            return
+        data = self.core.data.get(condition_id)
+        plan = None if data is None else data.exits.get(side)
+        waiting = "" if plan is None else plan.waiting
+        self.core.notice(
+            "unmanaged", f"{condition_id}:{side.value}",
+            f"The window ended with {size_text(position.loose)} {side.value} neither sold nor declared held"
+            + (f" ({waiting})" if waiting else ""), condition_id,
+        )
 
     def ask(self, condition_id: str) -> None:
         """Ask for the result, and again with growing pauses for as long as there is none."""
@@ -57,7 +73,7 @@ class Settlement:
         late_ms = core.now - entry.market.end
         if late_ms >= UNRESOLVED_MS and self._held(condition_id):
             core.notice(
-                f"unresolved:{condition_id}", "warning", "settlement",
+                "unresolved", condition_id,
                 f"No result {late_ms // 60_000} minutes after its end: it is asked for every "
                 f"{RESULT_STEPS_MS[-1] // 60_000} minutes until there is one", condition_id,
             )
@@ -87,7 +103,7 @@ class Settlement:
             # The whole window's: sides that were closed before the end count too.
             pnl = -core.state.balance(f"market:{event.condition_id}") - core.state.balance(f"fees:{event.condition_id}")
             core.notice(
-                f"settled:{event.condition_id}", "info", "settlement",
+                "settled", event.condition_id,
                 f"{entry.market.slug} settled {winner}: P&L {money_text(pnl)}{redeemable}", event.condition_id,
             )
         return True

@@ -88,16 +88,15 @@ class Supervised:
     def _tell(self, event: LoopChanged) -> None:
         if event.name == SEALED:
             text = f"Nothing is entered any more, cancels and sells go on: the journal failed ({event.reason})"
-            self.core.notice(SEALED, "critical", "host", text)
+            self.core.notice(SEALED, "", text)
             return
         if event.alive:
             text = f"Loop {event.name} is alive again; it was not: {event.reason}"
-            self.core.notice(f"loop:{event.name}:alive", "info", "host", text)
+            self.core.notice("loop_alive", event.name, text)
             return
         wait = "; new entries wait for it" if event.safety else ""
-        level = "critical" if event.safety else "warning"
         text = f"Loop {event.name} is not alive and is started again: {event.reason}{wait}"
-        self.core.notice(f"loop:{event.name}", level, "host", text)
+        self.core.notice("loop_dead_safety" if event.safety else "loop_dead", event.name, text)
 
     def neglected(self, now: int) -> Iterator[tuple[str, int]]:
         """Obligations whose deadline (given too) is past at ``now``, market ms, and that nobody sees to.

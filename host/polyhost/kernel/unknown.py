@@ -214,7 +214,7 @@ class Unknown:
         core.command(Post(order.request))
         self.posting(order)
         core.notice(
-            f"repost:{order.ref}", "info", "orders",
+            "repost", order.ref,
             f"Order {order.ref} is nowhere to be found: the same bytes are posted again ({order.posts} posts)",
             order.slot.condition_id,
         )
@@ -270,7 +270,7 @@ class Unknown:
         """Proved: its reservation was released, its slot is not, and its id stays watched until the result."""
         core = self.core
         core.notice(
-            f"absent:{order.ref}", "info", "orders",
+            "absent", order.ref,
             f"Order {order.ref} is proved absent: its reservation is free, its slot stays locked",
             order.slot.condition_id,
         )
@@ -303,7 +303,7 @@ class Unknown:
             core.record(ledger.reserve(core.now, order.ref, again))
         text = f"{order.ref} was proved absent and is at the venue, {size_text(max(told, order.traded))} matched"
         core.notice(
-            f"reappeared:{order.ref}", "critical", "orders", f"Order {text}: it is cancelled", order.slot.condition_id
+            "reappeared", order.ref, f"Order {text}: it is cancelled", order.slot.condition_id
         )
         self._reappeared(text)
         self.flow.cancel(order, for_good=True)  # again whenever it is seen live: nobody else would

@@ -400,6 +400,12 @@ class Operator(_Event, tag="operator", frozen=True):
     """About a plugin: it is carried out already, by the command itself while no host ran; to be journaled."""
 
 
+class JournalChecked(_Event, tag="journal_checked", frozen=True):
+    """The journal was looked over while the host runs. ``problem``: the damage; empty: there is none."""
+
+    problem: str = ""
+
+
 class LoopChanged(_Event, tag="loop_changed", frozen=True):
     """A supervised loop of the host is not alive any more, or is again (ORD-15)."""
 
@@ -416,5 +422,5 @@ Event: TypeAlias = (
     | PrepareFailed | PostAnswered | ActionAnswered | CancelAnswered | OrderSeen | OrderNotFound | TradeSeen
     | SweepDone | BalanceSeen | TokenBalanceSeen | PositionsSeen | QueryFailed | Evaluated | PluginTold | PluginStruck
     | PluginChanged | Operator | PostLeft
-    | LoopChanged | RewardPaid | ScoringSeen | EarningsSeen | NoticeTold | AuditSeen | VenueNoticed
+    | LoopChanged | JournalChecked | RewardPaid | ScoringSeen | EarningsSeen | NoticeTold | AuditSeen | VenueNoticed
 )
