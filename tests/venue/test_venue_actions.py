@@ -25,6 +25,9 @@ from polyhost.model.wallets import WalletKind
 from polyhost.model.words import ActionKind
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
+from polyhost.venue.polymarket.wire_gateway import WireGateway
+
+from .both_clients import each_client
 
 KEY = "0x" + "22" * 32
 CASH = 1_000_000_000
@@ -34,10 +37,13 @@ AT_ONCE = ServerSettings(
 )
 
 
-def test_set_03_split_merge_and_a_refusal_of_the_plain_wallet_over_the_wire() -> None:
+@each_client
+def test_set_03_split_merge_and_a_refusal_of_the_plain_wallet_over_the_wire(client: type[WireGateway]) -> None:
+    """The second client's gateway has the first make them."""
+
     async def go() -> None:
         async with running(AT_ONCE) as up:
-            gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), KEY, selftest=False)
+            gateway = client(endpoints_at(up.url, up.ws_url), KEY, selftest=False)
             await gateway.connect()
             market = up.engine.world.listing(False)[0]
 

@@ -14,19 +14,24 @@ from polyhost.exchange.world import WorldSettings
 from polyhost.model import commands
 from polyhost.model.events import AuditRow, AuditSeen
 from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.polymarket.rows import audit_row
+from polyhost.venue.polymarket.wire_gateway import WireGateway
+
+from .both_clients import each_client
 
 KEY = "0x" + "33" * 32
 
 
-def test_set_02_open_and_closed_positions_of_a_market_are_asked_for_within_the_budget() -> None:
+@each_client
+def test_set_02_open_and_closed_positions_of_a_market_are_asked_for_within_the_budget(
+    client: type[WireGateway],
+) -> None:
     """What the client or the venue would refuse is refused here."""
     settings = ServerSettings(world=WorldSettings(symbols=("BTC",), durations_s=(14_400,), density=0.0))
 
     async def job() -> None:
         async with running(settings, speed=1.0, free_running=True) as up:
-            gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), KEY)
+            gateway = client(endpoints_at(up.url, up.ws_url), KEY)
             await gateway.connect()
             try:
                 name = up.engine.world.listing(False)[-1].condition_id

@@ -25,8 +25,10 @@ from polyhost.model.words import Action, OrderType, Side
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.polymarket.http import http_client
+from polyhost.venue.polymarket.wire_gateway import WireGateway
+
+from .both_clients import each_client
 
 KEY = "0x" + "33" * 32
 NOBODY = "0x" + "99" * 32
@@ -80,7 +82,7 @@ class InProcess:
 class OverTheWire:
     """The official client against the exchange's own server."""
 
-    def __init__(self, gateway: PolymarketGateway, clock: VenueClock, market: Market, http: Any) -> None:
+    def __init__(self, gateway: WireGateway, clock: VenueClock, market: Market, http: Any) -> None:
         self.gateway, self.clock, self.market, self._http = gateway, clock, market, http
 
     async def do(self, command: Command) -> list[Any]:
@@ -104,12 +106,12 @@ async def _started(story: Callable[[Venue], Awaitable[None]], venue: Venue) -> N
     await story(venue)
 
 
-def over_the_wire(story: Callable[[Venue], Awaitable[None]]) -> None:
+def over_the_wire(story: Callable[[Venue], Awaitable[None]], client: type[WireGateway]) -> None:
     async def go() -> None:
         world = WorldSettings(symbols=("BTC",), durations_s=(900,), density=10.0)
         async with running(ServerSettings(world=world), speed=2.0, seed=7) as up:
             places, clock = endpoints_at(up.url, up.ws_url), VenueClock()
-            gateway = PolymarketGateway(places, KEY, clock=clock, selftest=False)
+            gateway = client(places, KEY, clock=clock, selftest=False)
             http = http_client(places.clob, clock, live=False)
             try:
                 await gateway.connect()
@@ -222,13 +224,14 @@ def test_con_11_every_way_to_cancel_in_process() -> None:
     in_process(every_cancel)
 
 
-def test_con_10_con_11_every_type_and_every_cancel_over_the_wire() -> None:
+@each_client
+def test_con_10_con_11_every_type_and_every_cancel_over_the_wire(client: type[WireGateway]) -> None:
     async def both(venue: Venue) -> None:
         await every_type(venue)
         await venue.do(commands.CancelEverything())
         await every_cancel(venue)
 
-    over_the_wire(both)
+    over_the_wire(both, client)
 
 
 def test_con_10_what_refuses_or_loses_a_batch_does_so_for_every_order_in_it() -> None:

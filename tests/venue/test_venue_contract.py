@@ -8,8 +8,9 @@ import pytest
 
 from polyhost.venue.contract import ClientGateway, Gateway
 from polyhost.venue.polymarket.gateway import PolymarketGateway
+from polyhost.venue.second.gateway import SecondGateway
 
-CLIENTS: list[type[ClientGateway]] = [PolymarketGateway]
+CLIENTS: list[type[ClientGateway]] = [PolymarketGateway, SecondGateway]
 """mypy compares the signatures; this file's tests compare what is there when it runs."""
 
 

@@ -24,6 +24,9 @@ from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.polymarket.http import http_client
 from polyhost.venue.polymarket.streams import MarketStream, PriceStream, UserStream
+from polyhost.venue.polymarket.wire_gateway import WireGateway
+
+from .both_clients import each_client
 
 KEY = "0x" + "22" * 32
 SPEED = 60.0
@@ -33,8 +36,9 @@ WORLD = WorldSettings(symbols=("BTC",), durations_s=(300,), density=10.0)
 class Host:
     """Every client of the venue part, wired as a service would."""
 
-    def __init__(self, up: Running) -> None:
+    def __init__(self, up: Running, client: type[WireGateway]) -> None:
         self.up = up
+        self.client = client
         self.events: list[Any] = []
         self.candles: list[Any] = []
         self.prices: list[tuple[str, str, int, int]] = []
@@ -44,7 +48,7 @@ class Host:
     async def __aenter__(self) -> Host:
         places = endpoints_at(self.up.url, self.up.ws_url)
         self.stack = AsyncExitStack()
-        self.gateway = PolymarketGateway(places, KEY, clock=self.clock)
+        self.gateway = self.client(places, KEY, clock=self.clock)
         await self.gateway.connect()
         self.stack.push_async_callback(self.gateway.close)
         http = http_client(places.clob, self.clock, live=False)
@@ -114,10 +118,10 @@ class Host:
         return None
 
 
-def _with_host(job: Callable[[Host], Awaitable[None]]) -> None:
+def _with_host(job: Callable[[Host], Awaitable[None]], client: type[WireGateway] = PolymarketGateway) -> None:
     async def go() -> None:
         settings = ServerSettings(world=WORLD)
-        async with running(settings, speed=SPEED, seed=7) as up, Host(up) as host:
+        async with running(settings, speed=SPEED, seed=7) as up, Host(up, client) as host:
             await job(host)
 
     asyncio.run(go())
@@ -151,7 +155,8 @@ def test_con_16_whole_windows_are_found_followed_and_resolved_over_the_wire() ->
     _with_host(job)
 
 
-def test_orders_live_through_every_stage_over_the_wire() -> None:
+@each_client
+def test_orders_live_through_every_stage_over_the_wire(client: type[WireGateway]) -> None:
     async def job(host: Host) -> None:
         market: Market = await host.until(lambda: host.running_market(120))
         gateway = host.gateway
@@ -198,7 +203,7 @@ def test_orders_live_through_every_stage_over_the_wire() -> None:
         other = await gateway.find_market("0x" + "00" * 32, market.slug)
         assert isinstance(other, events.QueryFailed), "another market's slug is not this one"
 
-    _with_host(job)
+    _with_host(job, client)
 
 
 def test_a_resting_order_is_seen_listed_and_cancelled_over_the_wire() -> None:

@@ -22,18 +22,22 @@ from polyhost.venue.polymarket.gamma import market_of
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.polymarket.proof import signer_of
 from polyhost.venue.polymarket.selftest import ADDRESS, KEY
+from polyhost.venue.polymarket.wire_gateway import WireGateway
+
+from .both_clients import CLIENTS
 
 CONDITION = "0x" + "ab" * 32
 UP = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
-Job = Callable[[PolymarketGateway, Any], Awaitable[Any]]
+Job = Callable[[WireGateway, Any], Awaitable[Any]]
 
 
 class Shared:
-    """One gateway and one scripted venue for the whole module: connecting the official client is slow."""
+    """One gateway of each client and one scripted venue for the whole module: connecting is slow."""
 
+    client: type[WireGateway] = PolymarketGateway
     runner: asyncio.Runner | None = None
     fake: Any
-    gateway: PolymarketGateway
+    gateway: WireGateway
     usual: ClassVar[dict[str, Any]] = {}
 
     @classmethod
@@ -41,7 +45,9 @@ class Shared:
         if cls.runner is None:
             cls.runner = asyncio.Runner()
             cls.runner.run(cls._open(venue))
-        cls.fake.answers = cls.usual | answers
+        # A list of answers is used up: the other client's turn has it whole.
+        whole = {key: list(said) if isinstance(said, list) else said for key, said in answers.items()}
+        cls.fake.answers = cls.usual | whole
         cls.fake.requests.clear()
         cls.gateway.budget._buckets.clear()  # each test has the whole budget
         cls.runner.run(job(cls.gateway, cls.fake))  # type: ignore[arg-type]
@@ -50,7 +56,7 @@ class Shared:
     async def _open(cls, venue: Any) -> None:
         cls.fake = await venue().__aenter__()
         cls.usual = dict(cls.fake.answers)
-        cls.gateway = PolymarketGateway(endpoints_at(cls.fake.url), KEY, selftest=False)
+        cls.gateway = cls.client(endpoints_at(cls.fake.url), KEY, selftest=False)
         await cls.gateway.connect()
 
     @classmethod
@@ -66,9 +72,11 @@ class Shared:
             cls.runner = None
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _shared() -> Iterator[None]:
-    yield
+@pytest.fixture(autouse=True, scope="module", params=CLIENTS, ids=lambda client: client.client_name)
+def client(request: pytest.FixtureRequest) -> Iterator[type[WireGateway]]:
+    """Every test of this file is a test of both clients (CON-19)."""
+    Shared.client = request.param
+    yield Shared.client
     Shared.close()
 
 
@@ -82,7 +90,7 @@ def _alone(venue: Any, job: Job, **answers: Any) -> None:
     async def go() -> None:
         async with venue() as fake:
             fake.answers.update(answers)
-            gateway = PolymarketGateway(endpoints_at(fake.url), KEY, selftest=False)
+            gateway = Shared.client(endpoints_at(fake.url), KEY, selftest=False)
             await gateway.connect()
             try:
                 await job(gateway, fake)
@@ -100,7 +108,7 @@ def _draft(**changes: Any) -> OrderDraft:
     return OrderDraft(**base | changes)
 
 
-async def _prepared(gateway: PolymarketGateway, **changes: Any) -> OrderRequest:
+async def _prepared(gateway: WireGateway, **changes: Any) -> OrderRequest:
     event = await gateway.prepare(_draft(**changes))
     assert isinstance(event, events.Prepared), event
     return event.request
@@ -144,7 +152,7 @@ def _id_of(order: dict[str, Any]) -> str:
 def test_ord_01_prepare_gives_id_and_everything_to_post_before_anything_is_sent(
     venue: Any, changes: dict[str, Any], sent: tuple[str, int, int]
 ) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         request = await _prepared(gateway, **changes)
         fields = request.fields
         assert (str(fields.action), fields.maker_amount, fields.taker_amount) == sent
@@ -158,7 +166,7 @@ def test_ord_01_prepare_gives_id_and_everything_to_post_before_anything_is_sent(
 
 
 def test_a_post_sends_the_prepared_bytes_and_the_same_bytes_again(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         request = await _prepared(gateway, post_only=True)
         first = await gateway.post(request)
         again = await gateway.post(request)
@@ -174,9 +182,9 @@ def test_a_post_sends_the_prepared_bytes_and_the_same_bytes_again(venue: Any) ->
 
 
 def test_u9_another_gateway_can_post_what_this_one_prepared(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         request = await _prepared(gateway)
-        other = PolymarketGateway(endpoints_at(fake.url), KEY, selftest=False)
+        other = Shared.client(endpoints_at(fake.url), KEY, selftest=False)
         await other.connect()
         answered = await other.post(request)
         await other.close()
@@ -195,16 +203,13 @@ def test_u9_another_gateway_can_post_what_this_one_prepared(venue: Any) -> None:
         ({"order_type": OrderType.GTD}, "expiration"),
         ({"expiration_s": 5}, "expiration"),
         ({"order_type": OrderType.GTD, "expiration_s": 5}, "at least 180 seconds"),
-        ({"neg_risk": True}, "not a signature of our order hash"),
-        ({"token_id": "5"}, "market facts not read"),
-        ({"order_type": OrderType.FAK, "price": 5_300, "size": 10_010_000}, "signed amounts"),
-        ({"price": 5_250, "tick": 50}, "tick size"),
+        ({"order_type": OrderType.FAK, "price": 5_300, "size": 10_010_000}, "amounts"),
     ],
 )
 def test_ord_06_a_draft_that_cannot_be_signed_exactly_is_not_sent(
     venue: Any, changes: dict[str, Any], reason: str
 ) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         event = await gateway.prepare(_draft(**changes))
         assert isinstance(event, events.PrepareFailed), event
         assert reason in event.reason
@@ -213,10 +218,38 @@ def test_ord_06_a_draft_that_cannot_be_signed_exactly_is_not_sent(
     _with_gateway(venue, job)
 
 
-def test_signed_amounts_equal_the_rounding_table_for_any_legal_order(venue: Any) -> None:
-    """Property over prices, sizes, actions and order types: what the official client signs is what we computed."""
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"neg_risk": True}, "not a signature of our order hash"),
+        ({"token_id": "5"}, "market facts not read"),
+        ({"price": 5_250, "tick": 50}, "tick size"),
+    ],
+)
+def test_ord_06_the_first_client_reads_the_markets_facts_again_and_the_second_signs_what_it_is_told(
+    venue: Any, client: type[WireGateway], changes: dict[str, Any], reason: str
+) -> None:
+    """A wrong fact of ours costs a refusal by the venue then: the signature is over what we believe."""
 
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
+        event = await gateway.prepare(_draft(**changes))
+        if client is PolymarketGateway:
+            assert isinstance(event, events.PrepareFailed), event
+            assert reason in event.reason
+        elif "token_id" in changes:
+            assert isinstance(event, events.PrepareFailed), event
+            assert "protocol version 3" in event.reason
+        else:
+            assert isinstance(event, events.Prepared), event
+            assert event.request.order_id == order_id(event.request.fields, neg_risk=event.request.neg_risk)
+
+    _with_gateway(venue, job)
+
+
+def test_signed_amounts_equal_the_rounding_table_for_any_legal_order(venue: Any) -> None:
+    """Property over prices, sizes, actions and order types: what the client signs is what we computed."""
+
+    async def job(gateway: WireGateway, fake: Any) -> None:
         loop = asyncio.get_running_loop()
         drafts: list[OrderDraft] = []
 
@@ -246,12 +279,15 @@ def test_signed_amounts_equal_the_rounding_table_for_any_legal_order(venue: Any)
     _with_gateway(venue, job)
 
 
-def test_warming_reads_a_markets_facts_once_and_sends_nothing(venue: Any, gamma_object: dict[str, Any]) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+def test_warming_reads_a_markets_facts_once_and_sends_nothing(
+    venue: Any, gamma_object: dict[str, Any], client: type[WireGateway]
+) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         market = market_of(gamma_object)
         assert await gateway.warm(market)
         before = len(fake.requests)
-        assert [key for key, _, _ in fake.requests].count(f"GET /clob-markets/{CONDITION}") == 1
+        facts = [key for key, _, _ in fake.requests].count(f"GET /clob-markets/{CONDITION}")
+        assert facts == (client is PolymarketGateway)
         await _prepared(gateway)
         await _prepared(gateway, token_id=market.down)
         assert len(fake.requests) == before
@@ -293,7 +329,7 @@ _OK = {"success": True, "errorMsg": "", "orderID": "", "status": "live", "making
     ],
 )  # fmt: skip
 def test_con_06_answers_to_a_post_over_http(venue: Any, answer: Any, outcome: str, code: str, blocks: str) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         request = await _prepared(gateway)
         event = await gateway.post(request)
         assert (event.order_id, event.outcome, event.code, event.blocks) == (request.order_id, outcome, code, blocks)
@@ -303,7 +339,7 @@ def test_con_06_answers_to_a_post_over_http(venue: Any, answer: Any, outcome: st
 
 
 def test_con_06_the_pause_that_the_venue_names_is_told(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         event = await gateway.post(await _prepared(gateway))
         assert (event.code, event.text) == ("restarting", "matching engine restarting (again after 7 s)")
         assert (event.http, event.retry_after_ms) == (425, 7_000)
@@ -316,7 +352,7 @@ def test_con_06_the_pause_that_the_venue_names_is_told(venue: Any) -> None:
 def test_con_06_after_a_429_no_order_leaves_before_the_time_the_venue_named(venue: Any, action: Action) -> None:
     """It is refused by ourselves, which proves that the venue has not got it; a cancel goes at once."""
 
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         assert (await gateway.post(await _prepared(gateway))).code == "rate_limit"
         event = await gateway.post(await _prepared(gateway, action=action))
         assert (event.outcome, event.code) == ("refused", "budget")
@@ -332,7 +368,7 @@ def test_con_06_after_a_429_no_order_leaves_before_the_time_the_venue_named(venu
 
 
 def test_con_06_every_request_is_counted_by_class_and_purpose(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         await gateway.post(await _prepared(gateway, action=Action.SELL))
         await gateway.post(await _prepared(gateway))
         await gateway.cancel("0x1")
@@ -345,7 +381,7 @@ def test_con_06_every_request_is_counted_by_class_and_purpose(venue: Any) -> Non
 
 
 def test_ord_03_a_balance_that_is_being_asked_for_is_not_asked_for_twice(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         ask = commands.QueryTokenBalance(UP)
         answers = await asyncio.gather(*(gateway.execute(ask) for _ in range(5)))
         assert [len(found) for found in answers] == [1, 0, 0, 0, 0]
@@ -356,7 +392,7 @@ def test_ord_03_a_balance_that_is_being_asked_for_is_not_asked_for_twice(venue: 
 
 
 def test_u1_a_lost_connection_makes_the_outcome_unknown(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         request = await _prepared(gateway)
         await fake._runner.cleanup()
         event = await gateway.post(request)
@@ -366,7 +402,7 @@ def test_u1_a_lost_connection_makes_the_outcome_unknown(venue: Any) -> None:
 
 
 def test_an_order_the_client_refuses_to_send_is_a_refusal(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         import msgspec
 
         request = msgspec.structs.replace(await _prepared(gateway), order_type=OrderType.FAK, post_only=True)
@@ -383,7 +419,7 @@ def test_con_10_a_batch_is_split_at_fifteen_and_each_answer_read_by_itself(venue
         legs[1] = {**_OK, "status": "", "errorMsg": "order 0x1 is invalid. Size (1) lower than the minimum: 5"}
         return 200, legs
 
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         requests = [await _prepared(gateway) for _ in range(17)]
         answered = await gateway.post_many(requests)
         assert [event.order_id for event in answered] == [request.order_id for request in requests]
@@ -395,7 +431,7 @@ def test_con_10_a_batch_is_split_at_fifteen_and_each_answer_read_by_itself(venue
 
 
 def test_u9_one_error_makes_a_whole_batch_unknown(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         answered = await gateway.post_many([await _prepared(gateway) for _ in range(3)])
         assert [event.outcome for event in answered] == ["unknown"] * 3
 
@@ -422,7 +458,7 @@ def test_u9_one_error_makes_a_whole_batch_unknown(venue: Any) -> None:
     ],
 )
 def test_ord_07_answers_to_a_cancel(venue: Any, answer: Any, outcome: str) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         event = await gateway.cancel("0x1")
         assert (event.order_id, event.outcome) == ("0x1", outcome)
         assert fake.asked("DELETE /order") == [({}, {"orderID": "0x1"})]
@@ -431,7 +467,7 @@ def test_ord_07_answers_to_a_cancel(venue: Any, answer: Any, outcome: str) -> No
 
 
 def test_con_11_many_and_all_orders_are_cancelled_with_an_answer_for_each(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         many = await gateway.cancel_many(["0x1", "0x2", "0x3"])
         assert [(event.order_id, event.outcome) for event in many] == [
             ("0x1", "canceled"), ("0x2", "gone"), ("0x3", "unknown")
@@ -445,6 +481,8 @@ def test_con_11_many_and_all_orders_are_cancelled_with_an_answer_for_each(venue:
 
 # --- queries ----------------------------------------------------------------------------------------------------------
 
+FIRST_PAGE = "MA=="
+"""The second client names it, the first leaves it out."""
 _ORDER = {
     "id": "0x1", "status": "ORDER_STATUS_LIVE", "owner": "key-1", "market": CONDITION, "asset_id": UP, "side": "BUY",
     "original_size": "10", "size_matched": "2.5", "price": "0.52", "outcome": "Up", "order_type": "GTC",
@@ -472,7 +510,7 @@ _TRADE = {
 def test_u4_an_order_asked_by_id(venue: Any, answer: Any, kind: type) -> None:
     """associate_trades is null here: the official client would not read the order at all."""
 
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         event = await gateway.query_order("0x1")
         assert type(event) is kind
         if isinstance(event, events.OrderSeen):
@@ -483,17 +521,20 @@ def test_u4_an_order_asked_by_id(venue: Any, answer: Any, kind: type) -> None:
 
 def test_a_sweep_reads_every_page_of_orders_and_trades(venue: Any) -> None:
     def orders(request: Any) -> Any:
-        cursor = request[1].get("next_cursor")
-        page = {"data": [{**_ORDER, "id": cursor or "first"}], "next_cursor": {None: "B", "B": "C"}.get(cursor, "LTE=")}
+        cursor = request[1].get("next_cursor", FIRST_PAGE)
+        following = {FIRST_PAGE: "B", "B": "C"}.get(cursor, "LTE=")
+        page = {"data": [{**_ORDER, "id": cursor}], "next_cursor": following}
         return 200, page
 
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         done = await gateway.sweep(CONDITION, 1_700_000_000)
         assert isinstance(done, events.SweepDone)
         assert done.complete
-        assert [row.order_id for row in done.orders] == ["first", "B", "C"]
+        assert [row.order_id for row in done.orders] == [FIRST_PAGE, "B", "C"]
         assert [row.trade_id for row in done.trades] == ["t1"]
-        assert fake.asked("GET /data/trades")[0][0] == {"market": CONDITION, "after": "1700000000"}
+        asked = fake.asked("GET /data/trades")[0][0]
+        assert asked.pop("next_cursor", FIRST_PAGE) == FIRST_PAGE
+        assert asked == {"market": CONDITION, "after": "1700000000"}
 
     page = {"data": [_TRADE], "next_cursor": "LTE="}
     _with_gateway(venue, job, **{"GET /data/orders": orders, "GET /data/trades": (200, page)})
@@ -511,7 +552,7 @@ def test_a_sweep_reads_every_page_of_orders_and_trades(venue: Any) -> None:
 def test_a_sweep_that_misses_something_says_so_and_keeps_its_facts(
     venue: Any, orders: Any, trades: Any, problem: str
 ) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         done = await gateway.sweep(CONDITION, 0)
         assert isinstance(done, events.SweepDone)
         assert not done.complete
@@ -522,7 +563,7 @@ def test_a_sweep_that_misses_something_says_so_and_keeps_its_facts(
 
 
 def test_balances_in_base_units_with_the_approval(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         assert await gateway.balance() == events.BalanceSeen(1_000_000_000, True)
         assert await gateway.balance() == events.BalanceSeen(5, False)
         assert await gateway.balance() == events.BalanceSeen(6, True)
@@ -547,7 +588,7 @@ def test_set_01_a_result_comes_from_the_catalogue_else_from_the_winner(
 ) -> None:
     slug = gamma_object["slug"]
 
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         assert await gateway.result(CONDITION, slug) is None
         gamma = await gateway.result(CONDITION, slug)
         assert gamma == events.MarketResolved(CONDITION, Side.DOWN, "gamma")
@@ -568,7 +609,7 @@ def test_log_03_a_result_that_cannot_be_read_is_told_once_until_the_venue_answer
     slug = gamma_object["slug"]
     told: list[str] = []
 
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         for _ in range(5):
             assert await gateway.result(CONDITION, slug) is None
 
@@ -582,7 +623,7 @@ def test_log_03_a_result_that_cannot_be_read_is_told_once_until_the_venue_answer
 
 
 def test_every_command_of_a_gateway_is_done_and_others_give_nothing(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         (prepared,) = await gateway.execute(commands.Prepare(_draft()))
         assert isinstance(prepared, events.Prepared)
         kinds = [
@@ -610,7 +651,7 @@ def test_con_07_answers_of_a_simulated_exchange_set_the_clock(venue: Any) -> Non
         async with venue() as fake:
             fake.headers["X-Sim-Time"] = "1795225843572;60"
             clock = VenueClock()
-            gateway = PolymarketGateway(endpoints_at(fake.url), KEY, clock=clock, selftest=False)
+            gateway = Shared.client(endpoints_at(fake.url), KEY, clock=clock, selftest=False)
             await gateway.connect()
             await gateway.query_order("0x1")
             await gateway.close()
@@ -621,7 +662,7 @@ def test_con_07_answers_of_a_simulated_exchange_set_the_clock(venue: Any) -> Non
 
 
 def test_a_key_that_is_none_is_the_users_fault_and_is_never_shown() -> None:
-    gateway = PolymarketGateway(endpoints_at("http://127.0.0.1:9"), "hunter2", selftest=False)
+    gateway = Shared.client(endpoints_at("http://127.0.0.1:9"), "hunter2", selftest=False)
     with pytest.raises(ConfigError) as caught:
         asyncio.run(gateway.connect())
     assert "hunter2" not in str(caught.value)
@@ -629,20 +670,22 @@ def test_a_key_that_is_none_is_the_users_fault_and_is_never_shown() -> None:
 
 
 def test_a_venue_that_is_not_there_is_a_venue_error() -> None:
-    gateway = PolymarketGateway(endpoints_at("http://127.0.0.1:9"), KEY, selftest=False)
+    gateway = Shared.client(endpoints_at("http://127.0.0.1:9"), KEY, selftest=False)
     with pytest.raises(VenueError, match="no credentials"):
         asyncio.run(gateway.connect())
 
 
-def test_connecting_runs_the_selftest_first(venue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken() -> None:
+def test_connecting_runs_the_selftest_first(
+    venue: Any, client: type[WireGateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
         raise VenueError("the client's order hash is not ours")
 
-    monkeypatch.setattr("polyhost.venue.polymarket.gateway.signing_selftest", broken)
+    monkeypatch.setattr(f"{client.__module__}.signing_selftest", broken)
 
     async def go() -> None:
         async with venue() as fake:
-            gateway = PolymarketGateway(endpoints_at(fake.url), KEY)
+            gateway = Shared.client(endpoints_at(fake.url), KEY)
             with pytest.raises(VenueError, match="order hash"):
                 await gateway.connect()
             assert fake.requests == []
@@ -651,7 +694,7 @@ def test_connecting_runs_the_selftest_first(venue: Any, monkeypatch: pytest.Monk
 
 
 def test_log_04_credentials_are_never_shown(venue: Any) -> None:
-    async def job(gateway: PolymarketGateway, fake: Any) -> None:
+    async def job(gateway: WireGateway, fake: Any) -> None:
         given = gateway.credentials
         assert (given.key, given.secret, given.passphrase) == ("key-1", "c2VjcmV0", "pass")
         assert repr(given) == str(given) == "Credentials(<redacted>)"

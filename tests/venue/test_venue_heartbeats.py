@@ -12,8 +12,10 @@ from polyhost.exchange.world import WorldSettings
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.polymarket import heartbeats as module
 from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.polymarket.heartbeats import Beaten, Heartbeats
+from polyhost.venue.polymarket.wire_gateway import WireGateway
+
+from .both_clients import each_client
 
 KEY = "0x" + "23" * 32
 
@@ -115,11 +117,12 @@ def test_ord_15_an_answer_that_does_not_come_is_not_waited_for(monkeypatch: pyte
     asyncio.run(whole())
 
 
-def test_ord_15_the_gateway_feeds_the_switch_of_an_exchange_over_the_wire() -> None:
+@each_client
+def test_ord_15_the_gateway_feeds_the_switch_of_an_exchange_over_the_wire(client: type[WireGateway]) -> None:
     async def whole() -> None:
         settings = ServerSettings(world=WorldSettings(symbols=("BTC",), durations_s=(300,), density=1.0))
         async with running(settings, speed=1, seed=7) as up:
-            gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), KEY, clock=VenueClock(), selftest=False)
+            gateway = client(endpoints_at(up.url, up.ws_url), KEY, clock=VenueClock(), selftest=False)
             await gateway.connect()
             try:
                 heartbeats = Heartbeats(gateway.heartbeat)

@@ -14,8 +14,10 @@ from polyhost.model.gateway import OrderDraft
 from polyhost.model.money import micros, ticks
 from polyhost.model.words import Action, OrderType
 from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.polymarket.rows import earned_rows
+from polyhost.venue.polymarket.wire_gateway import WireGateway
+
+from .both_clients import each_client
 
 KEY = "0x" + "22" * 32
 SETTINGS = ServerSettings(
@@ -23,10 +25,11 @@ SETTINGS = ServerSettings(
         symbols=("BTC",), durations_s=(14_400,), density=0.0, plain_market=False, reward_rate_day=micros("144000")
     )
 )
+
 """A window pays 100.00 a minute to whoever quotes in it."""
 
 
-async def _quoted(up: Any, gateway: PolymarketGateway) -> list[str]:
+async def _quoted(up: Any, gateway: WireGateway) -> list[str]:
     """Bids of 100 for both tokens, two cents from the middle, and one too small to score."""
     market, ids = up.engine.world.listing(False)[-1], []
     for number, (token, size) in enumerate(((market.up, "100"), (market.down, "100"), (market.up, "10"))):
@@ -46,10 +49,11 @@ async def _until(up: Any, at: int) -> None:
             await asyncio.sleep(0.005)
 
 
-def test_rew_01_the_gateway_asks_which_orders_score_and_what_the_day_earned() -> None:
+@each_client
+def test_rew_01_the_gateway_asks_which_orders_score_and_what_the_day_earned(client: type[WireGateway]) -> None:
     async def job() -> None:
         async with running(SETTINGS, speed=120.0, free_running=True) as up:
-            gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), KEY)
+            gateway = client(endpoints_at(up.url, up.ws_url), KEY)
             await gateway.connect()
             try:
                 quoted = up.engine.world.listing(False)[-1].condition_id
@@ -75,10 +79,11 @@ def test_rew_01_the_gateway_asks_which_orders_score_and_what_the_day_earned() ->
     asyncio.run(job())
 
 
-def test_rew_01_a_venue_that_does_not_answer_is_a_failed_query_not_a_verdict() -> None:
+@each_client
+def test_rew_01_a_venue_that_does_not_answer_is_a_failed_query_not_a_verdict(client: type[WireGateway]) -> None:
     async def job() -> None:
         async with running(SETTINGS, free_running=True) as up:
-            gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), KEY)
+            gateway = client(endpoints_at(up.url, up.ws_url), KEY)
             await gateway.connect()
             try:
                 too_many = tuple(f"0x{number:064x}" for number in range(501))

@@ -15,8 +15,10 @@ from polyhost.model.gateway import OrderDraft
 from polyhost.model.wallets import WalletKind, wallet_of
 from polyhost.model.words import Action, OrderType
 from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.polymarket.proof import proves
+from polyhost.venue.polymarket.wire_gateway import WireGateway
+
+from .both_clients import each_client
 
 KEY = "0x" + "22" * 32
 OWNER = Account.from_key(KEY).address
@@ -24,10 +26,13 @@ QUIET = ServerSettings(world=WorldSettings(symbols=("BTC",), durations_s=(300,),
 
 
 @pytest.mark.parametrize("kind", list(WalletKind), ids=lambda kind: kind.name)
-def test_sim_01_an_order_of_each_wallet_is_prepared_posted_found_and_cancelled(kind: WalletKind) -> None:
+@each_client
+def test_sim_01_an_order_of_each_wallet_is_prepared_posted_found_and_cancelled(
+    kind: WalletKind, client: type[WireGateway]
+) -> None:
     async def go() -> None:
         async with running(QUIET) as up:
-            gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), KEY, wallet=kind, selftest=False)
+            gateway = client(endpoints_at(up.url, up.ws_url), KEY, wallet=kind, selftest=False)
             await gateway.connect()
             market = max(
                 (one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end

@@ -30,6 +30,8 @@ from polyhost.model.words import Action
 from polyhost.model.words import OrderType as Kind
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
+from polyhost.venue.polymarket.wire_gateway import WireGateway
+from polyhost.venue.second.gateway import SecondGateway
 
 OURS, THEIRS = Builder("0x" + "ab" * 32, 5_000, 10_000), Builder("0x" + "cd" * 32, 20_000, 0)
 NOBODYS = "0x" + "ef" * 32
@@ -107,12 +109,15 @@ def draft(token: str, action: Action, price: str, size: str, kind: Kind, builder
     return OrderDraft("o1", token, action, kind, ticks(price), micros(size), 100, False, builder=builder)
 
 
-def test_con_18_the_hosts_gateway_signs_it_into_every_order_and_asks_what_it_costs(wire: Any) -> None:
+@pytest.mark.parametrize("client", [PolymarketGateway, SecondGateway])
+def test_con_18_the_hosts_gateway_signs_it_into_every_order_and_asks_what_it_costs(
+    wire: Any, client: type[WireGateway]
+) -> None:
     """Limit and market, bought and sold, alone and in a batch; an unknown code stops the start with its key."""
 
     async def body(up: Any) -> None:
         market = wire.last_market(up)
-        gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), wire.KEY, selftest=False)
+        gateway = client(endpoints_at(up.url, up.ws_url), wire.KEY, selftest=False)
         await gateway.connect()
         try:
             assert await gateway.builder(THEIRS.code) == THEIRS

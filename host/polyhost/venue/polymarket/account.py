@@ -182,9 +182,8 @@ class AccountReader:
 
     async def _get(self, path: str, query: Mapping[str, str]) -> Any:
         """The parsed body, or None when there is none (404, empty, null). Raises ReadError."""
-        headers = l2_headers(self._address, self._credentials, "GET", path, now_s=int(self._wall_s()))
         try:
-            response = await self._http.get(path, params=dict(query), headers=headers)
+            response = await self._response(path, query)
         except httpx.HTTPError as error:
             raise ReadError(f"transport: {error or type(error).__name__}") from error
         except OverBudget as error:
@@ -200,6 +199,12 @@ class AccountReader:
         if body is None:
             raise ReadError("malformed: not JSON")
         return body
+
+
+    async def _response(self, path: str, query: Mapping[str, str]) -> httpx.Response:
+        """What the venue answers, whatever its status. Raises httpx.HTTPError or OverBudget."""
+        headers = l2_headers(self._address, self._credentials, "GET", path, now_s=int(self._wall_s()))
+        return await self._http.get(path, params=dict(query), headers=headers)
 
 
 def parsed(response: httpx.Response) -> Any:

@@ -58,12 +58,17 @@ class Paced:
         found = class_of(response.request.url.path)
         if found is None:
             return
-        remaining = _number(response.headers.get("Poly-RateLimit-Remaining"))
-        retry_after = _number(response.headers.get("Retry-After"))
-        if retry_after is None and remaining is not None and remaining <= 0:
-            reset = _number(response.headers.get("Poly-RateLimit-Reset"))
-            retry_after = None if reset is None else reset - self._wall_s() if reset >= EPOCH_FROM else reset
-        self._budget.heard(found[0], response.status_code, retry_after, remaining)
+        self._budget.heard(found[0], response.status_code, *pace_of(response, self._wall_s()))
+
+
+def pace_of(response: httpx.Response, wall_s: float) -> tuple[float | None, float | None]:
+    """How many seconds from now the venue may be asked again, and how much it says is left; None: it does not say."""
+    remaining = _number(response.headers.get("Poly-RateLimit-Remaining"))
+    retry_after = _number(response.headers.get("Retry-After"))
+    if retry_after is None and remaining is not None and remaining <= 0:
+        reset = _number(response.headers.get("Poly-RateLimit-Reset"))
+        retry_after = None if reset is None else reset - wall_s if reset >= EPOCH_FROM else reset
+    return retry_after, remaining
 
 
 def _number(text: str | None) -> float | None:

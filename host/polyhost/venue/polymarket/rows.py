@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from polyhost.model.events import AuditRow, EarnedRow
 from polyhost.model.gateway import MakerSlice, OrderRow, PositionRow, TradeRow
@@ -17,16 +17,57 @@ from polyhost.model.market import normal_token
 from polyhost.model.money import MICRO, ONE, Micros, Ticks, parse_fixed
 from polyhost.model.words import Action
 
-if TYPE_CHECKING:  # the second client reads rows too, and imports nothing of the first one
-    from polymarket.models.clob.rewards import RebatedFee, UserEarning
-    from polymarket.models.data.portfolio import Position
-
 ORDER_PREFIX: Final = "ORDER_STATUS_"
 TRADE_PREFIX: Final = "TRADE_STATUS_"
 MS_SINCE: Final = 10**11
 """Epoch numbers from here on are milliseconds (as seconds they would be after the year 5138)."""
 PRICE_DIGITS: Final = 18
 """Decimals accepted in a price before it is brought to ticks."""
+
+
+class Holding(Protocol):
+    """A position as a client parsed it: what of it we read."""
+
+    @property
+    def asset_id(self) -> object: ...
+    @property
+    def condition_id(self) -> object: ...
+    @property
+    def current_size(self) -> Decimal: ...
+    @property
+    def total_size(self) -> Decimal: ...
+    @property
+    def avg_price(self) -> Decimal: ...
+    @property
+    def entry_fees_usdc(self) -> Decimal: ...
+    @property
+    def total_pnl(self) -> Decimal: ...
+    @property
+    def slug(self) -> str | None: ...
+    @property
+    def redeemable(self) -> bool: ...
+    @property
+    def status(self) -> str: ...
+
+
+class Rewarded(Protocol):
+    """A day's reward of one market and asset."""
+
+    @property
+    def condition_id(self) -> object: ...
+    @property
+    def earnings(self) -> Decimal: ...
+    @property
+    def asset_rate(self) -> Decimal: ...
+
+
+class Rebated(Protocol):
+    """A day's rebate of one market."""
+
+    @property
+    def condition_id(self) -> object: ...
+    @property
+    def rebated_fees_usdc(self) -> Decimal: ...
 
 
 def order_row(data: Mapping[str, Any]) -> OrderRow:
@@ -63,7 +104,7 @@ def trade_row(data: Mapping[str, Any]) -> TradeRow:
     )
 
 
-def position_row(position: Position) -> PositionRow:
+def position_row(position: Holding) -> PositionRow:
     """What the wallet holds of one token; sizes rounded down, costs up, to what we count in."""
     if position.current_size < 0 or position.avg_price < 0:
         raise ValueError(f"a size of {position.current_size} at {position.avg_price}")
@@ -80,7 +121,7 @@ def position_row(position: Position) -> PositionRow:
     )
 
 
-def audit_row(position: Position) -> AuditRow:
+def audit_row(position: Holding) -> AuditRow:
     """What a token brought after fees: the venue counts those of sells in its P&L, and those of buys beside it."""
     net = position.total_pnl - position.entry_fees_usdc
     return AuditRow(normal_token(str(position.asset_id)), int((net * MICRO).to_integral_value()))
@@ -155,7 +196,7 @@ def epoch_s(value: object, field: str = "time") -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
-def earned_rows(rewards: Iterable[UserEarning], rebates: Iterable[RebatedFee]) -> tuple[EarnedRow, ...]:
+def earned_rows(rewards: Iterable[Rewarded], rebates: Iterable[Rebated]) -> tuple[EarnedRow, ...]:
     """By market what a day brought; several rows of a market (one an asset) are summed. Parts of a micro-unit go."""
     found: dict[str, list[Decimal]] = {}
     for earning in rewards:
