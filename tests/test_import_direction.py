@@ -53,6 +53,7 @@ HOME: Final[Mapping[str, frozenset[str]]] = {
     "psycopg": frozenset({"journal"}),
     "polars": frozenset({"journal"}),
     "polymarket": frozenset({"venue"}),
+    "py_clob_client_v2": frozenset({"venue"}),
     "httpx": frozenset({"venue", "polling"}),
     "websockets": frozenset({"venue"}),
     "aiohttp": frozenset({"exchange"}),

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from polyhost.meanings import documented
 from polyhost.model.builder import builder_code
+from polyhost.model.clients import living_client
 from polyhost.model.quantities import Money, Price, Shares
 from polyhost.model.secrecy import PLAIN
 
@@ -40,6 +41,9 @@ KeySource: TypeAlias = Annotated[
 def _code_or_nothing(text: str) -> str:
     return builder_code(text) if text else ""
 
+
+Client = Annotated[Literal["polymarket-client", "py-clob-client-v2"], BeforeValidator(living_client)]
+"""Which client posts and cancels."""
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
@@ -93,8 +97,8 @@ class MarketsTable(Table):
 class VenueTable(Table):
     url: str = ""
     """Address of an exchange elsewhere (``http://127.0.0.1:PORT``); empty: the run starts its own."""
-    client: Literal["polymarket-client"] = "polymarket-client"
-    """The order client."""
+    client: Client = "polymarket-client"
+    """The order client; the other one stands by for cancels that fail and as witness."""
     rotate_minutes: float = Field(default=30.0, ge=0)
     """The sockets of books and of our own orders are replaced this often, wall minutes (a quarter more or less), the
     new one whole before the old one goes; 0: never by plan."""
@@ -305,7 +309,7 @@ class AccountTable(Table):
     key: KeySource = Field(default_factory=dict)
     """Where the private key is kept: ``{ env = "NAME" }``, ``{ file = "PATH" }`` or ``{ keyring = "SERVICE/NAME" }``;
     live and shadow need one."""
-    client: Literal["", "polymarket-client"] = ""
+    client: Literal[""] | Client = ""
     """The order client; empty: as in ``[venue]``."""
     cash: Money = Money("1000")
     """Collateral that a paper account begins with."""

@@ -47,8 +47,8 @@ from polyhost.service.operator_box import forget_kills, leave
 from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks, trusted_on_sight
 from polyhost.service.supervision import Supervisor
 from polyhost.venue.budget import Budget
+from polyhost.venue.contract import ClientGateway
 from polyhost.venue.polymarket.faults import retried
-from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.polymarket.streams import UserStream
 
 KILL = account_end.KILL
@@ -77,7 +77,7 @@ class AccountRun:
         self.engine: Engine
         self.runner: Runner
         self.plugins: PluginLife
-        self.gateway: PolymarketGateway
+        self.gateway: ClientGateway
         self.supervisor: Supervisor
         self.extra: ExtraFeeds
         self.user: UserStream

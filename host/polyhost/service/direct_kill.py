@@ -20,8 +20,8 @@ from polyhost.service.left_open import left_open
 from polyhost.service.status import open_orders
 from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
+from polyhost.venue.contract import ClientGateway
 from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.polymarket.reach import require_exchange
 
 GONE = ("canceled", "gone", "not_found")
@@ -53,7 +53,7 @@ async def cancel_without_host(loaded: Loaded, folder: DataFolder, *, everything:
         await gateway.close()
 
 
-async def _cancel(gateway: PolymarketGateway, state: State, *, everything: bool) -> Killed:
+async def _cancel(gateway: ClientGateway, state: State, *, everything: bool) -> Killed:
     ours = [order.order_id for order in open_orders(state) if order.order_id]
     killed = Killed(left=[line for line in left_open(state) if not line.startswith("order ")])
     command: Command = CancelEverything() if everything else CancelMany(tuple(ours))

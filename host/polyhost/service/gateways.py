@@ -8,9 +8,10 @@ from polyhost.errors import ConfigError
 from polyhost.model.wallets import WalletKind
 from polyhost.settings import Configuration
 from polyhost.venue.budget import Budget
+from polyhost.venue.clients import client_gateway
 from polyhost.venue.clock import VenueClock
+from polyhost.venue.contract import ClientGateway
 from polyhost.venue.polymarket.endpoints import Endpoints
-from polyhost.venue.polymarket.gateway import PolymarketGateway
 
 
 def throwaway_key(seed: int, account: str) -> str:
@@ -18,14 +19,14 @@ def throwaway_key(seed: int, account: str) -> str:
     return "0x" + hashlib.sha256(f"polyhost throwaway key {seed} {account}".encode()).hexdigest()
 
 
-def gateway_of(settings: Configuration, endpoints: Endpoints, clock: VenueClock, budget: Budget) -> PolymarketGateway:
+def gateway_of(settings: Configuration, endpoints: Endpoints, clock: VenueClock, budget: Budget) -> ClientGateway:
     """The gateway of the account that these settings are for; ``connect`` it before anything else.
 
     Raises ConfigError for a mode that this version does not have.
     """
     if settings.host.mode != "sim":
         raise ConfigError("is not there yet", table="host", key="mode", value=settings.host.mode, allowed=("sim",))
-    return PolymarketGateway(
-        endpoints, throwaway_key(settings.exchange.seed, settings.host.account),
+    return client_gateway(
+        settings.venue.client, endpoints, throwaway_key(settings.exchange.seed, settings.host.account),
         wallet=WalletKind[settings.venue.wallet.upper()], clock=clock, selftest=False, budget=budget,
     )

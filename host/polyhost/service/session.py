@@ -22,8 +22,8 @@ from polyhost.service.folder import DataFolder
 from polyhost.service.logs import SPEAKS_FOR
 from polyhost.service.market_data import MarketData
 from polyhost.venue.budget import Budget
+from polyhost.venue.clients import client_selftest
 from polyhost.venue.polymarket.http import budget_scale
-from polyhost.venue.polymarket.selftest import signing_selftest
 
 
 def new_run_id() -> str:
@@ -98,7 +98,7 @@ class Session:
     async def _start(self, stack: AsyncExitStack) -> None:
         await self._each(_prepare)
         # Both take a good part of a second, and neither needs the other.
-        selftest = asyncio.create_task(signing_selftest())
+        selftest = asyncio.create_task(self._selftest())
         try:
             await self.market.reach(stack)
         finally:
@@ -118,6 +118,11 @@ class Session:
         self._watch(self.market.supervisor.run(), "supervisor")
         if self.on_ready is not None:
             self.on_ready(self)
+
+    async def _selftest(self) -> None:
+        """Of every client that trades. Raises VenueError for one that changed."""
+        for client in sorted({account.settings.venue.client for account in self.accounts}):
+            await client_selftest(client)
 
     async def _each(self, step: Callable[[AccountRun], Awaitable[None]]) -> None:
         """A step of the start, for every account at once. Raises what fails for the only one."""

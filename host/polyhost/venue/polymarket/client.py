@@ -15,9 +15,10 @@ from typing import Final
 from polymarket import AsyncSecureClient, Environment, SignedOrder
 
 from polyhost.errors import VenueError
+from polyhost.model.clients import FIRST
 from polyhost.venue.polymarket.endpoints import FOREIGN_HOSTS, Endpoints
 
-DISTRIBUTION: Final = "polymarket-client"
+DISTRIBUTION: Final = FIRST
 VERSION: Final = "0.14.0"
 """The release that was read line by line; the surface below and the private names hold for it."""
 REMEDY: Final = f"install the tested release: pip install {DISTRIBUTION}=={VERSION}"

@@ -27,11 +27,11 @@ from py_clob_client_v2.order_utils import (
 )
 
 from polyhost.errors import VenueError
+from polyhost.model.clients import SECOND
 from polyhost.model.gateway import OrderRequest, SignedFields
 from polyhost.model.market import normal_token
 from polyhost.model.order_hash import CHAIN_ID, exchange_address
 from polyhost.model.words import Action
-from polyhost.venue.names import SECOND
 
 VERSION: Final = "1.2.1"
 """The release that was read line by line; the surface below and the private names hold for it."""

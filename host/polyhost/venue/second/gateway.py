@@ -28,6 +28,7 @@ from py_clob_client_v2.clob_types import (
 from polyhost.errors import ConfigError, PolyhostError, VenueError
 from polyhost.model import events
 from polyhost.model.builder import NOBODY, PPM_OF_A_BASIS_POINT, Builder, Credited
+from polyhost.model.clients import SECOND
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, SignedFields
 from polyhost.model.money import MICRO
 from polyhost.model.order_hash import ZERO_BYTES32
@@ -37,7 +38,6 @@ from polyhost.model.wallets import WalletKind, deposit_wallet, first_deposit_wal
 from polyhost.model.words import OrderType
 from polyhost.venue.budget import OverBudget
 from polyhost.venue.contract import ClientGateway
-from polyhost.venue.names import SECOND
 from polyhost.venue.polymarket.account import AccountReader, Credentials, ReadError
 from polyhost.venue.polymarket.http import PATIENCE_S, TIMEOUT, http_client
 from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer

@@ -1,0 +1,78 @@
+"""A client's gateway by its name. A client is imported only when it is asked for: the other must work without it."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import import_module, metadata
+from typing import Any, Final
+
+from loguru import logger
+
+from polyhost.errors import ConfigError, VenueError
+from polyhost.model.clients import DEAD, DEAD_REMEDY, FIRST, SECOND, living_client
+from polyhost.model.wallets import WalletKind
+from polyhost.venue.budget import Budget
+from polyhost.venue.clock import VenueClock
+from polyhost.venue.contract import ClientGateway
+from polyhost.venue.polymarket.endpoints import Endpoints
+
+_HOMES: Final = {
+    FIRST: ("polyhost.venue.polymarket", "PolymarketGateway"),
+    SECOND: ("polyhost.venue.second", "SecondGateway"),
+}
+
+
+def other_client(client: str) -> str:
+    """The one that stands by."""
+    return FIRST if client == SECOND else SECOND
+
+
+def client_gateway(
+    client: str,
+    endpoints: Endpoints,
+    private_key: str,
+    *,
+    wallet: WalletKind = WalletKind.EOA,
+    clock: VenueClock | None = None,
+    selftest: bool = True,
+    budget: Budget | None = None,
+) -> ClientGateway:
+    """The gateway of a client, not connected. ConfigError: no such client; VenueError: it cannot be imported."""
+    kind = getattr(_imported(client, "gateway"), _HOMES[client][1])
+    found: ClientGateway = kind(
+        endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget
+    )
+    return found
+
+
+async def client_selftest(client: str) -> None:
+    """Is it the tested release, and does it sign what we hash? Raises VenueError, or ConfigError for no such client."""
+    tell_of_the_dead_client()
+    test = _imported(client, "selftest").signing_selftest
+    if asyncio.iscoroutinefunction(test):
+        await test()
+    else:
+        await asyncio.to_thread(test)
+
+
+def _imported(client: str, module: str) -> Any:
+    try:
+        living_client(client)
+    except ValueError as error:
+        raise ConfigError(str(error), table="venue", key="client", value=client) from error
+    if client not in _HOMES:
+        raise ConfigError("names no client", table="venue", key="client", value=client, allowed=tuple(_HOMES))
+    try:
+        return import_module(f"{_HOMES[client][0]}.{module}")
+    except ImportError as error:
+        raise VenueError(f"the client cannot be imported ({error}); pip install it again", endpoint=client) from error
+
+
+def tell_of_the_dead_client() -> None:
+    """A warning where py-clob-client is installed: nobody here uses it, and nothing that it signs is taken."""
+    try:
+        version = metadata.version(DEAD)
+    except metadata.PackageNotFoundError:
+        return
+    told = f"{DEAD} {version} is installed: it {DEAD_REMEDY}. Nothing here uses it; pip uninstall {DEAD}"
+    logger.warning("{}", told)
