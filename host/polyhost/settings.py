@@ -42,9 +42,6 @@ def _code_or_nothing(text: str) -> str:
     return builder_code(text) if text else ""
 
 
-Client = Annotated[Literal["polymarket-client", "py-clob-client-v2"], BeforeValidator(living_client)]
-"""Which client posts and cancels."""
-
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic_core import CoreSchema
@@ -97,7 +94,9 @@ class MarketsTable(Table):
 class VenueTable(Table):
     url: str = ""
     """Address of an exchange elsewhere (``http://127.0.0.1:PORT``); empty: the run starts its own."""
-    client: Client = "polymarket-client"
+    client: Annotated[Literal["polymarket-client", "py-clob-client-v2"], BeforeValidator(living_client)] = (
+        "polymarket-client"
+    )
     """The order client; the other one stands by for cancels that fail and as witness."""
     rotate_minutes: float = Field(default=30.0, ge=0)
     """The sockets of books and of our own orders are replaced this often, wall minutes (a quarter more or less), the
@@ -309,7 +308,7 @@ class AccountTable(Table):
     key: KeySource = Field(default_factory=dict)
     """Where the private key is kept: ``{ env = "NAME" }``, ``{ file = "PATH" }`` or ``{ keyring = "SERVICE/NAME" }``;
     live and shadow need one."""
-    client: Literal[""] | Client = ""
+    client: Annotated[Literal["", "polymarket-client", "py-clob-client-v2"], BeforeValidator(living_client)] = ""
     """The order client; empty: as in ``[venue]``."""
     cash: Money = Money("1000")
     """Collateral that a paper account begins with."""
