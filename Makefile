@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: run test bench lint calm-day requirements clean
+.PHONY: run dashboard test bench lint calm-day requirements clean
 
 $(READY): pyproject.toml requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "polyhost needs Python 3.11 or newer: make PYTHON=python3.12 …")'
@@ -15,7 +15,11 @@ $(READY): pyproject.toml requirements-dev.txt
 	touch $@
 
 run: $(READY)  ## the host on the simulated exchange; make run ARGS="--windows 4 --speed 60"
+	@echo "to look on: make dashboard, in another terminal" >&2
 	$(BIN)/polyhost run $(ARGS)
+
+dashboard: $(READY)  ## the web page that looks on; make dashboard ARGS="--port 8711"
+	$(BIN)/polyhost dashboard --open $(ARGS)
 
 test: $(READY)  ## every test: on all cores, then those that need the machine for themselves
 	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist loadgroup --no-loadscope-reorder $(ARGS)

@@ -39,7 +39,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "configuration": BASE | {"meanings", "secret", "wording"},
     "lab": BASE | PARTS,
     "service": BASE | PARTS | {"lab"},
-    "web": BASE | PARTS | {"lab", "service"},
+    "web": BASE | PARTS | {"lab", "service", "secret"},
     "testing": BASE | PARTS | {"lab", "service", "secret"},
     "cli": BASE | PARTS | {"lab", "service", "web", "testing"},
     "__main__": frozenset({"cli"}),

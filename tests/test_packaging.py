@@ -121,4 +121,5 @@ def test_the_commands_of_this_version_are_all_there() -> None:
         "why position", "why window", "pause", "resume", "close", "merge", "redeem", "kill",
         "simulate", "selftest crash", "compare", "plugins check", "plugins new", "doctor",
         "bundle", "health", "setup approvals",
+        "dashboard",
     }

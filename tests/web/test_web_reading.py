@@ -207,7 +207,7 @@ def test_a_settled_window_shows_its_result_and_what_it_brought(tmp_path: Path) -
     (window,) = picture.windows
     assert (window.phase, window.winner) == ("settled", "UP")
     assert window.pnl == picture.money.realised == micros(report["pnl"])
-    assert picture.money.curve == ((rig.kernel.state.closes[-1].at, window.pnl),)
+    assert picture.money.curve == ((START - 5_000, 0), (rig.kernel.state.closes[-1].at, window.pnl))
     assert picture.money.today == window.pnl
     assert picture.funds.unredeemed == micros(report["cash"]["unredeemed"]) > 0
 

@@ -48,6 +48,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "setup": Entry("polyhost.cli.setup", "What a wallet needs once: approvals.", group=True),
     "health": Entry("polyhost.cli.health", "Did the host do its work well lately?"),
     "bundle": Entry("polyhost.cli.bundle", "Everything about a run in one archive, without secrets."),
+    "dashboard": Entry("polyhost.cli.dashboard", "A web page that shows what runs, and takes the operator's words."),
     "why": Entry("polyhost.cli.why", "Why an order, a position or a window is as it is.", group=True),
     "pause": Entry("polyhost.cli.operator", "Stop new entries; exits go on.", app="pause_app"),
     "resume": Entry("polyhost.cli.operator", "Allow new entries again, clear a breaker.", app="resume_app"),

@@ -51,7 +51,7 @@ class Money(Struct, frozen=True):
     """The same of this day, UTC."""
     unrealised: int
     curve: tuple[tuple[int, int], ...]
-    """(time, realised so far) after each closed position, oldest first."""
+    """(time, realised so far): at the begin, and after each closed position, oldest first."""
 
 
 class WindowSeen(Struct, frozen=True):

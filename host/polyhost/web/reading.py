@@ -236,7 +236,9 @@ class Reading:
     def _curve(self) -> list[tuple[int, int]]:
         journal = self._journal
         total = journal.pnl - sum(pnl for _, pnl, _ in journal.closes)
-        points = []
+        points: list[tuple[int, int]] = []
+        if journal.run is not None and journal.closes:
+            points.append((min(journal.run["started_at"], journal.closes[0][0]), total))
         for at, pnl, _ in journal.closes:
             total += pnl
             points.append((at, total))
