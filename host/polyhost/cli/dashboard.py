@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from polyhost.cli.host_folder import host_folder
 from polyhost.cli.options import ConfigFile, DataDir, command_app
+from polyhost.errors import ConfigError
 
 PORT = 8710
 app = command_app("A web page that shows what runs, and takes the operator's words.")
@@ -17,6 +20,9 @@ app = command_app("A web page that shows what runs, and takes the operator's wor
 def dashboard(
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: Annotated[
+        list[str] | None, typer.Option("--account", metavar="NAME", help="This account only; else all. Repeatable.")
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65_535, metavar="P", help="0: any that is free.")] = PORT,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where it listens.")] = "127.0.0.1",
     name: Annotated[
@@ -35,7 +41,7 @@ def dashboard(
     from polyhost.service.logs import set_up
     from polyhost.web.server import address, bound, is_loopback, serve, token_of
 
-    folder, _ = host_folder(config, data_dir)
+    accounts = dict(_accounts(config, data_dir, account or []))
     token, new = token_of(env=token_env, file=token_file)
     listening = bound(host, port)
     url = address(host, listening.getsockname()[1], token if new else "")
@@ -45,13 +51,35 @@ def dashboard(
             f"WARNING: {host} can be reached from other machines, and what the page sends is not encrypted: whoever "
             "reads it on the way has the token. A tunnel (ssh -L) to 127.0.0.1 is safer.", err=True,
         )
-    place = ("--data-dir", str(folder), *(("-c", str(config)) if config is not None else ()))
-
     def began() -> None:
-        typer.echo(f"dashboard of {folder}: {url}" + ("" if new else " (with ?token= and your token)"))
+        folders = ", ".join(str(folder) for folder, _ in accounts.values())
+        typer.echo(f"dashboard of {folders}: {url}" + ("" if new else " (with ?token= and your token)"))
         if opens:
             import webbrowser
 
             webbrowser.open(url)
 
-    serve({"": (folder, place)}, listening, host, token, tuple(name or ()), began)
+    serve(accounts, listening, host, token, tuple(name or ()), began)
+
+
+def _accounts(
+    config: Path | None, data_dir: Path | None, wanted: list[str]
+) -> Iterator[tuple[str, tuple[Path, tuple[str, ...]]]]:
+    """Each account with its folder, and the options of a command that name it. Raises ConfigError."""
+    from polyhost.cli.options import configured
+
+    file = ("-c", str(config)) if config is not None else ()
+    try:
+        loaded = configured(config, {"host.data_dir": data_dir})
+    except ConfigError:
+        # Beside a broken configuration a running host is shown all the same; without one this is the answer.
+        folder, _ = host_folder(config, data_dir)
+        yield "", (folder, ("--data-dir", str(folder), *file))
+        return
+    root = Path(loaded.configuration.host.data_dir)
+    names = list(loaded.configuration.accounts)
+    if not names and not wanted:
+        yield "", (root, ("--data-dir", str(root), *file))
+    for name in wanted or names:
+        folder = Path(loaded.for_account(name).configuration.host.data_dir)
+        yield name, (folder, ("--data-dir", str(root), "--account", name, *file))
