@@ -17,6 +17,7 @@ from peewee import Model
 from polyhost.journal.connection import Connection
 from polyhost.journal.migrations import JOURNAL
 from polyhost.journal.opening import inspect, reading
+from polyhost.journal.place import elsewhere, pointer_path
 from polyhost.journal.recovery import read_journal
 from polyhost.journal.schema import (
     LedgerEntries,
@@ -101,7 +102,7 @@ class Following:
             self._identity = None
             self._forget()
             return False
-        stat = self.path.stat()
+        stat = (self.path if elsewhere(self.path) is None else pointer_path(self.path)).stat()
         if self._identity != (stat.st_dev, stat.st_ino):
             # Another journal stands there: a first look, or `run --fresh`.
             self._forget()
@@ -131,7 +132,7 @@ class Following:
             f'SELECT "ledger", "asset", sum("delta") FROM "{table_of(LedgerEntries)}" WHERE "ledger" IN ({marks}) '
             'GROUP BY "ledger", "asset"', OURS,
         ):
-            self._post(account, asset, amount)
+            self._post(account, asset, int(amount))
         latest = _rows(connection, Markets, "1 = 1 ORDER BY ends_at DESC LIMIT ?", (MARKETS_KEPT,))
         needed = {row["market"] for row in (*self.orders.values(), *self.positions.values())}
         for row in latest:
@@ -144,7 +145,8 @@ class Following:
         for row in reversed(_rows(connection, Positions, where, (CLOSES_KEPT,))):
             self.closes.append((row["closed_at"], row["pnl"], row["market"]))
             self.brought[row["market"]] = self.brought.get(row["market"], 0) + row["pnl"]
-        self.pnl = connection.execute(f'SELECT coalesce(sum("pnl"), 0) FROM "{table_of(Positions)}"').fetchone()[0]
+        total = connection.execute(f'SELECT coalesce(sum("pnl"), 0) FROM "{table_of(Positions)}"').fetchone()
+        self.pnl = 0 if total is None else int(total[0])  # PostgreSQL sums whole numbers into a decimal
 
     # --- every later look ---------------------------------------------------------------------------------------------
 
@@ -250,7 +252,7 @@ class Following:
             "AND \"action\" = 'BUY' AND \"status\" <> 'FAILED' GROUP BY 1, 2", wanted,
         ):
             if (market, side) in self.positions:
-                self.positions[market, side]["entry_fees"] = fees
+                self.positions[market, side]["entry_fees"] = int(fees)
 
     def _drop_old(self) -> None:
         """The markets that ended first go, once nothing of them is open."""
