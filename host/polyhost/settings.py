@@ -80,6 +80,9 @@ class HostTable(Table):
     """Recordings older than this many hours of wall time are deleted."""
     record_gb: float = Field(default=5.0, gt=0)
     """The oldest recordings are deleted above this many gigabytes."""
+    ping_url: str = ""
+    """Address of a health check (healthchecks.io and its like), asked once a minute while the host is well, with
+    ``/fail`` behind it while it is not; empty: none. Who does not hear it any more raises the alarm."""
 
 
 class MarketsTable(Table):

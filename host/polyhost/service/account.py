@@ -45,6 +45,7 @@ from polyhost.service.logs import REDACTOR
 from polyhost.service.market_data import MarketData
 from polyhost.service.operator_box import forget_kills, leave
 from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks, trusted_on_sight
+from polyhost.service.presence import Condition
 from polyhost.service.supervision import Supervisor
 from polyhost.venue.budget import Budget
 from polyhost.venue.contract import ClientGateway
@@ -312,6 +313,15 @@ class AccountRun:
             self.kernel.reconciliation.ages(), self.kernel.scoring.said(), self.extra.figures(), self.plugins.rows(),
             self.clock.now(), self.clock.speed, coverage(self.kernel),
         )
+
+    def condition(self, *, begun: bool) -> Condition:
+        """How it is, for whoever watches the host from outside. ``begun``: its loops run."""
+        if not begun:
+            return Condition(self.name, False, self.stopping.is_set(), False, ())
+        dead = tuple(name for name, loop in self.supervisor.all_loops().items() if not loop.alive)
+        live = self.supervisor.safe() and self.engine.sealed is None
+        sealed = "" if self.engine.sealed is None else str(self.engine.sealed)
+        return Condition(self.name, True, self.stopping.is_set(), live, dead, sealed)
 
     def _banner(self) -> None:
         running = [plugin.name for plugin in self._found if plugin.runs]

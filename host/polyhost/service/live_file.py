@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from polyhost.journal import write_atomically
+from polyhost.service.folder import running_pid
 
 LIVE_FILE: Final = "live.json"
 LIVE_OLD_S: Final = 10.0
@@ -69,3 +70,18 @@ def read(data_dir: Path) -> Live | None:
         return msgspec.json.decode((data_dir / LIVE_FILE).read_bytes(), type=Live)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def readiness(data_dir: Path) -> tuple[bool, str]:
+    """Whether a host runs on the folder that may enter, and why not, if not."""
+    if running_pid(data_dir) is None:
+        return False, "no host runs there"
+    live = read(data_dir)
+    if live is None or live.age_s > LIVE_OLD_S:
+        return False, "the host has not said anything " + ("yet" if live is None else f"for {live.age_s:.0f} s")
+    if live.sealed:
+        return False, f"sealed: {live.sealed}"
+    dead = [name for name, figures in live.loops.items() if not figures["alive"] and figures["safety"]]
+    if dead:
+        return False, f"not alive: {', '.join(dead)}"
+    return live.ready, "" if live.ready else "it is stopping"

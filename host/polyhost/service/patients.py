@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +17,7 @@ from polyhost.service.gateways import gateway_of, throwaway_key
 from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import Gateway
-from polyhost.venue.polymarket.endpoints import Endpoints, endpoints_at
+from polyhost.venue.polymarket.endpoints import LIVE, Endpoints, endpoints_at
 from polyhost.venue.polymarket.http import budget_scale
 from polyhost.venue.polymarket.wire_gateway import address_of
 
@@ -31,6 +32,8 @@ async def patient(loaded: Loaded) -> AsyncIterator[Subject]:
     settings = loaded.configuration
     folder = DataFolder(Path(settings.host.data_dir))
     running = running_pid(folder.path)
+    # The host itself asks before it begins.
+    starting = running == os.getpid()
     async with AsyncExitStack() as stack:
         endpoints = await _endpoints(loaded, folder, running, stack)
         kind = WalletKind[settings.venue.wallet.upper()]
@@ -47,7 +50,7 @@ async def patient(loaded: Loaded) -> AsyncIterator[Subject]:
 
         yield Subject(
             loaded, settings.host.account, settings.host.mode, kind, "the simulator's throwaway key", "[venue] wallet",
-            folder.path, running, False, endpoints, address, open_way,
+            folder.path, running, starting, endpoints, address, open_way,
         )
 
 
@@ -55,6 +58,8 @@ async def _endpoints(loaded: Loaded, folder: DataFolder, running: int | None, st
     settings = loaded.configuration
     if settings.venue.url:
         return endpoints_at(settings.venue.url)
+    if settings.host.mode != "sim":
+        return LIVE
     told = ready_at(folder.exchange_ready) if running is not None else None
     if told is not None:
         return endpoints_at(told["url"], told["ws_url"])

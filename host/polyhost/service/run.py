@@ -19,6 +19,7 @@ from polyhost.errors import ConfigError, PolyhostError
 from polyhost.journal import write_atomically
 from polyhost.service.folder import DataFolder
 from polyhost.service.logs import set_up
+from polyhost.service.presence import Presence
 from polyhost.service.session import Session
 
 SWITCH_S: Final = 0.0005
@@ -79,8 +80,15 @@ async def _run(session: Session, show: bool) -> dict[str, Any]:
         loop.add_signal_handler(number, session.stop, signal.Signals(number).name)
     for number, flatten in ((signal.SIGUSR1, False), (signal.SIGUSR2, True)):
         loop.add_signal_handler(number, partial(session.kill, signal.Signals(number).name, flatten=flatten))
-    if not show:
-        return await session.run()
-    from polyhost.service.terminal import shown
+    presence = Presence(session, session.ping_url)
+    watching = loop.create_task(presence.run(), name="presence")
+    try:
+        if not show:
+            return await session.run()
+        from polyhost.service.terminal import shown
 
-    return await shown(session)
+        return await shown(session)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await presence.close()

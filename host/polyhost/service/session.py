@@ -21,6 +21,7 @@ from polyhost.service.accounts_report import Failed, together
 from polyhost.service.folder import DataFolder
 from polyhost.service.logs import SPEAKS_FOR
 from polyhost.service.market_data import MarketData
+from polyhost.service.presence import Condition
 from polyhost.venue.budget import Budget
 from polyhost.venue.clients import client_selftest
 from polyhost.venue.polymarket.http import budget_scale
@@ -41,6 +42,7 @@ class Session:
         the host's folder."""
         self.folder = folder
         self.run_id = new_run_id()
+        self.ping_url = loaded.configuration.host.ping_url
         self.market = MarketData(loaded.configuration, folder, self.run_id)
         parts = {"": (loaded, folder)} if not accounts else {
             name: (loaded.for_account(name), place) for name, place in accounts.items()
@@ -54,6 +56,7 @@ class Session:
         ]
         self.on_ready: Callable[[Session], None] | None = None
         """Called once when trading may begin (for the terminal view)."""
+        self._begun = False
         self._several = bool(accounts)
         self._reports: dict[str, dict[str, Any]] = {}
         self._failed: dict[str, Failed] = {}
@@ -91,6 +94,10 @@ class Session:
         modes = {account.name: account.settings.host.mode for account in self.accounts}
         return together(modes, self._reports, self._failed)
 
+    def conditions(self) -> list[Condition]:
+        """How each account is that did not fail, for whoever watches the host from outside."""
+        return [account.condition(begun=self._begun) for account in self._living]
+
     @property
     def _living(self) -> list[AccountRun]:
         return [account for account in self.accounts if account.name not in self._failed]
@@ -116,6 +123,7 @@ class Session:
         await self._each(_supervise)
         self._watch(self.market.watch_exchange(), "exchange")
         self._watch(self.market.supervisor.run(), "supervisor")
+        self._begun = True
         if self.on_ready is not None:
             self.on_ready(self)
 
