@@ -45,6 +45,7 @@ from polyhost.service.logs import REDACTOR
 from polyhost.service.market_data import MarketData
 from polyhost.service.operator_box import forget_kills, leave
 from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks, trusted_on_sight
+from polyhost.service.phases import MEANS, Phase, entered
 from polyhost.service.presence import Condition
 from polyhost.service.supervision import Supervisor
 from polyhost.venue.budget import Budget
@@ -96,6 +97,7 @@ class AccountRun:
         self.flatten = False
         self.stop_reason = ""
         self.stopping = asyncio.Event()
+        self.phase = Phase.STARTING
         self._stack = AsyncExitStack()
         self._loops = AccountLoops(self)
         self._lock = Lock(folder.path)
@@ -274,6 +276,7 @@ class AccountRun:
         """Every loop of the account is started, and watched from here on (ORD-15)."""
         self._stack.push_async_callback(self.supervisor.close)
         self._loops.start()
+        self.enter(Phase.TRADING)
         watching = asyncio.get_running_loop().create_task(self.supervisor.run(), name="supervisor")
         watching.add_done_callback(self._supervisor_ended)
         self._stack.callback(watching.cancel)
@@ -289,7 +292,9 @@ class AccountRun:
         """Until it is stopped, its windows are done, or something broke; returns the summary."""
         reason = await account_end.until_the_end(self)
         await account_end.wind_down(self, reason)
-        return await account_report.report(self)
+        report = await account_report.report(self)
+        self.enter(Phase.ENDED)
+        return report
 
     async def close(self) -> None:
         """Let go of everything, whatever was begun; safe to call twice."""
@@ -311,8 +316,14 @@ class AccountRun:
         return Live(
             self.run_id, wall, ready, sealed, self.supervisor.figures(), self.kernel.blocks(),
             self.kernel.reconciliation.ages(), self.kernel.scoring.said(), self.extra.figures(), self.plugins.rows(),
-            self.clock.now(), self.clock.speed, coverage(self.kernel),
+            self.clock.now(), self.clock.speed, coverage(self.kernel), self.phase.value,
         )
+
+    def enter(self, phase: Phase) -> None:
+        """It is that far now."""
+        if phase is not self.phase:
+            logger.info("{}: {}", phase.value, MEANS[phase])
+        self.phase = entered(self.phase, phase)
 
     def condition(self, *, begun: bool) -> Condition:
         """How it is, for whoever watches the host from outside. ``begun``: its loops run."""

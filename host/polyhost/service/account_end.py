@@ -17,6 +17,7 @@ from polyhost.kernel.state import PositionEntry
 from polyhost.kernel.supervised import SEALED
 from polyhost.model.events import RunEnding
 from polyhost.model.words import Action, OrderState
+from polyhost.service.phases import Phase
 
 if TYPE_CHECKING:
     from polyhost.service.account import AccountRun
@@ -67,14 +68,19 @@ async def wind_down(account: AccountRun, reason: str) -> None:
     engine, kernel = account.engine, account.kernel
     engine.event(RunEnding(reason))
     if reason == SEALED:
+        account.enter(Phase.SEALED)
         reason = await _until_safe(account)
     if reason == WINDOWS:
+        account.enter(Phase.SETTLING)
         await _until(account, lambda: nothing_open(kernel), SETTLE_WITHIN_S)
     elif reason == KILL:
+        account.enter(Phase.KILLING)
         await _until(account, lambda: flat(kernel) if account.flatten else no_orders(kernel), KILL_WITHIN_S)
     else:
+        account.enter(Phase.STOPPING)
         await _until(account, lambda: quiet(kernel), STOP_WITHIN_S)
     account.stopping.set()
+    account.enter(Phase.CLOSING)
     await engine.deliveries(STOP_WITHIN_S)
     # Streams and timer run on while the end is written: from here on nothing of theirs changes the state.
     engine.halt()

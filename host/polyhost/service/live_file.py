@@ -53,6 +53,9 @@ class Live(msgspec.Struct, frozen=True):
     coverage: dict[str, tuple[str, str]] = {}
     """``condition_id:SIDE`` of every open position → covered, held, closing or open, and the reason."""
 
+    phase: str = ""
+    """How far the run is (``service/phases.py``); empty: not said."""
+
     @property
     def age_s(self) -> float:
         """Wall seconds since it was said."""

@@ -76,6 +76,7 @@ def described(found: Found) -> dict[str, Any]:
         "data_dir": str(found.path),
         "running": found.pid is not None,
         "ready": found.live is not None and found.live.ready and found.live.age_s <= LIVE_OLD_S,
+        "phase": None if found.live is None else found.live.phase or None,
         "sealed": None if found.live is None else found.live.sealed or None,
         "loops": None if found.live is None else found.live.loops,
         "ages": None if found.live is None else found.live.ages,
@@ -300,7 +301,8 @@ def _feed_lines(feeds: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _who(report: Mapping[str, Any]) -> str:
     if not report["running"]:
         return "no host runs; this is what its journal says"
-    return f"a host runs (pid {report['pid']})" if report["pid"] else "a host runs"
+    phase = f", {report['phase']}" if report["phase"] else ""
+    return f"a host runs (pid {report['pid']}){phase}" if report["pid"] else f"a host runs{phase}"
 
 
 def _ended(report: Mapping[str, Any]) -> str:
