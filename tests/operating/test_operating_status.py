@@ -57,7 +57,7 @@ def test_ops_01_the_report_is_shown_again_until_somebody_has_seen_enough(tmp_pat
         if len(looks) == 3:
             raise KeyboardInterrupt
 
-    console = Console(width=80, height=20, record=True)
+    console = Console(width=300, height=20, record=True)
     watched(tmp_path, console=console, sleep=enough)
     assert looks == [2.0] * 3
     assert "nothing was ever run" in console.export_text()

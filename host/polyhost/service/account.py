@@ -44,8 +44,8 @@ from polyhost.service.live_file import Live
 from polyhost.service.logs import REDACTOR
 from polyhost.service.market_data import MarketData
 from polyhost.service.operator_box import forget_kills, leave
-from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks, trusted_on_sight
 from polyhost.service.phases import MEANS, Phase, entered
+from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks, trusted_on_sight
 from polyhost.service.presence import Condition
 from polyhost.service.supervision import Supervisor
 from polyhost.venue.budget import Budget
