@@ -8,16 +8,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, PrivateAttr, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from polyhost.meanings import documented
-from polyhost.model.secrecy import PLAIN
+from polyhost.model.secrecy import PLAIN, VARIABLE
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
@@ -78,6 +79,13 @@ class Secret(BaseModel):
     def _one_place(self) -> Secret:
         if sum(bool(getattr(self, place)) for place in PLACES) != 1:
             raise PydanticCustomError("reference", "names no place of a secret, or several")
+        if self.env and not VARIABLE.fullmatch(self.env):
+            raise PydanticCustomError(
+                "reference", "names no environment variable: capital letters, digits and underscores, the name and not "
+                "the secret itself",
+            )
+        if self.keyring and not all(self.keyring.rpartition("/")):
+            raise PydanticCustomError("reference", "names no entry of a keyring: its service, a slash, its name")
         return self
 
     @model_serializer
@@ -148,9 +156,7 @@ def _refuse_shared(path: Path, found: os.stat_result) -> None:
 
 
 def _of_keyring(entry: str) -> str:
-    service, slash, name = entry.rpartition("/")
-    if not (slash and service and name):
-        raise Unresolved(f"{entry!r} names no entry of a keyring", f"write {FORMS[2]}")
+    service, _, name = entry.rpartition("/")
     try:
         library: Any = import_module("keyring")
     except ImportError:
@@ -188,7 +194,8 @@ def references_in(value: object) -> Iterator[Secret]:
     if isinstance(value, dict):
         (key, place), *others = value.items() or [("", "")]
         if not others and key in PLACES and isinstance(place, str) and place:
-            yield Secret.model_validate(value)
+            with suppress(ValidationError):  # not one: whoever wants a secret there refuses it
+                yield Secret.model_validate(value)
         else:
             for item in value.values():
                 yield from references_in(item)

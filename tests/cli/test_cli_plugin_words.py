@@ -104,6 +104,10 @@ def test_ops_08_what_is_done_while_no_host_runs_waits_to_be_journaled(
         (["disable", "mien"], ["did you mean 'mine'"]),
         (["accept", "mien"], ["did you mean 'mine'"]),
         (["disable", "additive"], ["combiner"]),
+        (["set", "", "a=1"], ["NAME: cannot be a plugin's name; given ''; allowed: letters, digits"]),
+        (["set", "a.b", "c=1"], ["cannot be a plugin's name (did you mean 'a_b'?); given 'a.b'"]),
+        (["enable", "My Plug"], ["did you mean 'my_plug'"]),
+        (["accept", "../up"], ["cannot be a plugin's name"]),
     ],
 )
 def test_plg_03_what_is_refused_changes_nothing(

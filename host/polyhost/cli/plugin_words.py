@@ -12,7 +12,14 @@ from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, configured, pr
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The plugin's table: [plugins.NAME].")]
+
+def _name(given: str) -> str:
+    from polyhost.configuration.names import checked_name
+
+    return checked_name(given)
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The plugin's table: [plugins.NAME].", callback=_name)]
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the journal.")]
 Pairs = Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="Its settings; KEY= takes a choice back.")]
 MoreSettings = Annotated[

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from polyhost.configuration.accounts import of_account, refuse_unknown
 from polyhost.configuration.choices import Choices, choices_of
+from polyhost.configuration.names import refuse_names
 from polyhost.configuration.precedence import Disagreement, disagreements, heeded, ordered, set_twice
 from polyhost.configuration.problems import place_of, refusal, refuse_at_once
 from polyhost.configuration.rules import refuse_contradictions
@@ -129,6 +130,7 @@ def load_configuration(
     if isinstance(merged["plugins"], dict):
         merged["plugins"] = ordered(merged["plugins"], files, choices)
     configuration = _validated(merged, labels)
+    refuse_names(configuration.plugins, labels)
     refuse_contradictions(configuration, labels)
     return Loaded(configuration, labels, file, config_hash(configuration), told, tuple(set_twice(fragments)), reader)
 

@@ -13,6 +13,9 @@ _SECRET_NAME: Final = re.compile(
     r"private|secret|passphrase|passw(?:or)?d|mnemonic|token|credential|(?:^|[_.])(?:api)?_?key$|(?:^|[_.])pass$",
     re.I,
 )
+VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
+"""What an environment variable for a secret is named like. Whatever is named otherwise may be the secret itself, pasted
+in the wrong place, and is never repeated."""
 _SECRET_TEXT: Final = re.compile(r"(?:0x)?[0-9a-fA-F]{64}")
 
 
@@ -24,6 +27,8 @@ def shown(key: str, value: Any) -> Any:
         return [shown(key, item) for item in value]
     if value is None or value == "" or isinstance(value, bool):
         return value
+    if key == "env" and not VARIABLE.fullmatch(str(value)):
+        return HIDDEN
     return HIDDEN if _SECRET_NAME.search(key) or _SECRET_TEXT.search(str(value)) else value
 
 

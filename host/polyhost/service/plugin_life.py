@@ -15,6 +15,7 @@ import msgspec
 from loguru import logger
 
 from polyhost.configuration import Loaded
+from polyhost.configuration.names import checked_name
 from polyhost.errors import PluginError, PolyhostError, nearest_name
 from polyhost.extension.delivery import channels_of
 from polyhost.extension.discovery import LoadedPlugin, placed
@@ -284,4 +285,4 @@ def plugin_words(life: PluginLife) -> dict[str, Word]:
 def _name(given: Mapping[str, Any]) -> str:
     if not given.get("plugin"):
         raise RefusedError("name a plugin: args {\"plugin\": NAME}", 2)
-    return str(given["plugin"])
+    return checked_name(str(given["plugin"]))
