@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -146,3 +147,22 @@ def test_a_wrong_option_is_wrong_usage(probe: typer.Typer) -> None:
         """Work."""
 
     assert exit_code(["probe", "--no-such-option"]) == 2
+
+
+def leaves() -> Iterator[tuple[str, set[str]]]:
+    """Every command with the names of its options."""
+    for name in front.COMMANDS:
+        found = front.load(name)
+        for inner, command in getattr(found, "commands", {"": found}).items():
+            yield f"{name} {inner}".strip(), {word for option in command.params for word in option.opts}
+
+
+def test_cfg_01_whatever_reads_a_configuration_takes_the_same_words_for_it() -> None:
+    """``--set`` wherever there is ``-c`` (but for words to a running host, which name only its folder), and
+    ``--data-dir`` but for what lives in no data folder."""
+    told = {"pause", "resume", "kill", "close", "cancel", "redeem", "merge"}
+    nowhere = {"backtest", "simulate", "selftest crash", "exchange serve"}
+    reading = {name: options for name, options in leaves() if "--config" in options}
+    assert {"status", "why window", "db check", "plugins list", "config check"} <= reading.keys()
+    assert [name for name, options in reading.items() if "--set" not in options and name not in told] == []
+    assert [name for name, options in reading.items() if "--data-dir" not in options and name not in nowhere] == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from polyhost.cli.config_init import add_init
-from polyhost.cli.options import ConfigFile, Json, Sets, command_app, configured, print_json
+from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
 from polyhost.errors import ConfigError, PluginError, PolyhostError
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ def config() -> None:
 
 
 @app.command()
-def check(config: ConfigFile = None, sets: Sets = None, as_json: Json = False) -> None:
+def check(
+    config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+) -> None:
     """Check the configuration and every plugin it names. Exit code 1: a plugin is refused; 2: a setting is wrong."""
     try:
-        loaded = configured(config, sets=sets)
+        loaded = configured(config, {"host.data_dir": data_dir}, sets=sets)
         refused = [plugin for plugin in discovered(loaded) if plugin.state == "refused"]
     except ConfigError as error:
         if as_json:
@@ -57,12 +59,13 @@ def check(config: ConfigFile = None, sets: Sets = None, as_json: Json = False) -
 @app.command()
 def show(
     config: ConfigFile = None,
+    data_dir: DataDir = None,
     sets: Sets = None,
     origin: Annotated[bool, typer.Option("--origin", help="Say where each value came from.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show the effective configuration, the plugins' settings included, as TOML."""
-    loaded = configured(config, sets=sets)
+    loaded = configured(config, {"host.data_dir": data_dir}, sets=sets)
     effective = effective_settings(loaded)
     if as_json:
         report: dict[str, Any] = {"configuration": effective, "config_hash": loaded.config_hash}
@@ -80,11 +83,12 @@ def show(
 
 
 @app.command()
-def schema(config: ConfigFile = None) -> None:
+def schema(config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None) -> None:
     """Print the JSON Schema of a configuration file, with every plugin that is built in or named, for editors."""
     from polyhost.configuration.schema import schema as made
 
-    typer.echo(json.dumps(made(_others(configured(config))), ensure_ascii=False, indent=1))
+    loaded = configured(config, {"host.data_dir": data_dir}, sets=sets)
+    typer.echo(json.dumps(made(_others(loaded)), ensure_ascii=False, indent=1))
 
 
 @app.command(no_args_is_help=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, configured, print_json
+from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
 
 if TYPE_CHECKING:
     from polyhost.journal.status import DatabaseStatus
@@ -28,14 +28,16 @@ def db() -> None:
 
 
 @app.command()
-def status(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+def status(
+    config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+) -> None:
     """What stands in journal and analysis data: schema, rows, last record, size. A run may be active.
 
     Exit code 0: the journal is there and sound; 1: it is missing, or something is wrong with it.
     """
     from polyhost.journal.status import analysis_status, journal_status
 
-    folder, _ = _folder(config, data_dir)
+    folder, _ = _folder(config, data_dir, sets)
     journal, analysis = journal_status(folder.journal), analysis_status(folder.analysis)
     if as_json:
         print_json(_report(journal) | {"analysis": _report(analysis)})
@@ -47,14 +49,16 @@ def status(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = 
 
 
 @app.command()
-def check(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+def check(
+    config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+) -> None:
     """Read everything: schema against models, every record, the fold and its invariants, NULLs where none may be.
 
     Exit code 0: all is sound; 1: it is not, or there is nothing to check (each problem with its remedy).
     """
     from polyhost.service.db_check import checked
 
-    folder, _ = _folder(config, data_dir)
+    folder, _ = _folder(config, data_dir, sets)
     records, problems = checked(folder.journal, folder.analysis)
     if as_json:
         print_json({"data_dir": str(folder.path), "records": records, "sound": not problems, "problems": problems})
@@ -75,6 +79,7 @@ def backup(
     analysis: Annotated[bool, typer.Option("--analysis", help="A copy of the analysis data beside it, too.")] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Copy the journal, whole and consistent, and read the copy to its end. A run may be active.
@@ -83,7 +88,7 @@ def backup(
     """
     from polyhost.service.database import back_up
 
-    folder, _ = _folder(config, data_dir)
+    folder, _ = _folder(config, data_dir, sets)
     report = back_up(folder, to, portable=portable, analysis=analysis)
     if as_json:
         print_json(report)
@@ -98,6 +103,7 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `db backup` wrote, or a copy of journal.db.")],
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Put the journal of a backup where [host] database says; what stood there is set aside. No host may run.
@@ -107,7 +113,7 @@ def restore(
     """
     from polyhost.service.database import restore
 
-    folder, host = _folder(config, data_dir)
+    folder, host = _folder(config, data_dir, sets)
     with folder:
         report = restore(folder, file, host)
     if as_json:
@@ -119,7 +125,9 @@ def restore(
 
 
 @app.command()
-def migrate(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+def migrate(
+    config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+) -> None:
     """Bring the databases to this host's schema, after a backup of each, as the next start would. No host may run.
 
     An emergency file that waits is taken in. Exit code 0: done, or nothing to do; 1: it failed, and the database is as
@@ -127,7 +135,7 @@ def migrate(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json =
     """
     from polyhost.service.database import migrate
 
-    folder, host = _folder(config, data_dir)
+    folder, host = _folder(config, data_dir, sets)
     with folder:
         report = migrate(folder, host)
     if as_json:
@@ -149,6 +157,7 @@ def export(
     until: Until = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Write tables for other programs, with exact decimals: fills (for accounting), orders, ledger, positions and more.
@@ -157,7 +166,7 @@ def export(
     """
     from polyhost.service.database import export_all
 
-    folder, _ = _folder(config, data_dir)
+    folder, _ = _folder(config, data_dir, sets)
     report = export_all(folder, out, table or (), form, since, until)
     if as_json:
         print_json(report)
@@ -173,6 +182,7 @@ def prune(
     vacuum: Annotated[bool, typer.Option("--vacuum", help="Give the room back to the disk; no host may run.")] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Delete old analysis rows and recordings past their settings. The journal is never pruned. A run may be active.
@@ -183,7 +193,7 @@ def prune(
 
     from polyhost.service.database import clear_out
 
-    folder, host = _folder(config, data_dir)
+    folder, host = _folder(config, data_dir, sets)
     with folder if vacuum else nullcontext():
         report = clear_out(folder, host.analysis_days if days is None else days, host, dry=dry, vacuum=vacuum)
     if as_json:
@@ -195,7 +205,9 @@ def prune(
 
 
 @app.command()
-def release(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+def release(
+    config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+) -> None:
     """Say that a host which never gave its journal in PostgreSQL back is gone for good, so that this one may go on.
 
     Only after looking: a host that still runs, cut off from the database, or an emergency file in its data folder holds
@@ -203,7 +215,7 @@ def release(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json =
     """
     from polyhost.service.database import let_go
 
-    folder, _ = _folder(config, data_dir)
+    folder, _ = _folder(config, data_dir, sets)
     report = let_go(folder)
     if as_json:
         print_json(report)
@@ -211,10 +223,10 @@ def release(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json =
         typer.echo(f"{report['place']}: {report['released'] or 'nobody'} held it")
 
 
-def _folder(config: Path | None, data_dir: Path | None) -> tuple[DataFolder, HostTable]:
+def _folder(config: Path | None, data_dir: Path | None, sets: list[str] | None) -> tuple[DataFolder, HostTable]:
     from polyhost.service.folder import DataFolder
 
-    host = configured(config, {"host.data_dir": data_dir}).configuration.host
+    host = configured(config, {"host.data_dir": data_dir}, sets=sets).configuration.host
     return DataFolder(Path(host.data_dir)), host
 
 

@@ -22,7 +22,9 @@ VARIABLE: Final = "POLYHOST__HOST__DATA_DIR"
 _NAMED: Final = re.compile(r"""^\s*(?:host\.)?data_dir\s*=\s*(["'])(.+?)\1""", re.MULTILINE)
 
 
-def host_folder(config: Path | None, data_dir: Path | None) -> tuple[Path, Loaded | None]:
+def host_folder(
+    config: Path | None, data_dir: Path | None, sets: list[str] | None = None
+) -> tuple[Path, Loaded | None]:
     """The data folder, with the configuration; None: it cannot be read, which is told, and a host runs on the folder.
 
     Raises ConfigError when the configuration cannot be read and no host runs there.
@@ -30,7 +32,7 @@ def host_folder(config: Path | None, data_dir: Path | None) -> tuple[Path, Loade
     from polyhost.service.folder import running_pid
 
     try:
-        loaded = configured(config, {"host.data_dir": data_dir})
+        loaded = configured(config, {"host.data_dir": data_dir}, sets=sets)
     except ConfigError as error:
         folder = data_dir or _likely(config)
         if running_pid(folder) is None:

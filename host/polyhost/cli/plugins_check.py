@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, Json, Sets, configured, print_json
+from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, configured, print_json
 
 
 def add_check(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def check_plugin(
         str,
         typer.Argument(metavar="NAME_OR_PATH", help="A plugin's name, its file, or the folder of its project."),
     ],
-    config: ConfigFile = None, sets: Sets = None, as_json: Json = False,
+    config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False,
 ) -> None:
     """Check what a plugin promises: contract, types, no clock, no look-ahead, speed and the rest, in other processes.
 
@@ -30,7 +30,8 @@ def check_plugin(
     from polyhost.testing.report import report_lines
     from polyhost.testing.subjects import subjects_of
 
-    told = [examined(subject).described() for subject in subjects_of(what, configured(config, sets=sets))]
+    loaded = configured(config, {"host.data_dir": data_dir}, sets=sets)
+    told = [examined(subject).described() for subject in subjects_of(what, loaded)]
     passed = all(each["passed"] for each in told)
     if as_json:
         print_json({"passed": passed, "plugins": told})
