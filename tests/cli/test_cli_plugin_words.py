@@ -138,7 +138,9 @@ def test_sec_02_a_changed_plugin_is_told_and_accepted(folder: Path, capsys: pyte
     assert rows["mine"]["state"] == "refused"
     assert "changed: mine.py" in rows["mine"]["problem"]
     code, out, _ = said(capsys, "accept", "mine")
-    assert (code, "is accepted as it is now; it runs from the next start; it is not as it was" in out) == (0, True)
+    changed = "what differs from the one before: changed: mine.py"
+    told = f"mine ({folder / 'mine.py'}) is accepted as it is now; {changed}; it runs from the next start\n"
+    assert (code, out) == (0, told)
     assert report(capsys, "info", "mine")["state"] == "inline"
 
 

@@ -126,7 +126,8 @@ def test_cfg_02_without_library_or_backend_the_keyring_says_what_to_do(monkeypat
 @pytest.mark.parametrize(
     "wrong",
     [
-        HORSE, 7, {}, {"env": "A", "file": "B"}, {"env": "A", "keyring": "B/C"}, {"en": HORSE}, {"env": HORSE}, {"env": "1A"},
+        HORSE, 7, {}, {"env": "A", "file": "B"}, {"env": "A", "keyring": "B/C"}, {"en": HORSE},
+        {"env": HORSE}, {"env": "1A"},
         {"env": HORSE.upper()}, {"keyring": HORSE}, {"keyring": f"/{HORSE}"}, {"keyring": f"{HORSE}/"},
     ],
 )

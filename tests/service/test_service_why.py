@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ from polyhost.model.events import (
     SweepDone,
     TokenBalanceSeen,
 )
-from polyhost.model.money import micros, ticks
+from polyhost.model.money import micros, reference_text, ticks
 from polyhost.model.proposals import Enter, Estimate, ExitTarget, Signal
-from polyhost.model.records import PluginMoved, PositionCorrected, Record
+from polyhost.model.records import MarketAdded, PluginMoved, PositionCorrected, Record
+from polyhost.model.times import moment_text
 from polyhost.model.words import Bias, Side
+from polyhost.service.why import lines
 
 from ..kernel.rig import CONDITION, START, UP, Rig, window
 
@@ -142,6 +145,38 @@ def test_evd_03_a_window_without_a_trade_names_the_first_gate_that_failed(
     assert told["gates"] == {"book_old": 2, "minimum": 1}
     assert told["orders"] == []
     assert "gate minimum: 1 times" in asked(folder, capsys, "window", rig.market.slug)[1]
+
+
+def test_evd_03_a_window_without_an_evaluation_says_so_in_a_persons_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = Rig()
+    records = [each for each in rig.records if each.at < rig.market.start]
+    assert any(isinstance(each, MarketAdded) for each in records)
+    told = report(written(tmp_path / "early", records), capsys, "window", rig.market.slug)
+    assert told["first_failed_gate"] == "not_evaluated"
+    assert "before the window begins" in told["first_failed_text"]
+    rig.to(rig.market.end + 10_000)
+    rig.resolve(Side.UP)
+    folder = written(tmp_path / "late", rig.records)
+    told = report(folder, capsys, "window", rig.market.slug)
+    assert (told["first_failed_gate"], "no plugin was asked in it" in told["first_failed_text"]) == (
+        "not_evaluated", True,
+    )
+    out = asked(folder, capsys, "window", rig.market.slug)[1]
+    assert f"start: {moment_text(rig.market.start)}\n" in out
+    assert f"end: {moment_text(rig.market.end)}\n" in out
+    assert not re.search(r"\b\d{12,}\b", out), "no time in ms and no price in 1e-8"
+
+
+def test_evd_03_numbers_of_a_window_are_shown_as_a_person_writes_them() -> None:
+    row = {"seq": 3, "at": START + 250, "text": "found"}
+    told = lines({"slug": "a", "start": START, "obligation_due": None, "strike": 252_858_229_415, "rows": [row]})
+    moment = moment_text(START)
+    assert told == ["slug: a", f"start: {moment}", "strike: 2,528.58229415", f"#3 at {moment}.250: found"]
+    assert [reference_text(value) for value in (7_025_460_000_000, 143_750_000, 0, -5)] == [
+        "70,254.60", "1.4375", "0.00", "-0.00000005",
+    ]
 
 
 def test_evd_03_a_window_tells_what_every_signal_and_combiner_thought_of_it(

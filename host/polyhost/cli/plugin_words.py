@@ -118,7 +118,8 @@ def accept(
     if as_json:
         print_json(answer | {"was": problem, "running": running})
     elif answer["accepted"]:
-        typer.echo(f"{name} ({source.origin}) is accepted as it is now{told}" + (f"; it {problem}" if problem else ""))
+        changed = f"; what differs from the one before: {problem.partition(': ')[2]}" if problem else ""
+        typer.echo(f"{name} ({source.origin}) is accepted as it is now{changed}{told}")
     else:
         typer.echo(f"{name} is as it was accepted" if not source.built_in else f"{name} is built in: nothing to accept")
 

@@ -98,6 +98,8 @@ def lived(folder: Path, rows: list[dict[str, Any]]) -> str:
         row |= {key: told.get(key) for key in ("strikes", "asked", "used_us", "slowest_us")}
         if told.get("state"):
             row["state"] = told["state"]
+            # Its file may be another one by now; the host asks the plugin that it started.
+            row["hooks"] = row["hooks"] or list(told.get("hooks", ()))
         if told.get("problem") and not row["problem"]:
             row["problem"] = told["problem"]
     return figures.by

@@ -68,6 +68,7 @@ class PluginStatus(Struct, frozen=True):
     """Microseconds that it took for them."""
     slowest_us: int = 0
     """The slowest of them."""
+    hooks: tuple[str, ...] = ()
 
 
 class Runner:
@@ -343,7 +344,8 @@ class Runner:
     def status(self) -> list[PluginStatus]:
         """Every plugin, running or not."""
         running = [self._status(index) for index in range(len(self._plugins))]
-        return running + [PluginStatus(idle.name, idle.state, 0, {}, idle.problem) for idle in self._idle]
+        idle = [PluginStatus(each.name, each.state, 0, {}, each.problem, hooks=each.hooks) for each in self._idle]
+        return running + idle
 
     def _status(self, index: int) -> PluginStatus:
         plugin, strikes = self._plugins[index], self._strikes[index]
@@ -359,7 +361,8 @@ class Runner:
             state = "quarantined"
         work = self._work[index]
         return PluginStatus(
-            plugin.name, state, strikes.total, metrics, strikes.reason, work.asked, work.used_us, work.slowest_us
+            plugin.name, state, strikes.total, metrics, strikes.reason, work.asked, work.used_us, work.slowest_us,
+            plugin.hooks,
         )
 
     # --- evaluating ------------------------------------------------------------------------------------------------

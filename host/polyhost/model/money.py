@@ -70,6 +70,13 @@ def price_text(value: Ticks) -> str:
     return show_fixed(value, 4)
 
 
+def reference_text(value: int) -> str:
+    """A reference price of 1e-8 as a person writes it: ``70,254.60``, ``1.4375``."""
+    whole, part = divmod(abs(value), 100_000_000)
+    digits = f"{part:08d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if value < 0 else ''}{whole:,}.{digits}"
+
+
 def money_text(value: Micros) -> str:
     """25,000,000 as ``"25.000000"``: six places always, as our JSON writes money."""
     return show_fixed(value, 6, 6)

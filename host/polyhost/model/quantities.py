@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 class _Fixed(int):
     decimals: ClassVar[int] = 6
     unit: ClassVar[str] = ""
+    word: ClassVar[str] = ""
+    """What errors call it."""
 
     def __new__(cls, value: str | int | float) -> Self:
         """From a decimal string (or a number as TOML writes it). Raises ValueError when it does not fit exactly."""
         if isinstance(value, cls):
             return value
-        return super().__new__(cls, parse_fixed(str(value), cls.decimals, cls.__name__.lower()))
+        return super().__new__(cls, parse_fixed(str(value), cls.decimals, cls.word))
 
     @classmethod
     def exactly(cls, units: int) -> Self:
@@ -57,6 +59,7 @@ class Price(_Fixed):
 
     decimals = 4
     unit = "collateral a share, 0 to 1, at most 4 decimals"
+    word = "price"
 
     def __new__(cls, value: str | int | float) -> Self:
         price = super().__new__(cls, value)
@@ -85,6 +88,7 @@ class Money(_Fixed):
     """Collateral; the integer inside counts micro-units."""
 
     unit = "collateral, at most 6 decimals"
+    word = "money"
 
     def __str__(self) -> str:
         return money_text(int(self))
@@ -97,6 +101,7 @@ class Shares(_Fixed):
     """Shares; the integer inside counts micro-shares."""
 
     unit = "shares, at most 6 decimals"
+    word = "shares"
 
     def __str__(self) -> str:
         return size_text(int(self))

@@ -18,7 +18,7 @@ from polyhost.kernel.entries import at_risk
 from polyhost.kernel.funds import explained, funds_of
 from polyhost.kernel.state import MarketState, OrderEntry, PositionEntry, State, fold
 from polyhost.lab.summary import earned_by_day, market_pnl
-from polyhost.model.money import money_text, price_text, size_text
+from polyhost.model.money import money_text, price_text, reference_text, size_text
 from polyhost.model.records import CloseRecorded, Record, RunEnded, RunStarted
 from polyhost.model.times import moment_text
 from polyhost.model.words import Action
@@ -314,7 +314,7 @@ def _ended(report: Mapping[str, Any]) -> str:
 
 def _window_line(window: Mapping[str, Any]) -> str:
     begins = "" if window["start"] is None else f"{moment_text(window['start'])} to "
-    strike = "" if window["strike"] is None else f", strike {window['strike'] / 1e8:,.2f}"
+    strike = "" if window["strike"] is None else f", strike {reference_text(window['strike'])}"
     return f"window {window['slug']}: {begins}{moment_text(window['end'])}{strike}, {window['entries']} entries"
 
 

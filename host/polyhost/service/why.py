@@ -6,7 +6,7 @@ a trade the gates come from analysis.db, which may lack them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from polyhost.journal.explanations import evaluation_of, explanations_of, first_
 from polyhost.journal.opinions import opinion_lines, opinions_of
 from polyhost.kernel.state import MarketState, OrderEntry, State, folding
 from polyhost.lab.summary import market_pnl
-from polyhost.model.money import Micros, money_text, price_text, size_text
+from polyhost.model.money import Micros, money_text, price_text, reference_text, size_text
 from polyhost.model.records import (
     CloseRecorded,
     EarningsReported,
@@ -45,9 +45,11 @@ from polyhost.model.records import (
     RunStarted,
     UnexplainedSeen,
 )
-from polyhost.model.times import day_text
+from polyhost.model.times import day_text, moment_text
 from polyhost.model.words import Side
 
+NOT_EVALUATED: Final = "not_evaluated"
+"""Stands for the gate of a window in which no plugin was asked."""
 WANTED_LINES: Final = 20
 """Entries that were wanted, as a person is shown them; ``--json`` has more."""
 OURS = frozenset({"settled", "in_flight"})
@@ -193,27 +195,43 @@ def window(folder: Path, slug: str) -> dict[str, Any]:
     plugin wanted in it. Raises UnknownError, JournalError."""
     state = State()
     rows: list[Row] = []
+    last = 0
     for seq, record, state in _folded(folder):
+        last = max(last, record.at)
         if _concerns(record, state, slug):
             rows.append(_row(seq, record, state))
     entry = _market(state, slug, folder)
     condition_id = entry.market.condition_id
     analysis = folder / ANALYSIS_FILE
     gates = gates_of(analysis, condition_id)
-    failed = None if entry.entries else first_failed(analysis, condition_id)
+    opinions = opinions_of(analysis, condition_id)
     entries, outcomes = explanations_of(analysis, condition_id)
+    failed = None if entry.entries else first_failed(analysis, condition_id)
+    if not (entry.entries or gates or opinions or entries):
+        failed = _unasked(entry, last)
     pnl = market_pnl(state, entry)
     return {
         "slug": slug, "condition_id": condition_id, "start": entry.market.start, "end": entry.market.end,
         "strike": entry.strike, "settled": entry.settled, "winner": entry.winner.value if entry.winner else None,
         "entries": entry.entries, "exits": entry.exits, "pnl": None if pnl is None else money_text(pnl),
-        "opinions": opinions_of(folder / ANALYSIS_FILE, condition_id),
+        "opinions": opinions,
         "orders": [_order(state, each) for each in _orders(state, condition_id)],
         "first_failed_gate": None if failed is None else failed["gate"],
         "first_failed_text": None if failed is None else failed["text"],
         "gates": gates, "outcomes": outcomes, "wanted": entries,
         "rows": [row.described() for row in rows],
     }
+
+
+def _unasked(entry: MarketState, last: int) -> dict[str, str]:
+    """What stands for a gate where no evaluation of a window is kept; ``last``: when the journal ends."""
+    if entry.market.start is not None and last < entry.market.start:
+        text = f"the journal ends at {moment_text(last)}, before the window begins"
+    elif entry.strike is None:
+        text = "no plugin was asked in it, and its strike was never known"
+    else:
+        text = "no plugin was asked in it, or what they were asked is kept no longer"
+    return {"gate": NOT_EVALUATED, "text": text}
 
 
 # --- the journal ------------------------------------------------------------------------------------------------------
@@ -329,7 +347,7 @@ def _text(record: Record, state: State) -> str:
                 for leg in record.entries
             )
         case ObligationSet():
-            return f"to be closed or held by {record.due}"
+            return f"to be closed or held by {instant_text(record.due)}"
         case ObligationMet():
             return f"obligation met: {record.how}"
         case HeldDeclared():
@@ -359,7 +377,9 @@ def _text(record: Record, state: State) -> str:
         case MarketAdded():
             return "found" if record.from_open else "found after its start"
         case MarketChanged():
-            changes = {"tick": record.tick, "accepting": record.accepting, "strike": record.strike}
+            strike = None if record.strike is None else reference_text(record.strike)
+            tick = None if record.tick is None else price_text(record.tick)
+            changes = {"tick": tick, "accepting": record.accepting, "strike": strike}
             said = ", ".join(f"{name} {value}" for name, value in changes.items() if value is not None)
             return f"{said} ({record.cause})"
         case MarketSettled():
@@ -385,8 +405,19 @@ def _order(state: State, each: OrderEntry) -> dict[str, Any]:
     }
 
 
+def instant_text(ms: int) -> str:
+    """``2026-10-28 13:05:00.250``, UTC; ms UTC."""
+    return f"{moment_text(ms)}.{ms % 1_000:03d}"
+
+
+_VALUES: Final[Mapping[str, Callable[[Any], str]]] = {
+    "start": moment_text, "end": moment_text, "obligation_due": moment_text, "strike": reference_text,
+}
+"""How a person is shown what a report holds as an integer."""
+
+
 def lines(report: Mapping[str, Any]) -> list[str]:
-    """A report for a person; times are market ms."""
+    """A report for a person; times are market time, UTC."""
     told: list[str] = []
     for name, value in report.items():
         if name in ("orders", "rows", "chain"):
@@ -408,9 +439,9 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         elif name in ("wanted", "beside"):
             told += [_wanted_line(row) for row in value[-WANTED_LINES:]]
         elif value not in (None, "", False):
-            told.append(f"{name.replace('_', ' ')}: {value}")
+            told.append(f"{name.replace('_', ' ')}: {_VALUES.get(name, str)(value)}")
     for row in (*report.get("rows", ()), *report.get("chain", ())):
-        told.append(f"#{row['seq']} at {row['at']}: {row['text']}")
+        told.append(f"#{row['seq']} at {instant_text(row['at'])}: {row['text']}")
     for each in report.get("orders", ()):
         told += _order_lines(each)
     return told
@@ -442,7 +473,7 @@ def _evaluation_lines(row: Mapping[str, Any] | None) -> list[str]:
     """What was seen, and who said what: opinions of which an older host kept none are left out."""
     if row is None:
         return []
-    told = [f"evaluation {row.get('view_seq')} at {row.get('at')}, book {row.get('book_age_ms')} ms old"]
+    told = [f"evaluation {row['view_seq']} at {instant_text(row['at'])}, book {row.get('book_age_ms')} ms old"]
     told += [f"  signal {name}: {_opinion(said)}" for name, said in row.get("signals", {}).items()]
     return told + [f"  combiner {name}: {_opinion(said)}" for name, said in row.get("estimates", {}).items()]
 
@@ -450,7 +481,8 @@ def _evaluation_lines(row: Mapping[str, Any] | None) -> list[str]:
 def _opinion(said: Mapping[str, Any]) -> str:
     if said.get("abstained"):
         return f"no opinion ({said['abstained']})"
-    return ", ".join(f"{name} {value}" for name, value in said.items() if name != "abstained")
+    parts = ((name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in said.items())
+    return ", ".join(f"{name} {value}" for name, value in parts if name != "abstained")
 
 
 def _wanted_line(row: Mapping[str, Any]) -> str:
@@ -459,7 +491,8 @@ def _wanted_line(row: Mapping[str, Any]) -> str:
     end = f"order {row['order']}" if row["outcome"] == "order" else f"{row['outcome']} by {row['by']}"
     why = ", ".join(part for part in (row["gate"] if row["gate"] != row["outcome"] else "", row["text"]) if part)
     name = f"{row['purpose']} {row['side']}".strip()
-    return f"wanted at {row['at']} by {row['plugin']}: {name}{price}{stake}: {end}" + (f" ({why})" if why else "")
+    wanted = f"wanted at {instant_text(row['at'])} by {row['plugin']}: {name}{price}{stake}: {end}"
+    return wanted + (f" ({why})" if why else "")
 
 
 def _order_lines(each: Mapping[str, Any]) -> list[str]:
