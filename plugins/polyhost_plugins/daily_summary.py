@@ -43,7 +43,8 @@ def text_of(day: DayFigures) -> str:
     named = date(1970, 1, 1) + timedelta(days=day.day)
     pnl, fees, rewards = (f"{amount / MICRO:.2f}" for amount in (day.pnl, day.fees, day.rewards))
     breakers = ", ".join(day.breakers) or "none"
+    builder = f" ({day.builder_fees / MICRO:.2f} of them for the builder code)" if day.builder_fees else ""
     return (
-        f"{named}: P&L {pnl} after {fees} of fees, rewards {rewards}; {day.windows} windows, {day.entries} entries, "
-        f"{day.exits} exits, {day.rejects} orders refused; breakers: {breakers}"
+        f"{named}: P&L {pnl} after {fees} of fees{builder}, rewards {rewards}; {day.windows} windows, "
+        f"{day.entries} entries, {day.exits} exits, {day.rejects} orders refused; breakers: {breakers}"
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import extension_builders as make
 import msgspec
 import pytest
+from loguru import logger
 
 from polyhost import Action, ExitTarget, OrderView, Purpose, QuoteTarget, Reprice, Side, Skip
 from polyhost.extension import Runner
@@ -316,6 +317,32 @@ def signal(self, view): return Signal(0.5, 0.5, "", {"seen": self.state["seen"]}
     evaluated = bench.ask(runner, make.view())
     assert evaluated.signals[0][1].features == {"seen": 42.0}
     assert runner.status()[0].metrics == {"heard": 2.0}
+
+
+def test_plg_05_a_metric_that_is_no_plain_number_is_left_out_and_told_once(bench: Bench) -> None:
+    body = """
+@hookimpl
+def on_notice(self, notice, at):
+    self.metrics.update({"heard": 2, "huge": 10 ** 400, "none": float("nan"), "yes": True, 7: 1, "text": "x"})
+@hookimpl
+def signal(self, view): return Signal(0.5, 0.5)
+"""
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}", level="WARNING")
+    try:
+        runner = bench({"policy": body})
+        from polyhost.model.records import NoticeRaised
+
+        for seq in (1, 2):
+            runner.tell("on_notice", notice=NoticeRaised(9, "n1", "info", "t", "rain"), at=10)
+            assert bench.ask(runner, make.view(seq)).signals[0][1].p_up == 0.5
+            assert runner.status()[0].metrics == {"heard": 2.0}
+    finally:
+        logger.remove(sink)
+    told = [line for line in said if "metric" in line]
+    assert len(told) == 2
+    assert "its metric huge is left out: OverflowError" in told[0]
+    assert "its metric none is left out: ValueError: no number" in told[1]
 
 
 def test_pos_12_what_came_true_with_an_order_is_in_the_plugins_state_at_once(bench: Bench) -> None:

@@ -96,6 +96,7 @@ def test_con_18_a_taker_pays_both_fees_and_a_maker_the_codes_alone() -> None:
     rig.trade(rested, "20", "0.40", maker=True)
     assert (fills(rig)[0].fee, fills(rig)[0].builder_fee) == (micros("0.04"), micros("0.04"))
     assert rig.kernel.state.builder_paid == {OURS.code: micros("0.04")}
+    assert rig.kernel.state.today.builder_fees == micros("0.04")
 
 
 def test_con_18_a_trade_that_failed_gives_the_fee_back() -> None:
@@ -106,6 +107,7 @@ def test_con_18_a_trade_that_failed_gives_the_fee_back() -> None:
     assert rig.kernel.state.builder_paid == {OURS.code: micros("0.082")}
     rig.trade(order, "20", "0.41", "FAILED", trade_id="t1")
     assert rig.kernel.state.builder_paid == {OURS.code: 0}
+    assert rig.kernel.state.today.builder_fees == 0
     assert rig.cash() + rig.cash("reserved") == before
     assert rig.cash(f"fees:{CONDITION}") == 0
 

@@ -60,6 +60,12 @@ def test_not_01_a_day_is_told_once_however_often_the_host_says_so() -> None:
     assert len(list(again.on_day(DayFigures(TODAY + 1)))) == 1
 
 
+def test_not_01_what_the_builder_code_cost_is_told_where_it_cost_anything() -> None:
+    day = DayFigures(TODAY, 8, 6, 5, -1_500_000, 420_000, builder_fees=104_000)
+    (told,) = summary().on_day(day)
+    assert "P&L -1.50 after 0.42 of fees (0.10 of them for the builder code), rewards 0.00" in told.text
+
+
 @pytest.mark.parametrize("happened", [{}, {"windows": 1}, {"entries": 1}, {"exits": 1}, {"rejects": 1}])
 def test_not_01_days_on_which_nothing_happened_can_be_left_out(happened: dict[str, int]) -> None:
     assert len(list(summary(empty_days=False).on_day(DayFigures(TODAY, **happened)))) == bool(happened)

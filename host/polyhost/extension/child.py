@@ -24,6 +24,7 @@ from polyhost.extension.building import Built, built
 from polyhost.extension.containing import contained
 from polyhost.extension.feeding import Pump, asked, began, tell_every_s
 from polyhost.extension.handing import masked
+from polyhost.extension.metrics import Metrics
 from polyhost.extension.protocol import (
     ENCODE,
     TO_CHILD,
@@ -71,6 +72,7 @@ class Child:
         self._log: deque[LogLine] = deque(maxlen=LOG_LINES_MAX)
         self._plugin: Built | None = None
         self._table = Table(())
+        self._numbers = Metrics(logger.warning)
         self._name = ""
         self._secrets: tuple[str, ...] = ()
         """What leaves this process nowhere."""
@@ -184,7 +186,7 @@ class Child:
         Pump(feeds, lambda told: self._send(structs.replace(told, log=self._said())), every_s).start()
 
     def _metrics(self) -> dict[str, float]:
-        return numbers(self._built.instance.metrics)
+        return self._numbers.of(self._built.instance.metrics)
 
     def _keep(self, message: Message) -> None:
         self._log.append(LogLine(message.record["level"].name, str(message)[:TEXT_MAX].rstrip("\n")))
@@ -211,17 +213,6 @@ def _config_refusal(error: ConfigError) -> Refusal:
 def facts_of(facts: Facts) -> dict[str, object]:
     """The named arguments that were sent."""
     return {name: value for name in Facts.__struct_fields__ if (value := getattr(facts, name)) is not None}
-
-
-def numbers(metrics: object) -> dict[str, float]:
-    """A plugin's metrics as plain numbers. What is no number is left out: metrics are looked at, never decided by."""
-    if not isinstance(metrics, dict):
-        return {}
-    return {
-        str(name): float(value)
-        for name, value in list(metrics.items())[:100]
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
 
 
 def limit_memory(size: int) -> None:

@@ -20,6 +20,7 @@ from polyhost.extension.answers import ANSWERS_MAX, PROBLEM_MAX, AnswerError, ch
 from polyhost.extension.chain import Opinions, Tally, chain, driven
 from polyhost.extension.delivery import UNKNOWN, Deliverer, channel_name
 from polyhost.extension.discovery import LoadedPlugin
+from polyhost.extension.metrics import Metrics
 from polyhost.extension.process import Deadlines, ForeignPlugin
 from polyhost.extension.protocol import Answers, Ask, Facts, FromChild, Notified, TellPlugin, Told
 from polyhost.extension.state import check_texts
@@ -47,10 +48,16 @@ QUARANTINED: Final = "is quarantined"
 class Work(Struct):
     """What a plugin did so far in this run."""
 
+    metrics: Metrics
+    """Of a plugin in this process: its numbers, read anew for each status."""
     asked: int = 0
     """Evaluations that it was part of."""
     used_us: int = 0
     slowest_us: int = 0
+
+
+def _work(plugin: LoadedPlugin) -> Work:
+    return Work(Metrics(lambda problem: logger.warning("plugin {}: {}", plugin.name, problem)))
 
 
 class PluginStatus(Struct, frozen=True):
@@ -124,7 +131,9 @@ class Runner:
         gone = [one for one in self._foreign.values() if all(one is not kept for kept in foreign.values())]
         limit = self._strikes_max
         self._strikes = [Strikes(limit) if old is None else self._strikes[old] for old in olds]
-        self._work = [Work() if old is None else self._work[old] for old in olds]
+        self._work = [
+            _work(plugin) if old is None else self._work[old] for plugin, old in zip(new, olds, strict=True)
+        ]
         self._timers = {index: self._timers[old] for index, old in enumerate(olds) if old in self._timers}
         self._turns = {index: self._turns[old] for index, old in enumerate(olds) if old in self._turns}
         self._plugins, self._foreign = new, foreign
@@ -356,7 +365,7 @@ class Runner:
             metrics = foreign.metrics
             state = state if foreign.running else "restarting"
         else:
-            metrics = dict(plugin.instance.metrics)
+            metrics = self._work[index].metrics.of(plugin.instance.metrics)
         if strikes.quarantined:
             state = "quarantined"
         work = self._work[index]

@@ -855,6 +855,7 @@ def _pay_builder(state: State, order: OrderEntry, fill: FillBooked, sign: int) -
     builder = order.draft.builder
     if fill.builder_fee is not UNSET and builder is not UNSET:
         state.builder_paid[builder.code] = state.builder_paid.get(builder.code, 0) + sign * fill.builder_fee
+        _count(state, builder_fees=sign * fill.builder_fee)
 
 
 def _void(state: State, order: OrderEntry, position: PositionEntry, fill: FillBooked) -> None:

@@ -26,3 +26,5 @@ class DayFigures(Struct, frozen=True):
     """Orders that the venue refused."""
     breakers: tuple[str, ...] = ()
     """What stopped new entries for longer, each once."""
+    builder_fees: Micros = 0
+    """Of ``fees``, what the builder code cost."""

@@ -96,8 +96,9 @@ class Examination:
                 for step, rules in self._steps():
                     step()
                     examined.update(rules)
+                examined.add("end")
         except EndlessError as error:
-            self.report.add("speed", str(error))
+            self.report.add("end", str(error))
         except (PluginError, ConfigError) as error:  # it was built once, and could not be built again
             self.report.add("contract", str(error))
         except BaseException as error:  # its class is anybody's, too
@@ -327,7 +328,7 @@ class Examination:
 
 def compared(report: Report, mine: list[int], others: list[int] | None) -> None:
     """Note whether another process, whose hashes of texts differ, gave the same answers; None: there was none."""
-    if {"contract", "speed"} & set(report.broken):
+    if {"contract", "end", "speed"} & set(report.broken):
         # One that is slow is asked less, so the other process was asked something else.
         report.skipped.setdefault("determinism", "its answers were not compared with those of another process")
     elif others is None:
@@ -393,6 +394,10 @@ class Conformance:
     def test_types(self) -> None:
         """Its answers are of the right types and within bounds."""
         self._kept("types")
+
+    def test_every_call_ends(self) -> None:
+        """None of its calls runs forever."""
+        self._kept("end")
 
     def test_determinism(self) -> None:
         """The same question has the same answer."""

@@ -113,13 +113,13 @@ def _ended(process: subprocess.Popen[bytes]) -> tuple[list[Result], tuple[str, s
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return [], ("speed", f"its process did not end within {PATIENCE:g} s")
+        return [], ("end", f"its process did not end within {PATIENCE:g} s")
     try:
         return msgspec.json.decode(out, type=list[Result]), ("contract", "")
     except msgspec.DecodeError:
         code = process.returncode
         if code == -resource_signal():
-            return [], ("speed", f"its process used more than {CPU_LIMIT} s of CPU")
+            return [], ("end", f"its process used more than {CPU_LIMIT} s of CPU")
         return [], ("contract", f"its process ended in the middle of the examination (exit code {code})")
 
 

@@ -30,6 +30,7 @@ class Rule(Struct, frozen=True):
 RULES: Final = (
     Rule("contract", "F", "is derived from Plugin, and its hooks, settings and version fit the host"),
     Rule("types", "F", "answers what its hooks may answer, within bounds, and does not raise"),
+    Rule("end", "F", "ends every call by itself: a host would have to kill its process"),
     Rule("determinism", "F", "answers the same when asked the same, also in another process"),
     Rule("clock", "F", "reads no clock: view.now is the time"),
     Rule("randomness", "F", "draws nothing without a seed of its own"),
