@@ -211,6 +211,17 @@ def test_plg_06_a_path_that_offers_nothing_is_told_and_the_others_start(
     assert problem in stray.problem
 
 
+def test_plg_06_a_class_whose_name_is_no_text_is_told(tmp_path: Path) -> None:
+    make.plugin_file(tmp_path, "momentum", SIGNAL)
+    (tmp_path / "odd.py").write_text("from polyhost import Plugin\nNAME = 'odd'\nclass Odd(Plugin):\n    name = NAME\n")
+    configuration = Configuration.model_validate(
+        {"plugins": {"momentum": {"trusted": True}, "odd": {}}, "plugin_paths": (str(tmp_path),)}, strict=False
+    )
+    plugins = {plugin.name: plugin for plugin in discover(configuration, tmp_path, points=())}
+    assert (plugins["momentum"].state, plugins["odd"].state) == ("inline", "refused")
+    assert "odd.py: the name of Odd is no text: the file is not run to find it" in plugins["odd"].problem
+
+
 def test_plg_06_a_plugin_that_is_gone_is_refused_and_a_name_that_never_was_stops_the_start(tmp_path: Path) -> None:
     make.plugin_file(tmp_path, "momentum", SIGNAL)
     tables: dict[str, dict[str, Any]] = {"momentum": {"trusted": True}, "mine": {}, "far": {"use": "away"}}
@@ -266,7 +277,12 @@ REFUSED = {
     "a misspelt hook": (
         "@hookimpl\ndef signl(self, view): pass", "", "in signl: there is no such hook; did you mean 'signal'?"
     ),
-    "a misspelt argument": ("@hookimpl\ndef signal(self, vew): pass", "", "vew"),
+    "a misspelt argument": (
+        "@hookimpl\ndef signal(self, vew): pass", "",
+        "in signal: there is no argument 'vew' of this hook; did you mean 'view'? it may take: view",
+    ),
+    "a neighbour": (SIGNAL, "import momentum", "a single file cannot import its neighbours: put all into one file"),
+    "a neighbour of a package that is none": (SIGNAL, "from . import momentum", "plugins new NAME --package"),
     "an async hook": ("@hookimpl\nasync def signal(self, view): pass", "", "is async; hooks are synchronous"),
     "a hook without its mark": ("def signal(self, view): pass", "", "is named like a hook and not marked"),
     "a wrapper": ("@hookimpl(wrapper=True)\ndef signal(self, view): yield", "", "is a hook wrapper"),

@@ -95,7 +95,7 @@ def judge(mutation: Mutation) -> Noticed:
     with tempfile.TemporaryDirectory(prefix="polyhost-mutation-") as folder:
         tree = Path(folder)
         broken_copy(mutation, tree)
-        return Noticed(noticed_by_tests(mutation, tree), noticed_by_simulation(tree))
+        return Noticed(noticed_by_tests(mutation, tree), noticed_by_simulation(tree) if mutation.simulated else "")
 
 
 def table(found: dict[str, Noticed]) -> str:
@@ -118,7 +118,8 @@ def table(found: dict[str, Noticed]) -> str:
     ]
     for mutation in MUTATIONS:
         test, simulation = found[mutation.name]
-        cells = (mutation.name, mutation.promise, f"`{mutation.file}`", test or "nobody", simulation or "nobody")
+        seeds = simulation or ("nobody" if mutation.simulated else "not asked")
+        cells = (mutation.name, mutation.promise, f"`{mutation.file}`", test or "nobody", seeds)
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",

@@ -19,6 +19,8 @@ class Mutation(NamedTuple):
     new: str
     tests: str = "tests/kernel"
     """Where a test should notice, separated by spaces."""
+    simulated: bool = True
+    """Could the simulation notice? It is asked only then."""
 
 
 MUTATIONS: Final[tuple[Mutation, ...]] = (
@@ -157,6 +159,95 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
         "enter while orders and trades are compared", "ORD-10", "kernel/kernel.py",
         "        core.reconciling = True\n",
         "",
+    ),
+    # --- the plugin platform: no plugin of the simulation misbehaves, so it is not asked ------------------------------
+    Mutation(
+        "let a plugin raise out of its call", "PLG-05", "extension/table.py",
+        "            except BaseException as error:  # a plugin may raise anything; its neighbours must not notice\n",
+        "            except Exception as error:\n",
+        "tests/extension/test_extension_contract.py::"
+        "test_plg_05_a_plugin_that_misbehaves_abstains_and_its_neighbours_do_not_notice", False,
+    ),
+    Mutation(
+        "never put a plugin out of service", "PLG-05", "extension/strikes.py",
+        """        self.quarantined = True
+        return True
+""",
+        """        return True
+""",
+        "tests/extension/test_extension_answers.py", False,
+    ),
+    Mutation(
+        "forget a quarantine with the end of the run", "PLG-05", "kernel/state.py",
+        "                state.quarantined[record.plugin] = record.why\n",
+        "                pass\n",
+        "tests/kernel/test_kernel_plugin_life.py", False,
+    ),
+    Mutation(
+        "take an answer to an older view", "PLG-05, ORD-10", "kernel/kernel.py",
+        "        if event.view_seq != data.asked_seq:\n",
+        "        if event.view_seq > data.asked_seq:\n",
+        "tests/kernel/test_kernel_orders.py tests/kernel/test_kernel_explanations.py", False,
+    ),
+    Mutation(
+        "enter by what a plugin saw before a fill", "ORD-10", "kernel/entries.py",
+        "        if event.state_rev != entry.rev:\n",
+        "        if event.state_rev > entry.rev:\n",
+        "tests/kernel/test_kernel_orders.py tests/kernel/test_kernel_explanations.py", False,
+    ),
+    Mutation(
+        "run code that was never accepted", "SEC-02", "extension/discovery.py",
+        "            _refuse_unaccepted(name, source, way.admit)\n",
+        "",
+        "tests/extension/test_extension_lock.py", False,
+    ),
+    Mutation(
+        "let a process start from other files", "SEC-02", "extension/lock.py",
+        "        return \"\" if known is None else differences(known, locked_now(source))\n",
+        "        return \"\"\n",
+        "tests/extension/test_extension_lock.py", False,
+    ),
+    Mutation(
+        "import other people's code into the host", "SEC-02", "extension/discovery.py",
+        "    inline = source.built_in or trusted\n",
+        "    inline = True\n",
+        "tests/extension/test_extension_discovery.py", False,
+    ),
+    Mutation(
+        "let a stray file take a shipped plugin's place", "PLG-01", "extension/discovery.py",
+        "    return len(several) > 1 and several[0].built_in and not several[1].built_in\n",
+        "    return False\n",
+        "tests/extension/test_extension_discovery.py", False,
+    ),
+    Mutation(
+        "switch on what a person switched off", "CFG-01", "configuration/precedence.py",
+        "            table.pop(\"enabled\", None)\n",
+        "            pass\n",
+        "tests/config/test_config_choices.py", False,
+    ),
+    Mutation(
+        "choose which code runs in the host", "SEC-02", "configuration/choices.py",
+        "NOT_CHOSEN: Final = (\"use\", \"trusted\")\n",
+        "NOT_CHOSEN: Final = ()\n",
+        "tests/config/test_config_choices.py", False,
+    ),
+    Mutation(
+        "write a secret into the log", "LOG-04", "service/logs.py",
+        "        record[\"message\"] = self.clean(record[\"message\"])\n",
+        "",
+        "tests/service/test_service_logs.py", False,
+    ),
+    Mutation(
+        "pass on what a plugin raised with its secret in it", "LOG-04, CFG-02", "extension/handing.py",
+        "    raise SecretError(f\"{type(error).__name__}: {clean}\") from None\n",
+        "    raise SecretError(f\"{type(error).__name__}: {text}\") from None\n",
+        "tests/extension/test_extension_secrets.py", False,
+    ),
+    Mutation(
+        "repeat a secret that stands for its variable's name", "CFG-02", "secret.py",
+        "        if self.env and not VARIABLE.fullmatch(self.env):\n",
+        "        if False:\n",
+        "tests/extension/test_extension_secrets.py", False,
     ),
 )
 """In the order of the table."""

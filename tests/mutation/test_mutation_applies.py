@@ -25,4 +25,4 @@ def test_a_guarantee_can_still_be_broken(mutation: Mutation) -> None:
 def test_every_broken_guarantee_was_noticed_by_somebody() -> None:
     rows = [line for line in TABLE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][2:]
     assert [row.split(" | ")[0].strip("| ") for row in rows] == [mutation.name for mutation in MUTATIONS]
-    assert [row for row in rows if row.count("nobody") == 2] == []
+    assert [row for row in rows if row.count("nobody") + row.count("not asked") == 2] == []

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from polyhost.configuration import load_configuration
+from polyhost.exchange.prices import MODELS
 from polyhost.exchange.server.settings import ServerSettings
+from polyhost.model.series import SIMULATED
 from polyhost.service.exchange_child import _environment
 from polyhost.service.exchange_settings import offered_symbols, server_settings
 from polyhost.settings import Configuration
@@ -29,6 +31,10 @@ def served(env: dict[str, str], path: Path | None = None) -> ServerSettings:
 def fetched(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=10) as response:
         return json.loads(response.read())
+
+
+def test_the_configuration_knows_what_the_simulated_exchange_has() -> None:
+    assert ALL == SIMULATED == tuple(MODELS)
 
 
 def test_without_configured_symbols_all_four_are_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

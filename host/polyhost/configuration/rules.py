@@ -18,7 +18,7 @@ from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
 from polyhost.configuration.sources import Layer
 from polyhost.errors import ConfigError, nearest_name
 from polyhost.model.quantities import Money, Price, Shares
-from polyhost.model.series import DURATIONS
+from polyhost.model.series import DURATIONS, SIMULATED
 from polyhost.plugin import Settings, Setup
 from polyhost.secret import FORMS
 from polyhost.settings import AccountTable, Configuration
@@ -150,6 +150,9 @@ def _markets(configuration: Configuration) -> None:
             allowed = ("capital letters and digits",)
             near = re.sub("[^A-Z0-9]", "", symbol.upper())
             raise _BrokenError("markets.symbols", "is no symbol", symbol, allowed, near)
+        if configuration.host.mode == "sim" and symbol not in SIMULATED:
+            problem, near = "is no symbol of the simulated exchange", nearest_name(symbol, SIMULATED)
+            raise _BrokenError("markets.symbols", problem, symbol, SIMULATED, near)
     for slug in markets.slugs:
         if not _SLUG.fullmatch(slug):
             allowed = ("small letters, digits and hyphens",)

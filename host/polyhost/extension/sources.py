@@ -30,6 +30,10 @@ FILES_MAX: Final = 1_000
 HASHED_MAX: Final = 20_000
 """Files that one plugin's code may be in: all of them are read at every start."""
 PATHS_BEGIN: Final = "name a .py file or a folder of them, from the configuration file's folder on, or take it out"
+NEIGHBOURS: Final = (
+    "a single file cannot import its neighbours: put all into one file, or make a package of them "
+    "(`polyhost plugins new NAME --package`)"
+)
 WALKED_MAX: Final = 10 * HASHED_MAX
 """Entries of folders that are walked over for them."""
 
@@ -225,16 +229,22 @@ def _sources_in(file: Path) -> list[Source]:
         tree = ast.parse(file.read_bytes(), filename=str(file))
     except (SyntaxError, ValueError, OSError, RecursionError) as error:
         return [Source(file.stem, file.stem, "", path=str(file), problem=contained(error))]
-    return [
-        Source(name, f"polyhost_file_{file.stem}", node.name, path=str(file))
-        for node in tree.body
-        if isinstance(node, ast.ClassDef) and node.bases
-        for name in [_literal_name(node)]
-        if name
-    ]
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.bases]
+    return [source for node in classes for source in _source_of(node, file)]
 
 
-def _literal_name(node: ast.ClassDef) -> str:
+def _source_of(node: ast.ClassDef, file: Path) -> list[Source]:
+    name = _literal_name(node)
+    if name:
+        return [Source(name, f"polyhost_file_{file.stem}", node.name, path=str(file))]
+    if name is None and any(isinstance(base, ast.Name) and base.id == "Plugin" for base in node.bases):
+        problem = f"the name of {node.name} is no text: the file is not run to find it; write name = \"…\""
+        return [Source("", "", "", path=str(file), problem=f"{file}: {problem}")]
+    return []
+
+
+def _literal_name(node: ast.ClassDef) -> str | None:
+    """The text that a class is named; empty: it has no name; None: it has one that is no text as it stands."""
     for line in node.body:
         targets: list[ast.expr] = []
         value: ast.expr | None = None
@@ -242,9 +252,8 @@ def _literal_name(node: ast.ClassDef) -> str:
             targets, value = line.targets, line.value
         elif isinstance(line, ast.AnnAssign):
             targets, value = [line.target], line.value
-        named = any(isinstance(target, ast.Name) and target.id == "name" for target in targets)
-        if named and isinstance(value, ast.Constant) and isinstance(value.value, str):
-            return value.value
+        if any(isinstance(target, ast.Name) and target.id == "name" for target in targets) and value is not None:
+            return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
     return ""
 
 
@@ -257,13 +266,24 @@ def loaded_class(source: Source) -> type[Any]:
         for part in source.attribute.split(".") if source.attribute else ():
             target = getattr(target, part)
     except BaseException as error:  # importing runs the author's code, which may raise anything
+        remedy = NEIGHBOURS if _wants_a_neighbour(source, error) else source.remedy
         raise PluginError(
-            f"cannot be imported: {contained(error)}", plugin=source.name, origin=source.origin, remedy=source.remedy
+            f"cannot be imported: {contained(error)}", plugin=source.name, origin=source.origin, remedy=remedy
         ) from error
     if not isinstance(target, type):
         what = f"{source.module}:{source.attribute} is no class"
         raise PluginError(what, plugin=source.name, origin=source.origin, remedy=source.remedy)
     return target
+
+
+def _wants_a_neighbour(source: Source, error: BaseException) -> bool:
+    """Does a single file import what lies beside it?"""
+    if not (source.path and isinstance(error, ImportError)):
+        return False
+    wanted = (error.name or "").partition(".")[0]
+    beside = Path(source.path).parent
+    found = wanted and any((beside / name).is_file() for name in (f"{wanted}.py", f"{wanted}/__init__.py"))
+    return bool(found) or "relative import" in str(error)
 
 
 def _file_module(source: Source) -> ModuleType:

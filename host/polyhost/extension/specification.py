@@ -72,7 +72,9 @@ def implementations(instance: object, plugin: str, origin: str = "") -> dict[str
     try:
         manager.register(instance, plugin)
     except pluggy.PluginValidationError as error:
-        raise PluginError(str(error), plugin=plugin, origin=origin) from error
+        _refuse_arguments(type(instance), plugin, origin)
+        problem = f"its hooks cannot be registered: {' '.join(str(error).split())}"
+        raise PluginError(problem, plugin=plugin, origin=origin) from error
     except BaseException as error:  # registering reads every attribute: a property of the plugin's may raise anything
         raise PluginError(f"cannot be read: {contained(error)}", plugin=plugin, origin=origin) from error
     found: dict[str, Bound] = {}
@@ -84,6 +86,26 @@ def implementations(instance: object, plugin: str, origin: str = "") -> dict[str
                 found[caller.name] = Bound(caller.name, call, tuple(implementation.argnames))
     _refuse_unmarked(instance, found, plugin, origin)
     return {hook: found[hook] for hook in HOOKS if hook in found}
+
+
+def _refuse_arguments(kind: type[Any], plugin: str, origin: str) -> None:
+    """Raises PluginError for the first hook that wants what it is not given."""
+    for hook in hooks_of(kind):
+        given = arguments_of(hook)
+        unknown = [name for name in _wanted(getattr(kind, hook)) if name not in given]
+        if unknown:
+            near = nearest_name(unknown[0], given)
+            takes = f"it may take: {', '.join(given)}" if given else "it takes no argument"
+            raise PluginError(
+                f"there is no argument {unknown[0]!r} of this hook", plugin=plugin, hook=hook, origin=origin,
+                remedy=f"did you mean {near!r}? {takes}" if near else takes,
+            )
+
+
+def _wanted(method: Callable[..., Any]) -> list[str]:
+    """The arguments without a default, but for ``self``."""
+    found = list(inspect.signature(method).parameters.values())
+    return [each.name for each in found[1:] if each.default is each.empty]
 
 
 def _refuse_misfit(caller: Any, implementation: Any, plugin: str, origin: str) -> None:

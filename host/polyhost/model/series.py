@@ -23,6 +23,8 @@ NAMES: Final = {
     "BTC": "bitcoin", "ETH": "ethereum", "SOL": "solana", "XRP": "xrp", "DOGE": "dogecoin", "BNB": "bnb",
 }
 """What hourly and daily slugs call a symbol; any other one goes by itself in lower case."""
+SIMULATED: Final = ("BTC", "ETH", "SOL", "XRP")
+"""Symbols that the simulated exchange has windows and prices of."""
 NOON: Final = 12
 
 _SYMBOLS: Final = {name: symbol for symbol, name in NAMES.items()}
