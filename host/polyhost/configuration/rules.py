@@ -139,6 +139,12 @@ def _one_key_once(configuration: Configuration) -> None:
             )
 
 
+def _simulated(configuration: Configuration) -> bool:
+    """Is the exchange a simulated one? The account's mode says so, or the accounts', which are all of one kind."""
+    accounts = configuration.accounts.values()
+    return any(each.mode == "sim" for each in accounts) if accounts else configuration.host.mode == "sim"
+
+
 def _markets(configuration: Configuration) -> None:
     markets = configuration.markets
     for key, names in (("symbols", markets.symbols), ("durations", markets.durations), ("slugs", markets.slugs)):
@@ -150,7 +156,7 @@ def _markets(configuration: Configuration) -> None:
             allowed = ("capital letters and digits",)
             near = re.sub("[^A-Z0-9]", "", symbol.upper())
             raise _BrokenError("markets.symbols", "is no symbol", symbol, allowed, near)
-        if configuration.host.mode == "sim" and symbol not in SIMULATED:
+        if _simulated(configuration) and symbol not in SIMULATED:
             problem, near = "is no symbol of the simulated exchange", nearest_name(symbol, SIMULATED)
             raise _BrokenError("markets.symbols", problem, symbol, SIMULATED, near)
     for slug in markets.slugs:
