@@ -130,7 +130,7 @@ class World:
     def __post_init__(self) -> None:
         self.rig = Rig(settings=CALM)
         self.run = 1
-        self.sent: set[str] = set()
+        self.sent: dict[str, int] = {}
         self.rig.to(START + 60_000)
         self.rig.book("0.40/0.42")
         self.keep(())
@@ -215,8 +215,9 @@ class World:
         request = post.request
         entry = self.rig.kernel.state.by_order_id(request.order_id)
         assert entry is not None
-        assert request.order_id not in self.sent, "the same bytes were posted twice"
-        self.sent.add(request.order_id)
+        assert request.order_id not in self.orders, "bytes that the venue took were posted again"
+        self.sent[request.order_id] = self.sent.get(request.order_id, 0) + 1
+        assert self.sent[request.order_id] <= 4, "the same bytes were posted more often than U5 allows"
         draft = entry.draft
         if self.resolved:
             return "market"
@@ -526,14 +527,19 @@ def play(seed: int, steps: int, *, explain: bool = False) -> World:
 @settings(
     max_examples=60, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
-@given(st.integers(0, 10_000_000), st.integers(20, 400))
-def test_sim_05_whatever_the_venue_answers_the_books_stay_true(seed: int, steps: int) -> None:
-    play(seed, steps)
+@given(st.integers(0, 10_000_000), st.integers(20, 400), st.booleans())
+def test_sim_05_whatever_the_venue_answers_the_books_stay_true(seed: int, steps: int, explain: bool) -> None:
+    play(seed, steps, explain=explain)
 
 
 def test_pos_05_a_lie_about_a_balance_is_not_believed_while_the_positions_are_counted() -> None:
     """It was, when the rig repeated the lie for five minutes and answered nothing else meanwhile."""
     play(1665, 326, explain=True)
+
+
+def test_u5_bytes_that_the_venue_refused_may_be_posted_again() -> None:
+    """Nobody heard of the refusal, the order is nowhere, and it is still wanted."""
+    play(1_529_744, 126, explain=True)
 
 
 def test_the_machine_meets_what_it_is_for() -> None:
