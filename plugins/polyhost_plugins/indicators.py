@@ -13,11 +13,14 @@ period; without traded volume there is no volume-weighted mean. An RSI without a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field, model_validator
-from talipp.indicators import ADX, RSI, VWMA
-from talipp.ohlcv import OHLCV
 
 from polyhost import Abstain, Candle, Plugin, Settings, Signal, View, hookimpl
+
+if TYPE_CHECKING:
+    from talipp.ohlcv import OHLCV
 
 CANDLE_MS = 60_000
 SYMBOLS_KEPT = 32
@@ -69,6 +72,11 @@ class Indicators(Plugin):
         """By symbol: the finished candles and what they say, which changes once a minute."""
 
     @hookimpl
+    def start(self) -> None:
+        """Load the library, which takes a while: who only looks at plugins does not wait for it."""
+        from talipp.indicators import ADX, RSI, VWMA  # noqa: F401 loaded now, used when asked
+
+    @hookimpl
     def signal(self, view: View) -> Signal | Abstain:
         """The weighted mean of the known indicators; abstains without enough recent candles or any movement."""
         candles = view.candles
@@ -90,6 +98,8 @@ class Indicators(Plugin):
 
     def _of(self, candles: tuple[Candle, ...]) -> Signal | Abstain:
         run = _without_gap(candles)
+        from talipp.ohlcv import OHLCV
+
         closes = [candle.close for candle in run]
         if min(closes) == max(closes):
             return Abstain("no movement in the candles")
@@ -120,6 +130,8 @@ class Indicators(Plugin):
         period = self.settings.adx_period
         if len(bars) < 2 * period:
             return None
+        from talipp.indicators import ADX
+
         last = ADX(period, period, bars)[-1]
         both = last.plus_di + last.minus_di
         if not both:
@@ -132,6 +144,8 @@ class Indicators(Plugin):
         """RSI and its signed strength; None: too few candles."""
         if len(closes) < self.settings.rsi_period + 1:
             return None
+        from talipp.indicators import RSI
+
         value = float(RSI(self.settings.rsi_period, closes)[-1])
         return value, min(max((value - 50) / (self.settings.rsi_full - 50), -1.0), 1.0)
 
@@ -142,6 +156,8 @@ class Indicators(Plugin):
         # Without volume talipp's mean divides by zero.
         if len(recent) < period or not sum(bar.volume for bar in recent) > 0:
             return None
+        from talipp.indicators import VWMA
+
         value = recent[-1].close / float(VWMA(period, recent)[-1]) - 1
         return value, min(max(value / self.settings.vwm_full, -1.0), 1.0)
 

@@ -193,6 +193,7 @@ def effective_settings(loaded: Loaded) -> dict[str, Any]:
 def discovered(loaded: Loaded, looking: bool = False) -> tuple[LoadedPlugin, ...]:
     """The plugins, and all else checked that is checked when a run starts (``looking``: but for secrets, which the
     host may have alone). Raises ConfigError."""
+    from polyhost.configuration.shipped import installed
     from polyhost.extension.discovery import discover
     from polyhost.extension.lock import Lock
 
@@ -200,7 +201,7 @@ def discovered(loaded: Loaded, looking: bool = False) -> tuple[LoadedPlugin, ...
         _check_pathologies(loaded)
     lock = Lock(loaded.configuration.host.data_dir)
     return discover(
-        loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place, admit=lock.problem,
+        loaded.configuration, loaded.base, str(loaded.path or ""), installed(), places=loaded.place, admit=lock.problem,
         excused=loaded.chosen.union(lock.plugins), looking=looking,
     )
 

@@ -63,10 +63,14 @@ def shipped_class(name: str) -> type[Plugin]:
 
 
 @cache
+def installed() -> tuple[EntryPoint, ...]:
+    """Everybody's entry points, looked up once: that reads the metadata of everything that is installed."""
+    return tuple(entry_points(group="polyhost"))
+
+
+@cache
 def _points() -> dict[str, EntryPoint]:
-    """Looked up once: it reads the metadata of everything that is installed."""
-    points = entry_points(group="polyhost")
-    return {point.name: point for point in points if point.dist and _name(point.dist) == "polyhost"}
+    return {point.name: point for point in installed() if point.dist and _name(point.dist) == "polyhost"}
 
 
 @cache
