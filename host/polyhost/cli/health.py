@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from polyhost.cli.host_folder import host_folder
-from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, print_json
+from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, print_json
 from polyhost.cli.spans import span_ms
 
 app = command_app("Did the host do its work well lately?")
@@ -18,6 +18,7 @@ def health(
     since: Annotated[str, typer.Option("--since", metavar="SPAN", help="How far back: 30m, 24h, 7d.")] = "24h",
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Exit latency, orphans, unmanaged expiries, the journal, pair rollbacks, rejects and trades, each with its limit.
@@ -26,7 +27,7 @@ def health(
 
     Exit code 0: nothing is beyond its limit; 1: something is, or there is no journal.
     """
-    folder, _ = host_folder(config, data_dir)
+    folder, _ = host_folder(config, data_dir, sets)
     import time
 
     from polyhost.service.health import described, examined, failing, told
