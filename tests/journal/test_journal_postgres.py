@@ -264,7 +264,8 @@ def test_sec_01_a_password_is_in_no_setting_file_error_or_log(
     sink = logger.add(written, backtrace=True, diagnose=False, level=0)
     addresses = [
         f"postgresql://me:{SECRET}@127.0.0.1:1/db",  # nobody there
-        f"postgresql://me:{SECRET}@127.0.0.1:port/db",  # the driver repeats what it cannot read
+        f"postgresql://me:{SECRET}@127.0.0.1:port/db",
+        f"postgresql://me:{SECRET}@[::1]x/db",  # the driver repeats what it cannot read
         f"postgresql://me@127.0.0.1:1/db?password={SECRET}",
         f"{SECRET} is no address",
     ]
