@@ -15,12 +15,14 @@ from loguru import logger
 
 from polyhost.errors import ConfigError
 from polyhost.journal import JournalError, JournalStore, JournalWriter, journal_status, lease, read_journal
+from polyhost.journal import store as store_module
 from polyhost.journal.emergency import emergency_path
 from polyhost.journal.migrations import JOURNAL
 from polyhost.journal.opening import inspect
 from polyhost.journal.place import Postgres, elsewhere, place_for, point, pointer_path, schema_of, settle
 from polyhost.journal.postgres_opening import dialect_of, reading_postgres, released
 from polyhost.model import records as r
+from polyhost.service.db_check import checked
 
 WAIT_S = 20.0
 SECRET = "hunter2-correct-horse"
@@ -29,6 +31,7 @@ SECRET = "hunter2-correct-horse"
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "WAIT_S", 0.0)
+    monkeypatch.setattr(store_module, "LOCK_WAIT_MS", 10)
 
 
 @pytest.fixture
@@ -165,6 +168,30 @@ def test_per_05_a_lost_connection_seals_the_journal_and_the_next_start_has_it_al
     assert names(here) == ["n1", "n2", "n3", "n4", "n5"]
 
 
+def test_a_vacuum_is_in_nobodys_way_and_a_lock_on_any_table_is_waited_for(here: Path, build: Any, harm: Any) -> None:
+    """PostgreSQL locks tables one by one: a stranger's lock on one is met in the middle of a commit."""
+    store = JournalStore(here, "main")
+    store.commit([notice(build, "n1")])
+    with harm(here) as other:
+        other.execute("BEGIN; LOCK TABLE journal IN SHARE UPDATE EXCLUSIVE MODE")
+        assert store.commit([notice(build, "n2")], lambda: False) == 2, "as a vacuum locks it"
+        other.execute("ROLLBACK")
+        for table in ("journal", "notices"):
+            other.execute(f"BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE")
+            asked = []
+
+            def waiting(asked: list[int] = asked, other: Any = other) -> bool:
+                asked.append(1)
+                other.execute("ROLLBACK")
+                return True
+
+            seq = store.last_seq
+            assert store.commit([notice(build, table)], waiting) == seq + 1
+            assert asked == [1]
+    store.close()
+    assert names(here) == ["n1", "n2", "journal", "notices"]
+
+
 def test_a_server_that_does_not_answer_is_told_with_the_remedy_and_never_an_empty_journal(tmp_path: Path) -> None:
     path = tmp_path / "data" / "journal.db"
     point(path, Postgres("polyhost_main", "here", url=f"postgresql://polyhost@/postgres?host={tmp_path}"))
@@ -173,8 +200,9 @@ def test_a_server_that_does_not_answer_is_told_with_the_remedy_and_never_an_empt
             act()
         assert "Check that the server runs" in caught.value.remedy
     found = journal_status(path)
-    assert not found.readable
+    assert (found.exists, found.readable) == (True, False), "nobody says that there is nothing"
     assert "server runs" in found.problems[0]
+    assert "server runs" in checked(path, path.with_name("analysis.db"))[1][0]
 
 
 def test_a_schema_of_somebody_else_is_told_and_not_touched(here: Path, harm: Any) -> None:

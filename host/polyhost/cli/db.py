@@ -96,6 +96,8 @@ def backup(
     typer.echo(f"{report['backup']}: {report['records']} records, {report['bytes']:,} bytes")
     if report["analysis"]:
         typer.echo(f"{report['analysis']}: the analysis data")
+    if report["waiting"]:
+        typer.echo("an emergency file waits beside the journal: its records are not in the copy", err=True)
 
 
 @app.command()

@@ -19,7 +19,7 @@ class Keeper(Protocol):
     """One journal, to be written from one thread."""
 
     begin: str
-    """Begins a transaction that nobody else can write in, or fails as busy at once."""
+    """Begins a transaction to write in, or fails as busy after a moment."""
 
     def connection(self) -> Connection:
         """The connection that writes, opened when it is not. Raises DRIVER_ERRORS, JournalError."""
@@ -78,7 +78,9 @@ class PostgresKeeper:
     """A schema in PostgreSQL; its lease keeps other hosts out. A connection that is lost is not made again: what was
     in hand goes to the emergency file, and the next start looks what became of it."""
 
-    begin = f'BEGIN; LOCK TABLE "{table_of(Journal)}" IN SHARE ROW EXCLUSIVE MODE'
+    # As an insert would: who locks the table is met before anything is written, and a vacuum is in nobody's way. Other
+    # writers are kept out by the lease.
+    begin = f'BEGIN; LOCK TABLE "{table_of(Journal)}" IN ROW EXCLUSIVE MODE'
 
     def __init__(self, path: Path, place: Postgres, busy_ms: int) -> None:
         from polyhost.journal.postgres_opening import open_to_write

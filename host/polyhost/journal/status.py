@@ -71,22 +71,22 @@ def _status(path: Path, family: Family, models: tuple[type[Model], ...]) -> Data
     else:
         readable = found.version > 0
     if emergency.emergency_path(path).exists():
-        values["problems"].append("An emergency file waits beside it; the next `polyhost run` takes it in.")
-    shown, there = _place(path, values["version"])
+        values["problems"].append("An emergency file waits beside it; `polyhost run` or `db migrate` takes it in.")
+    shown, there = _place(path, values["version"] > 0 or (not readable and bool(values["problems"])))
     return DatabaseStatus(
         shown, there, readable, values["version"], family.version, values["rows"], values["last_seq"],
         values["bytes"], tuple(values["problems"]), values["history"], values["holder"],
     )
 
 
-def _place(path: Path, version: int) -> tuple[str, bool]:
-    """How a person calls it, and whether there is anything."""
+def _place(path: Path, answered: bool) -> tuple[str, bool]:
+    """How a person calls it, and whether there is anything; of PostgreSQL what it ``answered``."""
     try:
         place = elsewhere(path)
     except JournalError:
         # Told among the problems: asking what stands there said so.
         return str(path), True
-    return (str(path), path.exists()) if place is None else (place.shown, version > 0)
+    return (str(path), path.exists()) if place is None else (place.shown, answered)
 
 
 def _look(path: Path, family: Family, models: tuple[type[Model], ...], values: dict[str, Any]) -> None:

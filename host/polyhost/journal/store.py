@@ -62,12 +62,14 @@ class JournalStore:
         """
         if not records:
             return self.last_seq
-        try:
-            connection = self._connection or self._open()
-            self._begin(connection, waiting)
-            self._write(connection, records)
-        except DRIVER_ERRORS as error:
-            raise self._keeper.told(error) from error
+        while True:
+            try:
+                connection = self._connection or self._open()
+                self._write(connection, records)
+                break
+            except DRIVER_ERRORS as error:
+                if not self._keeper.busy(error) or not waiting():
+                    raise self._keeper.told(error) from error
         self.last_seq += len(records)
         return self.last_seq
 
@@ -107,21 +109,11 @@ class JournalStore:
         self._projector.use(connection)
         return connection
 
-    def _begin(self, connection: Connection, waiting: Callable[[], bool]) -> None:
-        while True:
-            try:
-                connection.execute(self._keeper.begin)
-                return
-            except DRIVER_ERRORS as error:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                if not self._keeper.busy(error) or not waiting():
-                    raise
-
     def _write(self, connection: Connection, records: Sequence[Record]) -> None:
         projector, account, seq = self._projector, self.account, self.last_seq
         rows = []
         try:
+            connection.execute(self._keeper.begin)
             crash_point("journal.begun")
             for record in records:
                 seq += 1

@@ -19,6 +19,7 @@ from polyhost.journal import JournalError, JournalStore
 from polyhost.journal.analysis import prune, rows_before
 from polyhost.journal.backup import copy_file
 from polyhost.journal.dump import SUFFIX
+from polyhost.journal.emergency import emergency_path
 from polyhost.journal.export import ANALYSIS_EXPORTS, JOURNAL_EXPORTS, TABLES, export_table
 from polyhost.journal.export_files import WRITERS
 from polyhost.journal.migrations import ANALYSIS, JOURNAL
@@ -36,7 +37,8 @@ BACKUPS: Final = "backups"
 
 
 def back_up(folder: DataFolder, to: Path | None, *, portable: bool, analysis: bool) -> dict[str, Any]:
-    """Copy the journal while a host may run; what was made. A journal in PostgreSQL becomes a portable dump.
+    """Copy the journal while a host may run; what was made. A journal in PostgreSQL becomes a portable dump. What waits
+    in an emergency file (``waiting``) is not in it.
 
     Raises JournalError: there is none, it is damaged, or the copy cannot be written; ConfigError: the name is taken.
     """
@@ -60,6 +62,7 @@ def back_up(folder: DataFolder, to: Path | None, *, portable: bool, analysis: bo
     return {
         "backup": str(target), "kind": "dump" if dumped else "sqlite", "records": records,
         "bytes": target.stat().st_size, "analysis": None if other is None else str(other),
+        "waiting": emergency_path(journal).exists(),
     }
 
 
