@@ -178,6 +178,22 @@ class ExchangeTable(Table):
     refused."""
 
 
+class PaperTable(Table):
+    """How orders fare in paper mode (docs/paper.md); delays and settlement stages are those of ``[exchange]``."""
+
+    cash: Money = Money("1000")
+    """Collateral that a new paper account begins with."""
+    latency_ms: int = Field(default=150, ge=0)
+    """Orders, cancels and questions meet the venue this long after they left, market ms: measure the round trip of a
+    request from your machine; the default is one across an ocean. The taker delay comes on top."""
+    min_standing_ms: int = Field(default=100, ge=0)
+    """A displayed size can be hit when it has stood this long, market ms; a quote that flashes is no liquidity. At most
+    ``latency_ms``: books are watched from when an order leaves."""
+    queue_ahead: float = Field(default=1.0, ge=0, le=1)
+    """Of the size displayed at its price, the share that is served before an order of ours that comes to rest: 1, it
+    stands behind all of it; 0, before all of it."""
+
+
 class LimitsTable(Table):
     window: Money = Money("50")
     """Most collateral at risk in one window (cost of positions and reserved for buys)."""
@@ -314,7 +330,7 @@ class AccountTable(Table):
     client: Annotated[Literal["", "polymarket-client", "py-clob-client-v2"], BeforeValidator(living_client)] = ""
     """The order client; empty: as in ``[venue]``."""
     cash: Money = Money("1000")
-    """Collateral that a paper account begins with."""
+    """Collateral that a paper account begins with; not set: as in ``[paper]``."""
     limits: LimitsTable | None = None
     """``[accounts.NAME.limits]``: the account's own; what is not set is as in ``[limits]``."""
     breakers: BreakersTable | None = None
@@ -328,6 +344,7 @@ class Configuration(Table):
     markets: MarketsTable = MarketsTable()
     venue: VenueTable = VenueTable()
     exchange: ExchangeTable = ExchangeTable()
+    paper: PaperTable = PaperTable()
     limits: LimitsTable = LimitsTable()
     breakers: BreakersTable = BreakersTable()
     safety: SafetyTable = SafetyTable()

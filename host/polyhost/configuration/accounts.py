@@ -44,9 +44,10 @@ def of_account(
     found["host"] = host | {"data_dir": str(Path(host.get("data_dir", HostTable().data_dir)) / name)}
     own = {"venue": {key: table[key] for key in ("wallet", "client") if table.get(key)}}
     own |= {key: table[key] for key in OVERRIDES if isinstance(table.get(key), dict)}
+    own |= {"paper": {"cash": table["cash"]}} if "cash" in table else {}
     for section, values in own.items():
         found[section] = {**_table(merged, section), **values}
-        below = f"accounts.{name}." + ("" if section == "venue" else f"{section}.")
+        below = f"accounts.{name}." + ("" if section in ("venue", "paper") else f"{section}.")
         origin |= {f"{section}.{key}": labels[below + key] for key in values}
     if (label := labels.get(f"accounts.{name}.mode")) is not None:
         origin["host.mode"] = label

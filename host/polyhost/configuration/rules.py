@@ -175,8 +175,10 @@ def _money(configuration: Configuration) -> None:
         limit = getattr(configuration.limits, key)
         if limit <= 0:
             raise _BrokenError(f"limits.{key}", "leaves no entry possible", str(limit), ("above 0",))
-    if configuration.exchange.cash < 0:
-        raise _BrokenError("exchange.cash", "is negative", str(configuration.exchange.cash), ("0 or more",))
+    for table in ("exchange", "paper"):
+        cash = getattr(configuration, table).cash
+        if cash < 0:
+            raise _BrokenError(f"{table}.cash", "is negative", str(cash), ("0 or more",))
     if configuration.safety.hold_above <= 0:
         raise _BrokenError("safety.hold_above", "would hold everything: nothing could be closed", "0", ("above 0",))
 
@@ -186,6 +188,13 @@ def _times(configuration: Configuration) -> None:
     if exchange.confirmed_ms < exchange.mined_ms:
         problem, allowed = "a trade is mined before it is confirmed", (f"at least mined_ms = {exchange.mined_ms}",)
         raise _BrokenError("exchange.confirmed_ms", problem, exchange.confirmed_ms, allowed)
+    paper = configuration.paper
+    if paper.min_standing_ms > paper.latency_ms:
+        raise _BrokenError(
+            "paper.min_standing_ms", "is longer than an order is under way: nothing could ever be hit",
+            paper.min_standing_ms, (f"at most latency_ms = {paper.latency_ms}",),
+            remedy="or raise [paper] latency_ms", cause="paper.latency_ms",
+        )
     if evaluation.plugin_latency_ms >= safety.answer_age_ms_max:
         problem = f"answers this old are dropped (safety.answer_age_ms_max = {safety.answer_age_ms_max})"
         allowed = (f"below {safety.answer_age_ms_max}",)

@@ -10,7 +10,8 @@ from polyhost.model.times import NEVER
 
 class Task(NamedTuple):
     """``kind`` taker, expire, visible, mined, confirmed or end; ``ref`` the order, trade or market it is about.
-    Also sample, rewards, chain_mined, chain_confirmed (a transaction) and redeem (address:market).
+    Also sample, rewards, chain_mined, chain_confirmed (a transaction), redeem (address:market) and touch (a market:
+    what crosses its resting orders has stood by now).
 
     Of a venue that misbehaves also: retrying, failed (a trade), unlock (address:amount), tick (market:tick).
     """

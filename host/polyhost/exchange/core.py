@@ -7,12 +7,13 @@ Orders live in desk.py, money in accounts.py; this module serves requests and ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, assert_never
 
 from polyhost.exchange import api
 from polyhost.exchange.accounts import Bank
 from polyhost.exchange.agenda import Task
+from polyhost.exchange.behind import moved_up, served, to_the_back
 from polyhost.exchange.chain import Chain, payout_of
 from polyhost.exchange.desk import Desk
 from polyhost.exchange.market import MarketState
@@ -24,6 +25,7 @@ from polyhost.exchange.rewards import DAY_MS, Rewards
 from polyhost.exchange.rules import ExchangeRules, Queue
 from polyhost.exchange.shown import last_print, snapshot_of
 from polyhost.exchange.state import broken_invariants, restore, rules_of, state_of
+from polyhost.exchange.stood import Stood
 from polyhost.model.book import UNKNOWN_SIZE, Book
 from polyhost.model.builder import Builder
 from polyhost.model.gateway import OrderRow, TradeRow
@@ -241,6 +243,10 @@ class Exchange:
         self._say(api.MarketOpened(market))
         return self._flush(now)
 
+    def has_open(self, condition_id: str) -> bool:
+        """Does an order with a key rest there, or wait for its taker delay?"""
+        return any(order.state.condition_id == condition_id for order in self._desk.open.values())
+
     def market(self, condition_id: str) -> Market | None:
         """The market as it stands (its present tick, ``accepting``)."""
         state = self._states.get(condition_id)
@@ -409,9 +415,55 @@ class Exchange:
         UNKNOWN_SIZE holds whatever an order wants, every time. Orders of ours do not meet each other.
         """
         state = self._states[condition_id]
-        state.mirror = Mirror(book, unknown_holds=self.rules.queue is not Queue.LAST)
+        queue = self.rules.queue
+        patient = queue is Queue.BEHIND
+        holds = queue in (Queue.CENTRAL, Queue.FIRST)
+        state.mirror = Mirror(book, unknown_holds=holds, forgets=not patient, patient=patient)
         state.mirror.restore(state.taken_before)
         state.taken_before = []
+
+    def observe(self, condition_id: str, now: MarketMs) -> None:
+        """Remember from now on what the mirrored book shows (``Queue.BEHIND``): before an order leaves for its market.
+
+        Until ``unobserve`` its driver tells of every change of the book: ``level_changed`` and ``book_replaced``.
+        """
+        self._run_due(now)
+        mirror = self._states[condition_id].mirror
+        if mirror is not None and mirror.patient and mirror.stood is None:
+            mirror.stood = Stood(mirror.book, self.rules.standing_ms, lambda: self._desk.now)
+
+    def unobserve(self, condition_id: str) -> None:
+        """Nothing is open there any more."""
+        state = self._states.get(condition_id)
+        if state is not None and state.mirror is not None:
+            state.mirror.stood = None
+
+    def level_changed(self, condition_id: str, is_bid: bool, price: Ticks, now: MarketMs) -> None:
+        """One level of an observed book (UP ticks) is not what it was. What was due before the change was run before.
+        """
+        self._desk.now = max(self._desk.now, now)
+        state = self._states[condition_id]
+        mirror = state.mirror
+        if mirror is None or mirror.stood is None:
+            return
+        for order in (state.bids if is_bid else state.asks).get(price, {}).values():
+            moved_up(mirror, order)
+        mirror.stood.changed(is_bid, price)
+
+    def book_replaced(self, condition_id: str, now: MarketMs) -> None:
+        """A full book came for an observed market: of a new epoch nothing is known but what it shows."""
+        self._desk.now = max(self._desk.now, now)
+        state = self._states[condition_id]
+        mirror = state.mirror
+        if mirror is None or mirror.stood is None or not mirror.book.ready:
+            return
+        if mirror.stood.lost:
+            mirror.stood.begin()
+            to_the_back(state, self.rules.queue_ahead)
+            return
+        for order in state.orders():
+            moved_up(mirror, order)
+        mirror.stood.replaced()
 
     def watch(self, condition_id: str) -> tuple[Ticks, Ticks]:
         """When to call ``touched``: (bid_high, ask_low) in UP ticks, ``ONE + 1`` and ``-1`` when nothing rests.
@@ -429,28 +481,40 @@ class Exchange:
     def touched(self, condition_id: str, now: MarketMs) -> list[api.Output]:
         """The mirrored book reached a watched price: resting orders it crosses fill at their own price."""
         self._run_due(now)
-        state = self._states[condition_id]
-        if state.market.accepting and state.mirror is not None and state.mirror.book.ready:
-            for bids in (False, True):
-                for order in _best_first(state, bids):
-                    self._touch(state.mirror, order)
+        self._touch_all(self._states[condition_id])
         return self._flush(now)
 
-    def printed(self, condition_id: str, token_id: str, price: Ticks, size: Micros, now: MarketMs) -> list[api.Output]:
+    def printed(
+        self, condition_id: str, token_id: str, price: Ticks, size: Micros, now: MarketMs,
+        taker: Action | None = None, made_ms: int | None = None,
+    ) -> list[api.Output]:
         """The venue reported a trade: resting orders it went through fill at their own price, together at most its
-        ``size`` (UNKNOWN_SIZE: wholly). A trade at their price counts when our orders are first in the queue."""
+        ``size`` (UNKNOWN_SIZE: wholly). A trade at their price counts when our orders are first in the queue.
+
+        ``Queue.BEHIND``: what is left of it behind the queue fills (behind.py); it must tell its ``size`` and what its
+        ``taker`` did with the token, and orders younger than ``made_ms`` (market ms; None: now) were not there.
+        """
         self._run_due(now)
         state = self._states[condition_id]
         if state.market.accepting and state.mirror is not None:
-            up_price = price if token_id == state.market.up else ONE - price
-            self._print_through(state, up_price, size)
+            up = token_id == state.market.up
+            up_price = price if up else ONE - price
+            if not state.mirror.patient:
+                self._print_through(state, up_price, size)
+            elif taker is not None and size > 0 and state.mirror.book.ready:
+                hits_bids = up == (taker is Action.SELL)
+                for order, part in served(state, hits_bids, up_price, size, now if made_ms is None else made_ms):
+                    self._desk.fill_resting(order, part)
         return self._flush(now)
 
     # --- durable state ------------------------------------------------------------------------------------------------
 
-    def save(self) -> dict[str, Any]:
-        """Everything, as plain JSON-able data. Mirrored books belong to their driver: it calls ``mirror`` again."""
-        return state_of(self)
+    def save(self, only: Collection[str] | None = None) -> dict[str, Any]:
+        """Everything, as plain JSON-able data. Mirrored books belong to their driver: it calls ``mirror`` again.
+
+        ``only``: a part for ``state.with_part``, with the rows of these markets alone.
+        """
+        return state_of(self, only)
 
     @classmethod
     def load(cls, state: dict[str, Any]) -> Exchange:
@@ -519,6 +583,8 @@ class Exchange:
                 self._desk.unlock(task.ref)
             case "tick":
                 self._flip_tick(task.ref)
+            case "touch":
+                self._touch_again(task.ref)
             case _:
                 raise AssertionError(f"unknown task {task.kind}")
 
@@ -612,6 +678,19 @@ class Exchange:
         _, paid = self._chain.act(address, call)
         done = self._chain.record(f"auto-redeem {ref}", address, call, paid, self.now)
         self._say(api.AutoRedeemed(address, condition_id, paid, done.hash))
+
+    def _touch_all(self, state: MarketState) -> None:
+        if state.market.accepting and state.mirror is not None and state.mirror.book.ready:
+            for bids in (False, True):
+                for order in _best_first(state, bids):
+                    self._touch(state.mirror, order)
+            self._desk.look_again(state)
+
+    def _touch_again(self, condition_id: str) -> None:
+        state = self._states.get(condition_id)
+        if state is not None:
+            state.looks_again = False
+            self._touch_all(state)
 
     def _touch(self, mirror: Mirror, order: Order) -> None:
         """Fill a resting order by what the mirrored book shows across its price, best level first."""

@@ -11,6 +11,7 @@ from typing import Final
 from polyhost.exchange import api, refusals
 from polyhost.exchange.accounts import Account, Bank
 from polyhost.exchange.agenda import Agenda
+from polyhost.exchange.behind import ahead_of, unripe
 from polyhost.exchange.market import MarketState
 from polyhost.exchange.matching import (
     Fill,
@@ -316,6 +317,12 @@ class Desk:
         if self.mood.crosses(house.order_id):
             house.complement()
 
+    def look_again(self, state: MarketState) -> None:
+        """The book crosses what rests with quotes that have not stood yet: look when they have."""
+        if not state.looks_again and unripe(state):
+            state.looks_again = True
+            self.agenda.add(self.now + max(self.rules.standing_ms, 1), "touch", state.condition_id)
+
     def fill_resting(self, order: Order, size: Micros) -> None:
         """A resting order in a mirrored market trades at its own price with the venue."""
         if not maker_can_pay(order, order.up_price, size):
@@ -333,7 +340,11 @@ class Desk:
 
     def _rest(self, order: Order) -> None:
         order.status = LIVE
+        mirror = order.state.mirror
+        if mirror is not None and mirror.patient:
+            order.ahead = ahead_of(mirror, order.is_bid, order.up_price, self.rules.queue_ahead)
         order.state.add(order)
+        self.look_again(order.state)
         if order.order_type is OrderType.GTD:
             self.agenda.add(order.expiration_s * 1_000 - self.rules.gtd_early_ms, "expire", order.order_id)
         self._show(order.state, order.is_bid, order.up_price)

@@ -30,7 +30,10 @@ def outcome_name(market: Market, side: Side) -> str:
 class MarketState:
     """A market's mutable half. ``resting`` totals every order that rests here."""
 
-    __slots__ = ("asks", "bids", "condition_id", "decision", "last", "market", "mirror", "resting", "taken_before")
+    __slots__ = (
+        "asks", "bids", "condition_id", "decision", "last", "looks_again", "market", "mirror", "resting",
+        "taken_before",
+    )  # fmt: skip
 
     def __init__(self, market: Market) -> None:
         self.market = market
@@ -43,6 +46,8 @@ class MarketState:
         self.last: tuple[Ticks, Micros, Action] | None = None
         """Last print as (UP price, size, action on UP)."""
         self.decision: MarketDecided | None = None
+        self.looks_again = False
+        """A look at what crosses the resting orders is planned."""
         self.taken_before: list[tuple[bool, Ticks, Micros, Micros]] = []
         """What a saved exchange had taken of its mirrored book, until that is mirrored again."""
 

@@ -27,6 +27,7 @@ class Order:
     __slots__ = (
         "account",
         "action",
+        "ahead",
         "builder",
         "created_ms",
         "expiration_s",
@@ -83,6 +84,8 @@ class Order:
         self.seq = seq
         """Time priority."""
         self.status = LIVE
+        self.ahead: Micros = 0
+        """Of the venue's own queue at its price, what is served before it (``Queue.BEHIND``)."""
         self.maker_amount: Micros = 0
         self.reserved: Micros = 0
         """What it holds of its account's collateral (BUY) or shares (SELL) while open."""

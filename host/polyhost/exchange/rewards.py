@@ -74,6 +74,8 @@ class Rewards:
                 self._share(state, now)
 
     def _share(self, state: MarketState, now: int) -> None:
+        if state.mirror is not None and not state.mirror.book.ready:
+            return  # a book that is out of sight shows nobody's part
         scores = self.scores(state, now)
         total = sum(scores.values())
         if not total:

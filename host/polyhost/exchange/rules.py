@@ -7,7 +7,7 @@ from enum import Enum
 from msgspec import Struct
 
 from polyhost.model.builder import Builder
-from polyhost.model.money import Ticks
+from polyhost.model.money import Ppm, Ticks
 
 
 class Queue(Enum):
@@ -20,6 +20,10 @@ class Queue(Enum):
     """An opposite best at the price fills, and a print through it."""
     FIRST = "first"
     """Before all that is displayed: a print at the price fills, too."""
+    BEHIND = "behind"
+    """Behind what was displayed when they came, counted (behind.py); what the book shows counts when it has stood
+    (stood.py), what was taken of it stays taken through lost connections, and a level whose size is not told holds
+    nothing."""
 
 
 class ExchangeRules(Struct, frozen=True):
@@ -47,6 +51,10 @@ class ExchangeRules(Struct, frozen=True):
     """The builder codes that the venue knows, with what they cost."""
     queue: Queue = Queue.CENTRAL
     """Of mirrored books."""
+    queue_ahead: Ppm = 1_000_000
+    """Of what is displayed at its price, how much is ahead of an order that comes to rest (``Queue.BEHIND``)."""
+    standing_ms: int = 0
+    """How long a mirrored book must have shown a size before it can be hit (``Queue.BEHIND``), market ms."""
     market_channel: bool = True
     """False: no BookChanged, Printed and BookSnapshot outputs at all (a driver in process reads the book itself)."""
     snapshots: bool = True

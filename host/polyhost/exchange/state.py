@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from heapq import heapify
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,9 +29,13 @@ _ORDER_FIELDS: Final = (
 )  # fmt: skip
 
 
-def state_of(exchange: Exchange) -> dict[str, Any]:
-    """Everything: accounts, markets, orders, trades, pending tasks, counters."""
+def state_of(exchange: Exchange, only: Collection[str] | None = None) -> dict[str, Any]:
+    """Everything: accounts, markets, orders, trades, pending tasks, counters. ``only``: of markets, their orders and
+    trades those of these markets alone (condition ids)."""
     desk = exchange._desk
+    states = [state for key, state in exchange._states.items() if only is None or key in only]
+    orders = [o for o in (*desk.orders.values(), *desk.house.values()) if only is None or o.state.condition_id in only]
+    trades = [trade for trade in desk.trades.trades.values() if only is None or trade.row.condition_id in only]
     plain: dict[str, Any] = msgspec.to_builtins(
         {
             "version": VERSION,
@@ -41,10 +45,10 @@ def state_of(exchange: Exchange) -> dict[str, Any]:
             "house_ids": desk.house_ids,
             "request_ids": exchange._request_ids,
             "bank": _bank_of(desk.bank),
-            "markets": [_market_of(state) for state in exchange._states.values()],
-            "orders": [_order_of(order) for order in (*desk.orders.values(), *desk.house.values())],
+            "markets": [_market_of(state) for state in states],
+            "orders": [_order_of(order) for order in orders],
             "trade_count": desk.trades.count,
-            "trades": list(desk.trades.trades.values()),
+            "trades": trades,
             "refreshed": sorted(desk.refreshed),
             "chain": exchange._chain.save(),
             "rewards": exchange._rewards.save(),
@@ -53,6 +57,25 @@ def state_of(exchange: Exchange) -> dict[str, Any]:
         }
     )
     return plain
+
+
+def with_part(state: dict[str, Any], part: dict[str, Any], markets: Collection[str]) -> dict[str, Any]:
+    """A saved state with what came after it: ``part`` is a later ``state_of`` of these markets only.
+
+    A market that the part does not have was forgotten. Orders come in their order of priority, trades by time.
+    """
+    fresh = {row["market"]["condition_id"]: row for row in part["markets"]}
+    kept = [row for row in state["markets"] if row["market"]["condition_id"] not in markets or
+            row["market"]["condition_id"] in fresh]
+    known = [fresh.pop(row["market"]["condition_id"], row) for row in kept]
+    orders = [row for row in state["orders"] if row["condition_id"] not in markets]
+    trades = [row for row in state["trades"] if row["row"]["condition_id"] not in markets]
+    return {
+        **part,
+        "markets": [*known, *fresh.values()],
+        "orders": sorted([*orders, *part["orders"]], key=lambda row: int(row["seq"])),
+        "trades": sorted([*trades, *part["trades"]], key=lambda row: int(row["row"]["matched_s"])),
+    }
 
 
 def _bank_of(bank: Bank) -> dict[str, Any]:
@@ -85,6 +108,8 @@ def _market_of(state: MarketState) -> dict[str, Any]:
 
 def _order_of(order: Order) -> dict[str, Any]:
     row = {name: getattr(order, name) for name in _ORDER_FIELDS}
+    if order.ahead:
+        row["ahead"] = order.ahead
     return {**row, "account": order.account.address, "condition_id": order.state.condition_id, "builder": order.builder}
 
 
@@ -160,6 +185,7 @@ def _restore_order(exchange: Exchange, row: dict[str, Any]) -> None:
     )
     for name in ("left", "status", "maker_amount", "post_only", "expiration_s", "request_id"):
         setattr(order, name, row[name])
+    order.ahead = row.get("ahead", 0)
     order.trade_ids = list(row["trade_ids"])
     order.builder = msgspec.convert(row.get("builder"), Builder | None)
     desk.relist(order)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 from msgspec import UNSET, UnsetType
@@ -28,7 +28,8 @@ from polyhost.journal.place import settle
 from polyhost.kernel.kernel import Kernel
 from polyhost.model.builder import Builder
 from polyhost.model.commands import Follow, Unfollow
-from polyhost.model.events import Operator, RunBegan
+from polyhost.model.events import Event, Operator, RunBegan
+from polyhost.model.messages import Message
 from polyhost.model.reading import FeedConfig
 from polyhost.model.records import Record, RunEnded, RunStarted
 from polyhost.service import account_end, account_report
@@ -39,7 +40,7 @@ from polyhost.service.coverage import coverage
 from polyhost.service.engine import Engine
 from polyhost.service.extra_feeds import ExtraFeeds
 from polyhost.service.folder import DataFolder
-from polyhost.service.gateways import gateway_of
+from polyhost.service.gateways import gateway_of, paper_gateway_of
 from polyhost.service.live_file import Live
 from polyhost.service.logs import REDACTOR
 from polyhost.service.market_data import MarketData
@@ -49,9 +50,13 @@ from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told
 from polyhost.service.presence import Condition
 from polyhost.service.supervision import Supervisor
 from polyhost.venue.budget import Budget
-from polyhost.venue.contract import ClientGateway
+from polyhost.venue.contract import Gateway
+from polyhost.venue.polymarket.account import Credentials
 from polyhost.venue.polymarket.faults import retried
 from polyhost.venue.polymarket.streams import UserStream
+
+if TYPE_CHECKING:
+    from polyhost.service.paper import PaperGateway
 
 KILL = account_end.KILL
 
@@ -79,13 +84,17 @@ class AccountRun:
         self.engine: Engine
         self.runner: Runner
         self.plugins: PluginLife
-        self.gateway: ClientGateway
+        self.gateway: Gateway
+        self.paper: PaperGateway | None = None
+        """The same as ``gateway`` in paper mode: it hears of the market before the kernel does."""
         self.supervisor: Supervisor
         self.extra: ExtraFeeds
-        self.user: UserStream
+        self.user: UserStream | PaperGateway
         self.journal: JournalWriter
         self.recorder: Recorder | None = None
         self.analysis: AnalysisWriter
+        self.credentials: Credentials | None = None
+        """Of the venue's API; None: a paper account has none."""
         self.builder: Builder | UnsetType = UNSET
         """The configured builder code with what the venue says it costs."""
         self.started_at = time.monotonic()
@@ -192,18 +201,15 @@ class AccountRun:
         """The way to the venue, the plugins, and the loop around the kernel; nothing moves yet. Raises PolyhostError.
         """
         settings, stack = self.settings, self._stack
-        self.gateway = gateway_of(settings, self.market.endpoints, self.clock, self.budget)
-        stack.push_async_callback(self.gateway.close)
-        await self.gateway.connect()
-        given = self.gateway.credentials
-        REDACTOR.add(given.secret, given.passphrase)
+        self.credentials = given = await self._reach_venue()
         await self._ask_builder()
         self.runner = Runner(self._found, settings.evaluation.combiner)
         for name, reason in self.kernel.state.quarantined.items():
             self.runner.quarantine(name, reason)
         # The API key's id names the owner of an order (U9); its secret and passphrase are the secrets.
         if settings.host.record:
-            self.recorder = self._recorder((given.secret, given.passphrase, *self._secrets()))
+            held = () if given is None else (given.secret, given.passphrase)
+            self.recorder = self._recorder((*held, *self._secrets()))
             stack.callback(self.recorder.close)
         self.analysis = AnalysisWriter(self.folder.analysis, days=settings.host.analysis_days)
         stack.callback(self.analysis.close)
@@ -213,12 +219,31 @@ class AccountRun:
         )
         stack.push_async_callback(self.engine.close)
         self._plugins()
-        self.user = UserStream(
-            self.market.endpoints.user_ws, given, on_event=self.engine.event, clock=self.clock,
-            turnover=self.market.turnover(), jitter=self.market.jitter(f"user {self.name}"),
-        )
+        self.user = self.paper or self._user_stream()
         self.supervisor = Supervisor(
             self.engine.event, done=lambda: self.engine.halted, beside=self.market.supervisor
+        )
+
+    async def _reach_venue(self) -> Credentials | None:
+        """Open the account's way to the venue: its API credentials; None: a paper account has none, and needs none."""
+        if self.settings.host.mode == "paper":
+            self.paper = self.gateway = paper_gateway_of(
+                self.settings, self.folder, self.clock, lambda event: self.engine.event(event), self.market.catalogue
+            )
+            self._stack.push_async_callback(self.paper.close)
+            await self.paper.connect()
+            return None
+        wire = self.gateway = gateway_of(self.settings, self.market.endpoints, self.clock, self.budget)
+        self._stack.push_async_callback(wire.close)
+        await wire.connect()
+        REDACTOR.add(wire.credentials.secret, wire.credentials.passphrase)
+        return wire.credentials
+
+    def _user_stream(self) -> UserStream:
+        assert self.credentials is not None, "only a paper account has none"
+        return UserStream(
+            self.market.endpoints.user_ws, self.credentials, on_event=self.engine.event, clock=self.clock,
+            turnover=self.market.turnover(), jitter=self.market.jitter(f"user {self.name}"),
         )
 
     async def _ask_builder(self) -> None:
@@ -246,7 +271,21 @@ class AccountRun:
     async def _change_feeds(self, old: LoadedPlugin | None, new: LoadedPlugin | None) -> None:
         await self.extra.change(self.supervisor, old, new)
 
+    def frame(self, raw: bytes, messages: list[Message]) -> None:
+        """A frame of the market stream: the paper exchange has it before the kernel, as a venue would."""
+        if self.paper is not None:
+            self.paper.frame(messages)
+        self.engine.frame(raw, messages)
+
+    def fact(self, event: Event) -> None:
+        """A fact of the market, which all accounts hear."""
+        if self.paper is not None:
+            self.paper.heard(event)
+        self.engine.event(event)
+
     def _follow(self, command: Follow | Unfollow) -> None:
+        if self.paper is not None:
+            self.paper.follow(command.market) if isinstance(command, Follow) else self.paper.unfollow(command.market)
         self.market.followed(self, command)
         if isinstance(command, Follow):
             self.engine.start(self._warm(command))

@@ -41,6 +41,9 @@ async def report(account: AccountRun) -> dict[str, Any]:
     extras = gather(kernel, Extras())
     extras.orphans = orphans
     extras.checked = len(INVARIANTS) + 2
+    if account.paper is not None:
+        extras.checked += 1
+        broken += [f"paper exchange: {problem}" for problem in account.paper.venue.audit()]
     extras.broken = broken
     extras.config_hash = account.loaded.config_hash
     extras.gates = {condition_id: kernel.gates(condition_id) for condition_id in kernel.state.markets}

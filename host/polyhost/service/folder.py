@@ -15,8 +15,9 @@ from polyhost.journal.restoring import schema_aside
 from polyhost.service.operator_box import FOLDER
 from polyhost.service.state_lock import WITHIN_S, only_one_exchange
 
-KEPT: Final = ("journal.db*", "analysis.db*", "exchange.state", "exchange.state.log", "recordings")
-"""What ``--fresh`` sets aside: databases with their logs, backups and emergency files, the exchange, recordings."""
+KEPT: Final = ("journal.db*", "analysis.db*", "exchange.state", "exchange.state.log", "paper.state*", "recordings")
+"""What ``--fresh`` sets aside: databases with their logs, backups and emergency files, the exchange, the paper account,
+recordings."""
 
 
 class DataFolder:
@@ -40,6 +41,10 @@ class DataFolder:
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def paper_state(self) -> Path:
+        return self.path / "paper.state"
 
     @property
     def exchange_state(self) -> Path:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from polyhost.errors import ConfigError
+from polyhost.model.events import Event
 from polyhost.model.wallets import WalletKind
+from polyhost.service.folder import DataFolder
 from polyhost.settings import Configuration
 from polyhost.venue.budget import Budget
 from polyhost.venue.clients import client_gateway
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import ClientGateway
+from polyhost.venue.polymarket.account import Credentials
 from polyhost.venue.polymarket.endpoints import Endpoints
+
+if TYPE_CHECKING:
+    from polyhost.service.paper import Lookup, PaperGateway
 
 
 def throwaway_key(seed: int, account: str) -> str:
@@ -25,8 +33,43 @@ def gateway_of(settings: Configuration, endpoints: Endpoints, clock: VenueClock,
     Raises ConfigError for a mode that this version does not have.
     """
     if settings.host.mode != "sim":
-        raise ConfigError("is not there yet", table="host", key="mode", value=settings.host.mode, allowed=("sim",))
+        raise ConfigError(
+            "is not there yet", table="host", key="mode", value=settings.host.mode, allowed=("sim", "paper")
+        )
     return client_gateway(
         settings.venue.client, endpoints, throwaway_key(settings.exchange.seed, settings.host.account),
         wallet=WalletKind[settings.venue.wallet.upper()], clock=clock, selftest=False, budget=budget,
     )
+
+
+def paper_gateway_of(
+    settings: Configuration, folder: DataFolder, clock: VenueClock, on_event: Callable[[Event], None],
+    catalogue: Lookup,
+) -> PaperGateway:
+    """The way to the paper exchange of the account that these settings are for; ``connect`` it first.
+
+    ``on_event`` takes what a user stream would bring; ``catalogue`` is where anybody may ask the venue.
+    """
+    from polyhost.service.paper import PaperGateway  # the exchange is loaded only where it is used
+    from polyhost.service.paper_file import PaperFile
+
+    file = PaperFile(folder.paper_state, settings.host.account)
+    return PaperGateway(settings, file, clock, on_event, catalogue)
+
+
+async def price_credentials(
+    settings: Configuration, endpoints: Endpoints, clock: VenueClock, budget: Budget
+) -> Credentials | None:
+    """Credentials for the reference prices where no account has any: an exchange on loopback gives them to a throwaway
+    key, which never trades; the live venue to nobody (None). Raises VenueError."""
+    if endpoints.live:
+        return None
+    stranger = client_gateway(
+        settings.venue.client, endpoints, throwaway_key(settings.exchange.seed, f"prices of {settings.host.account}"),
+        wallet=WalletKind.EOA, clock=clock, selftest=False, budget=budget,
+    )
+    try:
+        await stranger.connect()
+        return stranger.credentials
+    finally:
+        await stranger.close()

@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, Protocol
 
+from loguru import logger
+
 from polyhost.errors import VenueError
 from polyhost.kernel.kernel import Kernel
 from polyhost.model.book import Book
@@ -58,6 +60,8 @@ class Listener(Protocol):
     def kernel(self) -> Kernel: ...
     @property
     def engine(self) -> Engine: ...
+    def frame(self, raw: bytes, messages: list[Message]) -> None: ...
+    def fact(self, event: Event) -> None: ...
 
 
 class SharedMarkets:
@@ -117,10 +121,12 @@ class MarketData:
         self.endpoints: Endpoints
         self.child: ExchangeChild | None = None
         self.market_stream: MarketStream
+        self.catalogue: Catalogue
         self.discovery: Discovery
         self.witness: BookWitness
         self.markets: SharedMarkets
-        self.prices: PriceStream
+        self.prices: PriceStream | None = None
+        """The venue's reference prices; None: nobody here has credentials for them."""
         self.spot: BinanceFeed
         self.supervisor = Supervisor(self._event, done=lambda: all(each.engine.halted for each in self._accounts))
         self._folder = folder
@@ -135,10 +141,14 @@ class MarketData:
         if self.settings.venue.url:
             self.endpoints = endpoints_at(self.settings.venue.url)
             await require_exchange(self.endpoints)
-        elif self.settings.host.mode == "sim":
+        elif "sim" in self._modes():
             self.endpoints = await self._own_exchange(stack)
         else:
             self.endpoints = LIVE
+
+    def _modes(self) -> set[str]:
+        """Of the accounts; sim goes with sim only."""
+        return {each.mode for each in self.settings.accounts.values()} or {self.settings.host.mode}
 
     async def _own_exchange(self, stack: AsyncExitStack) -> Endpoints:
         folder = self._folder
@@ -169,10 +179,11 @@ class MarketData:
             binance, endpoints.binance_ws, markets.symbols, on_price=self._price_of_spot, on_candle=self._candle,
             on_event=self._event, clock=self.clock,
         )
+        self.catalogue = Catalogue(gamma, http)
         self.discovery = Discovery(
-            Catalogue(gamma, http), self.clock, symbols=markets.symbols, durations=markets.durations,
-            slugs=markets.slugs, on_event=self._event, ask_backlog=lambda: self.prices.refresh(),
-            ask_candle=self.spot.candle_at,
+            self.catalogue, self.clock, symbols=markets.symbols, durations=markets.durations,
+            slugs=markets.slugs, on_event=self._event,
+            ask_backlog=lambda: self.prices is not None and self.prices.refresh(), ask_candle=self.spot.candle_at,
         )
         self.market_stream = MarketStream(
             endpoints.market_ws, on_frame=self._frame, on_event=self._event, on_resolved=self.discovery.on_message,
@@ -191,18 +202,24 @@ class MarketData:
         """Where in its spread of time a connection is replaced."""
         return random.Random(f"{self.settings.exchange.seed} {self._seed} {what}").random
 
-    def begin(self, credentials: Credentials) -> None:
+    def begin(self, credentials: Credentials | None) -> None:
         """Start every feed and keep it going; ``credentials`` are for the reference prices, which the venue gives to
-        whoever has some."""
-        self.prices = PriceStream(
-            self.endpoints.price_ws, credentials, self.settings.markets.symbols, on_price=self._price,
-            on_event=self._event, clock=self.clock,
-        )
+        whoever has some. None: the host does without."""
         watched, stream = self.supervisor, self.market_stream
         watched.task("clock", partial(self.clock.follow, self._http), CLOCK_SILENT_S, safety=True)
         watched.task("market stream", stream.run, STREAM_SILENT_S, safety=True, idle=lambda: not stream.tokens)
         watched.task("book witness", self.witness.run, STREAM_SILENT_S, safety=True)
-        watched.task("reference prices", self.prices.run, STREAM_SILENT_S)
+        if credentials is None:
+            logger.warning(
+                "no account here has API credentials, and the venue gives its reference prices to nobody without: "
+                "strikes by its price stream stay unknown"
+            )
+        else:
+            self.prices = PriceStream(
+                self.endpoints.price_ws, credentials, self.settings.markets.symbols, on_price=self._price,
+                on_event=self._event, clock=self.clock,
+            )
+            watched.task("reference prices", self.prices.run, STREAM_SILENT_S)
         watched.task("spot prices", self.spot.run, STREAM_SILENT_S)
         watched.task("discovery", self.discovery.run, DISCOVERY_SILENT_S)
 
@@ -239,13 +256,13 @@ class MarketData:
                 SPEAKS_FOR.reset(token)
 
     def _frame(self, raw: bytes, messages: list[Message]) -> None:
-        self._each(lambda account: account.engine.frame(raw, messages))
+        self._each(lambda account: account.frame(raw, messages))
 
     def _event(self, event: Event) -> None:
         def tell(account: Listener) -> None:
             known = isinstance(event, MarketFound) and event.market.condition_id in account.kernel.state.markets
             if not known:
-                account.engine.event(event)
+                account.fact(event)
 
         self._each(tell)
 

@@ -19,11 +19,13 @@ from polyhost.errors import PolyhostError
 from polyhost.service.account import AccountRun
 from polyhost.service.accounts_report import Failed, together
 from polyhost.service.folder import DataFolder
+from polyhost.service.gateways import price_credentials
 from polyhost.service.logs import SPEAKS_FOR
 from polyhost.service.market_data import MarketData
 from polyhost.service.presence import Condition
 from polyhost.venue.budget import Budget
 from polyhost.venue.clients import client_selftest
+from polyhost.venue.polymarket.account import Credentials
 from polyhost.venue.polymarket.http import budget_scale
 
 
@@ -98,6 +100,14 @@ class Session:
         """How each account is that did not fail, for whoever watches the host from outside."""
         return [account.condition(begun=self._begun) for account in self._living]
 
+    async def _price_credentials(self) -> Credentials | None:
+        """API credentials for the venue's reference prices: an account's, or what an exchange on loopback gives."""
+        for account in self._living:
+            if account.credentials is not None:
+                return account.credentials
+        first = self._living[0]
+        return await price_credentials(first.settings, self.market.endpoints, self.market.clock, self.market.budget)
+
     @property
     def _living(self) -> list[AccountRun]:
         return [account for account in self.accounts if account.name not in self._failed]
@@ -119,7 +129,7 @@ class Session:
             return
         # Ended before the feeds and accounts are let go.
         stack.push_async_callback(self._end)
-        self.market.begin(self._living[0].gateway.credentials)
+        self.market.begin(await self._price_credentials())
         await self._each(_supervise)
         self._watch(self.market.watch_exchange(), "exchange")
         self._watch(self.market.supervisor.run(), "supervisor")

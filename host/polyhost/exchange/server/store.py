@@ -9,6 +9,7 @@ the process loses nothing; a power cut may lose what was logged since the last s
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
@@ -66,7 +67,15 @@ class NoticesDropped(msgspec.Struct, frozen=True, tag="notices_dropped"):
     ids: tuple[int, ...]
 
 
-Entry: TypeAlias = Began | Asked | Reached | KeyMade | KeyGone | NoticesDropped
+class Kept(msgspec.Struct, frozen=True, tag="kept"):
+    """What a change left: a part of the exchange's state with all rows of these markets (``state.with_part``). Written
+    where the log of requests cannot give the same again, because fills depend on a book from elsewhere."""
+
+    markets: tuple[str, ...]
+    part: dict[str, Any]
+
+
+Entry: TypeAlias = Began | Asked | Reached | KeyMade | KeyGone | NoticesDropped | Kept
 _DECODER: Final = msgspec.json.Decoder(Entry)
 _Changing: TypeAlias = (
     api.PostOrder | api.CancelOrders | api.Split | api.Merge | api.Redeem | api.Transact | api.RefreshBalance
@@ -142,9 +151,12 @@ class Store:
         return begun == Began(self.generation)
 
     def append(self, entry: Entry) -> None:
-        """Write an entry; it is the operating system's when this returns."""
-        if self._log is not None:
-            os.write(self._log, msgspec.json.encode(entry) + b"\n")
+        """Write an entry; it is the operating system's when this returns. Raises OSError."""
+        if self._log is None:
+            return
+        line = msgspec.json.encode(entry) + b"\n"
+        if os.write(self._log, line) != len(line):
+            raise OSError(errno.ENOSPC, "only part of a line was written", str(self.log_path))
 
     def mark(self, at: int) -> None:
         """Market time reached ``at``, and someone is about to be told."""
