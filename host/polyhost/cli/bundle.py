@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, Sets, command_app, in_folder, print_json
 from polyhost.cli.spans import span_ms
 from polyhost.errors import ConfigError, PolyhostError
 
@@ -25,6 +25,7 @@ def bundle(
     ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     sets: Sets = None,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +35,7 @@ def bundle(
 
     Exit code 0: written; 1: a secret could not be taken out (nothing is written); 2: configuration or file.
     """
-    loaded = configured(config, {"host.data_dir": data_dir}, sets=sets)
+    loaded = in_folder(config, data_dir, account, sets=sets)
     from polyhost.service.bundle import bundle as made_of
     from polyhost.service.bundle import default_name, described
     from polyhost.service.folder import DataFolder

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
+from polyhost.cli.options import (
+    AccountName,
+    ConfigFile,
+    DataDir,
+    Json,
+    Sets,
+    command_app,
+    configured,
+    in_folder,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from polyhost.lab.studied import Studied
@@ -26,6 +36,7 @@ def compare(
     ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     stake: Annotated[str, typer.Option("--stake", help="Collateral of each bet, fee included.")] = "25",
     edge: Annotated[
         float, typer.Option("--edge", help="Least probability less ask and fee of a bet, collateral a share.")
@@ -55,7 +66,7 @@ def compare(
         if error.name != "numpy":
             raise
         raise ConfigError("compare needs numpy: install polyhost[analysis]") from error
-    report = compared(_studied(tapes or [], table, config, data_dir, sets), amount, edge, seed)
+    report = compared(_studied(tapes or [], table, config, data_dir, account, sets), amount, edge, seed)
     if as_json:
         print_json(report)
     else:
@@ -66,13 +77,14 @@ def compare(
 
 
 def _studied(
-    tapes: list[Path], csv: Path | None, config: Path | None, data_dir: Path | None, sets: list[str] | None
+    tapes: list[Path], csv: Path | None, config: Path | None, data_dir: Path | None, account: str,
+    sets: list[str] | None,
 ) -> Studied:
     from polyhost.lab import studied
 
     if csv is not None:
         return studied.table(csv)
-    loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None}, sets=sets)
     if tapes:
-        return studied.tapes(tapes, loaded)
+        return studied.tapes(tapes, configured(config, {"host.data_dir": data_dir}, sets=sets))
+    loaded = in_folder(config, data_dir, account, sets=sets)
     return studied.live(Path(loaded.configuration.host.data_dir))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, Sets, command_app, in_folder, print_json
 
 if TYPE_CHECKING:
     from polyhost.journal.status import DatabaseStatus
@@ -29,7 +29,8 @@ def db() -> None:
 
 @app.command()
 def status(
-    config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+    config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "", sets: Sets = None,
+    as_json: Json = False,
 ) -> None:
     """What stands in journal and analysis data: schema, rows, last record, size. A run may be active.
 
@@ -37,7 +38,7 @@ def status(
     """
     from polyhost.journal.status import analysis_status, journal_status
 
-    folder, _ = _folder(config, data_dir, sets)
+    folder, _ = _folder(config, data_dir, account, sets)
     journal, analysis = journal_status(folder.journal), analysis_status(folder.analysis)
     if as_json:
         print_json(_report(journal) | {"analysis": _report(analysis)})
@@ -50,7 +51,8 @@ def status(
 
 @app.command()
 def check(
-    config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+    config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "", sets: Sets = None,
+    as_json: Json = False,
 ) -> None:
     """Read everything: schema against models, every record, the fold and its invariants, NULLs where none may be.
 
@@ -58,7 +60,7 @@ def check(
     """
     from polyhost.service.db_check import checked
 
-    folder, _ = _folder(config, data_dir, sets)
+    folder, _ = _folder(config, data_dir, account, sets)
     records, problems = checked(folder.journal, folder.analysis)
     if as_json:
         print_json({"data_dir": str(folder.path), "records": records, "sound": not problems, "problems": problems})
@@ -79,6 +81,7 @@ def backup(
     analysis: Annotated[bool, typer.Option("--analysis", help="A copy of the analysis data beside it, too.")] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     sets: Sets = None,
     as_json: Json = False,
 ) -> None:
@@ -88,7 +91,7 @@ def backup(
     """
     from polyhost.service.database import back_up
 
-    folder, _ = _folder(config, data_dir, sets)
+    folder, _ = _folder(config, data_dir, account, sets)
     report = back_up(folder, to, portable=portable, analysis=analysis)
     if as_json:
         print_json(report)
@@ -105,6 +108,7 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `db backup` wrote, or a copy of journal.db.")],
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     sets: Sets = None,
     as_json: Json = False,
 ) -> None:
@@ -115,7 +119,7 @@ def restore(
     """
     from polyhost.service.database import restore
 
-    folder, host = _folder(config, data_dir, sets)
+    folder, host = _folder(config, data_dir, account, sets)
     with folder:
         report = restore(folder, file, host)
     if as_json:
@@ -128,7 +132,8 @@ def restore(
 
 @app.command()
 def migrate(
-    config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+    config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "", sets: Sets = None,
+    as_json: Json = False,
 ) -> None:
     """Bring the databases to this host's schema, after a backup of each, as the next start would. No host may run.
 
@@ -137,7 +142,7 @@ def migrate(
     """
     from polyhost.service.database import migrate
 
-    folder, host = _folder(config, data_dir, sets)
+    folder, host = _folder(config, data_dir, account, sets)
     with folder:
         report = migrate(folder, host)
     if as_json:
@@ -159,6 +164,7 @@ def export(
     until: Until = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     sets: Sets = None,
     as_json: Json = False,
 ) -> None:
@@ -168,7 +174,7 @@ def export(
     """
     from polyhost.service.database import export_all
 
-    folder, _ = _folder(config, data_dir, sets)
+    folder, _ = _folder(config, data_dir, account, sets)
     report = export_all(folder, out, table or (), form, since, until)
     if as_json:
         print_json(report)
@@ -184,6 +190,7 @@ def prune(
     vacuum: Annotated[bool, typer.Option("--vacuum", help="Give the room back to the disk; no host may run.")] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     sets: Sets = None,
     as_json: Json = False,
 ) -> None:
@@ -195,7 +202,7 @@ def prune(
 
     from polyhost.service.database import clear_out
 
-    folder, host = _folder(config, data_dir, sets)
+    folder, host = _folder(config, data_dir, account, sets)
     with folder if vacuum else nullcontext():
         report = clear_out(folder, host.analysis_days if days is None else days, host, dry=dry, vacuum=vacuum)
     if as_json:
@@ -208,7 +215,8 @@ def prune(
 
 @app.command()
 def release(
-    config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+    config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "", sets: Sets = None,
+    as_json: Json = False,
 ) -> None:
     """Say that a host which never gave its journal in PostgreSQL back is gone for good, so that this one may go on.
 
@@ -217,7 +225,7 @@ def release(
     """
     from polyhost.service.database import let_go
 
-    folder, _ = _folder(config, data_dir, sets)
+    folder, _ = _folder(config, data_dir, account, sets)
     report = let_go(folder)
     if as_json:
         print_json(report)
@@ -225,10 +233,12 @@ def release(
         typer.echo(f"{report['place']}: {report['released'] or 'nobody'} held it")
 
 
-def _folder(config: Path | None, data_dir: Path | None, sets: list[str] | None) -> tuple[DataFolder, HostTable]:
+def _folder(
+    config: Path | None, data_dir: Path | None, account: str, sets: list[str] | None
+) -> tuple[DataFolder, HostTable]:
     from polyhost.service.folder import DataFolder
 
-    host = configured(config, {"host.data_dir": data_dir}, sets=sets).configuration.host
+    host = in_folder(config, data_dir, account, sets=sets).configuration.host
     return DataFolder(Path(host.data_dir)), host
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, Sets, command_app, in_folder, print_json
 
 app = command_app("Look at everything that trading needs.")
 
@@ -18,6 +18,7 @@ def doctor(
     deep: Annotated[
         bool, typer.Option("--deep", help="Also place, see and cancel one order (simulated exchanges only).")
     ] = False,
+    account: AccountName = "",
     sets: Sets = None,
     as_json: Json = False,
 ) -> None:
@@ -28,7 +29,7 @@ def doctor(
     Exit code 0: nothing failed (warnings may be there); 1: something on this machine or in the account; 2: the
     configuration; 3: the venue or the network.
     """
-    loaded = configured(config, {"host.data_dir": data_dir}, sets=sets)
+    loaded = in_folder(config, data_dir, account, sets=sets)
     import asyncio
 
     from polyhost.service.doctor import checks, described, exit_code, lines

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from polyhost.cli.host_folder import host_folder
-from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, Sets, command_app, print_json
 from polyhost.cli.spans import span_ms
 
 app = command_app("Did the host do its work well lately?")
@@ -18,6 +18,7 @@ def health(
     since: Annotated[str, typer.Option("--since", metavar="SPAN", help="How far back: 30m, 24h, 7d.")] = "24h",
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     sets: Sets = None,
     as_json: Json = False,
 ) -> None:
@@ -27,7 +28,7 @@ def health(
 
     Exit code 0: nothing is beyond its limit; 1: something is, or there is no journal.
     """
-    folder, _ = host_folder(config, data_dir, sets)
+    folder, _ = host_folder(config, data_dir, account, sets)
     import time
 
     from polyhost.service.health import described, examined, failing, told

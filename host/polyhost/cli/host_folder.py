@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from polyhost.cli.options import configured
+from polyhost.cli.options import account_of, configured
 from polyhost.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,13 +23,14 @@ _NAMED: Final = re.compile(r"""^\s*(?:host\.)?data_dir\s*=\s*(["'])(.+?)\1""", r
 
 
 def host_folder(
-    config: Path | None, data_dir: Path | None, sets: list[str] | None = None
+    config: Path | None, data_dir: Path | None, account: str = "", sets: list[str] | None = None
 ) -> tuple[Path, Loaded | None]:
     """The data folder, with the configuration; None: it cannot be read, which is told, and a host runs on the folder.
 
-    Raises ConfigError when the configuration cannot be read and no host runs there.
+    Raises ConfigError when the configuration cannot be read and no host runs there, and when it has several accounts
+    of which none is named.
     """
-    from polyhost.service.folder import running_pid
+    from polyhost.service.folder import running_accounts, running_pid
 
     try:
         loaded = configured(config, {"host.data_dir": data_dir}, sets=sets)
@@ -37,10 +38,22 @@ def host_folder(
         folder = data_dir or _likely(config)
         if running_pid(folder) is None:
             raise
+        folder = _of_account(folder, account, running_accounts(folder))
         typer.echo(f"the configuration cannot be read: {error}", err=True)
         typer.echo(f"the host that runs on {folder} is asked all the same", err=True)
         return folder, None
+    loaded = account_of(loaded, account)
     return Path(loaded.configuration.host.data_dir), loaded
+
+
+def _of_account(folder: Path, account: str, running: tuple[str, ...]) -> Path:
+    """The folder of the account that is meant, as far as what runs there tells. Raises ConfigError."""
+    if account and account not in running:
+        raise ConfigError("no host runs on this account", key="--account", value=account, allowed=running)
+    if not account and len(running) > 1:
+        raise ConfigError("the host has several accounts", key="--account", allowed=running, remedy="name one of them")
+    name = account or (running[0] if running else "")
+    return folder / name if name else folder
 
 
 def _likely(config: Path | None) -> Path:

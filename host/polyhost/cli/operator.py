@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyhost.cli.host_folder import host_folder
-from polyhost.cli.options import ConfigFile, DataDir, Json, command_app, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, command_app, print_json
 
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
@@ -32,10 +32,11 @@ kill_app = command_app("Cancel all our orders and end the host.")
 
 @pause_app.command()
 def pause(
-    why: Why = "", config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False
+    why: Why = "", config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "",
+    as_json: Json = False,
 ) -> None:
     """Stop new entries until ``polyhost resume``; exits go on."""
-    _say(config, data_dir, as_json, "pause", why=why)
+    _say(host_folder(config, data_dir, account)[0], as_json, "pause", why=why)
 
 
 @resume_app.command()
@@ -44,10 +45,11 @@ def resume(
     why: Why = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     as_json: Json = False,
 ) -> None:
     """Allow new entries again: clear the pause and every breaker, or one of them."""
-    _say(config, data_dir, as_json, "resume", breaker, why=why)
+    _say(host_folder(config, data_dir, account)[0], as_json, "resume", breaker, why=why)
 
 
 @close_app.command()
@@ -57,12 +59,13 @@ def close(
     why: Why = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     as_json: Json = False,
 ) -> None:
     """Sell the positions of a window (or all) at market."""
     if bool(window) is everything:
         raise typer.BadParameter("name a window, or --all")
-    _say(config, data_dir, as_json, "close", window, why=why)
+    _say(host_folder(config, data_dir, account)[0], as_json, "close", window, why=why)
 
 
 @merge_app.command()
@@ -71,10 +74,11 @@ def merge(
     why: Why = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     as_json: Json = False,
 ) -> None:
     """Turn pairs of UP and DOWN shares back into collateral, 1.00 a pair, before the window is decided."""
-    _say(config, data_dir, as_json, "merge", window, why=why)
+    _say(host_folder(config, data_dir, account)[0], as_json, "merge", window, why=why)
 
 
 @redeem_app.command()
@@ -83,10 +87,11 @@ def redeem(
     why: Why = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     as_json: Json = False,
 ) -> None:
     """Turn the shares of decided windows into the collateral they pay."""
-    _say(config, data_dir, as_json, "redeem", window, why=why)
+    _say(host_folder(config, data_dir, account)[0], as_json, "redeem", window, why=why)
 
 
 @kill_app.command()
@@ -96,6 +101,7 @@ def kill(
     why: Why = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     as_json: Json = False,
 ) -> None:
     """Cancel all our orders and end the host (its exit code is 4). New entries stay off until ``polyhost resume``.
@@ -105,11 +111,11 @@ def kill(
     """
     from polyhost.service.folder import running_pid
 
-    folder, loaded = host_folder(config, data_dir)
+    folder, loaded = host_folder(config, data_dir, account)
     if loaded is not None and running_pid(folder) is None and loaded.configuration.venue.url:
         _kill_directly(loaded, as_json, everything=everything, flatten=flatten)
         return
-    _say_in(folder, as_json, "kill", "all" if everything else "", flatten=flatten, why=why)
+    _say(folder, as_json, "kill", "all" if everything else "", flatten=flatten, why=why)
 
 
 def _kill_directly(loaded: Loaded, as_json: bool, *, everything: bool, flatten: bool) -> None:
@@ -154,12 +160,7 @@ def _signalled(folder: Path, *, flatten: bool) -> bool:
     return True
 
 
-def _say(config: Path | None, data_dir: Path | None, as_json: bool, word: str, target: str = "", *, why: str) -> None:
-    folder, _ = host_folder(config, data_dir)
-    _say_in(folder, as_json, word, target, why=why)
-
-
-def _say_in(folder: Path, as_json: bool, word: str, target: str = "", *, flatten: bool = False, why: str) -> None:
+def _say(folder: Path, as_json: bool, word: str, target: str = "", *, flatten: bool = False, why: str) -> None:
     from polyhost.errors import ConfigError
     from polyhost.model.events import Operator
     from polyhost.service.folder import running_pid

@@ -20,6 +20,9 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", metavar="DIR", help="Where the run lives (default: [host] data_dir)."),
 ]
+AccountName = Annotated[
+    str, typer.Option("--account", metavar="NAME", help="Which account, where [accounts] names several.")
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="One setting, over file and environment. Repeatable."),
@@ -46,6 +49,28 @@ def configured(
     given = {key: str(value) if isinstance(value, Path) else value for key, value in (overrides or {}).items()}
     given = {key: value for key, value in given.items() if value is not None}
     return load_configuration(config, given, sets=sets or (), chosen=chosen)
+
+
+def in_folder(
+    config: Path | None, data_dir: Path | None, account: str, *, sets: list[str] | None = None
+) -> Loaded:
+    """The configuration of the account whose data folder a command means: ``host.data_dir`` is that folder.
+
+    Raises ConfigError, with the names, when several are configured and none is named.
+    """
+    return account_of(configured(config, {"host.data_dir": data_dir}, sets=sets), account)
+
+
+def account_of(loaded: Loaded, account: str) -> Loaded:
+    """The configuration of the account that is named; where there is one only it need not be. Raises ConfigError."""
+    from polyhost.errors import ConfigError
+
+    names = tuple(loaded.configuration.accounts)
+    if account:
+        return loaded.for_account(account)
+    if len(names) > 1:
+        raise ConfigError("several accounts are configured", key="--account", allowed=names, remedy="name one of them")
+    return loaded.for_account(names[0]) if names else loaded
 
 
 def print_json(report: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, configured, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, Sets, in_folder, print_json
 
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
@@ -36,31 +36,31 @@ def add_words(app: typer.Typer) -> None:
 
 def enable(
     name: Name, settings: MoreSettings = None, why: Why = "", config: ConfigFile = None, data_dir: DataDir = None,
-    sets: Sets = None, as_json: Json = False,
+    account: AccountName = "", sets: Sets = None, as_json: Json = False,
 ) -> None:
     """Switch a plugin on, now if a host runs. Written to the machine's own file; yours is never touched."""
-    _choose(_loaded(config, data_dir, sets), "enable", name, parsed(name, settings or []), why, as_json)
+    _choose(in_folder(config, data_dir, account, sets=sets), "enable", name, parsed(name, settings or []), why, as_json)
 
 
 def disable(
-    name: Name, why: Why = "", config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None,
-    as_json: Json = False,
+    name: Name, why: Why = "", config: ConfigFile = None, data_dir: DataDir = None,
+    account: AccountName = "", sets: Sets = None, as_json: Json = False,
 ) -> None:
     """Switch a plugin off, now if a host runs. Its positions fall to their obligations; its state is kept."""
-    _choose(_loaded(config, data_dir, sets), "disable", name, {}, why, as_json)
+    _choose(in_folder(config, data_dir, account, sets=sets), "disable", name, {}, why, as_json)
 
 
 def set_up(
-    name: Name, settings: Pairs, why: Why = "", config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None,
-    as_json: Json = False,
+    name: Name, settings: Pairs, why: Why = "", config: ConfigFile = None, data_dir: DataDir = None,
+    account: AccountName = "", sets: Sets = None, as_json: Json = False,
 ) -> None:
     """Change a plugin's settings, now if a host runs. A wrong one changes nothing."""
-    _choose(_loaded(config, data_dir, sets), "set", name, parsed(name, settings), why, as_json)
+    _choose(in_folder(config, data_dir, account, sets=sets), "set", name, parsed(name, settings), why, as_json)
 
 
 def release(
-    name: Name, why: Why = "", config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None,
-    as_json: Json = False,
+    name: Name, why: Why = "", config: ConfigFile = None, data_dir: DataDir = None,
+    account: AccountName = "", sets: Sets = None, as_json: Json = False,
 ) -> None:
     """Let a quarantined plugin in again."""
     from polyhost.model.events import Operator
@@ -69,7 +69,7 @@ def release(
     from polyhost.service.operator_box import leave, said_by
     from polyhost.service.plugin_figures import figures_of
 
-    folder = Path(_loaded(config, data_dir, sets).configuration.host.data_dir)
+    folder = Path(in_folder(config, data_dir, account, sets=sets).configuration.host.data_dir)
     running = running_pid(folder) is not None
     try:
         answer = ask(folder, "release", {"plugin": name}, who=said_by(), why=why) if running else None
@@ -89,8 +89,8 @@ def release(
 
 
 def accept(
-    name: Name, why: Why = "", config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None,
-    as_json: Json = False,
+    name: Name, why: Why = "", config: ConfigFile = None, data_dir: DataDir = None,
+    account: AccountName = "", sets: Sets = None, as_json: Json = False,
 ) -> None:
     """Take a plugin's code as it is now: it changed since it was accepted, and does not run until then."""
     from polyhost.extension.discovery import look_up_source
@@ -100,7 +100,7 @@ def accept(
     from polyhost.service.folder import running_pid
     from polyhost.service.operator_box import done_before, leave, said_by
 
-    loaded = _loaded(config, data_dir, sets)
+    loaded = in_folder(config, data_dir, account, sets=sets)
     folder = Path(loaded.configuration.host.data_dir)
     source = look_up_source(name, loaded.configuration, loaded.base)
     problem = Lock(folder).problem(source)
@@ -125,7 +125,8 @@ def accept(
 
 
 def info(
-    name: Name, config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+    name: Name, config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "", sets: Sets = None,
+    as_json: Json = False,
 ) -> None:
     """Everything about one plugin: state, origin, hooks, settings with where they come from, what it used."""
     from polyhost.cli.plugins import known, lived
@@ -133,7 +134,7 @@ def info(
     from polyhost.extension.lock import Lock
     from polyhost.model.secrecy import shown
 
-    loaded = _loaded(config, data_dir, sets)
+    loaded = in_folder(config, data_dir, account, sets=sets)
     lock = Lock(loaded.configuration.host.data_dir)
     plugin = look_up(name, loaded.configuration, loaded.base, lock.problem, excused=loaded.configuration.plugins)
     row = plugin.described() | known(plugin)
@@ -178,10 +179,6 @@ def parsed(name: str, pairs: list[str]) -> dict[str, Any]:
         layer, = set_layers([f"plugins.{name}.{pair}"])
         found |= layer.values["plugins"][name]
     return found
-
-
-def _loaded(config: Path | None, data_dir: Path | None, sets: list[str] | None) -> Loaded:
-    return configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None}, sets=sets)
 
 
 def _choose(loaded: Loaded, word: str, name: str, settings: dict[str, Any], why: str, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, Sets, command_app, in_folder, print_json
 from polyhost.cli.plugin_words import add_words
 from polyhost.cli.plugins_check import add_check
 from polyhost.cli.plugins_new import add_new
@@ -25,14 +25,15 @@ def plugins() -> None:
 
 @app.command("list")
 def list_plugins(
-    config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+    config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "", sets: Sets = None,
+    as_json: Json = False,
 ) -> None:
     """List the plugins in order of precedence: state, hooks, version, origin."""
     from polyhost.extension.discovery import discover
     from polyhost.extension.lock import Lock
     from polyhost.model.secrecy import shown
 
-    loaded = configured(config, {"host.data_dir": data_dir}, sets=sets)
+    loaded = in_folder(config, data_dir, account, sets=sets)
     lock = Lock(loaded.configuration.host.data_dir)
     found = discover(
         loaded.configuration, loaded.base, str(loaded.path or ""), places=loaded.place, admit=lock.problem,

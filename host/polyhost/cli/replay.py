@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
+from polyhost.cli.options import (
+    AccountName,
+    ConfigFile,
+    DataDir,
+    Json,
+    Sets,
+    command_app,
+    configured,
+    in_folder,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
@@ -21,6 +31,7 @@ def replay(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run id or recording; the last run.")] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     other: Annotated[
         Path | None,
         typer.Option("--with", metavar="CONFIG", help="Show what this configuration would have decided instead."),
@@ -37,7 +48,7 @@ def replay(
 
     Exit code 0: identical, or compared; 1: not identical, or an invariant broke.
     """
-    loaded = configured(config, {"host.data_dir": str(data_dir) if data_dir is not None else None}, sets=sets)
+    loaded = in_folder(config, data_dir, account, sets=sets)
     from polyhost.lab.plugins import as_begun, running
     from polyhost.lab.replay import begun, find_run, journal_of
     from polyhost.lab.replay import replay as again

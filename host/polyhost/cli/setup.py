@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, Sets, command_app, in_folder, print_json
 
 if TYPE_CHECKING:
     from polyhost.service.approvals import Setting
@@ -24,6 +24,7 @@ def approvals(
     yes: Annotated[bool, typer.Option("--yes", help="Give what is missing without a question.")] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     sets: Sets = None,
     as_json: Json = False,
 ) -> None:
@@ -33,7 +34,7 @@ def approvals(
 
     Exit code 0: every approval is there, or was given; 1: some are missing; 2: configuration; 3: the venue or network.
     """
-    loaded = configured(config, {"host.data_dir": data_dir}, sets=sets)
+    loaded = in_folder(config, data_dir, account, sets=sets)
     import asyncio
 
     from polyhost.service.approvals import described, outcome, set_up

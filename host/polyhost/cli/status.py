@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from polyhost.cli.host_folder import host_folder
-from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, Sets, command_app, print_json
 
 app = command_app("What runs, what is open, what it made.")
 
@@ -17,6 +17,7 @@ app = command_app("What runs, what is open, what it made.")
 def status(
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    account: AccountName = "",
     sets: Sets = None,
     watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds, until Ctrl-C.")] = False,
     ready: Annotated[
@@ -31,7 +32,7 @@ def status(
     Exit code 0: told, or ready; 1: nothing was ever run there, the journal cannot be read, a position is unmanaged, or
     no host is ready (--ready).
     """
-    folder, _ = host_folder(config, data_dir, sets)
+    folder, _ = host_folder(config, data_dir, account, sets)
     if ready:
         _ready(folder, as_json)
         return

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from polyhost.cli.options import ConfigFile, DataDir, Json, Sets, command_app, configured, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, Sets, command_app, in_folder, print_json
 
 app = command_app("Why things are as they are: order, position, window.")
 OrderId = Annotated[str, typer.Argument(metavar="ID", help="Our reference (o000012) or the venue's id.")]
@@ -23,17 +23,19 @@ def why() -> None:
 
 @app.command()
 def order(
-    order_id: OrderId, config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+    order_id: OrderId, config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "", sets: Sets = None,
+    as_json: Json = False,
 ) -> None:
     """What an order saw when it was wanted, and everything that became of it."""
     from polyhost.service.why import order as asked
 
-    _show(asked(_folder(config, data_dir, sets), order_id), as_json)
+    _show(asked(_folder(config, data_dir, account, sets), order_id), as_json)
 
 
 @app.command()
 def position(
-    slug: Slug, side: SideName, config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None,
+    slug: Slug, side: SideName, config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "",
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Every change of a position with its cause, its orders with theirs, its deadlines and its ends."""
@@ -41,21 +43,24 @@ def position(
 
     if side.upper() not in ("UP", "DOWN"):
         raise typer.BadParameter(f"{side!r} is no side; write UP or DOWN")
-    _show(asked(_folder(config, data_dir, sets), slug, side.upper()), as_json)
+    _show(asked(_folder(config, data_dir, account, sets), slug, side.upper()), as_json)
 
 
 @app.command()
 def window(
-    slug: Slug, config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
+    slug: Slug, config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "", sets: Sets = None,
+    as_json: Json = False,
 ) -> None:
     """What was done in a window, or the first gate that kept everything out."""
     from polyhost.service.why import window as asked
 
-    _show(asked(_folder(config, data_dir, sets), slug), as_json)
+    _show(asked(_folder(config, data_dir, account, sets), slug), as_json)
 
 
-def _folder(config: Path | None, data_dir: Path | None, sets: list[str] | None) -> Path:
-    return Path(configured(config, {"host.data_dir": data_dir}, sets=sets).configuration.host.data_dir)
+def _folder(
+    config: Path | None, data_dir: Path | None, account: str, sets: list[str] | None
+) -> Path:
+    return Path(in_folder(config, data_dir, account, sets=sets).configuration.host.data_dir)
 
 
 def _show(report: Mapping[str, Any], as_json: bool) -> None:

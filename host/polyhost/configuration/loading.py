@@ -132,6 +132,9 @@ def load_configuration(
     configuration = _validated(merged, labels)
     refuse_names(configuration.plugins, labels)
     refuse_contradictions(configuration, labels)
+    for name in () if account else configuration.accounts:
+        own, origin = of_account(merged, labels, name)
+        refuse_contradictions(_validated(own, origin), origin)
     return Loaded(configuration, labels, file, config_hash(configuration), told, tuple(set_twice(fragments)), reader)
 
 

@@ -111,6 +111,11 @@ class DataFolder:
         return target
 
 
+def running_accounts(path: Path) -> tuple[str, ...]:
+    """Names of the accounts that a host runs in folders of their own below this one."""
+    return tuple(lock.parent.name for lock in sorted(path.glob("*/host.lock")) if running_pid(lock.parent) is not None)
+
+
 def running_pid(path: Path) -> int | None:
     """The process that holds the folder's lock, or None."""
     try:
