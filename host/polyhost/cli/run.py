@@ -27,6 +27,7 @@ def run(
         str | None, typer.Option(metavar="URL", help="Trade on the simulated exchange that serves there.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; what is there is set aside.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm the first live start of an account.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log details.")] = False,
     sets: Sets = None,
     as_json: Json = False,
@@ -49,7 +50,7 @@ def run(
 
     show = sys.stdout.isatty() and not as_json and not verbose
     report, code = run_host(
-        loaded, windows=windows, summary_file=summary, fresh=fresh, show=show, verbose=verbose
+        loaded, windows=windows, summary_file=summary, fresh=fresh, show=show, verbose=verbose, yes=yes
     )
     if as_json:
         print_json(report)

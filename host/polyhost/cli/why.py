@@ -23,8 +23,8 @@ def why() -> None:
 
 @app.command()
 def order(
-    order_id: OrderId, config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "", sets: Sets = None,
-    as_json: Json = False,
+    order_id: OrderId, config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "",
+    sets: Sets = None, as_json: Json = False,
 ) -> None:
     """What an order saw when it was wanted, and everything that became of it."""
     from polyhost.service.why import order as asked

@@ -33,20 +33,21 @@ def difference(old: Configuration, new: Configuration, old_plugins: Settings, ne
     Pairs are [old, new]; a stake or setting that one of them does not have is None there.
     """
     before, after = enabled_plugins(old), enabled_plugins(new)
-    losses = {name: [_losses(old)[name], _losses(new)[name]] for name in LOSSES}
+    lost = {name: [losses(old)[name], losses(new)[name]] for name in LOSSES}
     stakes = _changed(dict(_stakes(old_plugins)), dict(_stakes(new_plugins)), keep=True)
     settings = _changed(_values(old, old_plugins), _values(new, new_plugins))
     both = [name for name in before if name in after]
     order = [both, moved] if (moved := [name for name in after if name in before]) != both else []
     on, off = [name for name in after if name not in before], [name for name in before if name not in after]
     return {
-        "same": not (settings or on or off or order), "losses": losses, "stakes": stakes, "plugins_on": on,
+        "same": not (settings or on or off or order), "losses": lost, "stakes": stakes, "plugins_on": on,
         "plugins_off": off, "order": order, "settings": settings,
     }
 
 
-def _losses(configuration: Configuration) -> dict[str, str]:
-    """Collateral. A day's losses are those until entries stop, and then all that is open by then."""
+def losses(configuration: Configuration) -> dict[str, str]:
+    """What can be lost, by the keys of ``LOSSES``; collateral. A day's losses are those until entries stop, and then
+    all that is open by then."""
     limits, stop = configuration.limits, configuration.breakers.daily_loss
     # No window holds more than its symbol may, nor a symbol more than all together.
     symbol = min(int(limits.symbol), int(limits.total))

@@ -156,6 +156,8 @@ class Actions:
 
     def _idle(self, condition_id: str, operator: bool) -> str:
         core = self.core
+        if core.shadow:
+            return "a shadow account only watches: it would have been done"
         if condition_id in core.state.open_actions:
             return "another merge, redeem or split of this market is under way"
         if condition_id in core.state.open_pairs:

@@ -79,10 +79,13 @@ class Adoption:
         core = self.core
         if not core.adopting or self._rows is None or core.reconciling or not core.user_up or self._candidates:
             return
-        if core.settings.safety.adopt:
+        adopts = core.settings.safety.adopt and not core.shadow
+        if adopts:
             strangers = [row for row in self._rows if self._stranger(row) and self._why_not(row) == ""]
             self._candidates = {row.token_id: row for row in strangers[:CANDIDATES_MAX]}
-        why = "too many at once" if core.settings.safety.adopt else "not to be adopted by setting"
+        why = "too many at once" if adopts else "a shadow account manages nothing" if core.shadow else (
+            "not to be adopted by setting"
+        )
         self._name_all(self._rows, why, self._candidates)
         self._looks = 0
         self._look()

@@ -59,6 +59,8 @@ def _cells(**other: Cell) -> Mapping[Purpose, Cell]:
 ALL: Final = _cells()
 HEDGE: Final = _cells(hedge=Cell.SETTING)
 """The venue would take a hedge: whether it may is the operator's choice."""
+NOTHING: Final = _cells(**{purpose.value: Cell.BLOCKED for purpose in Purpose})
+"""Not even exits: it is for an account that has no positions of its own."""
 QUOTES_PASS: Final = _cells(quote=Cell.FREE)
 """Quotes are post-only (T9)."""
 
@@ -95,6 +97,8 @@ CAUSES: Final[tuple[Cause, ...]] = (
     Cause("pause", "the operator's pause", HEDGE, True, "the operator: `polyhost resume`"),
     Cause("killed", "the operator's kill", ALL, True, "the operator: `polyhost resume`, and a new run"),
     Cause("ending", "the run ends", ALL, False, "the next run"),
+    Cause("shadow", "the account only watches: an order is told as one that would have been placed, once everything "
+          "else about it is decided", NOTHING, False, "another mode: `[accounts.NAME] mode`"),
     # --- the host's own means
     Cause("loop", "a safety loop is not alive (`loop:NAME`, ORD-15)", ALL, False, "by itself with the loop"),
     Cause("exits_first", "exits are placed again first (dead-man's switch)", ALL, False, "by itself when they rest"),
@@ -134,6 +138,7 @@ CAUSES: Final[tuple[Cause, ...]] = (
           "by itself after Retry-After (10 s)" + _TAKEN, RATE_MS),
 )
 """Every row."""
+SHADOW: Final = "shadow"
 BY_NAME: Final = {cause.name: cause for cause in CAUSES}
 OPEN_AGAIN: Final = frozenset({"restarting", "cancel_only", "disabled", "unavailable", "rate_limit"})
 """Cleared by any order that the venue takes."""
@@ -199,11 +204,16 @@ class Blocks:
         free = core.available(reserved)
         if core.fresh.collateral is not None and free < least:
             yield "low_balance", f"{money_text(free)} is free, less than {money_text(least)}"
+        if core.shadow:
+            yield SHADOW, "the account only watches: nothing is posted"
 
     def against(self, purpose: Purpose, reserved: Micros = 0) -> Iterator[tuple[str, str]]:
-        """What blocks orders of a purpose now: (name, reason). ``reserved`` as in ``now``."""
+        """What blocks orders of a purpose now: (name, reason). ``reserved`` as in ``now``.
+
+        A shadow account's own block is not among them: it comes last, when the order is whole (``OrderFlow.place``).
+        """
         for name, reason in self.now(reserved):
-            if self.blocks(cause_of(name), purpose):
+            if name != SHADOW and self.blocks(cause_of(name), purpose):
                 yield name, reason
 
     def book(self, data: MarketData, purpose: Purpose) -> tuple[str, str] | None:
@@ -272,9 +282,9 @@ class Blocks:
 HEADING: Final = """# What blocks what
 
 Generated from `polyhost.kernel.blocks`; a test compares the two, and another tries each cause with each purpose. Exits,
-emergency sells and cancels are never blocked. *By setting*: `[safety] hedge_when_blocked` lets a hedge through (by
-default the stop sells instead). *Lasting* causes stay over restarts until `polyhost resume`; the others clear by
-themselves. `polyhost status` shows what blocks now.
+emergency sells and cancels are never blocked, but for a shadow account's, which has no positions. *By setting*:
+`[safety] hedge_when_blocked` lets a hedge through (by default the stop sells instead). *Lasting* causes stay over
+restarts until `polyhost resume`; the others clear by themselves. `polyhost status` shows what blocks now.
 
 A gate in front of a single order (limits, slots, the price) is no cause of this table: it refuses that order alone.
 """

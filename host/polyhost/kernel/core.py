@@ -66,6 +66,8 @@ class Core:
         self.raised: Callable[[NoticeRaised], None] = lambda notice: None
         """Hears of every notice: the outbox."""
         self.state = State(account=account)
+        self.shadow = settings.host.mode == "shadow"
+        """The account only watches: every decision is made, and nothing leaves."""
         self.builder: Builder | UnsetType = UNSET
         """What the configured builder code costs, as the run was told at its beginning; unset: there is none."""
         self.data: dict[str, MarketData] = {}

@@ -5,8 +5,8 @@ Nothing here decides whether an order is wanted; it only carries the wish out an
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from msgspec import UNSET, UnsetType, structs
 
@@ -84,6 +84,13 @@ class Driven:
         self.sides: set[tuple[str, Side]] = set()
 
 
+class Watched(NamedTuple):
+    """An order that a shadow account would have placed."""
+
+    rule: str
+    text: str
+
+
 class OrderFlow:
     """Carries orders out and books what becomes of them."""
 
@@ -135,16 +142,16 @@ class OrderFlow:
     def place(
         self, slot: Slot, draft: OrderDraft, reserve: Micros, why: dict[str, str],
         beside: frozenset[str] = frozenset(), valid_until: int = 0,
-    ) -> Illegal | None:
+    ) -> Illegal | Watched | None:
         """Take the slot, reserve the funds and have the order signed.
 
         The caller has checked that it is wanted and can be paid for; ``beside`` names the sells that do not count
         against this one (the exceptions of T3: U8 and T8), ``valid_until`` is when a resting buy ends (market ms, 0:
-        never by itself). An order that breaks a rule of ORD-06 leaves no trace but a
-        notice; the answer is the rule.
+        never by itself). An order that breaks a rule of ORD-06, or that a shadow account would have sent, leaves no
+        trace but a notice; the answer is the rule.
         """
         core = self.core
-        refused = self._illegal(slot, draft)
+        refused = self._illegal(slot, draft) or self.watched(slot, draft, why)
         if refused is not None:
             return refused
         builder = core.state.markets[slot.condition_id].market.fees.builder
@@ -176,6 +183,21 @@ class OrderFlow:
                 f"{slot.purpose.value} {slot.side.value} was not sent: {refused.text}", condition_id,
             )
         return refused
+
+    def watched(self, slot: Slot, draft: OrderDraft, why: Mapping[str, str]) -> Watched | None:
+        """A shadow account's order: told as what it would have been, once a minute a slot; None: it may leave."""
+        if not self.core.shadow:
+            return None
+        what = (
+            f"{draft.action.value} {size_text(draft.size)} {slot.side.value} at {price_text(draft.price)} "
+            f"{draft.order_type.value}"
+        )
+        by = f"[{why.get('plugin', 'the host')}: {why.get('reason', '')}]"
+        self.core.notice(
+            f"shadow:{slot.condition_id}:{slot.side.value}:{slot.purpose.value}:{slot.key}", "info", "shadow",
+            f"Would have placed {slot.purpose.value}: {what} {by}", slot.condition_id,
+        )
+        return Watched("shadow", f"would have been placed: {what}")
 
     def next_ref(self) -> str:
         return f"o{self.core.state.order_count + 1:06d}"

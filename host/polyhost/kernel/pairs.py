@@ -8,6 +8,7 @@ goes on where it was, or rolls back. Exits of plugins wait while a pair is under
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import lcm
 from typing import assert_never
 
@@ -95,6 +96,7 @@ class Pairs:
         size = self._size(market, data, wish, prices)
         for side, price in prices.items():
             self._legal(market, data, side, price, size)
+        self._watched(market, wish, plugin, prices, size)
         costs = {side: worst_cost(size, price, market) for side, price in prices.items()}
         first = wish.first or min(Side, key=lambda side: data.book.depth(side, Action.BUY, prices[side]))
         ref = f"p{len(core.state.pairs) + 1:05d}"
@@ -144,6 +146,20 @@ class Pairs:
         broken = illegal(self._draft(market, side, price, size), market, bid, ask, self.core.now)
         if broken is not None:
             raise EntryRefused(broken.rule.replace(" ", "_"), broken.text)
+
+    def _watched(
+        self, market: Market, wish: Pair, plugin: str, prices: Mapping[Side, Ticks], size: Micros
+    ) -> None:
+        """A shadow account opens no pair: both legs are told (EntryRefused)."""
+        why = {"plugin": plugin, "reason": wish.reason}
+        told = [
+            self.flow.watched(
+                Slot(market.condition_id, side, Purpose.LEG, ""), self._draft(market, side, price, size), why
+            )
+            for side, price in prices.items()
+        ]
+        if (watched := told[0]) is not None:
+            raise EntryRefused(watched.rule, watched.text)
 
     def _draft(self, market: Market, side: Side, price: Ticks, size: Micros) -> OrderDraft:
         return OrderDraft(

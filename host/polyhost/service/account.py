@@ -6,18 +6,20 @@ Nothing here is shared with another account but the market data. What fails here
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 from msgspec import UNSET, UnsetType
 
 from polyhost import __version__
 from polyhost.configuration import Loaded, recorded
+from polyhost.errors import ConfigError
 from polyhost.extension.delivery import channels_of
 from polyhost.extension.discovery import LoadedPlugin, discover, tell_of
 from polyhost.extension.lock import Lock
@@ -41,6 +43,7 @@ from polyhost.service.engine import Engine
 from polyhost.service.extra_feeds import ExtraFeeds
 from polyhost.service.folder import DataFolder
 from polyhost.service.gateways import gateway_of, paper_gateway_of
+from polyhost.service.lease import Lease
 from polyhost.service.live_file import Live
 from polyhost.service.logs import REDACTOR
 from polyhost.service.market_data import MarketData
@@ -59,6 +62,8 @@ if TYPE_CHECKING:
     from polyhost.service.paper import PaperGateway
 
 KILL = account_end.KILL
+TRADES_WITH_A_KEY: Final = ("sim", "live")
+"""Modes in which a second host with the same wallet would trade against this one."""
 
 
 class AccountRun:
@@ -183,7 +188,19 @@ class AccountRun:
         for _, record in read_journal(self.folder.journal):
             if isinstance(record, RunStarted | RunEnded):
                 self._cut_off = isinstance(record, RunStarted)
+            if isinstance(record, RunStarted):
+                self._refuse_other_mode(record.mode)
             yield record
+
+    def _refuse_other_mode(self, before: str) -> None:
+        """A journal is of one mode: what was paper or simulated must never be taken for real money. ConfigError."""
+        if before != self.settings.host.mode:
+            table = f"accounts.{self.name}" if self.settings.accounts else "host"
+            raise ConfigError(
+                f"the journal in {self.folder.path} is of a {before} account", table=table, key="mode",
+                value=self.settings.host.mode, allowed=(before,),
+                remedy="use another data_dir, or another name of the account",
+            )
 
     def _durable(self, seq: int) -> None:
         if hasattr(self, "engine"):
@@ -233,11 +250,17 @@ class AccountRun:
             self._stack.push_async_callback(self.paper.close)
             await self.paper.connect()
             return None
-        wire = self.gateway = gateway_of(self.settings, self.market.endpoints, self.clock, self.budget)
-        self._stack.push_async_callback(wire.close)
-        await wire.connect()
-        REDACTOR.add(wire.credentials.secret, wire.credentials.passphrase)
-        return wire.credentials
+        way = gateway_of(self.settings, self.market.endpoints, self.clock, self.budget)
+        self.gateway = way.gateway
+        self._stack.push_async_callback(self.gateway.close)
+        await self.gateway.connect()
+        if self.settings.host.mode in TRADES_WITH_A_KEY:
+            self._stack.enter_context(Lease(self.market.endpoints.clob, self.gateway.wallet, self._tenant()))
+        REDACTOR.add(way.credentials.secret, way.credentials.passphrase)
+        return way.credentials
+
+    def _tenant(self) -> str:
+        return f"account {self.name} in {self.folder.path.resolve()}, pid {os.getpid()}"
 
     def _user_stream(self) -> UserStream:
         assert self.credentials is not None, "only a paper account has none"

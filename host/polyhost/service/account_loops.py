@@ -66,7 +66,7 @@ class AccountLoops:
         watched.task("venue notices", noticed.run, NOTICES_SILENT_S)
         watched.task("sign of life", self._alive, ALIVE_EVERY_S + OPERATOR_SILENT_S)
         watched.task("status file", self._publish, STATUS_EVERY_S + OPERATOR_SILENT_S)
-        if account.settings.safety.dead_man:
+        if account.settings.safety.dead_man and account.settings.host.mode != "shadow":
             watched.task("heartbeat", Heartbeats(gateway.heartbeat).run, HEARTBEAT_SILENT_S, safety=True)
         watched.watch("exits", self._exits_late_s, EXITS_LATE_S, lambda: None, safety=True)
         watched.watch("journal", journal.behind_s, JOURNAL_SILENT_S, journal.revive, safety=True)

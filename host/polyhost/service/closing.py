@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from polyhost.lab.builders import builder_line
 
 
-def closing_lines(report: dict[str, Any]) -> list[str]:
+def _of_account(own: Mapping[str, Any]) -> list[str]:
+    """One account of several: its summary, or why there is none."""
+    problem = own["problem"]
+    return closing_lines(own) if problem is None else [f"ENDED ({own['mode']}): {problem['text']}"]
+
+
+def closing_lines(report: Mapping[str, Any]) -> list[str]:
     """The summary for a person; ``report`` is the summary object."""
+    if "accounts" in report:
+        return [f"{name}: {line}" for name, own in report["accounts"].items() for line in _of_account(own)]
     wall = report["wall"]
     lines = [
         (

@@ -20,7 +20,7 @@ from polyhost.service.left_open import left_open
 from polyhost.service.status import open_orders
 from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
-from polyhost.venue.contract import ClientGateway
+from polyhost.venue.contract import Gateway
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.reach import require_exchange
 
@@ -45,7 +45,7 @@ async def cancel_without_host(loaded: Loaded, folder: DataFolder, *, everything:
     state = fold(record for _, record in read_journal(folder.journal))
     endpoints = endpoints_at(settings.venue.url)
     await require_exchange(endpoints)
-    gateway = gateway_of(settings, endpoints, VenueClock(), Budget())
+    gateway = gateway_of(settings, endpoints, VenueClock(), Budget()).gateway
     try:
         await gateway.connect()
         return await _cancel(gateway, state, everything=everything)
@@ -53,7 +53,7 @@ async def cancel_without_host(loaded: Loaded, folder: DataFolder, *, everything:
         await gateway.close()
 
 
-async def _cancel(gateway: ClientGateway, state: State, *, everything: bool) -> Killed:
+async def _cancel(gateway: Gateway, state: State, *, everything: bool) -> Killed:
     ours = [order.order_id for order in open_orders(state) if order.order_id]
     killed = Killed(left=[line for line in left_open(state) if not line.startswith("order ")])
     command: Command = CancelEverything() if everything else CancelMany(tuple(ours))

@@ -21,6 +21,7 @@ from polyhost.service.folder import DataFolder
 from polyhost.service.logs import set_up
 from polyhost.service.presence import Presence
 from polyhost.service.session import Session
+from polyhost.service.start_permit import may_begin
 
 SWITCH_S: Final = 0.0005
 """How long a thread keeps the interpreter while another wants it (5 ms by default). The journal's thread needs it
@@ -31,9 +32,13 @@ GRAVEST_FIRST: Final = (1, 3, 2, 4, 0)
 
 
 def run_host(
-    loaded: Loaded, *, windows: int | None, summary_file: Path | None, fresh: bool, show: bool, verbose: bool = False
+    loaded: Loaded, *, windows: int | None, summary_file: Path | None, fresh: bool, show: bool, verbose: bool = False,
+    yes: bool = False,
 ) -> tuple[dict[str, Any], int]:
-    """Run the service; returns the summary and the exit code (0 done, 1 the answer is no)."""
+    """Run the service; returns the summary and the exit code (0 done, 1 the answer is no).
+
+    ``yes``: the first live start of an account is confirmed.
+    """
     if summary_file is not None and not summary_file.parent.is_dir():
         # Said now, not after the run.
         raise ConfigError(f"the summary {summary_file} cannot be written: there is no folder {summary_file.parent}")
@@ -47,7 +52,10 @@ def run_host(
             if (kept := place.set_aside()) is not None:
                 logger.info("starting anew; what was there is kept in {}", kept)
         try:
-            report = asyncio.run(_run(Session(loaded, folder, accounts, windows=windows), show))
+            session = Session(loaded, folder, accounts, windows=windows)
+            live = [account for account in session.accounts if account.settings.host.mode == "live"]
+            may_begin({each.name: (each.loaded, each.folder.journal) for each in live}, yes=yes)
+            report = asyncio.run(_run(session, show))
         except PolyhostError as error:
             # The command line tells the person; the log files keep it too (LOG-07).
             logger.bind(files_only=True).error("the run ended with exit code {}: {}", error.exit_code, error)

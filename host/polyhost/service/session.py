@@ -23,6 +23,7 @@ from polyhost.service.gateways import price_credentials
 from polyhost.service.logs import SPEAKS_FOR
 from polyhost.service.market_data import MarketData
 from polyhost.service.presence import Condition
+from polyhost.service.start_permit import well
 from polyhost.venue.budget import Budget
 from polyhost.venue.clients import client_selftest
 from polyhost.venue.polymarket.account import Credentials
@@ -121,6 +122,7 @@ class Session:
         finally:
             await asyncio.wait({selftest})
         selftest.result()
+        await self._each(_permitted)
         await self.market.open(stack)
         stack.push_async_callback(self._close)
         await self._each(AccountRun.connect)
@@ -204,6 +206,11 @@ class Session:
 
 async def _prepare(account: AccountRun) -> None:
     account.prepare()
+
+
+async def _permitted(account: AccountRun) -> None:
+    if account.settings.host.mode == "live":
+        await well(account.loaded)
 
 
 async def _begin(account: AccountRun) -> None:

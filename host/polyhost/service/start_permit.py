@@ -1,0 +1,88 @@
+"""What must be true before real money trades: a passed doctor, and at the very first start a person who was told.
+
+An account section and a key source are the configuration's own rules (configuration/rules.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from polyhost.configuration import Loaded
+from polyhost.configuration.difference import LOSSES, losses
+from polyhost.errors import ConfigError
+from polyhost.journal import read_journal
+from polyhost.model.money import size_text
+from polyhost.model.records import RunStarted
+
+DOCTOR: Final = "polyhost.service.doctor"
+PATIENTS: Final = "polyhost.service.patients"
+
+
+class NotWellError(ConfigError):
+    """The doctor found something: live does not start."""
+
+
+async def well(loaded: Loaded) -> None:
+    """Raises NotWellError unless ``polyhost doctor`` has nothing against this account."""
+    if find_spec(DOCTOR) is None:
+        raise NotWellError(
+            "live needs a passed `polyhost doctor`, which this version does not have",
+            remedy="trade in mode sim, paper or shadow",
+        )
+    doctor: Any = import_module(DOCTOR)
+    async with import_module(PATIENTS).patient(loaded) as subject:
+        found = await doctor.checks(subject)
+    if bad := [check for check in found if check.failed]:
+        told = "; ".join(f"{each.name}: {each.text}" + (f" ({each.remedy})" if each.remedy else "") for each in bad)
+        raise NotWellError(f"live does not start, the doctor found: {told}", remedy="polyhost doctor tells all of it")
+
+
+def may_begin(
+    live: Mapping[str, tuple[Loaded, Path]], *, yes: bool, ask: Callable[[str], str] = input,
+    tell: Callable[[str], object] = lambda line: print(line, file=sys.stderr), terminal: bool | None = None,
+) -> None:
+    """At the first start of live accounts (name → configuration and journal): tell what can be lost, and have it said.
+
+    ``yes``: it was said already (``--yes``). ``terminal`` None: whether standard input is one. Raises ConfigError:
+    nobody said it.
+    """
+    first = {name: loaded for name, (loaded, journal) in live.items() if not begun_live(journal)}
+    if not first:
+        return
+    for name, loaded in first.items():
+        for line in can_be_lost(name, loaded):
+            tell(line)
+    if yes:
+        return
+    names = ", ".join(first)
+    if not (sys.stdin.isatty() if terminal is None else terminal):
+        raise ConfigError(
+            f"the first live start of {names} needs a person", key="--yes",
+            remedy="start it once with --yes, or from a terminal",
+        )
+    if ask(f"Type the account's name to trade with real money ({names}): ").strip() != names:
+        raise ConfigError(f"the first live start of {names} was not confirmed", key="--yes")
+
+
+def begun_live(journal: Path) -> bool:
+    """Has the account traded live before?"""
+    return journal.exists() and any(
+        isinstance(record, RunStarted) and record.mode == "live" for _, record in read_journal(journal)
+    )
+
+
+def can_be_lost(name: str, loaded: Loaded) -> Iterator[str]:
+    """What an account's configuration lets be lost, in lines; collateral."""
+    settings = loaded.configuration
+    yield f"account {name} begins to trade live, with real money. By its configuration it can lose:"
+    found = {LOSSES[key]: amount for key, amount in losses(settings).items()}
+    found["everything at risk at one time"] = size_text(int(settings.limits.total))
+    width = max(len(text) for text in found)
+    for text, amount in found.items():
+        yield f"  {text.ljust(width)}  {amount}"
+    yield "  Limits count what is paid and reserved; a venue that does not pay what it owes is on top of that."
