@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
+from types import UnionType
 from typing import Any, Final, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
@@ -59,7 +60,7 @@ def refused(
     path = [part for part in problem["loc"] if isinstance(part, str)]
     key = path[-1] if path else ""
     around = _kind_at(model, path[:-1])
-    inner = around if _is_model(around) else None
+    inner = around if _is_model(around) else _model_or_nothing(around)
     kind = problem["type"]
     error = ConfigError(
         _problem(key, problem) + (f" (and {others} more)" if others else ""), file=file, key=key,
@@ -82,6 +83,12 @@ def refused(
     error.nearest = nearest_name(error.value, error.allowed) if isinstance(error.value, str) else ""
     error.remedy = _remedy(inner, error, kind)
     return error
+
+
+def _model_or_nothing(kind: Any) -> type[BaseModel] | None:
+    """The table of ``Table | None``; None for anything else."""
+    models = [part for part in get_args(kind) if _is_model(part)]
+    return models[0] if models and isinstance(kind, UnionType) else None
 
 
 def _problem(key: str, problem: ErrorDetails) -> str:

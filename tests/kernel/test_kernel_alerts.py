@@ -48,6 +48,8 @@ RAISED: Final = {
     "pair_broken": "attack.test_ord_13_shares_that_are_being_sold_do_not_pair_off",
     "status_unknown": "status_words.test_con_12_an_unknown_word_of_a_trade_is_exposure_that_cannot_be_sold_and_is_told",
     "foreign_order": "reconciliation.test_pos_10_every_row_of_a_comparison_is_mapped_or_named",
+    "foreign_trade": "reconciliation.test_pos_10_every_row_of_a_comparison_is_mapped_or_named",
+    "would_have": "shadow.test_ops_06_the_gate_that_kept_the_entry_out_is_shadow_with_the_whole_order",
     "doubt": "reconciliation.test_pos_02_the_venues_own_count_of_positions_keeps_shares_that_a_balance_denies",
     "corrected": "reconciliation.test_pos_02_one_reading_corrects_nothing_and_two_apart_do",
     "unexplained": "reconciliation.test_pos_11_a_position_never_grows_by_a_balance",

@@ -7,6 +7,7 @@ wallet in ``[venue]``, its limits in ``[limits]``; of ``[accounts]`` it knows on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,10 +49,24 @@ def of_account(
     for section, values in own.items():
         found[section] = {**_table(merged, section), **values}
         below = f"accounts.{name}." + ("" if section in ("venue", "paper") else f"{section}.")
-        origin |= {f"{section}.{key}": labels[below + key] for key in values}
+        origin |= {f"{section}.{key}": _elsewhere(labels[below + key], below + key) for key in values}
     if (label := labels.get(f"accounts.{name}.mode")) is not None:
-        origin["host.mode"] = label
+        origin["host.mode"] = _elsewhere(label, f"accounts.{name}.mode")
     return found, origin
+
+
+@dataclass(frozen=True)
+class _Elsewhere(Layer):
+    """A layer whose value stands in it under another key."""
+
+    key: str = ""
+
+    def place(self, dotted: str = "") -> str:
+        return super().place(self.key)
+
+
+def _elsewhere(layer: Layer, key: str) -> Layer:
+    return _Elsewhere(layer.values, layer.kind, layer.name, layer.text, key)
 
 
 def _table(merged: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -47,6 +47,7 @@ from polyhost.model.commands import (
     Ask,
     CancelEverything,
     Follow,
+    QueryPositions,
     Unfollow,
 )
 from polyhost.model.events import (
@@ -430,6 +431,8 @@ class Kernel:
                 self.reconciliation.whole_pass()
             case "positions":
                 self.adoption.again()
+            case "by_hand":
+                self._core.command(QueryPositions(self._core.wall))
             case "adopt":
                 self.adoption.look()
             case "audit":

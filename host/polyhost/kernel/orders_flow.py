@@ -84,6 +84,10 @@ class Driven:
         self.sides: set[tuple[str, Side]] = set()
 
 
+BY_HAND_MS: Final = 5_000
+"""What a trade by hand left shows in the venue's count of positions so much later, wall ms."""
+
+
 class Watched(NamedTuple):
     """An order that a shadow account would have placed."""
 
@@ -111,6 +115,7 @@ class OrderFlow:
         """What is done while nobody knows (U4 to U7)."""
         self._settle_watch: set[str] = set()
         self._foreign: dict[str, None] = {}
+        self._trades_by_hand: set[str] = set()
         self._over_listed: set[str] = set()
         """Refs of orders that are over and were listed as open once since; a list may be older than their end."""
         self._unwanted: set[str] = set()
@@ -194,7 +199,7 @@ class OrderFlow:
         )
         by = f"[{why.get('plugin', 'the host')}: {why.get('reason', '')}]"
         self.core.notice(
-            f"shadow:{slot.condition_id}:{slot.side.value}:{slot.purpose.value}:{slot.key}", "info", "shadow",
+            "would_have", f"{slot.condition_id}:{slot.side.value}:{slot.purpose.value}:{slot.key}",
             f"Would have placed {slot.purpose.value}: {what} {by}", slot.condition_id,
         )
         return Watched("shadow", f"would have been placed: {what}")
@@ -518,12 +523,31 @@ class OrderFlow:
         """Book our own orders' slices of a trade, and nothing else of it (field.md 8)."""
         state = self.core.state
         taker = state.by_order_id(row.taker_order_id)
+        ours = taker is not None
         if taker is not None:
             self._slice(taker, row, row.price, row.size, maker=False)
         for part in row.makers:
             order = state.by_order_id(part.order_id)
             if order is not None:
+                ours = True
                 self._slice(order, row, part.price, part.size, maker=True)
+        if not ours:
+            self._by_hand(row)
+
+    def _by_hand(self, row: TradeRow) -> None:
+        """A trade of this wallet that no order of ours made: told once, and what it left is counted soon (OPS-06)."""
+        core = self.core
+        if row.trade_id in self._trades_by_hand or len(self._trades_by_hand) >= FOREIGN_MAX:
+            return
+        self._trades_by_hand.add(row.trade_id)
+        orders = (row.taker_order_id, *(part.order_id for part in row.makers))
+        if not any(order_id in self._foreign for order_id in orders):  # its order was told, perhaps
+            core.notice(
+                "foreign_trade", row.trade_id,
+                f"Trade {row.trade_id} ({row.action.value} {size_text(row.size)} at {price_text(row.price)}) is not "
+                "ours: reported, not managed", row.condition_id,
+            )
+        core.at_wall(core.wall + BY_HAND_MS, "by_hand", "")
 
     def _slice(self, order: OrderEntry, row: TradeRow, price: Ticks, size: Micros, *, maker: bool) -> None:
         key = f"{row.trade_id}/{order.ref}"

@@ -29,6 +29,9 @@ class Alert(Struct, frozen=True):
 _LOOK: Final = "look at the account at the venue and at `polyhost why`"
 _WAIT: Final = "nothing, unless it stays"
 
+BY_HAND: Final = "by_hand"
+"""Topic of what a person did in the account's wallet."""
+
 TABLE: Final[tuple[Alert, ...]] = (
     # --- risk
     Alert("breaker", "critical", "risk", "a circuit breaker tripped: new entries are off, exits go on",
@@ -58,8 +61,11 @@ TABLE: Final[tuple[Alert, ...]] = (
     Alert("trade_failed", "critical", "orders", "a trade failed on chain; its fill was taken back", _LOOK),
     Alert("status_unknown", "warning", "orders", "the venue uses a word for a status that no table has",
           "upgrade polyhost; until then it counts as open"),
-    Alert("foreign_order", "warning", "orders", "an order of this key that the host never sent; it is not touched",
+    Alert("foreign_order", "warning", BY_HAND, "an order of this key that the host never sent; it is not touched",
           "nothing, if it is yours by hand"),
+    Alert("foreign_trade", "warning", BY_HAND, "a trade of this wallet that no order of the host made",
+          "nothing, if it is yours by hand"),
+    Alert("would_have", "info", "orders", "a shadow account would have placed an order"),
     Alert("not_signed", "warning", "orders", "an order was not signed", _WAIT),
     Alert("signing", "critical", "orders", "orders cannot be signed, or the venue calls their signature wrong",
           "`polyhost doctor`"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -14,9 +15,11 @@ from polyhost.kernel.invariants import INVARIANTS
 from polyhost.kernel.state import fold
 from polyhost.lab.builders import builder_figures
 from polyhost.lab.summary import Extras, gather, summary
+from polyhost.model.alerts import BY_HAND
 from polyhost.model.commands import Sweep
 from polyhost.model.events import BalanceSeen, QueryFailed, SweepDone
 from polyhost.model.money import money_text
+from polyhost.model.records import ForeignSeen, NoticeRaised, Record
 from polyhost.service.account_end import WINDOWS
 from polyhost.service.left_open import left_open
 
@@ -30,9 +33,12 @@ async def report(account: AccountRun) -> dict[str, Any]:
     orphans, venue_problem = await _compared(account)
     engine.carry_out(kernel.ended(account.clock.now(), account.stop_reason or WINDOWS))
     broken = kernel.broken_invariants()
-    if venue_problem:
-        broken.append(venue_problem)
     engine.journal.close()
+    by_hand = _by_hand(record for _, record in read_journal(account.folder.journal))
+    if venue_problem and by_hand:
+        logger.warning("trades were made by hand in this wallet: the difference of its collateral is theirs")
+    elif venue_problem:
+        broken.append(venue_problem)
     told = fold(record for _, record in read_journal(account.folder.journal))
     if told != kernel.state:
         broken.append("journal_folds_to_state")
@@ -50,6 +56,14 @@ async def report(account: AccountRun) -> dict[str, Any]:
     extras.builder = builder_figures(kernel.state, account.builder, await _credited(account))
     extras.wall = _wall(account)
     return summary(kernel.state, extras)
+
+
+def _by_hand(records: Iterable[Record]) -> bool:
+    """Did anybody but this account ever trade in its wallet? The ledger knows only what is ours (OPS-06)."""
+    return any(
+        isinstance(record, ForeignSeen) or (isinstance(record, NoticeRaised) and record.topic == BY_HAND)
+        for record in records
+    )
 
 
 def _wall(account: AccountRun) -> dict[str, Any]:
@@ -108,6 +122,6 @@ async def _compared(account: AccountRun) -> tuple[int, str]:
         ours = state.balance("free") + state.balance("reserved")
         if balances.collateral != ours:
             theirs = money_text(balances.collateral)
-            logger.error("the venue shows {} of collateral, the ledger {}", theirs, money_text(ours))
+            logger.warning("the venue shows {} of collateral, the ledger {}", theirs, money_text(ours))
             return orphans, "venue_collateral_equals_ledger"
     return orphans, ""
