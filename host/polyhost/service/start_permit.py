@@ -15,7 +15,7 @@ from typing import Any, Final
 from polyhost.configuration import Loaded
 from polyhost.configuration.difference import LOSSES, losses
 from polyhost.errors import ConfigError
-from polyhost.journal import read_journal
+from polyhost.journal import journal_status, read_journal
 from polyhost.model.money import size_text
 from polyhost.model.records import RunStarted
 
@@ -71,7 +71,7 @@ def may_begin(
 
 def begun_live(journal: Path) -> bool:
     """Has the account traded live before?"""
-    return journal.exists() and any(
+    return journal_status(journal).exists and any(
         isinstance(record, RunStarted) and record.mode == "live" for _, record in read_journal(journal)
     )
 
