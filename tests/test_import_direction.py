@@ -38,7 +38,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "exchange": BASE,
     "configuration": BASE | {"meanings", "secret", "wording"},
     "lab": BASE | PARTS,
-    "service": BASE | PARTS | {"lab"},
+    "service": BASE | PARTS | {"lab", "secret", "wording"},
     "web": BASE | PARTS | {"lab", "service", "secret"},
     "testing": BASE | PARTS | {"lab", "service", "secret"},
     "cli": BASE | PARTS | {"lab", "service", "web", "testing"},

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +12,10 @@ from polyhost.configuration import Loaded, load_configuration
 from polyhost.errors import ConfigError
 from polyhost.journal import JournalStore
 from polyhost.model.records import RunStarted
-from polyhost.service import start_permit
+from polyhost.service import doctor
+from polyhost.service.checkup.check import Check, Subject, Verdict
 from polyhost.service.start_permit import NotWellError, may_begin, well
+from polyhost.venue.polymarket.endpoints import LIVE as LIVE_VENUE
 
 LIVE = """\
 [limits]
@@ -69,35 +67,24 @@ def test_a_live_account_that_traded_before_is_not_asked_again(live: Loaded, tmp_
     assert begin(live, journal, yes=False, terminal=False) == []
 
 
-def test_live_does_not_start_without_a_doctor(live: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_permit, "DOCTOR", "polyhost.service.no_such_doctor")
-    with pytest.raises(NotWellError, match="live needs a passed `polyhost doctor`"):
-        asyncio.run(well(live))
-
-
-@pytest.mark.parametrize("failed", [True, False])
-def test_live_starts_when_the_doctor_found_nothing(
-    live: Loaded, monkeypatch: pytest.MonkeyPatch, failed: bool
+@pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.WARNING])
+def test_live_starts_only_when_the_doctor_found_nothing_wrong(
+    live: Loaded, monkeypatch: pytest.MonkeyPatch, verdict: Verdict
 ) -> None:
     """The doctor's own questions have tests of their own; here it is one who says what is wanted."""
-    check = SimpleNamespace(name="clock", failed=failed, text="9 s off", remedy="set it")
+    asked: list[Subject] = []
 
-    async def checks(subject: object) -> list[Any]:
-        assert subject is live
-        return [check]
+    async def checks(subject: Subject) -> list[Check]:
+        asked.append(subject)
+        return [Check("clock", verdict, "9 s off", "set it")]
 
-    @asynccontextmanager
-    async def patient(loaded: Loaded) -> AsyncIterator[Loaded]:
-        yield loaded
-
-    for name, module in (("a_doctor", {"checks": checks}), ("his_patients", {"patient": patient})):
-        made = ModuleType(name)
-        made.__dict__.update(module, __spec__=SimpleNamespace(name=name))
-        monkeypatch.setitem(sys.modules, name, made)
-    monkeypatch.setattr(start_permit, "DOCTOR", "a_doctor")
-    monkeypatch.setattr(start_permit, "PATIENTS", "his_patients")
-    if failed:
+    monkeypatch.setattr(doctor, "checks", checks)
+    if verdict is Verdict.FAILED:
         with pytest.raises(NotWellError, match=r"clock: 9 s off \(set it\)"):
             asyncio.run(well(live))
     else:
         asyncio.run(well(live))
+    (subject,) = asked
+    assert (subject.account, subject.mode, subject.starting) == ("real", "live", True)
+    assert subject.endpoints is LIVE_VENUE, "nothing is asked there by this test"
+    assert subject.key_named == '{ env = "POLYHOST_TEST_KEY" }'

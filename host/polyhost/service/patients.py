@@ -9,17 +9,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from polyhost.configuration import Loaded
+from polyhost.configuration.accounts import account_of
 from polyhost.model.wallets import WalletKind
 from polyhost.service.checkup.check import Subject
 from polyhost.service.exchange_child import ExchangeChild, ready_at
 from polyhost.service.folder import DataFolder, running_pid
-from polyhost.service.gateways import gateway_of, throwaway_key
+from polyhost.service.gateways import gateway_of, key_of
 from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import Gateway
 from polyhost.venue.polymarket.endpoints import LIVE, Endpoints, endpoints_at
 from polyhost.venue.polymarket.http import budget_scale
 from polyhost.venue.polymarket.wire_gateway import address_of
+from polyhost.wording import toml_text
 
 
 @asynccontextmanager
@@ -39,19 +41,27 @@ async def patient(loaded: Loaded) -> AsyncIterator[Subject]:
         kind = WalletKind[settings.venue.wallet.upper()]
 
         async def address() -> str:
-            return address_of(throwaway_key(settings.exchange.seed, settings.host.account))
+            return address_of(key_of(settings, endpoints))
 
         async def open_way() -> Gateway:
             clock = VenueClock()
-            gateway = gateway_of(settings, endpoints, clock, Budget(scale=lambda: budget_scale(clock)))
+            gateway = gateway_of(settings, endpoints, clock, Budget(scale=lambda: budget_scale(clock))).gateway
             stack.push_async_callback(gateway.close)
             await gateway.connect()
             return gateway
 
         yield Subject(
-            loaded, settings.host.account, settings.host.mode, kind, "the simulator's throwaway key", "[venue] wallet",
-            folder.path, running, starting, endpoints, address, open_way,
+            loaded, settings.host.account, settings.host.mode, kind, *_named(loaded), folder.path, running, starting,
+            endpoints, address, open_way,
         )
+
+
+def _named(loaded: Loaded) -> tuple[str, str]:
+    """Where the key comes from, and which setting says what kind of wallet it has."""
+    settings = loaded.configuration
+    account = account_of(settings)
+    key = toml_text(account.key) if account.key else "the simulator's throwaway key"
+    return key, f"[accounts.{settings.host.account}] wallet" if account.wallet else "[venue] wallet"
 
 
 async def _endpoints(loaded: Loaded, folder: DataFolder, running: int | None, stack: AsyncExitStack) -> Endpoints:

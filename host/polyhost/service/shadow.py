@@ -15,6 +15,7 @@ from polyhost.model.batching import single
 from polyhost.model.builder import Builder, Credited
 from polyhost.model.commands import Command
 from polyhost.model.events import Event
+from polyhost.model.examination import Approving, Examination
 from polyhost.model.market import Market
 from polyhost.model.unanswered import never_sent, unanswered
 from polyhost.venue.contract import Gateway
@@ -71,6 +72,13 @@ class ShadowGateway:
 
     async def balance(self) -> Event:
         return await self._inner.balance()
+
+    async def examine(self, symbols: Sequence[str]) -> Examination:
+        return await self._inner.examine(symbols)
+
+    async def approve(self) -> Approving:
+        """It is not sent."""
+        return Approving(False, REASON, "approve in an account that is live")
 
     async def heartbeat(self, shown: str) -> Beaten:
         """Raises ReadError: a heartbeat arms a switch that cancels what a person or another host has resting."""

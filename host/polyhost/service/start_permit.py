@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+
+from msgspec import structs
 
 from polyhost.configuration import Loaded
 from polyhost.configuration.difference import LOSSES, losses
@@ -19,9 +18,6 @@ from polyhost.journal import journal_status, read_journal
 from polyhost.model.money import size_text
 from polyhost.model.records import RunStarted
 
-DOCTOR: Final = "polyhost.service.doctor"
-PATIENTS: Final = "polyhost.service.patients"
-
 
 class NotWellError(ConfigError):
     """The doctor found something: live does not start."""
@@ -29,14 +25,11 @@ class NotWellError(ConfigError):
 
 async def well(loaded: Loaded) -> None:
     """Raises NotWellError unless ``polyhost doctor`` has nothing against this account."""
-    if find_spec(DOCTOR) is None:
-        raise NotWellError(
-            "live needs a passed `polyhost doctor`, which this version does not have",
-            remedy="trade in mode sim, paper or shadow",
-        )
-    doctor: Any = import_module(DOCTOR)
-    async with import_module(PATIENTS).patient(loaded) as subject:
-        found = await doctor.checks(subject)
+    # Only a live start needs them.
+    from polyhost.service import doctor, patients
+
+    async with patients.patient(loaded) as subject:
+        found = await doctor.checks(structs.replace(subject, starting=True))
     if bad := [check for check in found if check.failed]:
         told = "; ".join(f"{each.name}: {each.text}" + (f" ({each.remedy})" if each.remedy else "") for each in bad)
         raise NotWellError(f"live does not start, the doctor found: {told}", remedy="polyhost doctor tells all of it")
