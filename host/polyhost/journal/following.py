@@ -246,6 +246,8 @@ class Following:
         for row in self.positions.values():
             row["entry_fees"] = 0
         wanted = sorted(set(markets))
+        if not wanted:
+            return  # an empty list is no SQL in PostgreSQL
         marks = ", ".join("?" * len(wanted))
         for market, side, fees in connection.execute(
             f'SELECT "market", "side", sum("fee") FROM "{table_of(Trades)}" WHERE "market" IN ({marks}) '
