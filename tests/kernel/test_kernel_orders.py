@@ -6,10 +6,10 @@ import pytest
 
 from polyhost.kernel.state import fold
 from polyhost.model.commands import Post, Prepare, QueryOrder, Sweep
-from polyhost.model.events import CancelAnswered, OrderNotFound, PrepareFailed, RunBegan, SweepDone
+from polyhost.model.events import CancelAnswered, Operator, OrderNotFound, PrepareFailed, RunBegan, SweepDone
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import CancelOrders, Enter, ExitNow, ExitTarget, HoldToSettlement, Notice
-from polyhost.model.records import NoticeRaised, OrderIntended, OrderPrepared
+from polyhost.model.records import NoticeRaised, OperatorSaid, OrderIntended, OrderPrepared
 from polyhost.model.words import OrderState, Side
 
 from .rig import CONDITION, START, Rig, cancels, none, only
@@ -480,3 +480,22 @@ def test_evd_03_a_window_without_a_trade_keeps_its_first_failed_gate_after_it_is
     rig.wait(120_000)
     assert rig.kernel.data(CONDITION) is None
     assert rig.kernel.gates(CONDITION)["price"] == 1
+
+
+def test_ops_08_an_operators_cancel_ends_one_order_or_all_and_an_unknown_name_is_told() -> None:
+    """By our name or the venue's id; said again it changes nothing, and it is journaled with who and why."""
+    rig = opened()
+    resting = Enter(Side.UP, ticks("0.39"), "rests", order_type="GTC")
+    order = rig.order(rig.posted(rig.answer(resting)))
+    rig.accept(Post(order.request))  # type: ignore[arg-type]
+    assert cancels(rig.do(Operator("cancel", "o999999", "ann"))) == []
+    assert any("o999999" in record.text for record in rig.records if isinstance(record, NoticeRaised))
+    assert cancels(rig.do(Operator("cancel", order.order_id, "ann", why="a slip"))) == [order.order_id]
+    assert cancels(rig.do(Operator("cancel", order.ref, "ann"))) == [], "one cancel in flight"
+    said = [record for record in rig.records if isinstance(record, OperatorSaid)]
+    assert (said[1].word, said[1].target, said[1].who, said[1].why) == ("cancel", order.order_id, "ann", "a slip")
+    rig.canceled(order)
+    assert order.state is OrderState.CLOSED
+    assert cancels(rig.do(Operator("cancel", order.ref, "ann"))) == []
+    assert cancels(rig.do(Operator("cancel", "all", "ann"))) == []
+    assert fold(rig.records) == rig.kernel.state

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from polyhost.cli import operator
+from polyhost.cli import kill, operator
 from polyhost.cli.main import main
 from polyhost.errors import ConfigError
 from polyhost.files import PATH_BYTES_MAX, short_path
@@ -35,6 +35,7 @@ from polyhost.service.control_words import OperatorWords
 from polyhost.service.folder import DataFolder
 from polyhost.service.live_file import Live
 from polyhost.service.operator_box import leave, waiting
+from polyhost.service.order_words import OrderWords
 from polyhost.service.plugin_life import CHANGES, plugin_words
 
 TIMEOUT_S = 20.0
@@ -372,6 +373,7 @@ def test_ord_17_a_word_that_a_host_ends_over_is_not_left_for_the_next_one(
     words: list[str], ended_by: str, code: int, says: str, kept: list[str],
 ) -> None:
     monkeypatch.setattr(operator, "TAKEN_WITHIN_S", TIMEOUT_S)
+    monkeypatch.setattr(kill, "FILE_TAKEN_S", TIMEOUT_S)
     monkeypatch.chdir(tmp_path)
     lost = Lost(DataFolder(tmp_path).__enter__(), [RunEnded(5, "run-1", ended_by)] if ended_by else [], at_once=at_once)
     monkeypatch.setattr(control_client, "ask", lost.ask)
@@ -444,6 +446,6 @@ def test_without_a_host_nobody_answers(tmp_path: Path) -> None:
 def test_the_page_has_every_word_and_no_other() -> None:
     page = (Path(__file__).parents[2] / "docs" / "control.md").read_text(encoding="utf-8").partition("## Words")[2]
     life: Any = None
-    words = [*words_of(Host()), *plugin_words(life)]
+    words = [*(words_of(Host()) | OrderWords(life, life, life, life).table()), *plugin_words(life)]
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == words
     assert set(CHANGES) <= set(words)

@@ -9,8 +9,9 @@ import pytest
 from polyhost.venue.contract import ClientGateway, Gateway
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.second.gateway import SecondGateway
+from polyhost.venue.standby import Standby
 
-CLIENTS: list[type[ClientGateway]] = [PolymarketGateway, SecondGateway]
+CLIENTS: list[type[ClientGateway]] = [PolymarketGateway, SecondGateway, Standby]
 """mypy compares the signatures; this file's tests compare what is there when it runs."""
 
 

@@ -1077,8 +1077,23 @@ class Kernel:
                 self.actions.operator(event.word, event.target, event.who)
             case "close":
                 self._close_positions(event.target, "operator")
+            case "cancel":
+                self._cancel_for_operator(event.target)
             case word:
                 core.notice("word_unknown", word, f"Unknown word of the operator: {word!r}")
+
+    def _cancel_for_operator(self, target: str) -> None:
+        """Cancel one order of ours by its name or its venue id, or all; what is wanted after that is wanted anew."""
+        state = self._core.state
+        if target == "all":
+            orders = [order for condition_id in list(state.open_refs) for order in state.open_orders(condition_id)]
+        else:
+            named = state.orders.get(target) or state.by_order_id(target)
+            orders = [] if named is None else [named]
+            if named is None:
+                self._core.notice("word_unknown", f"cancel {target}", f"No order of ours is {target!r}")
+        for order in orders:
+            self.flow.cancel(order, for_good=True)
 
     def _close_positions(self, slug: str, reason: str) -> None:
         core = self._core

@@ -48,6 +48,7 @@ from polyhost.service.live_file import Live
 from polyhost.service.logs import REDACTOR
 from polyhost.service.market_data import MarketData
 from polyhost.service.operator_box import forget_kills, leave
+from polyhost.service.order_words import OrderWords
 from polyhost.service.phases import MEANS, Phase, entered
 from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks, trusted_on_sight
 from polyhost.service.presence import Condition
@@ -368,7 +369,8 @@ class AccountRun:
     def control(self) -> ControlServer:
         """The socket on which this account is spoken to."""
         words = OperatorWords(self.engine, self.hear, self.live, self.run_id)
-        return ControlServer(self.folder.path, words.table() | plugin_words(self.plugins))
+        orders = OrderWords(lambda: self.kernel.state, self.market.clock.now, self.gateway.execute, words.said)
+        return ControlServer(self.folder.path, words.table() | orders.table() | plugin_words(self.plugins))
 
     def live(self) -> Live:
         """Ready: every safety loop lives, the journal takes records, and no stop is under way."""

@@ -22,7 +22,7 @@ PROTOCOL: Final = 1
 """Rises when something that is there changes its meaning; what is added does not count."""
 TARGETS: Final[Mapping[str, tuple[str, bool]]] = {
     "pause": ("", False), "resume": ("breaker", False), "close": ("window", False), "merge": ("window", False),
-    "redeem": ("window", False), "kill": ("all", True),
+    "redeem": ("window", False), "kill": ("all", True), "cancel": ("order", False),
 }
 """Operator's word → the argument that names its target, and whether it takes ``flatten``."""
 REQUEST_BYTES_MAX: Final = 65_536

@@ -1,73 +1,167 @@
-"""A kill without a host: the orders of a data folder are cancelled at the venue, straight through a gateway.
+"""A kill's own hands: what of ours is live at the venue is cancelled there, and that nothing is left is proved.
 
-Nothing is journaled: the next start compares everything with the venue anyway. The folder's lock is held meanwhile, so
-that no host starts in between.
+Without a host this is the whole kill. With one it is the proof: the host has a few seconds to cancel its own, then what
+still lives is cancelled straight at the venue, whatever the host is busy with. Nothing is journaled here: a host that
+runs, or the next one, finds its orders gone by asking, as after any cancel that it did not make. Nothing is sold.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
+from pathlib import Path
+from typing import Final
+
 from msgspec import Struct, field
 
 from polyhost.configuration import Loaded
-from polyhost.errors import PolyhostError
-from polyhost.journal import read_journal
+from polyhost.errors import VenueError
+from polyhost.journal import JOURNAL_FILE, read_journal
 from polyhost.kernel.state import State, fold
-from polyhost.model.commands import CancelEverything, CancelMany, Command
-from polyhost.model.events import CancelAnswered
-from polyhost.service.folder import DataFolder
-from polyhost.service.gateways import gateway_of
+from polyhost.model.commands import CancelEverything, CancelMany, Sweep
+from polyhost.model.events import CancelAnswered, QueryFailed, SweepDone
+from polyhost.model.gateway import OrderRow
+from polyhost.model.money import price_text, size_text
+from polyhost.service.emergency import emergency_gateway, endpoints_of
+from polyhost.service.folder import running_pid
 from polyhost.service.left_open import left_open
 from polyhost.service.status import open_orders
-from polyhost.venue.budget import Budget
-from polyhost.venue.clock import VenueClock
-from polyhost.venue.contract import Gateway
-from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.reach import require_exchange
+from polyhost.venue.contract import ClientGateway
 
-GONE = ("canceled", "gone", "not_found")
+HOST_S: Final = 5.0
+"""A host that took the word has so long, wall seconds, to cancel its own orders before they are cancelled for it."""
+WITHIN_S: Final = 20.0
+"""And after so long it is said what still lives, wall seconds."""
+POLL_S: Final = 0.5
+"""Between two looks at the venue, wall seconds."""
+GONE: Final = ("canceled", "gone", "not_found")
 """Answers after which nothing of that order rests."""
 
 
 class Killed(Struct):
     """What came of it."""
 
+    by: str = ""
+    """Client that asked the venue; ``journal``: there is none to ask (any more), the journal is the proof."""
     cancelled: list[str] = field(default_factory=list)
-    """Order ids that rest no more."""
+    """Ids of orders that were cancelled here."""
     failed: list[tuple[str, str]] = field(default_factory=list)
-    """(order id or empty, why) of those that may still rest."""
+    """(order id or empty, why) of what may still live."""
+    live: list[dict[str, str]] = field(default_factory=list)
+    """What the venue still shows, of ours (or, with --all, of the key)."""
     left: list[str] = field(default_factory=list)
-    """What the journal says is open besides; nobody sells it until a host runs."""
+    """What the journal says is open besides orders; nobody sells it but a host."""
+    proved: bool = False
+    """Nothing is live: the venue's whole list was read, or the host's end is in the journal without an open order."""
 
 
-async def cancel_without_host(loaded: Loaded, folder: DataFolder, *, everything: bool) -> Killed:
-    """Cancel our open orders (or every order of the key). Raises VenueError when the venue is not reached."""
-    settings = loaded.configuration
-    state = fold(record for _, record in read_journal(folder.journal))
-    endpoints = endpoints_at(settings.venue.url)
-    await require_exchange(endpoints)
-    gateway = gateway_of(settings, endpoints, VenueClock(), Budget()).gateway
+async def kill_at_the_venue(
+    loaded: Loaded, folder: Path, *, everything: bool, host_s: float = 0.0, within_s: float = WITHIN_S
+) -> Killed:
+    """Cancel what is ours (or every order of the key) until the venue shows none; at most ``within_s``.
+
+    ``host_s``: so long a running host may do it by itself. Raises VenueError when the venue is not reached.
+    """
+    killed = Killed()
+    endpoints = endpoints_of(loaded, folder)
+    if endpoints is None or loaded.configuration.host.mode in ("paper", "shadow"):  # nothing of theirs is there
+        return await by_the_journal(folder, within_s)
+    ours = Ours(folder)
     try:
-        await gateway.connect()
-        return await _cancel(gateway, state, everything=everything)
-    finally:
-        await gateway.close()
-
-
-async def _cancel(gateway: Gateway, state: State, *, everything: bool) -> Killed:
-    ours = [order.order_id for order in open_orders(state) if order.order_id]
-    killed = Killed(left=[line for line in left_open(state) if not line.startswith("order ")])
-    command: Command = CancelEverything() if everything else CancelMany(tuple(ours))
-    if not everything and not ours:
-        return killed
-    try:
-        answers = await gateway.execute(command)
-    except PolyhostError as error:
-        killed.failed.append(("", str(error)))
-        return killed
-    for answer in answers:
-        if isinstance(answer, CancelAnswered):
-            if answer.outcome in GONE:
-                killed.cancelled.append(answer.order_id)
-            else:
-                killed.failed.append((answer.order_id, answer.text or answer.outcome))
+        async with emergency_gateway(loaded, endpoints) as (killed.by, gateway):
+            await _until_none(gateway, ours, killed, everything, host_s, within_s)
+    except VenueError:
+        if loaded.configuration.venue.url or endpoints.live:
+            raise
+        # The host's own exchange ends with it, and keeps what it knows for the next one.
+        return await by_the_journal(folder, within_s)
+    killed.left = [line for line in left_open(ours.state) if not line.startswith("order ")]
     return killed
+
+
+async def _until_none(
+    gateway: ClientGateway, ours: Ours, killed: Killed, everything: bool, host_s: float, within_s: float
+) -> None:
+    began, tried = time.monotonic(), False
+    while True:
+        rows = await _shown(gateway)
+        killed.live = [_line(row) for row in rows if everything or ours.has(row.order_id)]
+        if not killed.live:
+            killed.proved, killed.failed = True, []
+            return
+        spent = time.monotonic() - began
+        if spent >= within_s and tried:
+            return
+        if spent >= host_s:
+            tried = True
+            await _cancel(gateway, [row["order_id"] for row in killed.live], killed, everything=everything)
+        await asyncio.sleep(POLL_S)
+
+
+async def _shown(gateway: ClientGateway) -> list[OrderRow]:
+    """Every open order of the key. Raises VenueError when the whole list was not read: it would prove nothing."""
+    problem = "no answer"
+    for event in await gateway.execute(Sweep("", int(time.time()))):
+        match event:
+            case SweepDone(complete=True):
+                return list(event.orders)
+            case SweepDone():
+                problem = event.problem
+            case QueryFailed():
+                problem = event.reason
+    raise VenueError(f"its open orders were not read: {problem}", endpoint="/data/orders")
+
+
+async def _cancel(gateway: ClientGateway, ids: list[str], killed: Killed, *, everything: bool) -> None:
+    killed.failed = []
+    for event in await gateway.execute(CancelEverything() if everything else CancelMany(tuple(ids))):
+        if isinstance(event, CancelAnswered):
+            if event.outcome in GONE:
+                if event.order_id not in killed.cancelled:
+                    killed.cancelled.append(event.order_id)
+            else:
+                killed.failed.append((event.order_id, event.text or event.outcome))
+
+
+class Ours:
+    """The ids of every order that the folder's journal has ever given out, read again when an unknown one is live."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / JOURNAL_FILE
+        self.state = State()
+        self._read()
+
+    def has(self, order_id: str) -> bool:
+        """An order's record is durable before it is sent: what is not in the journal by now is not ours."""
+        if self.state.by_order_id(order_id) is None:
+            self._read()
+        return self.state.by_order_id(order_id) is not None
+
+    def _read(self) -> None:
+        self.state = fold(record for _, record in read_journal(self._path))
+
+
+async def by_the_journal(folder: Path, within_s: float) -> Killed:
+    """The proof where there is no venue to ask: the host's journal, waited for while the host is ending."""
+    deadline = time.monotonic() + within_s
+    while True:
+        state = Ours(folder).state
+        orders = open_orders(state)
+        running = running_pid(folder) is not None
+        if not orders or not running or time.monotonic() >= deadline:
+            break
+        await asyncio.sleep(POLL_S)
+    live = [
+        {"order_id": order.order_id or order.ref, "what": f"{order.draft.action.value} {size_text(order.open_upper)} "
+         f"{order.slot.side.value} at {price_text(order.draft.price)} ({order.state.value})"}
+        for order in orders
+    ]
+    left = [line for line in left_open(state) if not line.startswith("order ")]
+    return Killed(by="journal", live=live, left=left, proved=not live)
+
+
+def _line(row: OrderRow) -> dict[str, str]:
+    return {
+        "order_id": row.order_id,
+        "what": f"{row.action.value} {size_text(row.original_size)} at {price_text(row.price)} ({row.status})",
+    }

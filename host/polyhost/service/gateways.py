@@ -18,7 +18,7 @@ from polyhost.service.logs import REDACTOR
 from polyhost.service.shadow import ShadowGateway
 from polyhost.settings import Configuration
 from polyhost.venue.budget import Budget
-from polyhost.venue.clients import client_gateway
+from polyhost.venue.clients import client_gateway, guarded_gateway
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import ClientGateway, Gateway
 from polyhost.venue.polymarket.account import Credentials
@@ -70,9 +70,9 @@ def key_of(settings: Configuration, endpoints: Endpoints) -> str:
 def gateway_of(settings: Configuration, endpoints: Endpoints, clock: VenueClock, budget: Budget) -> Way:
     """The way to the venue of the account that these settings are for, which is no paper account; ``connect`` its
     gateway before anything else. Raises ConfigError."""
-    client = client_gateway(
+    client = guarded_gateway(
         settings.venue.client, endpoints, key_of(settings, endpoints),
-        wallet=WalletKind[settings.venue.wallet.upper()], clock=clock, selftest=False, budget=budget,
+        wallet=WalletKind[settings.venue.wallet.upper()], clock=clock, budget=budget,
     )
     return Way(ShadowGateway(client) if settings.host.mode == "shadow" else client, client)
 

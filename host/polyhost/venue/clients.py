@@ -15,6 +15,7 @@ from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import ClientGateway
 from polyhost.venue.polymarket.endpoints import Endpoints
+from polyhost.venue.standby import Standby
 
 _HOMES: Final = {
     FIRST: ("polyhost.venue.polymarket", "PolymarketGateway"),
@@ -36,13 +37,43 @@ def client_gateway(
     clock: VenueClock | None = None,
     selftest: bool = True,
     budget: Budget | None = None,
+    fast: bool = False,
 ) -> ClientGateway:
-    """The gateway of a client, not connected. ConfigError: no such client; VenueError: it cannot be imported."""
+    """The gateway of a client, not connected. ConfigError: no such client; VenueError: it cannot be imported.
+
+    ``fast``: the first client's gateway signs without it, where its self-test found no difference.
+    """
     kind = getattr(_imported(client, "gateway"), _HOMES[client][1])
+    more = {"fast": fast} if client == FIRST else {}
     found: ClientGateway = kind(
-        endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget
+        endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget, **more
     )
     return found
+
+
+def guarded_gateway(
+    client: str,
+    endpoints: Endpoints,
+    private_key: str,
+    *,
+    wallet: WalletKind = WalletKind.EOA,
+    clock: VenueClock | None = None,
+    budget: Budget | None = None,
+    selftest: bool = False,
+    fast: bool = False,
+) -> Standby:
+    """The order client's gateway, not connected, with the other client standing by. ``fast``: see client_gateway."""
+    main = client_gateway(
+        client, endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget, fast=fast
+    )
+    behind = other_client(client)
+
+    def other() -> ClientGateway:
+        return client_gateway(
+            behind, endpoints, private_key, wallet=wallet, clock=clock, selftest=False, budget=main.budget
+        )
+
+    return Standby(main, other, (client, behind))
 
 
 async def client_selftest(client: str) -> None:
@@ -53,6 +84,11 @@ async def client_selftest(client: str) -> None:
         await test()
     else:
         await asyncio.to_thread(test)
+
+
+def load(client: str) -> None:
+    """Import the client: most of a second. Raises as ``client_gateway``."""
+    _imported(client, "gateway")
 
 
 def _imported(client: str, module: str) -> Any:

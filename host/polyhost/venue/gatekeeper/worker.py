@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -23,10 +22,12 @@ import msgspec
 from loguru import logger
 
 from polyhost.errors import ConfigError, VenueError
+from polyhost.model.clients import FIRST
 from polyhost.model.events import Event
 from polyhost.model.market import Market
 from polyhost.model.wallets import WalletKind
 from polyhost.venue.budget import Budget
+from polyhost.venue.clients import guarded_gateway, load
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import ClientGateway
 from polyhost.venue.gatekeeper.guarded import executed
@@ -104,18 +105,11 @@ class Made(Protocol):
 
 
 def made(launch: Launch, endpoints: Endpoints, key: str, clock: VenueClock, budget: Budget) -> ClientGateway:
-    """The gateway of the client that the configuration names."""
-    from polyhost.venue.polymarket.gateway import PolymarketGateway
-
-    return PolymarketGateway(
-        endpoints, key, wallet=WalletKind(launch.wallet), clock=clock, selftest=launch.selftest, budget=budget,
-        fast=True,
+    """The gateway of the client that the configuration names, with the other client standing by (CON-19)."""
+    return guarded_gateway(
+        launch.client or FIRST, endpoints, key, wallet=WalletKind(launch.wallet), clock=clock, budget=budget,
+        selftest=launch.selftest, fast=True,
     )
-
-
-def load() -> None:
-    """Import the client: most of a second."""
-    import_module("polyhost.venue.polymarket.gateway")
 
 
 def work(told: bytes, key: KeyLike) -> int:
@@ -158,7 +152,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         if self._make is made:
             # The client is loaded while the host does other things.
-            connection, _ = await asyncio.gather(self._admitted(listener), loop.run_in_executor(None, load))
+            client = self._launch.client or FIRST
+            connection, _ = await asyncio.gather(self._admitted(listener), loop.run_in_executor(None, load, client))
         else:
             connection = await self._admitted(listener)
         _, wire = await loop.connect_accepted_socket(lambda: Wire(self._arrived, self._ended.set), connection)
