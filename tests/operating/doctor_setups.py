@@ -34,6 +34,7 @@ from polyhost.journal import JournalWriter
 from polyhost.service import live_file, patients
 from polyhost.service.checkup import machine, venue
 from polyhost.service.doctor import checks, described, exit_code
+from polyhost.service.exchange_child import ExchangeChild
 from polyhost.service.live_file import Live
 from polyhost.service.patients import patient
 from polyhost.venue import probe
@@ -64,6 +65,8 @@ class SetUp(NamedTuple):
     prepare: Prepare = nothing
     served: bool = True
     """False: nothing answers at the venue's address."""
+    own: bool = False
+    """The host is to start an exchange of its own, and that does not come up."""
     silent: bool = False
     """The streams open, and nobody says anything on them."""
 
@@ -126,7 +129,8 @@ SETUPS: Final = (
     SetUp("clock far off", skew_s=-90),
     SetUp("streams say nothing", silent=True),
     SetUp("venue down", served=False),
-    SetUp("symbol that is not listed", toml=MARKETS.format('"BTC", "DOGE"', "5m")),
+    SetUp("exchange that does not start", own=True),
+    SetUp("symbol that is not listed", toml=MARKETS.format('"BTC", "XRP"', "5m")),
     SetUp("duration that is not listed", toml=MARKETS.format('"BTC"', "4h")),
     SetUp("client of another release", prepare=drifted),
     SetUp("journal damaged", prepare=damaged),
@@ -163,7 +167,8 @@ async def _diagnosis(setup: SetUp, up: Running, quiet: str, number: int, deep: b
         stack.enter_context(patch.object(type(up.engine), "skew_s", setup.skew_s))
         folder, file = Path(name) / "data", Path(name) / "polyhost.toml"
         setup.prepare(folder, stack)
-        url = up.url if setup.served else "http://127.0.0.1:9"
+        url = "" if setup.own else up.url if setup.served else "http://127.0.0.1:9"
+        stack.enter_context(patch.object(ExchangeChild, "start", side_effect=VenueError("it was not ready")))
         file.write_text(
             f'{setup.toml}[host]\naccount = "a{number}"\ndata_dir = "{folder}"\n[venue]\nurl = "{url}"\n'
         )

@@ -26,6 +26,7 @@ from polyhost.service.scrubbing import scrubbed
 TOKEN: Final = 'tgram://123:ABC"quoted\\token'
 KEY: Final = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
 ADDRESS: Final = str(Account.from_key(KEY).address)
+PING: Final = "https://hc-ping.com/0c4d"
 PASSPHRASE: Final = "9f8e7d6c5b4a"
 HARMLESS: Final = "0x" + "ab" * 32
 """As long as a key, and the key of nobody who is named."""
@@ -65,7 +66,8 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redactor: Any) -> P
     )
     monkeypatch.setenv("PLANTED_TOKEN", TOKEN)
     (tmp_path / "polyhost.toml").write_text(
-        f'[host]\ndata_dir = "{data}"\n[plugins.apprise_notify.channels.phone]\nurls = [{{ env = "PLANTED_TOKEN" }}]\n'
+        f'[host]\ndata_dir = "{data}"\nping_url = "{PING}"\n'
+        f'[plugins.apprise_notify.channels.phone]\nurls = [{{ env = "PLANTED_TOKEN" }}]\n'
     )
     return tmp_path
 
@@ -93,7 +95,7 @@ def test_ops_09_a_bundle_holds_what_somebody_else_needs_and_no_secret(planted: P
         "logs/polyhost.log", "manifest.json",
     } == set(report["files"])
     whole = "\n".join(texts.values())
-    for secret in (TOKEN, json.dumps(TOKEN)[1:-1], KEY, KEY.upper(), PASSPHRASE):
+    for secret in (TOKEN, PING, json.dumps(TOKEN)[1:-1], KEY, KEY.upper(), PASSPHRASE):
         assert secret not in whole
     assert "PLANTED_TOKEN" in texts["configuration.json"], "the source of a secret is told"
     assert ADDRESS in texts["logs/polyhost.log"], "an address is no secret"

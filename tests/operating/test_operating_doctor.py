@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from typer.testing import CliRunner
+
+from polyhost.cli import main as front
+from polyhost.service import doctor
+from polyhost.service.checkup.check import Check, Context, Fault, Verdict, failed, ok
 
 from .doctor_setups import SETUPS, diagnoses, snapshot
 
@@ -34,3 +41,43 @@ def test_ops_02_what_fails_has_a_remedy_and_only_a_sound_set_up_passes() -> None
         failures = [check for check in told["checks"] if check["verdict"] == "failed"]
         assert bool(failures) == (told["exit_code"] != 0), name
     assert {name for name, told in KEPT.items() if not told["checks"]} == {"healthy"}
+
+
+def test_ops_02_a_configuration_that_cannot_be_read_is_a_line_with_its_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "polyhost.toml"
+    file.write_text("[host]\nmdoe = 'sim'\n")
+    answer = CliRunner().invoke(front.app, ["doctor", "-c", str(file), "--json"])
+    report = json.loads(answer.stdout)
+    (line,) = report["checks"]
+    assert (answer.exit_code, report["ok"], line["name"], line["verdict"]) == (2, False, "configuration", "failed")
+    assert "did you mean 'mode'?" in line["text"]
+    assert line["remedy"]
+
+
+def test_ops_02_a_question_that_breaks_or_hangs_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(context: Context) -> Check:
+        raise ZeroDivisionError("a fault of the doctor's own")
+
+    async def hangs(context: Context) -> Check:
+        await asyncio.sleep(3_600)
+        raise AssertionError
+
+    async def works(context: Context) -> Check:
+        return ok("works", "it does")
+
+    monkeypatch.setattr(doctor, "QUESTIONS", {"breaks": breaks, "hangs": hangs, "works": works})
+    monkeypatch.setattr(doctor, "WITHIN_S", 0.05)
+    subject: Any = None
+    found = asyncio.run(doctor.checks(subject))
+    assert [(each.name, each.verdict) for each in found] == [
+        ("breaks", Verdict.FAILED), ("hangs", Verdict.FAILED), ("works", Verdict.OK),
+    ]
+    assert "ZeroDivisionError" in found[0].text
+    assert "no answer within" in found[1].text
+    assert doctor.exit_code(found) == 3
+
+
+def test_ops_02_the_exit_code_is_of_the_first_fault_in_the_contracts_order() -> None:
+    faults = [Fault.HOST, Fault.VENUE, Fault.CONFIGURATION]
+    codes = [doctor.exit_code([failed("x", "t", "r", fault) for fault in faults[:count]]) for count in range(4)]
+    assert codes == [0, 1, 3, 2]

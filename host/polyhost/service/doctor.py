@@ -81,6 +81,12 @@ async def _asked(name: str, ask: Question, context: Context) -> Check:
         return failed(name, f"could not be looked at: {type(error).__name__}: {error}", "report this")
 
 
+def unreadable(error: ConfigError) -> list[Check]:
+    """The report on a configuration that cannot be read: nothing else can be asked without one."""
+    remedy = error.remedy or "`polyhost config check` tells more; docs/settings.md has every key"
+    return [failed("configuration", _without(error), remedy, Fault.CONFIGURATION)]
+
+
 def _without(error: ConfigError) -> str:
     """The error's text without its remedy, which is told apart."""
     text = str(error)
@@ -93,11 +99,11 @@ def exit_code(found: Sequence[Check]) -> int:
     return next((code for fault, code in CODES.items() if fault in faults), 0)
 
 
-def described(subject: Subject, found: Sequence[Check]) -> dict[str, Any]:
-    """The object of ``doctor --json``."""
+def described(subject: Subject | None, found: Sequence[Check]) -> dict[str, Any]:
+    """The object of ``doctor --json``. ``subject`` None: the configuration does not tell whom."""
     return {
-        "version": __version__, "account": subject.account, "mode": subject.mode, "data_dir": str(subject.folder),
-        "ok": exit_code(found) == 0,
+        "version": __version__, "account": subject and subject.account, "mode": subject and subject.mode,
+        "data_dir": subject and str(subject.folder), "ok": exit_code(found) == 0,
         "checks": [
             {"name": each.name, "verdict": each.verdict.value, "text": each.text, "remedy": each.remedy}
             for each in found

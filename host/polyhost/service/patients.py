@@ -7,9 +7,11 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from polyhost.configuration import Loaded
 from polyhost.configuration.accounts import account_of
+from polyhost.errors import VenueError
 from polyhost.model.wallets import WalletKind
 from polyhost.service.checkup.check import Subject
 from polyhost.service.exchange_child import ExchangeChild, ready_at
@@ -23,13 +25,15 @@ from polyhost.venue.polymarket.http import budget_scale
 from polyhost.venue.polymarket.wire_gateway import address_of
 from polyhost.wording import toml_text
 
+NOWHERE: Final = endpoints_at("http://127.0.0.1:9")
+"""Nothing is asked there: why not stands beside it."""
+
 
 @asynccontextmanager
 async def patient(loaded: Loaded) -> AsyncIterator[Subject]:
     """The account of this configuration, for the length of the block.
 
     In sim mode without an exchange elsewhere: the running host's, else one of its own that is thrown away afterwards.
-    Raises VenueError when that does not come up.
     """
     settings = loaded.configuration
     folder = DataFolder(Path(settings.host.data_dir))
@@ -37,7 +41,12 @@ async def patient(loaded: Loaded) -> AsyncIterator[Subject]:
     # The host itself asks before it begins.
     starting = running == os.getpid()
     async with AsyncExitStack() as stack:
-        endpoints = await _endpoints(loaded, folder, running, stack)
+        endpoints, unreached = NOWHERE, ""
+        try:
+            endpoints = await _endpoints(loaded, folder, running, stack)
+        except VenueError as error:
+            # The rest of the machine is looked at all the same.
+            unreached = str(error)
         kind = WalletKind[settings.venue.wallet.upper()]
 
         async def address() -> str:
@@ -52,7 +61,7 @@ async def patient(loaded: Loaded) -> AsyncIterator[Subject]:
 
         yield Subject(
             loaded, settings.host.account, settings.host.mode, kind, *_named(loaded), folder.path, running, starting,
-            endpoints, address, open_way,
+            endpoints, unreached, address, open_way,
         )
 
 

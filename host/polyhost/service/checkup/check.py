@@ -87,6 +87,8 @@ class Subject(Struct, frozen=True):
     starting: bool
     """Asked by the host itself, before it begins: it holds the folder, and its loops are not there yet."""
     endpoints: Endpoints
+    unreached: str
+    """Why there is no venue to ask (its exchange did not start); empty: there is one."""
     address: Callable[[], Awaitable[str]]
     """The key's own address. ConfigError: there is no key, or it is none."""
     open_way: Callable[[], Awaitable[Gateway]]
@@ -118,6 +120,8 @@ class Context:
 
     async def venue_time(self) -> Skew:
         """The venue answers, and this is its time. Raises VenueError."""
+        if self.subject.unreached:
+            raise VenueError(self.subject.unreached)
         return await self._once("venue", lambda: skew(self.subject.endpoints, self.clock))
 
     async def way(self) -> Gateway:

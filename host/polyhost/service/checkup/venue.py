@@ -6,7 +6,7 @@ from typing import Final
 
 from polyhost.errors import VenueError
 from polyhost.model.examination import SocketHeard
-from polyhost.service.checkup.check import Check, Context, Fault, failed, ok, skipped, warning
+from polyhost.service.checkup.check import Check, Context, Depends, Fault, failed, ok, skipped, warning
 from polyhost.venue import probe
 from polyhost.venue.clock import SKEW_WARN_MS
 from polyhost.venue.polymarket import surroundings
@@ -23,6 +23,9 @@ STREAM_REMEDY: Final = "the host reconnects by itself; if it stays, a proxy or f
 
 async def venue(context: Context) -> Check:
     """It answers. Raises VenueError."""
+    if problem := context.subject.unreached:
+        remedy = "`polyhost exchange serve` by itself tells more; a busy machine needs longer: try again"
+        return failed("venue", problem, remedy, Fault.VENUE)
     told = await context.venue_time()
     text = f"{context.subject.endpoints.clob} answers in {told.answered_ms:.0f} ms"
     if told.simulated:
@@ -103,6 +106,8 @@ async def spot_prices(context: Context) -> Check:
     endpoints, symbols = context.subject.endpoints, context.subject.symbols
     if not symbols:
         return skipped("spot prices", "no symbol is traded: Binance is not needed")
+    if context.subject.unreached:
+        raise Depends("venue")
     try:
         for symbol in symbols:
             await surroundings.spot_rest(endpoints, symbol)
