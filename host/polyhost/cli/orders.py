@@ -10,7 +10,7 @@ import typer
 
 from polyhost.cli.host_folder import host_folder
 from polyhost.cli.operator import Why
-from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, command_app, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, Sets, command_app, print_json
 
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
@@ -25,10 +25,11 @@ def orders(
     config: ConfigFile = None,
     data_dir: DataDir = None,
     account: AccountName = "",
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Our open orders from the journal; with a running host what the venue lists at this moment, a person's apart."""
-    folder, loaded = host_folder(config, data_dir, account)
+    folder, loaded = host_folder(config, data_dir, account, sets)
     report = _report(folder)
     if witness:
         report["witness"] = _witness(folder, loaded)
