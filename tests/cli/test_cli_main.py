@@ -158,9 +158,9 @@ def leaves() -> Iterator[tuple[str, set[str]]]:
 
 
 def test_cfg_01_whatever_reads_a_configuration_takes_the_same_words_for_it() -> None:
-    """``--set`` wherever there is ``-c`` (but for words to a running host, which name only its folder), and
+    """``--set`` wherever there is ``-c`` (but for what speaks with a running host, and names only its folder), and
     ``--data-dir`` but for what lives in no data folder."""
-    told = {"pause", "resume", "kill", "close", "cancel", "redeem", "merge"}
+    told = {"pause", "resume", "kill", "close", "orders", "cancel", "redeem", "merge", "dashboard"}
     nowhere = {"backtest", "simulate", "selftest crash", "exchange serve"}
     reading = {name: options for name, options in leaves() if "--config" in options}
     assert {"status", "why window", "db check", "plugins list", "config check"} <= reading.keys()
