@@ -26,7 +26,7 @@ MARKETS_MAX: Final = 4_096
 """Markets that are remembered; the ones that were followed longest ago go first."""
 HOUR_MS: Final = 3_600_000
 """The hour of ``hour_max``, market ms."""
-DAY_MS: Final = 86_400_000
+DAY_MS: Final = 24 * HOUR_MS
 """The day of ``day_max``, market ms."""
 ENDED: Final = ("CANCELED", "INVALID")
 """Beginnings of an order's status when it is over and its unfilled part was never spent."""
