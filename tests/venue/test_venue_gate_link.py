@@ -19,9 +19,11 @@ from msgspec import structs
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model import commands, events
 from polyhost.model.builder import Builder, Credited
+from polyhost.model.examination import Approving, Examination
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRow
 from polyhost.model.market import Market
 from polyhost.model.times import MarketMs
+from polyhost.model.wallets import WalletKind
 from polyhost.model.words import Action, ActionKind, OrderType
 from polyhost.venue.budget import Budget
 from polyhost.venue.contract import Gateway
@@ -93,6 +95,12 @@ class Scripted:
 
     async def credited(self, code: str, since_s: int) -> Credited:
         return Credited(1, 2, 3, 4, True)
+
+    async def examine(self, symbols: Sequence[str]) -> Examination:
+        return Examination(self.wallet, WalletKind.EOA, self.wallet, 5, True, (), (), None, None, None, {"a": "b"})
+
+    async def approve(self) -> Approving:
+        raise AssertionError("nobody can ask for that")
 
     async def heartbeat(self, shown: str) -> Beaten:
         return Beaten(True, shown + "1")
@@ -186,6 +194,8 @@ def test_sec_01_the_process_is_a_gateway_like_any_other(tmp_path: Path) -> None:
         assert pair.wallet == pair.gateways[0].wallet
         assert await pair.balance() == events.BalanceSeen(5_000_000, True)
         assert await pair.credited("0x", 5) == Credited(1, 2, 3, 4, True)
+        assert await pair.examine(("BTC",)) == await pair.gateways[0].examine(("BTC",))
+        assert not (await pair.approve()).done
         assert await pair.heartbeat("a") == Beaten(True, "a1")
         assert await pair.notifications() == [{"id": 7, "payload": {"order_id": "0x1"}}]
         assert await pair.execute(commands.Cancel("0x1")) == [events.CancelAnswered("0x1", "canceled")]
@@ -460,7 +470,7 @@ def test_sec_01_every_command_and_event_of_a_venue_has_its_place_in_the_protocol
     }
     own = {
         "RunBegan", "RunEnding", "MarketClosed", "StrikeSeen", "Evaluated", "PluginTold", "PluginStruck",
-        "PluginChanged", "Operator", "PostLeft", "LoopChanged", "NoticeTold",
+        "PluginChanged", "Operator", "PostLeft", "LoopChanged", "NoticeTold", "JournalChecked",
     }
     names = {kind.__name__ for kind in VenueEvent.__args__}  # type: ignore[attr-defined]
     assert {kind.__name__ for kind in events.Event.__args__} - names == own  # type: ignore[attr-defined]

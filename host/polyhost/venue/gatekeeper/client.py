@@ -28,6 +28,7 @@ from polyhost.model.batching import single
 from polyhost.model.builder import Builder, Credited
 from polyhost.model.commands import Command
 from polyhost.model.events import Event, PostAnswered, QueryFailed, StreamChanged
+from polyhost.model.examination import Approving, Examination
 from polyhost.model.market import Market
 from polyhost.model.unanswered import never_sent, unanswered
 from polyhost.model.wallets import WalletKind
@@ -45,12 +46,14 @@ from polyhost.venue.gatekeeper.protocol import (
     AskBalance,
     AskBuilder,
     AskCredited,
+    AskExamination,
     AskNotifications,
     BuilderSaid,
     CreditedSaid,
     Did,
     Do,
     DropNotifications,
+    Examined,
     Failed,
     Heard,
     HeartbeatSaid,
@@ -73,7 +76,7 @@ from polyhost.venue.polymarket.account import ReadError
 from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.heartbeats import Beaten
 
-OPEN_S: Final = 45.0
+OPEN_S: Final = 120.0
 """From the connection to the process's word that it is connected to the venue, wall seconds: it loads the client."""
 SILENT_S: Final = 15.0
 """Without a sign of life for so long, wall seconds, the worker is ended, and the next one begins (one comes a second).
@@ -112,11 +115,12 @@ class GatewayProcess:
         client: str = "polymarket-client",
         hide: Sequence[str] = (),
         selftest: bool = True,
+        share: float = 1.0,
         log: Path | None = None,
     ) -> None:
         """``key``: where the key is (``env``, ``file``, ``keyring``, or a simulator's ``throwaway``). ``place``: see
-        ``Launch``. ``hide``: variables of the environment that are no matter of this account. ``log``: file for what it
-        says before and after there is a host.
+        ``Launch``. ``hide``: variables of the environment that are no matter of this account. ``share``: of the budget
+        of requests. ``log``: file for what it says before and after there is a host.
         """
         self.opened: Opened | None = None
         """What the present worker said of itself; None: there is none that can be asked."""
@@ -124,7 +128,8 @@ class GatewayProcess:
         """How often a worker that worked was lost."""
         self._folder = folder
         self._launch = Launch(
-            PROTOCOL, account, str(folder), -1, os.getpid(), dict(key), int(wallet), client, policy, place, selftest
+            PROTOCOL, account, str(folder), -1, os.getpid(), dict(key), int(wallet), client, policy, place, selftest,
+            share,
         )
         self._hide = tuple(hide)
         self._log = log
@@ -492,6 +497,14 @@ class GatewayProcess:
             return (await self._answer(AskBalance, Did)).events[0]
         except (Gone, PolyhostError, ReadError) as error:
             return QueryFailed("balance", "", str(error))
+
+    async def examine(self, symbols: Sequence[str]) -> Examination:
+        """What the account is at the venue, for ``doctor``. Raises VenueError when there is no process to ask."""
+        return (await self._venues(lambda seq: AskExamination(seq, tuple(symbols)), Examined)).examination
+
+    async def approve(self) -> Approving:
+        """It approves nothing, whoever asks: its protocol has no such message."""
+        return Approving(False, "the gateway process of a host approves nothing", "polyhost setup approvals")
 
     async def heartbeat(self, shown: str) -> Beaten:
         """Feed the key's dead-man's switch, showing this id. Raises ReadError when the answer is none."""

@@ -16,6 +16,7 @@ from polyhost.errors import ConfigError, VenueError
 from polyhost.model import commands, events
 from polyhost.model.builder import Builder, Credited
 from polyhost.model.commands import Command
+from polyhost.model.examination import Examination
 from polyhost.model.market import Market
 from polyhost.venue.gatekeeper.policy import Policy
 from polyhost.venue.polymarket.account import ReadError
@@ -49,6 +50,8 @@ class Launch(Struct, frozen=True):
     place: str
     """Where the venue must be: ``live``, ``loopback``, or an address of the configuration."""
     selftest: bool = True
+    share: float = 1.0
+    """Of the venue's budget of requests, where several accounts ask from one address."""
 
 
 # --- host to process --------------------------------------------------------------------------------------------------
@@ -114,6 +117,10 @@ class DropNotifications(_Request, tag="drop_notifications", frozen=True):
     ids: tuple[int, ...]
 
 
+class AskExamination(_Request, tag="examine", frozen=True):
+    symbols: tuple[str, ...]
+
+
 class Reconnect(_Request, tag="reconnect", frozen=True):
     pass
 
@@ -124,7 +131,7 @@ class Refresh(_Request, tag="refresh", frozen=True):
 
 Request: TypeAlias = (
     Open | Listen | Do | Warm | AskBuilder | AskCredited | AskBalance | SendHeartbeat | AskNotifications
-    | DropNotifications | Reconnect | Refresh
+    | DropNotifications | AskExamination | Reconnect | Refresh
 )
 
 
@@ -173,6 +180,10 @@ class NotificationsSaid(_Answer, tag="notifications_said", frozen=True):
     rows: list[dict[str, Any]]
 
 
+class Examined(_Answer, tag="examined", frozen=True):
+    examination: Examination
+
+
 class Failed(_Answer, tag="failed", frozen=True):
     """What was raised: ``config``, ``venue``, ``read`` or ``fault``, with the parts that the host raises it from."""
 
@@ -218,7 +229,7 @@ class Alive(Struct, frozen=True, tag_field="say", tag="alive"):
 
 
 Answer: TypeAlias = (
-    Opened | Did | BuilderSaid | CreditedSaid | HeartbeatSaid | NotificationsSaid | Failed
+    Opened | Did | BuilderSaid | CreditedSaid | HeartbeatSaid | NotificationsSaid | Examined | Failed
 )
 Told: TypeAlias = Heard | Ticked | Logged | Alive
 

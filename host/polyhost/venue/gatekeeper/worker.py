@@ -42,12 +42,14 @@ from polyhost.venue.gatekeeper.protocol import (
     AskBalance,
     AskBuilder,
     AskCredited,
+    AskExamination,
     AskNotifications,
     BuilderSaid,
     CreditedSaid,
     Did,
     Do,
     DropNotifications,
+    Examined,
     Heard,
     HeartbeatSaid,
     Launch,
@@ -271,6 +273,8 @@ class Worker:
                 return NotificationsSaid(request.seq, [dict(row) for row in await gateway.notifications()])
             case DropNotifications():
                 await gateway.drop_notifications(request.ids)
+            case AskExamination():
+                return Examined(request.seq, await gateway.examine(request.symbols))
             case Reconnect():
                 await gateway.reconnect()
                 self._mask(gateway)
