@@ -23,9 +23,7 @@ from polyhost.cli import main as front
 ROOT: Final = Path(__file__).resolve().parents[1]
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
-BEHIND_THE_SCENES: Final = {
-    "py-clob-client-v2": "the second client: tests hold the simulated exchange to it",
-}
+BEHIND_THE_SCENES: Final[dict[str, str]] = {}
 """Declared though no module imports them, and why."""
 COMES_WITH: Final = {"pydantic_core": "pydantic"}
 """Import name → the declared distribution that pins it exactly."""

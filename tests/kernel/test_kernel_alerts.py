@@ -265,6 +265,21 @@ def test_not_05_a_window_that_ends_with_nothing_or_something_held_raises_nothing
     assert "exit_late" not in kinds
 
 
+def test_ops_07_waiting_for_settlement_is_no_latency(kinds: set[str]) -> None:
+    rig = opened()
+    order = rig.order(rig.posted(rig.answer(Enter(Side.UP, ticks("0.42"), "test"))))
+    rig.trade(order, "59.52", "0.42", "MATCHED", trade_id="t1")
+    rig.answer(ExitNow(Side.UP, "test", "stop"))
+    rig.wait(12_000)
+    assert "exit_late" not in kinds
+    rig.trade(order, "59.52", "0.42", "CONFIRMED", trade_id="t1")
+    rig.balances()
+    rig.wait(1_500)
+    sale = next(o for o in rig.kernel.state.orders.values() if o.draft.action.value == "SELL")
+    assert int(sale.why["exit_latency_ms"]) <= 1_500
+    assert "exit_late" not in kinds
+
+
 def test_ops_07_a_sale_at_market_tells_its_latency(kinds: set[str]) -> None:
     rig = stopped("stop")
     first = next(o for o in rig.kernel.state.orders.values() if o.draft.action.value == "SELL")

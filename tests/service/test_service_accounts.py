@@ -46,7 +46,7 @@ class Story(NamedTuple):
     token: str
     """What was bought by hand in the wallet of the good one."""
     at_risk: tuple[Micros, Micros]
-    """Collateral at risk in that window, for the limits: before it was counted, and after."""
+    """Collateral at risk in that window, for the limits: without what was bought by hand, and with it."""
     second_host: str
     """Why another host does not take the good one's wallet."""
     frames: tuple[int, int]
@@ -102,10 +102,13 @@ async def _story(session: Session) -> tuple[Any, ...]:
         market = bought(good)
         assert market is not None
         second_host = held_elsewhere(good)
-        before = exposure(good.kernel._core, market)[0]
         token = await buy_by_hand(good, market)
-        await until(lambda: token in good.kernel.state.foreign, run)
-        after = exposure(good.kernel._core, market)[0]
+        foreign = good.kernel.state.foreign
+        await until(lambda: token in foreign, run)
+        # Both at one moment: the account trades on meanwhile.
+        after, seen = exposure(good.kernel._core, market)[0], foreign.pop(token)
+        before = exposure(good.kernel._core, market)[0]
+        foreign[token] = seen
 
         def fault(*args: object) -> None:
             raise ArithmeticError("a bug on purpose")

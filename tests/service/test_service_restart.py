@@ -200,7 +200,8 @@ def test_a_stop_in_the_middle_of_a_sale_waits_for_its_end(tmp_path: Path) -> Non
         assert host.stop(signal.SIGTERM) == 0, host.told()
     told = report(host)
     assert (told["orphans"], told["invariants"]["broken"]) == (0, 0)
-    assert not [line for line in host.err if "CRITICAL" in line or "ERROR" in line]
+    loud = [line for line in host.err if "CRITICAL" in line or "ERROR" in line]
+    assert all("Emergency stop: " in line for line in loud), loud
     assert all(order.state is OrderState.CLOSED for order in state(tmp_path / "data").orders.values())
     again = command("replay", "-c", config, cwd=tmp_path)
     assert again.process.returncode == 0, again.told()

@@ -197,8 +197,13 @@ def move_schema_away(place: Postgres, name: str) -> Postgres | None:
         if tables_in(connection):
             lease.take(connection, place)
             lease.give_back(connection)
-        connection.execute(f'ALTER SCHEMA "{place.schema}" RENAME TO "{name}"')
-    return place.in_schema(name)
+        free = name
+        while connection.execute(_COMMENT, (free,)).fetchall():
+            # The same second, once more.
+            number = int(free.rpartition("_n")[2]) + 1 if free != name else 2
+            free = f"{name}_n{number}"
+        connection.execute(f'ALTER SCHEMA "{place.schema}" RENAME TO "{free}"')
+    return place.in_schema(free)
 
 
 def released(place: Postgres) -> lease.Holder | None:

@@ -146,7 +146,8 @@ def set_aside(journal: Path, target: Postgres | None = None) -> list[str]:
     known = elsewhere(journal)
     kept = schema_aside(journal, stamp)
     if target is not None and target != known:
-        kept += _renamed(target, stamp)
+        made_free = _renamed(target, stamp)
+        kept += [] if made_free is None else [made_free.shown]
     moved = [path for path in _files(journal) if path.exists()]
     if moved:
         folder = unused_folder(journal.with_name(f"before-{stamp}"))
@@ -168,20 +169,17 @@ def schema_aside(journal: Path, stamp: str) -> list[str]:
         kept = _renamed(known, stamp)
     except UnreachableError as error:
         return [f"{known.shown}: left as it is, for {error.found}"]
-    if kept:
-        point(journal, known.in_schema(_aside_name(known, stamp)))
-    return kept
+    if kept is None:
+        return []
+    point(journal, kept)
+    return [kept.shown]
 
 
-def _renamed(place: Postgres, stamp: str) -> list[str]:
+def _renamed(place: Postgres, stamp: str) -> Postgres | None:
+    """The schema under another name; None: there was none."""
     from polyhost.journal.postgres_opening import move_schema_away
 
-    renamed = move_schema_away(place, _aside_name(place, stamp))
-    return [] if renamed is None else [renamed.shown]
-
-
-def _aside_name(place: Postgres, stamp: str) -> str:
-    return f"{place.schema}_before_{stamp.replace('-', '_')}"
+    return move_schema_away(place, f"{place.schema}_before_{stamp.replace('-', '_')}")
 
 
 def _files(journal: Path) -> list[Path]:

@@ -52,6 +52,8 @@ OBLIGATION: Final = "obligation"
 """Reason of a close that the host had to force because no plugin acted in time."""
 NOT_CANCELLED: Final = frozenset({OrderState.INTENDED, OrderState.PREPARED, OrderState.WORKING})
 """States of a resting exit that a sale at market cancels; one that is not sent yet never will be."""
+UNSETTLED: Final = "not settled, or not yet visible in the venue's balance"
+"""Why a position waits: the venue does not let its shares be sold yet."""
 EXIT_LATE_MS: Final = 5_000
 """OPS-07: a sale at market that has not left so long after it was wanted is told, wall ms."""
 ASIDE_MS: Final = 3_000
@@ -131,7 +133,8 @@ class Exits:
             if wish.urgency in EMERGENCIES and not again and position is not None:
                 self.core.notice(
                     "emergency_stop", f"{condition_id}:{wish.side.value}",
-                    f"{size_text(position.loose)} {wish.side.value} is sold at market: {wish.reason}", condition_id,
+                    f"Emergency stop: {size_text(position.loose)} {wish.side.value} is sold at market: {wish.reason}",
+                    condition_id,
                 )
             if (wish.urgency in EMERGENCIES or wish.reason == OBLIGATION) and not again:
                 self.breakers.emergency_stop()
@@ -154,7 +157,9 @@ class Exits:
         plan = None if data is None else data.exits.get(side)
         if plan is None or plan.urgent is None or plan.attempts or position is None or position.loose <= 0:
             return
-        if core.wall - plan.urgent_wall >= EXIT_LATE_MS:
+        if plan.waiting == UNSETTLED:
+            core.at_wall(core.wall + EXIT_LATE_MS, "exit_late", key)
+        elif core.wall - plan.urgent_wall >= EXIT_LATE_MS:
             core.notice(
                 "exit_late", key, f"The sale of {size_text(position.loose)} {text} at market, wanted "
                 f"{(core.wall - plan.urgent_wall) / 1_000:.1f} s ago, has not left: "
@@ -351,7 +356,7 @@ class Exits:
         if room >= entry.market.min_size:
             self._place(entry, position, plan, price, room)
         elif core.sellable(position) < floor_lot(position.size):
-            plan.waiting = "not settled, or not yet visible in the venue's balance"
+            plan.waiting = UNSETTLED
         else:
             plan.waiting = f"{size_text(room)} is below the minimum of a resting order"
 
@@ -480,7 +485,8 @@ class Exits:
         settled_all = position.inventory >= position.size
         visible = core.sellable(position) >= floor_lot(position.size)
         if not settled_all or not visible:
-            plan.waiting = "not settled, or not yet visible in the venue's balance"
+            plan.waiting = UNSETTLED
+            plan.urgent_wall = core.wall  # before it settles nobody could sell it: latency counts from then on
             self._await_balance(position, plan)
             self._again(plan, position, 4 * RETRY_MS)
             return

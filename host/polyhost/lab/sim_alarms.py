@@ -15,6 +15,7 @@ from polyhost.model.records import NoticeRaised, Record
 
 EXPLAINED: Final = (
     "Breaker daily_loss:", "Breaker drawdown:", "Breaker emergency_stops:",  # the market went against the plugins
+    "Emergency stop: ",  # a stop was reached
     "Forced close of ",  # the plugins of the configuration close nothing in time
     "Pair ",  # its second leg became dearer than its plugin wants to pay
 )

@@ -120,6 +120,11 @@ class Standby:
     def credentials(self) -> Credentials:
         return self._main.credentials
 
+    @property
+    def signs_fast(self) -> bool:
+        """Whether the order client signs without its library, byte for byte the same."""
+        return bool(getattr(self._main, "signs_fast", False))
+
     async def connect(self) -> None:
         await self._main.connect()
 

@@ -286,6 +286,9 @@ class GatewayProcess:
         if self._process is not None and self._process.poll() is None:
             return
         logger.error("the gateway process is gone ({}): it is started again", self._last_words())
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()  # what was still to be said to the old one
         try:
             self.spawn()
         except OSError as error:
