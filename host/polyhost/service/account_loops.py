@@ -10,6 +10,7 @@ from loguru import logger
 
 from polyhost.errors import PolyhostError
 from polyhost.service import live_file
+from polyhost.service.journal_watch import CHECK_SILENT_S, JournalWatch
 from polyhost.service.operator_box import POLL_S, waiting
 from polyhost.service.supervision import Beat
 from polyhost.venue.polymarket.heartbeats import Heartbeats
@@ -69,6 +70,8 @@ class AccountLoops:
         if account.settings.safety.dead_man and account.settings.host.mode != "shadow":
             watched.task("heartbeat", Heartbeats(gateway.heartbeat).run, HEARTBEAT_SILENT_S, safety=True)
         watched.watch("exits", self._exits_late_s, EXITS_LATE_S, lambda: None, safety=True)
+        looking = JournalWatch(account.folder.journal, engine.event, lambda: engine.sealed is not None)
+        watched.task("journal check", looking.run, CHECK_SILENT_S)
         watched.watch("journal", journal.behind_s, JOURNAL_SILENT_S, journal.revive, safety=True)
         watched.watch("gateway", self._gateway_silent_s, GATEWAY_SILENT_S, self._reconnect_soon, safety=True)
         watched.watch("reconciliation", self._reconciling_s, RECONCILING_S, engine.turn, safety=True)
