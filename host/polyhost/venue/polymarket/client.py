@@ -7,15 +7,14 @@ functions; the version is pinned, and anything that looks different stops the st
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Final
 
 from polymarket import AsyncSecureClient, Environment, SignedOrder
 
 from polyhost.errors import VenueError
 from polyhost.model.clients import FIRST
+from polyhost.venue.drift import Relied
 from polyhost.venue.polymarket.endpoints import FOREIGN_HOSTS, Endpoints
 
 DISTRIBUTION: Final = FIRST
@@ -54,26 +53,17 @@ SIGNED_FIELDS: Final = frozenset(
 """Fields of the client's signed order: all of them go into the journal, so a new one is drift."""
 
 
+RELIED: Final = Relied(DISTRIBUTION, VERSION, SURFACE, SIGNED_FIELDS, REMEDY)
+
+
 def require_version(installed: str | None = None) -> None:
     """Raises VenueError unless exactly the tested release is installed."""
-    found = metadata.version(DISTRIBUTION) if installed is None else installed
-    if found != VERSION:
-        raise VenueError(f"version {found} is installed, {VERSION} is needed; {REMEDY}", endpoint=DISTRIBUTION)
+    RELIED.require_version(installed)
 
 
 def require_surface(client: type = AsyncSecureClient, order: type = SignedOrder) -> None:
     """Raises VenueError unless the client has every method, parameter and order field we rely on."""
-    for name, wanted in SURFACE.items():
-        method = getattr(client, name, None)
-        if method is None:
-            raise VenueError(f"the client has no method {name!r}; {REMEDY}", endpoint=DISTRIBUTION)
-        missing = sorted(set(wanted) - set(inspect.signature(method).parameters))
-        if missing:
-            raise VenueError(f"{name}() does not take {', '.join(missing)}; {REMEDY}", endpoint=DISTRIBUTION)
-    fields = {field.name for field in dataclasses.fields(order)}
-    if fields != SIGNED_FIELDS:
-        changed = ", ".join(sorted(fields ^ SIGNED_FIELDS))
-        raise VenueError(f"the signed order's fields changed ({changed}); {REMEDY}", endpoint=DISTRIBUTION)
+    RELIED.require_surface(client, frozenset(field.name for field in dataclasses.fields(order)))
 
 
 def environment_at(endpoints: Endpoints) -> Environment:

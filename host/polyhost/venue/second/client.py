@@ -12,7 +12,6 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from importlib import metadata
 from typing import Any, Final
 
 import httpx
@@ -26,12 +25,12 @@ from py_clob_client_v2.order_utils import (
     SignedOrderV2,
 )
 
-from polyhost.errors import VenueError
 from polyhost.model.clients import SECOND
 from polyhost.model.gateway import OrderRequest, SignedFields
 from polyhost.model.market import normal_token
 from polyhost.model.order_hash import CHAIN_ID, exchange_address
 from polyhost.model.words import Action
+from polyhost.venue.drift import Relied
 
 VERSION: Final = "1.2.1"
 """The release that was read line by line; the surface below and the private names hold for it."""
@@ -72,26 +71,17 @@ SIGNED_FIELDS: Final = frozenset(
 _SIDES: Final = {Action.BUY: Side.BUY, Action.SELL: Side.SELL}
 
 
+RELIED: Final = Relied(SECOND, VERSION, SURFACE, SIGNED_FIELDS, REMEDY)
+
+
 def require_version(installed: str | None = None) -> None:
     """Raises VenueError unless exactly the tested release is installed."""
-    found = metadata.version(SECOND) if installed is None else installed
-    if found != VERSION:
-        raise VenueError(f"version {found} is installed, {VERSION} is needed; {REMEDY}", endpoint=SECOND)
+    RELIED.require_version(installed)
 
 
 def require_surface(client: type = ClobClient, order: type = SignedOrderV2) -> None:
     """Raises VenueError unless the client has every method, parameter and order field we rely on."""
-    for name, wanted in SURFACE.items():
-        method = getattr(client, name, None)
-        if method is None:
-            raise VenueError(f"the client has no method {name!r}; {REMEDY}", endpoint=SECOND)
-        missing = sorted(set(wanted) - set(inspect.signature(method).parameters))
-        if missing:
-            raise VenueError(f"{name}() does not take {', '.join(missing)}; {REMEDY}", endpoint=SECOND)
-    fields = set(inspect.signature(order).parameters)
-    if fields != SIGNED_FIELDS:
-        changed = ", ".join(sorted(fields ^ SIGNED_FIELDS))
-        raise VenueError(f"the signed order's fields changed ({changed}); {REMEDY}", endpoint=SECOND)
+    RELIED.require_surface(client, frozenset(inspect.signature(order).parameters))
 
 
 class Call:
