@@ -150,6 +150,34 @@ def _pair(index: int, events: int, rng: random.Random) -> Iterator[tuple[int, st
         yield start + WINDOW_MS + RESOLVE_MS, "gamma", window.result()
 
 
+def crowd(windows: int, each: int, seed: int = SEED) -> Iterator[tuple[int, str, str]]:
+    """So many windows at once, each of a symbol and a spot price of its own, with ``each`` changes and trades."""
+    return heapq.merge(*(_alone(index, each, seed) for index in range(windows)), key=itemgetter(0))
+
+
+def crowd_symbols(windows: int) -> list[str]:
+    """The symbols of a crowd: made up, as there are not so many real ones."""
+    return [f"Q{index:02}" for index in range(windows)]
+
+
+def _alone(index: int, events: int, seed: int) -> Iterator[tuple[int, str, str]]:
+    rng = random.Random(f"{seed}:{index}")
+    window, spot = Window(f"Q{index:02}", 0, rng), 100.0
+    yield window.start - 1_000, "gamma", window.opening()
+    yield from ((window.start - 900, "polymarket", text) for text in window.books(window.start - 900))
+    for number in range(events):
+        at = window.start + number * WINDOW_MS // events
+        kind = rng.random()
+        if kind < 0.7:
+            yield at, "polymarket", window.change(at)
+        elif kind < 0.9:
+            yield at, "polymarket", window.trade(at)
+        else:
+            spot *= 1 + rng.gauss(0, 0.00004)
+            yield at, "binance", _spot_trade(at, window.symbol, spot, rng)
+    yield window.start + WINDOW_MS + RESOLVE_MS, "gamma", window.result()
+
+
 def _spot_trade(at: int, symbol: str, price: float, rng: random.Random) -> str:
     return (
         f'{{"e":"trade","E":{at},"s":"{symbol}USDT","t":{rng.getrandbits(33)},"p":"{price:.8f}",'
@@ -159,7 +187,11 @@ def _spot_trade(at: int, symbol: str, price: float, rng: random.Random) -> str:
 
 def write(path: Path, events: int = EVENTS, seed: int = SEED) -> Path:
     """The tape as a plain ``.jsonl`` file."""
+    return write_lines(path, lines(events, seed))
+
+
+def write_lines(path: Path, tape: Iterator[tuple[int, str, str]]) -> Path:
     with path.open("w") as file:
-        for ts, source, text in lines(events, seed):
+        for ts, source, text in tape:
             file.write(f'{{"ts":{ts},"source":"{source}","msg":{text}}}\n')
     return path
