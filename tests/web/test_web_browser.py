@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine (apt-get install chromium)"),
     pytest.mark.timeout(400),
 ]
-SPEED: Final = 10
+SPEED: Final = 20
 APPEARS_MS: Final = 120_000
 """On a busy machine, too."""
 STARTS_S: Final = 150.0
@@ -139,33 +139,6 @@ def test_ops_03_data_appears_while_a_run_goes_on(stage: Stage) -> None:
     seen("polyhost", stage.part("part-log"))
 
 
-def test_the_clock_goes_on_by_itself(stage: Stage) -> None:
-    before = stage.page.locator("#clock").text_content()
-    expect(stage.page.locator("#clock")).not_to_have_text(before)
-
-
-def test_charts_are_drawn(stage: Stage) -> None:
-    """A canvas with nothing on it has one colour."""
-    stage.page.wait_for_function(
-        """() => [...document.querySelectorAll('.chart canvas')].slice(0, 1).every(canvas => {
-            const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-            let blue = 0;
-            for (let i = 0; i < data.length; i += 4) {
-              if (data[i + 3] > 200 && Math.abs(data[i] - 47) < 8 && Math.abs(data[i + 2] - 224) < 8) blue += 1;
-            }
-            return blue > 40;
-        })"""
-    )
-
-
-def test_why_is_told_by_a_click_on_an_order_a_position_and_a_window(stage: Stage) -> None:
-    for part, said in (("orders", "wanted:"), ("positions", "obligation"), ("windows", "combiner additive")):
-        stage.part(part).locator("td.name button").first.click()
-        seen(said, stage.part("why"))
-        stage.part("why").get_by_role("button", name="Close").click()
-        expect(stage.part("why")).to_be_hidden()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", list(SIZES))
 def test_it_is_readable_on_a_desktop_and_a_phone_in_light_and_dark(
@@ -195,6 +168,33 @@ def test_it_is_readable_on_a_desktop_and_a_phone_in_light_and_dark(
     page.set_viewport_size(dict(zip(("width", "height"), SIZES["desktop"], strict=True)))
     page.emulate_media(color_scheme="light")
     assert (wide, cut) == (0, [])
+
+
+def test_the_clock_goes_on_by_itself(stage: Stage) -> None:
+    before = stage.page.locator("#clock").text_content()
+    expect(stage.page.locator("#clock")).not_to_have_text(before)
+
+
+def test_charts_are_drawn(stage: Stage) -> None:
+    """A canvas with nothing on it has one colour."""
+    stage.page.wait_for_function(
+        """() => [...document.querySelectorAll('.chart canvas')].slice(0, 1).every(canvas => {
+            const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+            let blue = 0;
+            for (let i = 0; i < data.length; i += 4) {
+              if (data[i + 3] > 200 && Math.abs(data[i] - 47) < 8 && Math.abs(data[i + 2] - 224) < 8) blue += 1;
+            }
+            return blue > 40;
+        })"""
+    )
+
+
+def test_why_is_told_by_a_click_on_an_order_a_position_and_a_window(stage: Stage) -> None:
+    for part, said in (("orders", "wanted:"), ("positions", "obligation"), ("windows", "combiner additive")):
+        stage.part(part).locator("td.name button").first.click()
+        seen(said, stage.part("why"))
+        stage.part("why").get_by_role("button", name="Close").click()
+        expect(stage.part("why")).to_be_hidden()
 
 
 def test_the_theme_can_be_chosen_and_is_kept(stage: Stage) -> None:

@@ -191,7 +191,7 @@ def _window(window: WindowSeen, now: int, names: Sequence[str]) -> str:
             for name, opinion in zip(names, opinions, strict=True)
         ),
         cell("" if over else safe(window.gate), "opt gate", window.gate_text),
-        cell(f"{result}{pnl}" or ("open" if window.busy else ""), "num"),
+        cell(f"{result}{pnl}" or ("open" if window.busy else ""), "num result"),
     ]
     kind = f"{window.phase}{' busy' if window.busy else ''}"
     return f'<tr class="{kind}" data-slug="{safe(window.slug)}">{"".join(cells)}</tr>'
@@ -214,7 +214,7 @@ def _spot(window: WindowSeen) -> str:
 
 def positions(picture: Picture) -> str:
     heads = [
-        ("Position", ""), ("Side", ""), ("Shares", "num"), ("Entry", "num opt"), ("Bid", "num"), ("P&L now", "num"),
+        ("Position", ""), ("Side", ""), ("Shares", "num"), ("Entry", "num opt"), ("Bid", "num opt"), ("P&L now", "num"),
         ("Cover", ""), ("Exit or reason", "opt"), ("Until", "num opt"),
     ]
     return table("positions", heads, (_position(each) for each in picture.positions), "No open position.")
@@ -228,7 +228,7 @@ def _position(each: PositionSeen) -> str:
                 kind="position", name=each.slug, side=each.side)
     return "<tr>" + "".join((
         cell(name, "name"), cell(chip(each.side, each.side.lower())), cell(size(each.size), "num"),
-        cell(price(each.average), "num opt", f"with fees; cost {money(each.cost)}"), cell(price(each.bid), "num"),
+        cell(price(each.average), "num opt", f"with fees; cost {money(each.cost)}"), cell(price(each.bid), "num opt"),
         cell(f'<span class="{tone(result)}">{money(result, signed=True)}</span>', "num"),
         cell(chip(word, tint, each.reason)), cell(_linked(each), "opt reason", each.reason),
         cell(clock(each.due), "num opt", "closed or declared held by then"),
@@ -275,7 +275,7 @@ def _order(each: OrderSeen, kind: str) -> str:
 
 def plugins(picture: Picture) -> str:
     heads = [
-        ("Plugin", ""), ("State", ""), ("Strikes", "num opt"), ("Mean", "num opt"), ("Slowest", "num opt"), ("", "num"),
+        ("Plugin", ""), ("State", ""), ("Strikes", "num opt"), ("Mean time", "num opt"), ("", "num"),
     ]
     return table("plugins", heads, (_plugin(each) for each in picture.plugins), "No plugin was ever loaded here.")
 
@@ -288,8 +288,8 @@ def _plugin(each: PluginSeen) -> str:
     return f'<tr data-plugin="{safe(each.name)}">' + "".join((
         cell(f"{safe(each.name)}{problem}", "plugin"), cell(chip(each.state, PLUGIN_TONES.get(each.state, "calm"))),
         cell(f'<span class="{"loss" if each.strikes else ""}">{each.strikes}</span>', "num opt"),
-        cell(f"{each.mean_us:,} µs" if each.asked else NONE, "num opt", f"{each.asked:,} evaluations"),
-        cell(f"{each.slowest_us / 1_000:,.1f} ms" if each.asked else NONE, "num opt"), cell(buttons, "num"),
+        cell(f"{each.mean_us:,} µs" if each.asked else NONE, "num opt",
+             f"{each.asked:,} evaluations, the slowest {each.slowest_us / 1_000:,.1f} ms"), cell(buttons, "num"),
     )) + "</tr>"
 
 
