@@ -237,8 +237,9 @@ class Reading:
         journal = self._journal
         total = journal.pnl - sum(pnl for _, pnl, _ in journal.closes)
         points: list[tuple[int, int]] = []
-        if journal.run is not None and journal.closes:
-            points.append((min(journal.run["started_at"], journal.closes[0][0]), total))
+        if journal.run is not None:
+            began = int(journal.run["started_at"])
+            points.append((min(began, journal.closes[0][0]) if journal.closes else began, total))
         for at, pnl, _ in journal.closes:
             total += pnl
             points.append((at, total))
