@@ -279,6 +279,14 @@ def test_ord_22_the_approval_is_watched_with_every_balance_and_entries_resume_wi
     assert rig.kernel.blocks() == []
 
 
+def test_ops_08_a_block_by_a_person_says_the_reason_that_was_given() -> None:
+    rig = opened()
+    rig.do(Operator("pause", who="ana", why="news at nine"))
+    assert dict(rig.kernel.state.blocked) == {"pause": "paused by ana: news at nine"}
+    rig.do(Operator("kill"))
+    assert rig.kernel.state.blocked["killed"] == "killed by the operator"
+
+
 # --- unknown orders meanwhile (U5) ------------------------------------------------------------------------------------
 
 

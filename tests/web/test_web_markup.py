@@ -98,6 +98,20 @@ def test_figures_are_written_alike() -> None:
     assert words.until(7_300_000, 0) == '<span data-until="7300000">2:01:40</span>'
 
 
+def test_a_row_leaves_out_on_a_narrow_screen_what_its_head_leaves_out() -> None:
+    """A window to come has no combiner that trades yet: its cells stand under the same heads."""
+    upcoming = structs.replace(WINDOW, phase="upcoming", trading="", estimates={})
+    running = structs.replace(WINDOW, trading="one", estimates={"one": Opinion(0.5), "two": Opinion(0.5)})
+    picture = structs.replace(PICTURE, windows=(running, upcoming))
+    for part in (markup.windows, markup.positions, markup.orders, markup.plugins):
+        head, *rows = [
+            ["opt" in kind.split() for kind in re.findall(r'<t[hd] class="([^"]*)"', row)]
+            for row in part(picture).split("<tr")[1:]
+        ]
+        assert any(head), part.__name__
+        assert rows == [head] * max(len(rows), 1), part.__name__
+
+
 def test_a_position_says_how_it_is_covered() -> None:
     text = markup.positions(PICTURE)
     for _, word in markup.COVERS.values():

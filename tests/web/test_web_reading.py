@@ -76,6 +76,7 @@ def test_without_a_host_the_journal_is_shown_and_that_is_said(tmp_path: Path) ->
     assert (picture.host.word, picture.host.running, picture.now) == ("killed", False, rig.now)
     assert "No host runs" in picture.host.text
     assert len(picture.orders) == 2
+    assert picture.money.curve == ((START - 5_000, 0),), "drawn before anything was closed"
     rig.records.append(RunEnded(MarketMs(rig.now), "run-1", "SIGINT"))
     ended = Reading(written(tmp_path / "other", rig.records)).look()
     assert ended.host.word == "ended"

@@ -1055,15 +1055,15 @@ class Kernel:
         core.record(OperatorSaid(core.now, event.word, event.target, event.who, event.flatten, event.why))
         match event.word:
             case "pause":
-                core.record(EntriesBlocked(core.now, "pause", True, f"paused by {event.who or 'the operator'}"))
+                core.record(EntriesBlocked(core.now, "pause", True, f"paused {_by(event)}"))
             case "resume":
                 for name in [event.target] if event.target else list(core.state.blocked):
                     if name in core.state.blocked:
-                        core.record(EntriesBlocked(core.now, name, False, f"cleared by {event.who or 'the operator'}"))
+                        core.record(EntriesBlocked(core.now, name, False, f"cleared {_by(event)}"))
                 if not event.target:
                     self.flow.unknown.release_slots()
             case "kill":
-                core.record(EntriesBlocked(core.now, "killed", True, f"killed by {event.who or 'the operator'}"))
+                core.record(EntriesBlocked(core.now, "killed", True, f"killed {_by(event)}"))
                 for condition_id in list(core.state.open_refs):
                     for order in core.state.open_orders(condition_id):
                         self.flow.cancel(order, for_good=True)
@@ -1132,6 +1132,12 @@ class Kernel:
 
     def spot_of(self, symbol: str) -> Spot | None:
         return self._core.spots.get(symbol)
+
+
+def _by(said: Operator) -> str:
+    """Who said it, and the reason that was given: it is read wherever the block is shown."""
+    who = f"by {said.who or 'the operator'}"
+    return f"{who}: {said.why}" if said.why else who
 
 
 def _leaves(order: OrderEntry) -> bool:

@@ -159,8 +159,7 @@ def windows(picture: Picture) -> str:
         *((name, "num" + (" opt" if name != trading else "")) for name, trading in _combiners(picture.windows)),
         ("Gate", "opt"), ("P&L", "num"),
     ]
-    names = [name for name, _ in _combiners(picture.windows)]
-    rows = (_window(window, picture.now, names) for window in picture.windows)
+    rows = (_window(window, picture.now, _combiners(picture.windows)) for window in picture.windows)
     return table("windows", heads, rows, "No window yet.")
 
 
@@ -171,7 +170,7 @@ def _combiners(seen: Sequence[WindowSeen]) -> list[tuple[str, str]]:
     return [(name, trading) for name in sorted(names, key=lambda name: (name != trading, name))]
 
 
-def _window(window: WindowSeen, now: int, names: Sequence[str]) -> str:
+def _window(window: WindowSeen, now: int, combiners: Sequence[tuple[str, str]]) -> str:
     left = {
         "running": until(window.ends_at, now), "ended": "ended", "settled": "settled",
         "upcoming": f"in {until(window.opens_at or now, now)}",
@@ -180,15 +179,14 @@ def _window(window: WindowSeen, now: int, names: Sequence[str]) -> str:
     quote = NONE if over or (window.bid is None and window.ask is None) else (
         f"{price(window.bid)}<i>/</i>{price(window.ask)}"
     )
-    opinions = [window.estimates.get(name) for name in names]
     result = f"{chip(window.winner, window.winner.lower())} " if window.winner else ""
     pnl = f'<span class="{tone(window.pnl)}">{money(window.pnl, signed=True)}</span>' if window.pnl is not None else ""
     cells = [
         cell(window_link(window.slug), "name"), cell(left, "num"), cell(quote, "num"),
         cell(reference(window.strike), "num opt"), cell(_spot(window), "num opt"),
         *(
-            cell(_opinion(opinion, over), "num" + ("" if name == window.trading or not window.trading else " opt"))
-            for name, opinion in zip(names, opinions, strict=True)
+            cell(_opinion(window.estimates.get(name), over), "num" + (" opt" if name != trading else ""))
+            for name, trading in combiners
         ),
         cell("" if over else safe(window.gate), "opt gate", window.gate_text),
         cell(f"{result}{pnl}" or ("open" if window.busy else ""), "num result"),

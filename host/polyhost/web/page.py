@@ -71,6 +71,8 @@ class Page:
         self._window = ""
         """The chart's, by condition id; empty: the page chooses."""
         self._drawn = 0
+        self._shown = ""
+        """The window whose chart is drawn."""
         self._parts: dict[str, ui.html] = {}
         self._opinions: ui.echart
         self._result: ui.echart
@@ -95,14 +97,13 @@ class Page:
                     self._panel("Windows", "windows")
                     self._panel("Positions", "positions")
                     self._panel("Orders", "orders")
+                    self._panel("Notices", "notices", "scroll")
+                    self._panel("Log", "log", "scroll log", "levels")
                 with ui.element("div").classes("column"):
                     self._opinions = self._chart("Probability of UP", charts.opinions(), "picks")
                     self._result = self._chart("Realised P&L", charts.result())
                     self._panel("Plugins", "plugins", "scroll")
-            self._panel("Loops of the host", "loops", "loops")
-            with ui.element("div").classes("pair even"):
-                self._panel("Notices", "notices", "scroll")
-                self._panel("Log", "log", "scroll log", "levels")
+                    self._panel("Loops of the host", "loops", "loops")
         self._dialogs()
         ui.on("act", self._acted)
         await self.refresh()
@@ -114,7 +115,7 @@ class Page:
         return part
 
     def _panel(self, title: str, name: str, kind: str = "", beside: str = "") -> None:
-        with ui.element("section").classes("panel").props(f'data-testid="panel-{name}"'):
+        with ui.element("section").classes("panel").classes(f"in-{name}").props(f'data-testid="panel-{name}"'):
             self._title(title, beside)
             self._part(name).classes(f"body {kind}")
 
@@ -137,8 +138,9 @@ class Page:
         for name, text in self._drawings(picture).items():
             self._parts[name].content = text
         self._parts["log"].content = await asyncio.to_thread(self._log)
-        if self._drawn % CHART_EVERY == 0:
-            await self._draw_charts(picture)
+        window = self._charted(picture)
+        if self._drawn % CHART_EVERY == 0 or (window is not None and window.condition_id != self._shown):
+            await self._draw_charts(picture, window)
         self._drawn += 1
 
     def _drawings(self, picture: Picture) -> dict[str, str]:
@@ -191,8 +193,8 @@ class Page:
         running = [window for window in picture.windows if window.phase in ("running", "ended")] or list(there.values())
         return next((window for window in running if window.busy), running[0] if running else None)
 
-    async def _draw_charts(self, picture: Picture) -> None:
-        window = self._charted(picture)
+    async def _draw_charts(self, picture: Picture, window: WindowSeen | None) -> None:
+        self._shown = "" if window is None else window.condition_id
         points = [] if window is None else await self._seat.course(window.condition_id)
         names = dict.fromkeys(name for point in points[-1:] for name in sorted(point.estimates))
         series = charts.opinion_series(points, names)
@@ -260,6 +262,7 @@ class Page:
 
     def _ask_to_kill(self) -> None:
         self._kill_word.value = ""
+        self._kill_reason.value = ""
         self._kill_flatten.value = self._kill_all.value = False
         self._kill_dialog.open()
 
@@ -268,7 +271,8 @@ class Page:
             self._tell(Said(False, f"type {KILL_WORD} to confirm"))
             return
         self._kill_dialog.close()
-        await self._done(Wish("kill", "", bool(self._kill_flatten.value), bool(self._kill_all.value), "dashboard"))
+        why = str(self._kill_reason.value or "").strip()
+        await self._done(Wish("kill", "", bool(self._kill_flatten.value), bool(self._kill_all.value), why))
 
     async def _done(self, wish: Wish) -> None:
         problem = wish.problem(self._picture)
@@ -296,9 +300,7 @@ class Page:
     def _build_say(self) -> None:
         with ui.dialog() as self._say_dialog, ui.element("div").classes("sheet narrow").props('data-testid="say"'):
             self._said_title = _heading("")
-            self._said_reason = ui.input("Reason, for the journal").props(
-                f"dense outlined maxlength={WHY_CHARACTERS_MAX}"
-            )
+            self._said_reason = _reason()
             with ui.element("div").classes("row"):
                 ui.button("Not now", on_click=self._say_dialog.close).props("flat dense no-caps")
                 ui.button("Do it", on_click=self._say).props('unelevated dense no-caps data-testid="do-it"')
@@ -312,6 +314,7 @@ class Page:
             )
             self._kill_flatten = ui.checkbox("Sell every position at market (flatten)").props("dense")
             self._kill_all = ui.checkbox("Cancel every order of the key, a person's too").props("dense")
+            self._kill_reason = _reason()
             self._kill_word = ui.input(f"Type {KILL_WORD}").props(
                 'dense outlined autocomplete=off data-testid="kill-word"'
             )
@@ -324,6 +327,10 @@ class Page:
 
 def _heading(text: str) -> ui.label:
     return ui.label(text).classes("heading")
+
+
+def _reason() -> ui.input:
+    return ui.input("Reason, for the journal").props(f"dense outlined maxlength={WHY_CHARACTERS_MAX}")
 
 
 def _picks(picture: Picture, shown: WindowSeen | None) -> str:

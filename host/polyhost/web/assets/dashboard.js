@@ -25,9 +25,10 @@ function applyTheme() {
     Quasar.Dark.set(chosen === "dark");
   }
 }
-document.addEventListener("DOMContentLoaded", () => new MutationObserver(applyTheme).observe(
-  document.body, { attributes: true, attributeFilter: ["class"] }
-));
+document.addEventListener("DOMContentLoaded", () => {
+  applyTheme(); // the page was mounted before, in most browsers
+  new MutationObserver(applyTheme).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+});
 
 // --- market time -----------------------------------------------------------------------------------------------------
 const AHEAD_MS = 5000; // without news from the server the clock stops after so much wall time
