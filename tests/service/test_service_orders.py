@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -158,6 +159,32 @@ def test_ord_17_orders_and_a_kill_without_a_host(
         assert (code, told["cancelled"], told["live"]) == (0, [], [])
         code, told = said(capsys, "kill", "--all")
         assert (code, told["by"], told["cancelled"]) == (0, clients.SECOND, [persons.order_id])
+        assert listed(up.url) == []
+
+
+def test_ord_17_a_journal_that_cannot_be_read_stops_no_kill(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says before the damage is cancelled, nobody else's; the rest is named, and --all needs no journal."""
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    with exchange() as up:
+        market = max((one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end)
+        (tmp_path / "polyhost.toml").write_text(f'[host]\ndata_dir = "{data}"\n[venue]\nurl = "{up.url}"\n')
+        ours, whose = resting(up.url, market, 2_000), resting(up.url, market, 1_000)
+        journaled(data, market, ours)
+        with sqlite3.connect(data / "journal.db") as database:
+            database.execute("UPDATE journal SET body = ? WHERE seq = 5", (b"{",))
+        database.close()
+        code, told = said(capsys, "kill")
+        assert (code, told["proved"], told["cancelled"]) == (1, False, [ours.order_id])
+        assert told["failed"] == [{"order_id": whose.order_id, "reason": direct_kill.UNSURE}]
+        assert any("journal.db" in line for line in told["left"])
+        assert listed(up.url) == [whose.order_id]
+        (data / "journal.db").write_bytes(b"no database at all" * 100)
+        code, told = said(capsys, "kill", "--all")
+        assert (code, told["proved"], told["cancelled"]) == (0, True, [whose.order_id])
         assert listed(up.url) == []
 
 

@@ -15,9 +15,9 @@ from typing import Final
 from msgspec import Struct, field
 
 from polyhost.configuration import Loaded
-from polyhost.errors import VenueError
+from polyhost.errors import JournalError, VenueError
 from polyhost.journal import JOURNAL_FILE, read_journal
-from polyhost.kernel.state import State, fold
+from polyhost.kernel.state import State, apply
 from polyhost.model.commands import CancelEverything, CancelMany, Sweep
 from polyhost.model.events import CancelAnswered, QueryFailed, SweepDone
 from polyhost.model.gateway import OrderRow
@@ -36,6 +36,7 @@ POLL_S: Final = 0.5
 """Between two looks at the venue, wall seconds."""
 GONE: Final = ("canceled", "gone", "not_found")
 """Answers after which nothing of that order rests."""
+UNSURE: Final = "the journal cannot be read to its end: it may be ours or a person's; `polyhost kill --all` cancels it"
 
 
 class Killed(Struct):
@@ -76,6 +77,8 @@ async def kill_at_the_venue(
         # The host's own exchange ends with it, and keeps what it knows for the next one.
         return await by_the_journal(folder, within_s)
     killed.left = [line for line in left_open(ours.state) if not line.startswith("order ")]
+    if ours.error is not None:
+        killed.left.append(f"what the journal does not tell: {ours.error}")
     return killed
 
 
@@ -87,7 +90,8 @@ async def _until_none(
         rows = await _shown(gateway)
         killed.live = [_line(row) for row in rows if everything or ours.has(row.order_id)]
         if not killed.live:
-            killed.proved, killed.failed = True, []
+            killed.failed = [] if everything else [(row.order_id, UNSURE) for row in rows if ours.error is not None]
+            killed.proved = not killed.failed
             return
         spent = time.monotonic() - began
         if spent >= within_s and tried:
@@ -124,11 +128,15 @@ async def _cancel(gateway: ClientGateway, ids: list[str], killed: Killed, *, eve
 
 
 class Ours:
-    """The ids of every order that the folder's journal has ever given out, read again when an unknown one is live."""
+    """The ids of every order that the folder's journal has ever given out, read again when an unknown one is live.
+
+    A journal that cannot be read stops no kill: what it says before the damage counts, and ``error`` tells the rest.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / JOURNAL_FILE
         self.state = State()
+        self.error: JournalError | None = None
         self._read()
 
     def has(self, order_id: str) -> bool:
@@ -138,14 +146,22 @@ class Ours:
         return self.state.by_order_id(order_id) is not None
 
     def _read(self) -> None:
-        self.state = fold(record for _, record in read_journal(self._path))
+        self.state, self.error = State(), None
+        try:
+            for _, record in read_journal(self._path):
+                apply(self.state, record)
+        except JournalError as error:
+            self.error = error
 
 
 async def by_the_journal(folder: Path, within_s: float) -> Killed:
     """The proof where there is no venue to ask: the host's journal, waited for while the host is ending."""
     deadline = time.monotonic() + within_s
     while True:
-        state = Ours(folder).state
+        ours = Ours(folder)
+        if ours.error is not None:
+            raise ours.error
+        state = ours.state
         orders = open_orders(state)
         running = running_pid(folder) is not None
         if not orders or not running or time.monotonic() >= deadline:
