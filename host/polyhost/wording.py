@@ -78,7 +78,7 @@ def refused(
         error.allowed = _allowed_of(_kind_at(model, path))
     elif key in inner.model_fields:
         error.allowed = allowed_in(inner, key)
-    if kind == PLAIN:
+    if kind in (PLAIN, "reference"):
         error.allowed = FORMS
     error.nearest = nearest_name(error.value, error.allowed) if isinstance(error.value, str) else ""
     error.remedy = _remedy(inner, error, kind)

@@ -166,6 +166,8 @@ def test_a_wrong_value_of_the_command_line_is_named_as_such(tmp_path: Path) -> N
         "private_key = 'hunter2",
         f"[host]\nmode = '0x{'ab' * 32}'",
         "[secrets]\nwallet = 'hunter2'",
+        f"[accounts.mine]\nmode = 'live'\nkey = {{ env = '0x{'ab' * 32}' }}",
+        f"[accounts.mine]\nmode = 'live'\nkey = {{ file = '{'ab' * 32}/+==' }}",
     ],
 )
 def test_cfg_02_log_04_a_secret_in_a_configuration_is_not_repeated(tmp_path: Path, text: str) -> None:
