@@ -58,6 +58,8 @@ HOME: Final[Mapping[str, frozenset[str]]] = {
     "websockets": frozenset({"venue"}),
     "aiohttp": frozenset({"exchange"}),
     "rich": frozenset({"service"}),
+    "plotext": frozenset({"service"}),
+    "matplotlib": frozenset({"web"}),
     "typer": frozenset({"cli"}),
     "tomli_w": frozenset({"cli", "configuration"}),
 }

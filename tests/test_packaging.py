@@ -118,6 +118,6 @@ def test_the_commands_of_this_version_are_all_there() -> None:
         "config show", "config init", "config schema", "config diff", "db status", "db check", "status", "why order",
         "why position", "why window", "pause", "resume", "close", "merge", "redeem", "kill",
         "simulate", "selftest crash", "compare", "plugins check", "plugins new", "doctor",
-        "bundle", "health", "setup approvals",
+        "bundle", "report", "health", "setup approvals",
         "dashboard",
     }

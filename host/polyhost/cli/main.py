@@ -47,6 +47,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "doctor": Entry("polyhost.cli.doctor", "Is everything ready to trade, and if not, how is it mended?"),
     "setup": Entry("polyhost.cli.setup", "What a wallet needs once: approvals.", group=True),
     "health": Entry("polyhost.cli.health", "Did the host do its work well lately?"),
+    "report": Entry("polyhost.cli.report", "What was made, with what, at what cost, and why the worst windows lost."),
     "bundle": Entry("polyhost.cli.bundle", "Everything about a run in one archive, without secrets."),
     "dashboard": Entry("polyhost.cli.dashboard", "A web page that shows what runs, and takes the operator's words."),
     "why": Entry("polyhost.cli.why", "Why an order, a position or a window is as it is.", group=True),

@@ -44,6 +44,20 @@ def explanations_of(path: Path, condition_id: str) -> tuple[list[dict[str, Any]]
     return rows[::-1], counts
 
 
+def wanted_by(path: Path, since: int, until: int) -> list[tuple[str, str, str, str, int]]:
+    """What became of the entries that plugins wanted in [since, until), market ms: (plugin, outcome, gate, who decided,
+    how often), by plugin and the most frequent first. Raises JournalError as above."""
+    if inspect(path, ANALYSIS).version < WITH_EXPLANATIONS:
+        return []
+    sql = (
+        "SELECT json_extract(body, '$.plugin'), json_extract(body, '$.outcome'), json_extract(body, '$.gate'), "
+        f"json_extract(body, '$.by'), count(*) FROM \"{table_of(Explanations)}\" WHERE time >= ? AND time < ? "
+        "GROUP BY 1, 2, 3, 4 ORDER BY 1, 5 DESC, 2, 3, 4"
+    )
+    with reading(path) as connection:
+        return [tuple(row) for row in connection.execute(sql, (since, until)).fetchall()]
+
+
 def evaluation_of(path: Path, condition_id: str, at: int, view_seq: int | None = None) -> dict[str, Any] | None:
     """What was seen and said when something was decided at ``at`` (market ms): the evaluation of that view, or the
     latest one before. None: none is kept from so near. Raises JournalError as above."""

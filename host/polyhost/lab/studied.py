@@ -32,6 +32,7 @@ from polyhost.model.commands import Analyse
 from polyhost.model.market import Fees
 from polyhost.model.money import ONE
 from polyhost.model.study import Evaluation
+from polyhost.model.times import NEVER
 from polyhost.model.words import Side
 
 PARTS: Final = 20
@@ -86,8 +87,9 @@ class Studied(Struct):
 # --- evaluations ------------------------------------------------------------------------------------------------------
 
 
-def live(folder: Path) -> Studied:
-    """What a data folder holds; a run may be active. Raises JournalError."""
+def live(folder: Path, since: int = 0, until: int = NEVER) -> Studied:
+    """What a data folder holds; a run may be active. ``since``, ``until``: only windows whose first evaluation is in
+    [since, until), market ms. Raises JournalError."""
     won = results(folder / JOURNAL_FILE)
     rows: list[Evaluation] = []
     total = 0
@@ -95,8 +97,10 @@ def live(folder: Path) -> Studied:
         if reader is None:
             return Studied("live", None)
         for market in reader.markets():
-            total += reader.count(market)
             first = next(reader.rows(market), None)
+            if first is not None and not since <= first.at < until:
+                continue
+            total += reader.count(market)
             if first is not None:
                 rows += reader.first_of_parts(market, *_bounds(first), PARTS)
         older = reader.older

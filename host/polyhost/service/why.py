@@ -6,7 +6,7 @@ a trade the gates come from analysis.db, which may lack them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -193,14 +193,22 @@ def position(folder: Path, slug: str, side: str) -> dict[str, Any]:
 def window(folder: Path, slug: str) -> dict[str, Any]:
     """A window: what was done in it, or the first gate that kept everything out, and what became of every entry that a
     plugin wanted in it. Raises UnknownError, JournalError."""
+    return windows(folder, (slug,))[slug]
+
+
+def windows(folder: Path, slugs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Several windows by their slugs, from one reading of the journal. Raises UnknownError, JournalError."""
     state = State()
-    rows: list[Row] = []
+    rows: dict[str, list[Row]] = {slug: [] for slug in slugs}
     last = 0
     for seq, record, state in _folded(folder):
         last = max(last, record.at)
-        if _concerns(record, state, slug):
-            rows.append(_row(seq, record, state))
-    entry = _market(state, slug, folder)
+        if (slug := _slug_of(record, state)) in rows:
+            rows[slug].append(_row(seq, record, state))
+    return {slug: _window(folder, state, _market(state, slug, folder), rows[slug], last) for slug in slugs}
+
+
+def _window(folder: Path, state: State, entry: MarketState, rows: list[Row], last: int) -> dict[str, Any]:
     condition_id = entry.market.condition_id
     analysis = folder / ANALYSIS_FILE
     gates = gates_of(analysis, condition_id)
@@ -211,7 +219,7 @@ def window(folder: Path, slug: str) -> dict[str, Any]:
         failed = _unasked(entry, last)
     pnl = market_pnl(state, entry)
     return {
-        "slug": slug, "condition_id": condition_id, "start": entry.market.start, "end": entry.market.end,
+        "slug": entry.market.slug, "condition_id": condition_id, "start": entry.market.start, "end": entry.market.end,
         "strike": entry.strike, "settled": entry.settled, "winner": entry.winner.value if entry.winner else None,
         "entries": entry.entries, "exits": entry.exits, "pnl": None if pnl is None else money_text(pnl),
         "opinions": opinions,
@@ -295,20 +303,20 @@ def _of_position(seq: int, record: Record, state: State, condition_id: str, side
             return None
 
 
-def _concerns(record: Record, state: State, slug: str) -> bool:
-    """Is a record about this window? Its ledger rows and orders are told elsewhere."""
+def _slug_of(record: Record, state: State) -> str:
+    """The window that a record is about; empty: none. Its ledger rows and orders are told elsewhere."""
     match record:
         case MarketAdded():
-            return record.market.slug == slug
+            return record.market.slug
         case (
             MarketChanged() | MarketSettled() | ObligationSet() | ObligationMet() | HeldDeclared() | CloseRecorded()
             | PositionCorrected() | PositionAdopted() | UnexplainedSeen() | ForeignSeen() | NoticeRaised()
             | EarningsReported()
         ):
             entry = state.markets.get(record.condition_id)
-            return entry is not None and entry.market.slug == slug
+            return "" if entry is None else entry.market.slug
         case _:
-            return False
+            return ""
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
