@@ -18,9 +18,10 @@ from polyhost import __version__
 from polyhost.journal import ANALYSIS_FILE, JOURNAL_FILE, JournalError, read_journal
 from polyhost.journal.explanations import wanted_by
 from polyhost.journal.glances import Glance, latest
+from polyhost.kernel.breakers import DAY_MS
 from polyhost.kernel.funds import funds_of
 from polyhost.kernel.state import PositionEntry, State, folding
-from polyhost.lab.report_costs import DAY_MS, Rewards, costs, fills_of
+from polyhost.lab.report_costs import Rewards, costs, fills_of
 from polyhost.lab.report_results import HOST, Result, Results
 from polyhost.lab.summary import market_pnl
 from polyhost.model.money import ONE, Micros, micros, money_text, price_text, size_text
@@ -137,7 +138,7 @@ def _pnl(told: Told, counted: Sequence[Result]) -> dict[str, Any]:
         "by_day": _by_day(counted), "by_window": _by_window(told.state, counted),
         "by_plugin": _by_plugin(counted),
         "by_exit_reason": _grouped(counted, "reason", lambda result: result.reason),
-        "by_ender": _grouped(counted, "plugin", lambda result: result.ended_by),
+        "by_ender": _grouped(counted, "ended_by", lambda result: result.ended_by),
         "by_run": _by_run(told, counted), "curve": _curve(counted),
     }
 

@@ -8,19 +8,17 @@ than what was seen.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from msgspec import UNSET, Struct
 
+from polyhost.kernel.breakers import DAY_MS
 from polyhost.kernel.state import FillEntry, OrderEntry, State
 from polyhost.lab.summary import earned_rows
 from polyhost.model.money import ONE, Micros, Ticks, money_text, size_text, ticks
 from polyhost.model.records import LedgerPosted, Record
 from polyhost.model.times import day_text
 from polyhost.model.words import Action, TradeStatus
-
-DAY_MS: Final = 86_400_000
-"""A day (UTC)."""
 
 
 class Cost(Struct):

@@ -41,7 +41,7 @@ SETTLEMENT: Final = "settlement"
 """Ended what was held until its market was decided."""
 NOT_CLOSED: Final = "no close recorded yet"
 """The reason of what the ledger knows of a market beyond its closes."""
-_FIGURE: Final = re.compile(r"(?<![A-Za-z_])[-+]?\d[\d,]*(?:\.\d+)?%?")
+_FIGURE: Final = re.compile(r"(?<![A-Za-z_\d.])[-+]?\d[\d,]*(?:\.\d+)?%?")
 _SIDE: Final = re.compile(r"\b(?:UP|DOWN)\b")
 
 
@@ -93,7 +93,8 @@ class Result(Struct, frozen=True):
     text: str
     """As it was recorded."""
     ended_by: str
-    """The plugin whose sale ended it, or ``settlement``, ``by hand`` …"""
+    """Who wanted the sale that ended it, as its order says (of a sale at market how urgent it was), or
+    ``settlement``, ``by hand`` …"""
     forced: bool
     pnl: Micros
     """Fees included."""

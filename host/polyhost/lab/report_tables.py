@@ -80,7 +80,8 @@ def head(report: Mapping[str, Any]) -> list[tuple[str, Cell, str]]:
     return [
         ("P&L", amount(pnl["central"], signed=True), f"after {_text(pnl['fees'])} of fees, before rewards"),
         ("windows", share(pnl["windows_won"], pnl["windows"]), f"won, {pnl['windows_lost']} lost"),
-        ("closes", share(pnl["won"], pnl["closes"]), f"won, of {_text(pnl['gained'])} in all; lost {_text(pnl['lost_money'])}"),
+        ("closes", share(pnl["won"], pnl["closes"]),
+         f"won, {_text(pnl['gained'])} in all; lost {_text(pnl['lost_money'])}"),
         ("drawdown", amount(pnl["drawdown"]), "deepest fall of the realised P&L"),
         ("fees", amount(costs["fees"]), f"on {_text(costs['volume'])} traded in {costs['fills']} fills"),
         ("slippage", amount(costs["slippage"]), f"against the quotes seen, {costs['measured_fills']} fills"),
@@ -115,8 +116,8 @@ def profit_tables(report: Mapping[str, Any]) -> Iterator[Table]:
         note="N stands for figures and SIDE for UP or DOWN, so that equal reasons are counted together.",
     )
     yield Table(
-        "by_ender", "P&L by who ended it", (Column("plugin"), *_FIGURES),
-        tuple((row["plugin"], *_figures(row)) for row in report["by_ender"]), ("all", *_total(total)),
+        "by_ender", "P&L by what ended it", (Column("ended by"), *_FIGURES),
+        tuple((row["ended_by"], *_figures(row)) for row in report["by_ender"]), ("all", *_total(total)),
     )
     if len(report["by_run"]) > 1:
         yield Table(
@@ -252,12 +253,13 @@ def _scores(scores: Mapping[str, Any]) -> Table:
     return Table(
         "scores", "How right they were",
         (Column("forecaster"), Column("windows", True), Column("Brier", True), Column("less market's", True),
-         Column("95 % interval", True, wide=True), Column("hit rate", True), Column("bets", True, wide=True), Column("of bets a window", True, wide=True)),
+         Column("95 % interval", True, wide=True), Column("hit rate", True), Column("bets", True, wide=True),
+         Column("of bets a window", True, wide=True)),
         tuple(
             (
                 _named(each, scores), str(each["windows"]), _figure(each["brier"], ".4f"),
-                _figure(each["brier_difference"], "+.4f"),
-                _interval(each["brier_difference"]), _figure(each["hit_rate"], ".3f"), str(each["bets"]),
+                _figure(each["brier_difference"], "+.4f"), _interval(each["brier_difference"]),
+                _figure(each["hit_rate"], ".3f"), str(each["bets"]),
                 _figure(each["pnl_window"], "+.2f"),
             )
             for each in scores["forecasters"]
