@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from polyhost.configuration import Loaded
 from polyhost.errors import JournalError, VenueError
 from polyhost.journal import JOURNAL_FILE, read_journal
-from polyhost.kernel.state import State, apply
+from polyhost.kernel.state import State, folding
 from polyhost.model.commands import CancelEverything, CancelMany, Sweep
 from polyhost.model.events import CancelAnswered, QueryFailed, SweepDone
 from polyhost.model.gateway import OrderRow
@@ -148,8 +148,8 @@ class Ours:
     def _read(self) -> None:
         self.state, self.error = State(), None
         try:
-            for _, record in read_journal(self._path):
-                apply(self.state, record)
+            for _, state in folding(record for _, record in read_journal(self._path)):
+                self.state = state
         except JournalError as error:
             self.error = error
 
