@@ -89,6 +89,19 @@ class HostTable(Table):
     ``/fail`` behind it while it is not; empty: none. Who does not hear it any more raises the alarm."""
 
 
+class LogTable(Table):
+    """The log files in ``data_dir/logs`` (docs/operations.md)."""
+
+    format: Literal["text", "json"] = "text"
+    """text: lines for people; json: one JSON object a line, on standard error too."""
+    rotate_mb: float = Field(default=10.0, gt=0)
+    """A log file is ended at this many megabytes, and the next one begun."""
+    keep_days: float = Field(default=14.0, gt=0)
+    """Files of windows and ended files that nothing was written to for so many days of wall time are deleted."""
+    keep_mb: float = Field(default=500.0, gt=0)
+    """And the oldest of them above so many megabytes together."""
+
+
 class MarketsTable(Table):
     symbols: tuple[str, ...] = ("BTC", "ETH")
     """Symbols whose Up or Down windows are traded."""
@@ -345,6 +358,7 @@ class Configuration(Table):
     """The whole file."""
 
     host: HostTable = HostTable()
+    log: LogTable = LogTable()
     markets: MarketsTable = MarketsTable()
     venue: VenueTable = VenueTable()
     exchange: ExchangeTable = ExchangeTable()

@@ -130,7 +130,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     config = eager_configuration(base, base / "data")
     loaded = load_configuration(config, {"exchange.speed": 60.0})
     said: list[str] = []
-    sink = logger.add(said.append, format="{message}", level="INFO")
+    sink = logger.add(said.append, format="{message}", level="DEBUG", diagnose=False)
     try:
         with DataFolder(base / "data") as folder, pytest.MonkeyPatch.context() as patch:
             patch.setattr(account_loops, "ALIVE_EVERY_S", 1.0)
@@ -174,6 +174,15 @@ def test_log_08_each_loop_says_its_start_and_one_line_a_minute_says_what_was_che
         r"\d+ of 21 loops alive, \d+ restarts"
     )
     assert any(line.match(said) for said in story.said)
+
+
+def test_log_03_once_a_minute_each_market_has_a_line_of_details(story: Story) -> None:
+    time, prices = r"(\d+:\d\d left|waits for its result|begins in \d+:\d\d|settled)", r"UP 0\.\d+/0\.\d+, \d+\.\d s old"
+    line = re.compile(rf"btc-updown-5m-\d+: {time}; {prices}")
+    told = [said for said in story.said if line.match(said)]
+    assert told
+    assert any(re.search(r"; [\d.]+ (UP|DOWN) (covered|held|closing|open|settled)", said) for said in told)
+    assert any("; open: exit o" in said for said in told)
 
 
 def test_log_08_the_kinds_of_loops_have_their_figures(story: Story) -> None:

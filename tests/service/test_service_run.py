@@ -30,6 +30,7 @@ from polyhost.model.times import MarketMs
 from polyhost.model.words import Action, OrderState, OrderType, Purpose
 from polyhost.service import why
 from polyhost.service.closing import closing_lines
+from polyhost.service.log_line import window_name
 
 from .service_runs import Started, command, configuration, eager_configuration, records, report, state
 
@@ -182,7 +183,29 @@ def test_log_03_no_line_comes_twice_and_nothing_is_wrong(whole: Whole) -> None:
     assert [line for line in wrong if "Emergency stop: " not in line] == []  # a stop of the strategy's is told loudly
 
 
+def test_log_01_each_window_has_its_own_log_with_every_line_about_its_orders(whole: Whole) -> None:
+    logs = whole.data / "logs"
+    for entry in whole.state.markets.values():
+        told = (logs / "windows" / f"window_{window_name(entry.market.slug)}.log").read_text()
+        here = entry.market.condition_id
+        refs = [order.ref for order in whole.state.orders.values() if order.slot.condition_id == here]
+        for ref in refs:
+            lines = [line for line in whole.host.err if f" {ref}:" in line]
+            assert lines
+            assert all(line.partition(entry.market.slug)[2] in told for line in lines)
+        assert {line.split()[4] for line in told.splitlines() if " found" in line} == {entry.market.slug}
+    assert "o000001" in (logs / "account_main.log").read_text()
+    said = (logs / "polyhost.log").read_text()
+    assert "the run ended with exit code 0" in said
+    assert all(line.split(maxsplit=2)[2] in said for line in whole.host.err)
+
+
 def test_log_06_one_banner_says_what_runs(whole: Whole) -> None:
+    (versions,) = [line for line in whole.host.err if "versions: " in line]
+    for word in ("python 3", "journal schema ", "polymarket-client 0.", "py-clob-client-v2 1.", "order client poly"):
+        assert word in versions
+    (loops,) = [line for line in whole.host.err if "loops running: " in line]
+    assert {"kernel", "market stream", "exits", "recorder"} <= set(loops.partition("running: ")[2].split(", "))
     (banner,) = [line for line in whole.host.err if f"run {whole.summary['wall']['run_id']}" in line and "mode" in line]
     for word in ("polyhost ", "mode sim", "account main", whole.summary["config_hash"], "eager", "expiry_guard"):
         assert word in banner

@@ -145,8 +145,7 @@ def test_the_log_s_end_is_read_with_its_tracebacks(tmp_path: Path) -> None:
         "2026-11-21 16:21:00.968 INFO     polyhost.journal.opening:216 made\n"
         "2026-11-21 16:21:01.000 DEBUG    polyhost.a:1 detail\n"
         "2026-11-21 16:21:02.554 ERROR    polyhost.b:2 failed\nTraceback (most recent call last):\n  ValueError\n"
-        '{"text": "x", "record": {"level": {"name": "WARNING"}, "time": {"repr": "2026-11-21 16:22:03.1+00:00"}, '
-        '"message": "odd"}}\n'
+        '{"at": "2026-11-21T16:22:03.100Z", "level": "WARNING", "from": "polyhost.c:3", "text": "odd"}\n'
         "{broken\n"
     )
     assert [(line.time, line.level) for line in tail(path, "DEBUG")] == [

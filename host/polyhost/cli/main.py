@@ -18,6 +18,7 @@ How a command is added
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -119,6 +120,8 @@ def polyhost(
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command line (None: this process's own) and exit with its code."""
+    # Before anybody imports loguru: its tracebacks show the values of variables, and one of them may be a key (LOG-09).
+    os.environ["LOGURU_DIAGNOSE"] = "NO"
     try:
         typer.main.get_group(app).main(args=args, prog_name="polyhost")
     except PolyhostError as error:

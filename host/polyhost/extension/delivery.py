@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
 from polyhost.extension.containing import contained
@@ -43,8 +44,10 @@ class Deliverer:
         self._notice_id = notice.notice_id
         self._latest = Future()
         # A daemon: a delivery that hangs must not keep the host from ending.
+        # What it logs is about the same account and market as what asked for it.
         threading.Thread(
-            target=self._deliver, args=(notice, self._latest), name=f"notify-{self._name}", daemon=True
+            target=copy_context().run, args=(self._deliver, notice, self._latest), name=f"notify-{self._name}",
+            daemon=True,
         ).start()
         return self._latest
 

@@ -33,7 +33,7 @@ class Alarms:
         self._sink = -1
 
     def __enter__(self) -> Alarms:
-        self._sink = logger.add(self._keep, level="ERROR", format="{level} {name}: {message}")
+        self._sink = logger.add(self._keep, level="ERROR", format="{level} {name}: {message}", diagnose=False)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

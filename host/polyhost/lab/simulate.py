@@ -214,7 +214,7 @@ def _prepare(plan: Plan, loaded: Loaded, trader: bool) -> None:
     global _given
     _given = (plan, loaded, trader)
     logger.remove()
-    logger.add(sys.stderr, level="ERROR")
+    logger.add(sys.stderr, level="ERROR", diagnose=False)
 
 
 def _work(seed: int) -> tuple[Outcome, float]:

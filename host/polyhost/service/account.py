@@ -36,6 +36,7 @@ from polyhost.model.reading import FeedConfig
 from polyhost.model.records import Record, RunEnded, RunStarted
 from polyhost.service import account_end, account_report
 from polyhost.service.account_loops import AccountLoops
+from polyhost.service.banner import tell_versions
 from polyhost.service.control import ControlServer
 from polyhost.service.control_words import OperatorWords
 from polyhost.service.coverage import coverage
@@ -404,6 +405,7 @@ class AccountRun:
             "polyhost {} | mode {} | account {} | run {} | config {} | plugins {}",
             __version__, self.settings.host.mode, self.name, self.run_id, self.loaded.config_hash, ", ".join(running),
         )
+        tell_versions(self.settings.venue.client)
         for line in self.loaded.told():
             logger.warning("configuration: {}", line)
         tell_of(self._found)

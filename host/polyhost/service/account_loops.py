@@ -10,6 +10,8 @@ from loguru import logger
 
 from polyhost.errors import PolyhostError
 from polyhost.service import live_file
+from polyhost.service.banner import tell_loops
+from polyhost.service.details import tell_details
 from polyhost.service.journal_watch import CHECK_SILENT_S, JournalWatch
 from polyhost.service.operator_box import POLL_S, waiting
 from polyhost.service.supervision import Beat
@@ -80,6 +82,7 @@ class AccountLoops:
         account.extra.supervise(watched)
         if account.recorder is not None:
             watched.watch("recorder", account.recorder.dead_s, 0.0, lambda: None)
+        tell_loops(watched.all_loops())
 
     # --- figures ------------------------------------------------------------------------------------------------------
 
@@ -150,3 +153,4 @@ class AccountLoops:
                 len(kernel.followed()), open_positions, sum(len(refs) for refs in state.open_refs.values()),
                 kernel.evaluations, late / 1_000, account.supervisor.said(),
             )
+            tell_details(kernel, account.clock.now())

@@ -42,6 +42,7 @@ from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
 from polyhost.model.unanswered import never_sent, unanswered
 from polyhost.model.view import Candle
+from polyhost.service.about import about
 from polyhost.service.telling import lines_of
 
 TICK_MAX_S: Final = 0.05
@@ -234,8 +235,7 @@ class Engine:
         if step.records:
             with self._kernels:
                 seq = self.journal.append(step.records)
-            for level, text in lines_of(step.records, self.kernel.state):
-                self._after.append((seq, partial(logger.log, level, "{}", text)))
+            self._after.extend((seq, say) for say in lines_of(step.records, self.kernel.state))
             self.changed.set()
         else:
             seq = self.journal.last_seq
@@ -372,7 +372,8 @@ class Engine:
     async def _deliver(self, command: Deliver) -> None:
         notice, channel = command.notice, command.channel
         try:
-            problem = await self.runner.deliver(notice, channel)
+            with logger.contextualize(**about(notice, self.kernel.state)):
+                problem = await self.runner.deliver(notice, channel)
         except Exception as error:  # whatever it is, the notice was not delivered, and is tried again
             problem = f"{type(error).__name__}: {error}"
         self._deliveries.pop(channel, None)

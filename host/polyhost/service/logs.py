@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
-import sys
 import traceback
+from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
-if TYPE_CHECKING:
-    from loguru import Record
+from polyhost.service.log_files import LogFiles
+from polyhost.service.log_line import Line, as_json, as_short_text, line_of
+from polyhost.service.log_writer import LogWriter, Stream, Target
+from polyhost.settings import LogTable
 
-LINE: Final = "{time:HH:mm:ss.SSS} {level: <8} {message}"
-FILE_LINE: Final = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <8} {name}:{line} {message}"
-ROTATE_AT: Final = "10 MB"
-KEEP: Final = 10
-"""Log files kept after rotation."""
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
 HIDDEN: Final = "[hidden]"
 SPEAKS_FOR: Final[ContextVar[str]] = ContextVar("SPEAKS_FOR", default="")
-"""The account whose work this is, where a host has several: its lines begin with it."""
+"""The account whose work this is: its lines are bound to it."""
 
 
 class Redactor:
-    """Replaces known secrets in every message before any sink sees it."""
+    """Replaces known secrets in every message before any sink sees it, and says whose work a line is."""
 
     def __init__(self) -> None:
+        self.several = False
+        """There are several accounts: a line about one begins with its name."""
         self._secrets: list[str] = []
 
     def add(self, *secrets: str) -> None:
@@ -41,7 +44,9 @@ class Redactor:
 
     def __call__(self, record: Record) -> None:
         if account := SPEAKS_FOR.get():
-            record["message"] = f"{account}: {record['message']}"
+            record["extra"].setdefault("account", account)
+            if self.several:
+                record["message"] = f"{account}: {record['message']}"
         record["message"] = self.clean(record["message"])
         raised = record["exception"]
         if raised is None or raised.value is None or not self._secrets:
@@ -64,30 +69,79 @@ class _ToLoguru(logging.Handler):
             level: str | int = logger.level(record.levelname).name
         except ValueError:
             level = record.levelno
-        logger.opt(depth=6, exception=record.exc_info).log(level, record.getMessage())
+        try:
+            text = record.getMessage()
+        except Exception as error:  # a library's line whose values do not fit costs nobody but the line
+            text = f"{record.msg!r} (its values do not fit: {error})"
+        logger.opt(depth=6, exception=record.exc_info).log(level, "{}", text)
 
 
-def set_up(folder: Path | None, *, to_stderr: bool = True, verbose: bool = False) -> None:
-    """Install the sinks. ``folder`` None: only standard error.
+class _Sink:
+    """Hands lines to the thread that writes them."""
 
-    ``catch=True``: a sink that fails (full disk, closed stream, encoding) loses its line, and nothing else.
+    def __init__(self, target: Target) -> None:
+        self._writer = LogWriter(target)
+        _WRITERS.append(self._writer)
+
+    def write(self, message: Message) -> None:
+        """``message`` is the traceback, if any: that is this sink's format."""
+        line = line_of(message.record, REDACTOR.clean(str(message)))
+        self._writer.put(_clean(line))
+
+    def stop(self) -> None:
+        """Called by loguru when the sink is taken away, at the end of the process at the latest."""
+        self._writer.close()
+
+
+_WRITERS: Final[list[LogWriter]] = []
+"""Of the sinks that are installed; files come before standard error, which hears what becomes of them."""
+
+
+def _clean(line: Line) -> Line:
+    """What it is bound to holds no secret, either."""
+    for name, value in line.bound.items():
+        line.bound[name] = REDACTOR.clean(value)
+    return line
+
+
+def set_up(
+    folder: Path | None, *, to_stderr: bool = True, verbose: bool = False, settings: LogTable | None = None,
+    accounts: Mapping[str, Path] | None = None,
+) -> None:
+    """Install the sinks. ``folder`` None: only standard error. ``accounts``: where each one's own log is.
+
+    Nobody who says a line waits for it to be written. A sink that fails (full disk, closed stream, encoding) loses
+    lines, and nothing else.
     """
-    logger.remove()
+    settings = settings or LogTable()
+    written()
     logger.configure(patcher=REDACTOR)
-    level = "DEBUG" if verbose else "INFO"
-    if to_stderr:
-        logger.add(
-            sys.stderr, level=level, format=LINE, diagnose=False, backtrace=False, catch=True,
-            filter=lambda record: not record["extra"].get("files_only"),
-        )
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         logger.add(
-            folder / "polyhost.log", level="DEBUG", format=FILE_LINE, rotation=ROTATE_AT, retention=KEEP,
-            diagnose=False, backtrace=False, catch=True, encoding="utf-8", errors="backslashreplace",
+            _Sink(LogFiles(folder, accounts or {}, settings)), level="DEBUG", format=_trace, diagnose=False,
+            backtrace=True, catch=True,
         )
+    if to_stderr:
+        text_of = as_json if settings.format == "json" else as_short_text
         logger.add(
-            folder / "errors.log", level="ERROR", format=FILE_LINE, rotation=ROTATE_AT, retention=KEEP, diagnose=False,
-            backtrace=True, catch=True, encoding="utf-8", errors="backslashreplace",
+            _Sink(Stream(text_of)), level="DEBUG" if verbose else "INFO", format=_trace, diagnose=False,
+            backtrace=False, catch=True, filter=lambda record: not record["extra"].get("files_only"),
         )
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+
+
+def _trace(record: Record) -> str:
+    """Lines are written from their record; only the traceback is loguru's."""
+    return "{exception}"
+
+
+def written() -> None:
+    """Take the sinks away: what was said is written before, within two seconds a sink."""
+    # Not under loguru's lock, which a writer needs to tell that it cannot write.
+    for writer in _WRITERS:
+        writer.close()
+    _WRITERS.clear()
+    logger.remove()
+
+
+atexit.register(written)

@@ -55,7 +55,7 @@ class Listener(Protocol):
     """An account, as the shared feeds know it."""
 
     @property
-    def label(self) -> str: ...
+    def name(self) -> str: ...
     @property
     def kernel(self) -> Kernel: ...
     @property
@@ -247,7 +247,7 @@ class MarketData:
     def _each(self, do: Callable[[Listener], None]) -> None:
         """Every account, whatever becomes of the others."""
         for account in self._accounts:
-            token = SPEAKS_FOR.set(account.label)
+            token = SPEAKS_FOR.set(account.name)
             try:
                 do(account)
             except Exception as error:  # whatever it is, it is that account's; the others hear all the same

@@ -212,7 +212,9 @@ class PaperGateway:
         try:
             found = await self._catalogue.result(command.condition_id, command.slug)
         except (VenueError, ValueError) as error:
-            logger.debug("result of {} not read: {}", command.slug or command.condition_id, error)
+            logger.bind(market=command.slug).debug(
+                "result of {} not read: {}", command.slug or command.condition_id, error
+            )
             return []
         if found is None:
             return []

@@ -15,10 +15,11 @@ from typing import Any, Final
 from loguru import logger
 
 from polyhost.configuration import Loaded
-from polyhost.errors import ConfigError, PolyhostError
+from polyhost.errors import ConfigError
 from polyhost.journal import write_atomically
 from polyhost.service.folder import DataFolder
-from polyhost.service.logs import set_up
+from polyhost.service.last_words import ended, interrupted, last_words, of_loop
+from polyhost.service.logs import set_up, written
 from polyhost.service.presence import Presence
 from polyhost.service.session import Session
 from polyhost.service.start_permit import may_begin
@@ -47,22 +48,26 @@ def run_host(
     with ExitStack() as stack:
         folder = stack.enter_context(DataFolder(Path(loaded.configuration.host.data_dir)))
         accounts = {name: stack.enter_context(DataFolder(folder.path / name)) for name in names}
-        set_up(folder.logs, to_stderr=not show, verbose=verbose)
+        places = {name: place.logs for name, place in accounts.items()} or {
+            loaded.configuration.host.account: folder.logs
+        }
+        set_up(
+            folder.logs, to_stderr=not show, verbose=verbose, settings=loaded.configuration.log, accounts=places
+        )
+        stack.callback(written)
+        stack.enter_context(last_words())
         for place in (folder, *accounts.values()) if fresh else ():
             if (kept := place.set_aside()) is not None:
                 logger.info("starting anew; what was there is kept in {}", kept)
-        try:
-            session = Session(loaded, folder, accounts, windows=windows)
-            live = [account for account in session.accounts if account.settings.host.mode == "live"]
-            may_begin({each.name: (each.loaded, each.folder.journal) for each in live}, yes=yes)
-            report = asyncio.run(_run(session, show))
-        except PolyhostError as error:
-            # The command line tells the person; the log files keep it too (LOG-07).
-            logger.bind(files_only=True).error("the run ended with exit code {}: {}", error.exit_code, error)
-            raise
-    if summary_file is not None:
-        write_atomically(summary_file, json.dumps(report, indent=2).encode() + b"\n")
-    return report, exit_code(report)
+        session = Session(loaded, folder, accounts, windows=windows)
+        live = [account for account in session.accounts if account.settings.host.mode == "live"]
+        may_begin({each.name: (each.loaded, each.folder.journal) for each in live}, yes=yes)
+        report = asyncio.run(_run(session, show))
+        if summary_file is not None:
+            write_atomically(summary_file, json.dumps(report, indent=2).encode() + b"\n")
+        code = exit_code(report)
+        ended(code)
+    return report, code
 
 
 def exit_code(report: Mapping[str, Any]) -> int:
@@ -82,12 +87,23 @@ def exit_code(report: Mapping[str, Any]) -> int:
     return 1 if bad else 0
 
 
+def _stop(session: Session, name: str) -> None:
+    interrupted(name, "the run is stopped gracefully")
+    session.stop(name)
+
+
+def _kill(session: Session, name: str, *, flatten: bool) -> None:
+    interrupted(name, f"the operator's kill{', selling out first' if flatten else ''}")
+    session.kill(name, flatten=flatten)
+
+
 async def _run(session: Session, show: bool) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(of_loop)
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, session.stop, signal.Signals(number).name)
+        loop.add_signal_handler(number, _stop, session, signal.Signals(number).name)
     for number, flatten in ((signal.SIGUSR1, False), (signal.SIGUSR2, True)):
-        loop.add_signal_handler(number, partial(session.kill, signal.Signals(number).name, flatten=flatten))
+        loop.add_signal_handler(number, partial(_kill, session, signal.Signals(number).name, flatten=flatten))
     presence = Presence(session, session.ping_url)
     watching = loop.create_task(presence.run(), name="presence")
     try:

@@ -20,7 +20,7 @@ from polyhost.service.account import AccountRun
 from polyhost.service.accounts_report import Failed, together
 from polyhost.service.folder import DataFolder
 from polyhost.service.gateways import price_credentials
-from polyhost.service.logs import SPEAKS_FOR
+from polyhost.service.logs import REDACTOR, SPEAKS_FOR
 from polyhost.service.market_data import MarketData
 from polyhost.service.presence import Condition
 from polyhost.service.start_permit import well
@@ -60,7 +60,7 @@ class Session:
         self.on_ready: Callable[[Session], None] | None = None
         """Called once when trading may begin (for the terminal view)."""
         self._begun = False
-        self._several = bool(accounts)
+        self._several = REDACTOR.several = bool(accounts)
         self._reports: dict[str, dict[str, Any]] = {}
         self._failed: dict[str, Failed] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -149,7 +149,7 @@ class Session:
         await asyncio.gather(*(self._guarded(account, step) for account in self._living))
 
     async def _guarded(self, account: AccountRun, step: Callable[[AccountRun], Awaitable[None]]) -> bool:
-        token = SPEAKS_FOR.set(account.label)
+        token = SPEAKS_FOR.set(account.name)
         try:
             await step(account)
         except Exception as error:  # whatever it is, it is that account's: the others go on

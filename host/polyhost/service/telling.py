@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+from loguru import logger
+
 from polyhost.kernel.state import State
 from polyhost.model.money import money_text, price_text, size_text
 from polyhost.model.records import (
@@ -33,6 +38,7 @@ from polyhost.model.records import (
 )
 from polyhost.model.times import day_text
 from polyhost.model.words import ActionState, OrderState, TradeStatus
+from polyhost.service.about import about
 
 _SHOWN_MOVES = frozenset({OrderState.UNKNOWN, OrderState.CLOSED})
 """Facts of the journal; the warning about an unknown outcome is the notice beside it."""
@@ -140,9 +146,13 @@ def line_of(record: Record, state: State) -> tuple[str, str] | None:
             return None
 
 
-def lines_of(records: list[Record], state: State) -> list[tuple[str, str]]:
-    """What of a step is worth a line; ``state`` is the state after it. They are facts once the step is durable."""
-    return [line for record in records if (line := line_of(record, state)) is not None]
+def lines_of(records: list[Record], state: State) -> list[Callable[[], None]]:
+    """What of a step is worth a line, each to be called to say it, bound to what it is about.
+
+    ``state`` is the state after the step. They are facts once it is durable.
+    """
+    lines = ((record, line) for record in records if (line := line_of(record, state)) is not None)
+    return [partial(logger.bind(**about(record, state)).log, level, "{}", text) for record, (level, text) in lines]
 
 
 def _slug(state: State, condition_id: str) -> str:

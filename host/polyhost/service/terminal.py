@@ -56,7 +56,7 @@ async def shown(session: Session, console: Console | None = None) -> dict[str, A
     def keep(message: Message) -> None:
         lines.append(Said(message.record["level"].name, str(message).rstrip()))
 
-    sink = logger.add(keep, level="INFO", format="{time:HH:mm:ss} {message}")
+    sink = logger.add(keep, level="INFO", format="{time:HH:mm:ss!UTC} {message}", diagnose=False)
     try:
         with Live(Text("starting …"), console=console, auto_refresh=False) as live:
             task = asyncio.ensure_future(session.run())

@@ -57,24 +57,13 @@ def _lines(texts: list[str]) -> list[LogLine]:
     return found
 
 
-class _Level(Struct, frozen=True):
-    name: str = "INFO"
-
-
-class _Time(Struct, frozen=True):
-    repr: str = ""
-
-
-class _Record(Struct, frozen=True):
-    level: _Level = _Level()
-    time: _Time = _Time()
-    message: str = ""
-
-
 class _Json(Struct, frozen=True):
     """A line of a log that is kept as JSON."""
 
-    record: _Record
+    at: str
+    level: str
+    text: str
+    traceback: str = ""
 
 
 _JSON: Final = msgspec.json.Decoder(_Json)
@@ -83,9 +72,10 @@ _JSON: Final = msgspec.json.Decoder(_Json)
 def _parsed(text: str) -> LogLine | None:
     if text.startswith("{"):
         try:
-            record = _JSON.decode(text).record
+            line = _JSON.decode(text)
         except msgspec.DecodeError:
             return None
-        return LogLine(record.time.repr[11:19], record.level.name, record.message)
+        said = f"{line.text}\n{line.traceback}" if line.traceback else line.text
+        return LogLine(line.at[11:19], line.level, said)
     found = _LINE.match(text)
     return None if found is None else LogLine(*found.groups())

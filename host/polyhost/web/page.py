@@ -13,6 +13,7 @@ from nicegui import ui
 
 from polyhost.errors import PolyhostError
 from polyhost.journal.glances import Glance
+from polyhost.service.log_files import MASTER, account_log
 from polyhost.web import charts, markup
 from polyhost.web.acting import PLUGIN_WORDS, WHY_CHARACTERS_MAX, Operator, Said, Wish
 from polyhost.web.log_tail import LEVELS, tail
@@ -26,7 +27,7 @@ CHART_EVERY: Final = 2
 """Charts are drawn with every second picture."""
 KILL_WORD: Final = "KILL"
 """What is typed to confirm it."""
-LOG: Final = Path("logs") / "polyhost.log"
+LOGS: Final = "logs"
 
 
 class Seat:
@@ -41,6 +42,12 @@ class Seat:
         self._turn = asyncio.Lock()
         self._picture: Picture | None = None
         self._looked = 0.0
+
+    @property
+    def log(self) -> Path:
+        """The master log of a host; of one of several accounts its own."""
+        master = self.folder / LOGS / MASTER
+        return master if master.exists() else account_log(master.parent, self.name)
 
     async def picture(self) -> Picture:
         """One that is new enough."""
@@ -181,7 +188,7 @@ class Page:
 
     def _log(self) -> str:
         try:
-            return markup.log(tail(self._seat.folder / LOG, self._level))
+            return markup.log(tail(self._seat.log, self._level))
         except OSError as error:
             return f'<p class="empty">{safe(f"the log cannot be read: {error.strerror}")}</p>'
 

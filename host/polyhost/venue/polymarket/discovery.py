@@ -208,7 +208,7 @@ class Discovery:
         wanted += [Wanted(slug, (slug,)) for slug in self._slugs]
         names = {each.name for each in wanted}
         for name in [name for name in self.missing if name not in names]:
-            logger.warning("window {} never appeared at the venue", name)
+            logger.bind(market=name).warning("window {} never appeared at the venue", name)
             del self.missing[name]
         self._troubles &= names | set(self.windows)
         named = {each.key for each in wanted}
@@ -263,7 +263,7 @@ class Discovery:
         if slug not in self._troubles:
             level = "DEBUG" if self._troubles and isinstance(error, VenueError) else "WARNING"
             self._troubles.add(slug)
-            logger.log(level, "{}: {}", slug, error)
+            logger.bind(market=slug).log(level, "{}: {}", slug, error)
 
     # --- strikes ------------------------------------------------------------------------------------------------------
 
@@ -297,7 +297,7 @@ class Discovery:
                 # A window that was running when we came is no fault of anybody's.
                 level = "INFO" if window.joined_late and ticks else "WARNING"
                 why = "no tick of the opening second was received" if ticks else "the opening candle cannot be had yet"
-                logger.log(level, "{}: the strike is unknown ({})", market.slug, why)
+                logger.bind(market=market.slug).log(level, "{}: the strike is unknown ({})", market.slug, why)
 
     async def _candles(self, now: int) -> None:
         """Ask for opening candles that the stream did not bring."""
@@ -338,7 +338,9 @@ class Discovery:
             self._resolve(window, found)
         elif self._clock.now() - market.end > RESULT_LATE_MS and not window.late_told:
             window.late_told = True
-            logger.warning("{}: no result {} s after its end", market.slug, RESULT_LATE_MS // 1_000)
+            logger.bind(market=market.slug).warning(
+                "{}: no result {} s after its end", market.slug, RESULT_LATE_MS // 1_000
+            )
 
     def _resolve(self, window: Window, found: MarketResolved) -> None:
         slug = window.market.slug

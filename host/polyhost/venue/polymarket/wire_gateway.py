@@ -441,7 +441,7 @@ class WireGateway(ABC):
             # It is asked for again and again: told once until the venue answers.
             level = "DEBUG" if self._result_trouble else "WARNING"
             self._result_trouble = True
-            logger.log(level, "result of {} not read: {}", slug or condition_id, error)
+            logger.bind(market=slug).log(level, "result of {} not read: {}", slug or condition_id, error)
             return None
         self._result_trouble = False
         return found

@@ -183,7 +183,7 @@ class BookWitness:
         self.spoiled += 1
         quiet_s = now - track.at
         reason = f"the venue shows a book that the stream never did (its last message {quiet_s:.1f} s ago)"
-        logger.warning("{}: {}", market.slug, reason)
+        logger.bind(market=market.slug).warning("{}: {}", market.slug, reason)
         self._stream.spoil(market, reason)
 
     # --- prices while the stream is lost (CON-03) ---------------------------------------------------------------------
