@@ -177,7 +177,8 @@ def test_log_08_each_loop_says_its_start_and_one_line_a_minute_says_what_was_che
 
 
 def test_log_03_once_a_minute_each_market_has_a_line_of_details(story: Story) -> None:
-    time, prices = r"(\d+:\d\d left|waits for its result|begins in \d+:\d\d|settled)", r"UP 0\.\d+/0\.\d+, \d+\.\d s old"
+    time = r"(\d+:\d\d left|waits for its result|begins in \d+:\d\d|settled)"
+    prices = r"UP 0\.\d+/0\.\d+, \d+\.\d s old"
     line = re.compile(rf"btc-updown-5m-\d+: {time}; {prices}")
     told = [said for said in story.said if line.match(said)]
     assert told
