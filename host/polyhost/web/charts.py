@@ -72,7 +72,8 @@ def _rounded(value: float | None) -> float | None:
 
 def result() -> dict[str, Any]:
     """Realised P&L over time."""
-    return _base() | {"legend": {"show": False}, "grid": _base()["grid"] | {"top": 12}}
+    # To the right there is room for half a label with seconds.
+    return _base() | {"legend": {"show": False}, "grid": _base()["grid"] | {"top": 12, "right": 30}}
 
 
 def result_series(curve: Sequence[tuple[int, int]], now: int) -> list[dict[str, Any]]:
