@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: run dashboard test bench lint calm-day requirements clean
+.PHONY: run dashboard test bench lint calm-day night requirements clean
 
 $(READY): pyproject.toml requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "polyhost needs Python 3.11 or newer: make PYTHON=python3.12 …")'
@@ -35,6 +35,9 @@ lint: $(READY)  ## style, types, the author's surface
 
 calm-day: $(READY)  ## before a release: 24 simulated hours without a fault, and without one error line or unexplained warning
 	$(BIN)/polyhost simulate --seeds 0:1 --hours 24 --calm $(ARGS)
+
+night: $(READY)  ## before a release: live and paper trade 8 windows each, and every process gets kill -9 in turn
+	$(BIN)/python tests/acceptance/night.py $(ARGS)
 
 requirements:  ## pin again (needs pip-tools): hashes, no addresses
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --output-file requirements.txt pyproject.toml
