@@ -62,8 +62,8 @@ def test_the_story_passes_every_kind_of_order_and_record(base: Outcome) -> None:
 def test_per_05_killed_at_a_point_of_every_kind_nothing_is_lost(
     matrix: CrashMatrix, base: Outcome, part: int
 ) -> None:
-    """Every sixteenth point's first, every 24th's middle and last passing; all of them are the release check."""
-    plans = first_kills(base)[part * 5 :: 16] + later_kills(base)[part * 8 :: 24]
+    """Every 24th point's first, every 36th's middle and last passing; all of them are the release check."""
+    plans = first_kills(base)[part * 7 :: 24] + later_kills(base)[part * 11 :: 36]
     report = _survives(matrix, plans)
     assert report["kills"] == len(plans)
 
@@ -77,11 +77,11 @@ def test_ord_01_killed_before_and_after_every_kind_of_post(matrix: CrashMatrix, 
 
 def test_ord_01_what_a_killed_host_had_sent_may_arrive_late(matrix: CrashMatrix, base: Outcome) -> None:
     """U4 to U8: asked for and not found is not absent."""
-    _survives(matrix, stuck_sends(base)[::8])
+    _survives(matrix, stuck_sends(base)[::16])
 
 
 def test_per_05_killed_inside_a_commit_the_journal_is_whole(matrix: CrashMatrix, base: Outcome) -> None:
-    _survives(matrix, commit_kills(base)[::2])
+    _survives(matrix, commit_kills(base)[::4])
 
 
 def test_per_05_killed_again_while_it_recovers(matrix: CrashMatrix) -> None:
@@ -94,7 +94,7 @@ def test_per_05_killed_again_while_it_recovers(matrix: CrashMatrix) -> None:
 def test_a_full_disk_seals_the_host_and_the_next_one_takes_in_what_was_put_aside(
     matrix: CrashMatrix, base: Outcome
 ) -> None:
-    plans = full_disks(base)[::17]
+    plans = full_disks(base)[::34]
     report = _survives(matrix, plans)
     assert report["sealed"] >= len(plans) - 1  # at the run's last record there is nothing to seal
     assert report["sealed_sells"] > 0, "what is held is sold although the journal takes nothing any more"
@@ -103,7 +103,7 @@ def test_a_full_disk_seals_the_host_and_the_next_one_takes_in_what_was_put_aside
 def test_a_host_that_dies_while_it_puts_records_aside_or_takes_them_in_loses_nothing(
     matrix: CrashMatrix, base: Outcome
 ) -> None:
-    _survives(matrix, emergencies(base)[2::5])
+    _survives(matrix, emergencies(base)[2::10])
 
 
 def test_per_01_a_locked_database_is_waited_for_and_nothing_is_posted_meanwhile(base: Outcome) -> None:
@@ -167,7 +167,7 @@ def test_a_journal_that_splits_a_step_is_caught(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(JournalStore, "commit", one_by_one)
     base = CrashMatrix(story_stage()).undisturbed()
     plans = [Plan((Target("journal.written", n),), 0, STAY_MS) for n in range(3, base.counts["journal.written"], 16)]
-    assert "invariant" in _problems(plans)
+    assert any("invariant" in _problems(plans[some : some + 3]) for some in range(0, len(plans), 3))
 
 
 def test_a_recovery_without_obligations_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
