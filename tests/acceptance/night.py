@@ -1,13 +1,13 @@
 """A night in minutes: a live and a paper account on an exchange that plays the venue, every process killed in turn.
 
-``make night`` (or ``python tests/acceptance/night.py [--windows 8] [--speed 20] [--keep FOLDER]``). Host, exchange and
-dashboard are started again when they are gone, as systemd would do it, and nothing else is done by hand: the host
-starts its gateway and plugin processes again itself. The exchange is the venue, in its own governed time; the paper
+``make night ARGS="[--windows 8] [--speed 20] [--keep FOLDER] [--database URL]"``. Host, exchange and dashboard are
+started again when they are gone, as systemd would do it, and nothing else is done by hand until the end: the host
+starts its plugin processes again itself. The exchange is the venue, in its own governed time; the paper
 account matches in the host, against that venue's book. Each in turn gets kill -9 while positions or orders are open:
-the plugin process, the gateway process, the dashboard, the exchange, the host.
+the plugin process, the dashboard, the exchange, the host.
 
 At the end the venue is asked: every order of the key is one that the journal knows and none is left, every share and
-the collateral are what the ledger says; the paper account ties out with its own exchange's file. One JSON object is
+the collateral are what the ledger says, by both clients; both accounts' own invariants hold. One JSON object is
 printed; exit code 1 when anything was lost, doubled or left unmanaged.
 """
 
@@ -32,7 +32,7 @@ from loguru import logger
 ROOT: Final = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/service"))
 
-from service_runs import Exchange, Started, records  # noqa: E402
+from service_runs import Exchange, Started, command, records  # noqa: E402
 
 from polyhost.kernel.state import State, fold  # noqa: E402
 from polyhost.model.events import SweepDone, TokenBalanceSeen  # noqa: E402
@@ -49,6 +49,7 @@ CONFIG: Final = """\
 plugin_paths = ["{eager}"]
 [host]
 data_dir = "{data}"
+database = "{database}"
 [markets]
 symbols = ["BTC"]
 durations = ["5m"]
@@ -141,9 +142,10 @@ def children(pid: int, words: tuple[str, ...]) -> list[int]:
 class Night:
     """The story, and what was counted in it."""
 
-    def __init__(self, folder: Path, windows: int, speed: float) -> None:
+    def __init__(self, folder: Path, windows: int, speed: float, database: str) -> None:
         self.folder = folder
         self.data = folder / "data"
+        self.summary = folder / "summary.json"
         self.windows = windows
         self.killed: Counter[str] = Counter()
         self.back_s: dict[str, list[float]] = {}
@@ -152,7 +154,7 @@ class Night:
         key.chmod(0o600)
         self.config = folder / "night.toml"
         eager = ROOT / "tests/service/eager.py"
-        text = CONFIG.format(eager=eager, data=self.data, key=key, venue="{venue}")
+        text = CONFIG.format(eager=eager, data=self.data, key=key, database=database, venue="{venue}")
         venue_config = folder / "venue.toml"
         venue_config.write_text('[markets]\nsymbols = ["BTC"]\ndurations = ["5m"]\n')
         self.venue = Venue(folder, venue_config, speed)
@@ -160,7 +162,7 @@ class Night:
         self.venue.watch()
 
     def host(self) -> Started:
-        return Started("run", "-c", self.config, "--yes", cwd=self.folder)
+        return Started("run", "-c", self.config, "--yes", "--summary", self.summary, cwd=self.folder)
 
     def dashboard(self) -> Started:
         return Started("dashboard", "-c", self.config, "--port", 0, cwd=self.folder)
@@ -172,7 +174,7 @@ class Night:
 
     def open(self, account: str) -> bool:
         """It has an order or a position."""
-        if not (self.data / account / "journal.db").exists():
+        if not list((self.data / account).glob("journal.db*")):
             return False
         state = self.state(account)
         return any(order.open for order in state.orders.values()) or any(
@@ -205,7 +207,6 @@ class Night:
         began = time.monotonic()
         victims: dict[str, Callable[[], list[int]]] = {
             "plugin process": lambda: children(host.pid, ("polyhost.extension",)),
-            "gateway process": lambda: children(host.pid, ("gatekeeper",)),
             "dashboard": lambda: [board.pid],
             "exchange": lambda: [self.venue.process.process.pid],
             "host": lambda: [host.pid],
@@ -228,6 +229,9 @@ class Night:
             self._wait(
                 f"{self.windows} windows each", lambda: min(map(self.settled, ACCOUNTS)) >= self.windows, limit
             )
+            for name in ACCOUNTS:
+                command("pause", "-c", self.config, "--account", name, cwd=self.folder)
+            self._wait("everything settled", lambda: not any(map(self.open, ACCOUNTS)))
             code = host.end()
             board_code = board.end()
             found_out = self._judged(host, code, board_code)
@@ -256,6 +260,9 @@ class Night:
             problems.append(f"the dashboard ended with {board_code}")
         accounts = {name: self._account(name, problems) for name in ACCOUNTS}
         self._venue(self.state("real"), problems)
+        asked = command("orders", "-c", self.config, "--account", "real", "--witness", "--json", cwd=self.folder)
+        if asked.process.returncode:
+            problems.append(f"the clients and the ledger disagree: {asked.told()}")
         return {
             "killed": dict(self.killed), "ready_again_s": self.back_s, "host_starts": len(host.starts),
             "accounts": accounts, "problems": problems,
@@ -272,6 +279,12 @@ class Night:
         unknown = [order.ref for order in state.orders.values() if order.state is OrderState.UNKNOWN]
         unmanaged = [key for key, position in state.positions.items()
                      if position.size > 0 and not state.markets[position.condition_id].settled]
+        own = json.loads(self.summary.read_text())["accounts"][name]
+        for what in ("orphans", "positions_open"):
+            if own[what]:
+                problems.append(f"{name}: {what}: {own[what]}")
+        if own["problem"] or own["invariants"]["broken"]:
+            problems.append(f"{name}: {own['problem']}, {own['invariants']}")
         for what, found in (("orders open", live), ("orders unknown", unknown), ("positions open", unmanaged)):
             if found:
                 problems.append(f"{name}: {what} at the end: {found}")
@@ -280,6 +293,7 @@ class Night:
             "fills": len(state.fills), "records": len(told),
             "runs": sum(isinstance(one, RunStarted) for one in told),
             "ended": sum(isinstance(one, RunEnded) for one in told),
+            "invariants": own["invariants"]["checked"],
         }
 
     def _venue(self, known: State, problems: list[str]) -> None:
@@ -314,13 +328,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--windows", type=int, default=8, help="settled windows that each account trades")
     parser.add_argument("--speed", type=float, default=20.0)
+    parser.add_argument("--database", default="", help="postgresql://… for the journals; else files")
     parser.add_argument("--keep", type=Path, help="an empty folder for everything that the processes write")
     given = parser.parse_args()
     logger.remove()
     with tempfile.TemporaryDirectory() as folder:
         place = given.keep or Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        report = Night(place, given.windows, given.speed).tell()
+        report = Night(place, given.windows, given.speed, given.database).tell()
     print(json.dumps(report, indent=1))
     return int(bool(report["problems"]))
 
