@@ -61,6 +61,7 @@ HOME: Final[Mapping[str, frozenset[str]]] = {
     "plotext": frozenset({"service"}),
     "matplotlib": frozenset({"web"}),
     "typer": frozenset({"cli"}),
+    "prometheus_client": frozenset({"service"}),
     "tomli_w": frozenset({"cli", "configuration"}),
 }
 """Libraries that only these packages know; replacing one touches nothing else."""

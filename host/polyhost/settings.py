@@ -102,6 +102,13 @@ class LogTable(Table):
     """And the oldest of them above so many megabytes together."""
 
 
+class MetricsTable(Table):
+    """Metrics for Prometheus, health and readiness over HTTP (docs/metrics.md)."""
+
+    port: int = Field(default=0, ge=0, le=65_535)
+    """Where they are served, on this machine only; 0: nowhere. Needs the extra ``metrics``."""
+
+
 class MarketsTable(Table):
     symbols: tuple[str, ...] = ("BTC", "ETH")
     """Symbols whose Up or Down windows are traded."""
@@ -359,6 +366,7 @@ class Configuration(Table):
 
     host: HostTable = HostTable()
     log: LogTable = LogTable()
+    metrics: MetricsTable = MetricsTable()
     markets: MarketsTable = MarketsTable()
     venue: VenueTable = VenueTable()
     exchange: ExchangeTable = ExchangeTable()

@@ -4,22 +4,42 @@ host trades on (ORD-15)."""
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import urllib.request
 from typing import Any, NamedTuple
 
 import pytest
 from loguru import logger
+from prometheus_client.parser import text_string_to_metric_families
 
 from polyhost.configuration import load_configuration
+from polyhost.kernel.kernel import Kernel
 from polyhost.model.events import LoopChanged
-from polyhost.model.records import NoticeRaised, OrderIntended, Record
-from polyhost.model.words import Action
+from polyhost.model.money import size_text
+from polyhost.model.records import (
+    CloseRecorded,
+    FillBooked,
+    MarketSettled,
+    NoticeRaised,
+    OrderIntended,
+    Record,
+)
+from polyhost.model.words import Action, Purpose
 from polyhost.service import account_loops, live_file
 from polyhost.service.account import AccountRun
+from polyhost.service.coverage import coverage
+from polyhost.service.details import details
 from polyhost.service.folder import DataFolder
+from polyhost.service.health import watched
+from polyhost.service.metric_samples import Samples
+from polyhost.service.metric_table import BY_NAME, METRICS
+from polyhost.service.metric_tally import Buckets
+from polyhost.service.metrics import Metrics
 from polyhost.service.session import Session
 from polyhost.service.status import described, look
 from polyhost.service.supervision import TaskLoop
+from polyhost.settings import Configuration
 
 from .service_runs import eager_configuration, records
 
@@ -28,7 +48,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 WITHIN_S = 45.0
 TASKS = (
     "kernel", "clock", "operator", "control socket", "market stream", "user stream", "book witness", "reference prices",
-    "spot prices", "discovery", "venue notices", "sign of life", "status file", "journal check",
+    "spot prices", "discovery", "venue notices", "sign of life", "status file", "journal check", "metrics",
 )
 WATCHED = ("exits", "journal", "gateway", "reconciliation", "outbox", "analysis", "recorder")
 SAFETY = {
@@ -55,6 +75,11 @@ class Story(NamedTuple):
     supervised: set[str]
     said: list[str]
     """Lines of the log."""
+    scraped: str
+    """What ``/metrics`` gave while the host traded on."""
+    ready: dict[str, Any]
+    samples: Samples
+    """The figures after its end."""
 
 
 async def _until(account: AccountRun, name: str, *, alive: bool) -> None:
@@ -93,7 +118,16 @@ def _buys(account: AccountRun) -> int:
     return sum(order.draft.action is Action.BUY for order in account.kernel.state.orders.values())
 
 
-async def _story(session: Session) -> tuple[dict[str, Killed], dict[str, Any], dict[str, Any], set[str]]:
+async def _get(metrics: Metrics, path: str) -> str:
+    def ask() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics.port}{path}", timeout=WITHIN_S) as response:
+            return str(response.read().decode())
+
+    return await asyncio.to_thread(ask)
+
+
+async def _story(session: Session) -> Story:
+    session.metrics = metrics = Metrics(session, port=0)
     ready = asyncio.Event()
     session.on_ready = lambda _: ready.set()
     run = asyncio.create_task(session.run())
@@ -118,8 +152,14 @@ async def _story(session: Session) -> tuple[dict[str, Killed], dict[str, Any], d
         async with asyncio.timeout(2 * WITHIN_S):
             while _buys(account) == entries:
                 await asyncio.sleep(0.05)
+        async with asyncio.timeout(WITHIN_S):
+            while not metrics.page.samples["polyhost_tick_to_order_seconds"][("main",)].count:  # type: ignore[union-attr]
+                await asyncio.sleep(0.05)
+        scraped, said_ready = await _get(metrics, "/metrics"), json.loads(await _get(metrics, "/ready"))
+        supervised = set(account.supervisor.all_loops())
         session.stop("the test has seen enough")
-        return killed, await run, loops, set(account.supervisor.all_loops())
+        summary = await run
+        return Story(killed, summary, [], loops, supervised, [], scraped, said_ready, metrics._sampler.samples())
     finally:
         run.cancel()
 
@@ -134,10 +174,10 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     try:
         with DataFolder(base / "data") as folder, pytest.MonkeyPatch.context() as patch:
             patch.setattr(account_loops, "ALIVE_EVERY_S", 1.0)
-            killed, summary, loops, supervised = asyncio.run(_story(Session(loaded, folder)))
+            story = asyncio.run(_story(Session(loaded, folder)))
     finally:
         logger.remove(sink)
-    return Story(killed, summary, records(base / "data"), loops, supervised, said)
+    return story._replace(records=records(base / "data"), said=said)
 
 
 def test_ord_15_every_loop_of_the_host_is_supervised(story: Story) -> None:
@@ -171,7 +211,7 @@ def test_log_08_each_loop_says_its_start_and_one_line_a_minute_says_what_was_che
         assert f"loop {name} watched\n" in story.said
     line = re.compile(
         r"alive: \d+ markets, \d+ positions, \d+ open orders, \d+ evaluations, worst timer lag \d+\.\d{3} s; "
-        r"\d+ of 21 loops alive, \d+ restarts"
+        r"\d+ of 22 loops alive, \d+ restarts"
     )
     assert any(line.match(said) for said in story.said)
 
@@ -180,13 +220,75 @@ def test_log_03_once_a_minute_each_market_has_a_line_of_details(story: Story) ->
     time = r"(\d+:\d\d left|waits for its result|begins in \d+:\d\d|settled)"
     prices = r"UP 0\.\d+/0\.\d+, \d+\.\d s old"
     line = re.compile(rf"btc-updown-5m-\d+: {time}; {prices}")
-    told = [said for said in story.said if line.match(said)]
-    assert told
-    assert any(re.search(r"; [\d.]+ (UP|DOWN) (covered|held|closing|open|settled)", said) for said in told)
-    assert any("; open: exit o" in said for said in told)
+    assert any(line.match(said) for said in story.said)
+
+
+def test_log_03_the_details_name_positions_their_cover_and_open_orders(story: Story) -> None:
+    """As they were when the first exit was intended."""
+    kernel = Kernel(Configuration(), "main")
+    for number, record in enumerate(story.records, 1):
+        if isinstance(record, OrderIntended) and record.slot.purpose is Purpose.EXIT:
+            kernel.restore(story.records[:number])
+            break
+    else:
+        raise AssertionError("there was no exit")
+    slot, ref, market = record.slot, record.draft.ref, kernel.state.markets[record.slot.condition_id]
+    text = "; ".join(details(kernel, market, coverage(kernel), market.market.end - 61_000))
+    position = kernel.state.position(slot.condition_id, slot.side)
+    assert position is not None
+    assert text.startswith(f"1:01 left; {size_text(position.size)} {slot.side.value} ")
+    assert f"; open: exit {ref}" in text
 
 
 def test_log_08_the_kinds_of_loops_have_their_figures(story: Story) -> None:
     for name, figures in story.loops.items():
         assert figures["safety"] is (name in SAFETY)
         assert figures["age_s"] <= figures["limit_s"]
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+MAY_LACK = {
+    "polyhost_entries_blocked", "polyhost_rejects_total", "polyhost_pair_rollback_ratio", "polyhost_trade_success_ratio"
+}
+"""Metrics that have no row while there is nothing to say."""
+
+
+def test_log_05_every_promised_metric_is_there_with_its_kind_meaning_and_labels(story: Story) -> None:
+    families = {family.name: family for family in text_string_to_metric_families(story.scraped)}
+    for metric in METRICS:
+        family = families.pop(metric.name.removesuffix("_total"))
+        assert (family.type, family.documentation) == (metric.kind.value, metric.meaning)
+        assert family.samples or metric.name in MAY_LACK, metric.name
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} <= set(metric.all_labels), sample
+            assert metric.of_process or sample.labels["account"] in ("main", ""), sample
+            assert sample.value >= 0 or "pnl" in metric.name
+    assert not families
+    assert not re.search(r"o0000|0x[0-9a-f]{40}", story.scraped), "orders and markets are no labels"
+    assert story.ready == {"ok": True, "why": "", "accounts": [{"name": "main", "ready": True, "why": ""}]}
+
+
+def test_log_05_the_figures_are_what_the_journal_says(story: Story) -> None:
+    def value(name: str, *labels: str) -> float:
+        found = story.samples[name][("main", *labels)]
+        return float(found.count if isinstance(found, Buckets) else found)
+
+    told = watched(story.records, 0)
+    assert value("polyhost_orders_total") == told.sent
+    assert 0 < value("polyhost_tick_to_order_seconds") == value("polyhost_decision_to_order_seconds") <= told.sent
+    assert value("polyhost_exit_latency_seconds") == len(told.latencies_s)
+    settled = [record for record in story.records if isinstance(record, MarketSettled)]
+    assert value("polyhost_end_to_resolved_seconds") == len(settled)
+    pnl = sum(record.pnl for record in story.records if isinstance(record, CloseRecorded))
+    assert value("polyhost_pnl_realised", "BTC") == pytest.approx(pnl / 1_000_000)
+    fees = sum(record.fee for record in story.records if isinstance(record, FillBooked))
+    assert value("polyhost_fees_total") == pytest.approx(fees / 1_000_000)
+    assert (value("polyhost_orphans_total"), value("polyhost_unmanaged_expiries_total")) == (0, told.unmanaged)
+    assert value("polyhost_comparisons_total", "extra") >= 1, "the run began with one"
+    assert value("polyhost_disconnects_total", "market") >= 1, "its loop was killed"
+    assert value("polyhost_loop_restarts_total", "metrics") == 1
+    assert value("polyhost_plugin_evaluations_total", "eager") > 0
+    calls = {labels[1:] for labels in story.samples["polyhost_api_calls_total"]}
+    assert {endpoint for endpoint, _ in calls} >= {"post", "gamma", "balance"}
+    assert set(BY_NAME) == set(story.samples)

@@ -26,11 +26,12 @@ def tell_details(kernel: Kernel, now: int) -> None:
     covered = coverage(kernel)
     for condition_id in kernel.followed():
         entry = kernel.state.markets[condition_id]
-        text = "; ".join(_parts(kernel, entry, covered, now))
+        text = "; ".join(details(kernel, entry, covered, now))
         logger.bind(market=entry.market.slug).debug("{}: {}", entry.market.slug, text)
 
 
-def _parts(kernel: Kernel, entry: MarketState, covered: Mapping[str, tuple[str, str]], now: int) -> Iterator[str]:
+def details(kernel: Kernel, entry: MarketState, covered: Mapping[str, tuple[str, str]], now: int) -> Iterator[str]:
+    """What there is to say about one market. ``covered``: of each position (``service/coverage.py``)."""
     condition_id, state = entry.market.condition_id, kernel.state
     yield _time(entry, now)
     if (book := kernel.book(condition_id)) is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Protocol
@@ -35,9 +35,10 @@ from polyhost.model.commands import (
     Unfollow,
     takes_risk_away,
 )
-from polyhost.model.events import Event, LoopChanged, NoticeTold, PluginTold, PostLeft, QueryFailed
+from polyhost.model.events import Event, LoopChanged, NoticeTold, PluginTold, PostLeft, QueryFailed, StreamChanged
 from polyhost.model.messages import Message
 from polyhost.model.reading import Reading
+from polyhost.model.records import Record
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
 from polyhost.model.unanswered import never_sent, unanswered
@@ -128,6 +129,12 @@ class Engine:
         self._kernels = _Fatal(self.fail)
         self.broken: Exception | None = None
         """An error of the kernel: what it holds in memory is not to be trusted any more, and the run ends."""
+        self.noted: deque[tuple[float, list[Record] | list[Command]]] | None = None
+        """What was kept and what left, each with its time (monotonic seconds), for who counts it; None: nobody does."""
+        self.requests: Counter[str] = Counter()
+        """Commands for the gateway, by kind."""
+        self.disconnects: Counter[str] = Counter()
+        """Losses of streams, by stream."""
         self.faults = 0
         """Tasks of the shell that failed; each is told, and the host goes on."""
 
@@ -185,6 +192,8 @@ class Engine:
 
     def event(self, event: Event) -> None:
         """A fact. Handled at once, or after the one being handled."""
+        if isinstance(event, StreamChanged) and not event.up:
+            self.disconnects[event.stream] += 1
         self._inbox.append(event)
         self._pump()
 
@@ -235,6 +244,7 @@ class Engine:
         if step.records:
             with self._kernels:
                 seq = self.journal.append(step.records)
+            self._note(step.records)
             self._after.extend((seq, say) for say in lines_of(step.records, self.kernel.state))
             self.changed.set()
         else:
@@ -267,7 +277,12 @@ class Engine:
         self._leave(self._sells())
         self._pump()
 
+    def _note(self, done: list[Record] | list[Command]) -> None:
+        if done and self.noted is not None:
+            self.noted.append((time.monotonic(), done))
+
     def _leave(self, ready: list[Command]) -> None:
+        self._note(ready)
         for command in batched(ready):
             self._request(command)
         self._inbox.extend(PostLeft(command.request.order_id) for command in ready if isinstance(command, Post))
@@ -335,6 +350,7 @@ class Engine:
                 self._request(command)
 
     def _request(self, command: Command) -> None:
+        self.requests[type(command).__name__] += 1
         if len(self._tasks) >= TASKS_MAX:
             logger.error("{} requests are under way; {} waits with them", len(self._tasks), type(command).__name__)
         self.start(self._execute(command))

@@ -97,6 +97,11 @@ _WRITERS: Final[list[LogWriter]] = []
 """Of the sinks that are installed; files come before standard error, which hears what becomes of them."""
 
 
+def lines_lost() -> int:
+    """Lines that the installed sinks could not write."""
+    return sum(writer.lost for writer in _WRITERS)
+
+
 def _clean(line: Line) -> Line:
     """What it is bound to holds no secret, either."""
     for name, value in line.bound.items():

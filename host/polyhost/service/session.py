@@ -22,6 +22,7 @@ from polyhost.service.folder import DataFolder
 from polyhost.service.gateways import price_credentials
 from polyhost.service.logs import REDACTOR, SPEAKS_FOR
 from polyhost.service.market_data import MarketData
+from polyhost.service.metrics import Metrics
 from polyhost.service.presence import Condition
 from polyhost.service.start_permit import well
 from polyhost.venue.budget import Budget
@@ -57,6 +58,8 @@ class Session:
             )
             for label, (own, place) in parts.items()
         ]
+        port = loaded.configuration.metrics.port
+        self.metrics = Metrics(self, port) if port else None
         self.on_ready: Callable[[Session], None] | None = None
         """Called once when trading may begin (for the terminal view)."""
         self._begun = False
@@ -132,6 +135,8 @@ class Session:
         # Ended before the feeds and accounts are let go.
         stack.push_async_callback(self._end)
         self.market.begin(await self._price_credentials())
+        if self.metrics is not None:
+            self.metrics.begin(self.market.supervisor)
         await self._each(_supervise)
         self._watch(self.market.watch_exchange(), "exchange")
         self._watch(self.market.supervisor.run(), "supervisor")
