@@ -208,11 +208,16 @@ def test_log_01_no_file_stays_open_and_a_late_line_of_a_settled_window_reaches_i
     assert len(list((tmp_path / "windows").iterdir())) == 40
 
 
+def test_log_01_without_an_error_the_error_log_is_there_and_empty(logs: Path) -> None:
+    logger.info("all is well")
+    assert "all is well" in said(logs / "polyhost.log")
+    assert (logs / "errors.log").read_text() == ""
+
+
 def test_log_01_a_file_that_was_moved_away_or_deleted_is_made_anew(tmp_path: Path) -> None:
     files = LogFiles(tmp_path / "logs", {}, LogTable())
     files.write([LINE])
-    (tmp_path / "logs" / "polyhost.log").replace(tmp_path / "taken.log")
-    (tmp_path / "logs").rmdir()
+    (tmp_path / "logs").replace(tmp_path / "taken")
     files.write([structs.replace(LINE, text="after")])
     assert (tmp_path / "logs" / "polyhost.log").read_text() == as_text(structs.replace(LINE, text="after"))
 
@@ -228,7 +233,7 @@ def test_log_01_a_large_file_is_ended_and_the_oldest_ended_ones_go(tmp_path: Pat
             if path.stat().st_mtime > wall.at + 10:  # written just now, by the clock of the machine
                 os.utime(path, (wall.at,) * 2)
         wall.at += number % 2
-    there = sorted(path.name for path in tmp_path.iterdir())
+    there = sorted(path.name for path in tmp_path.glob("polyhost*"))
     assert there == ["polyhost.20260106-154502-2.log", "polyhost.20260106-154502.log", "polyhost.20260106-154503.log"]
 
 

@@ -46,10 +46,13 @@ class LogFiles(Target):
         self._keep_bytes = int(settings.keep_mb * MEGABYTE)
         self._now = now
         self._tidied_at = float("-inf")
+        self._begun = False
 
     def write(self, lines: list[Line]) -> tuple[int, str]:
         """Every file that can be written is, whatever becomes of the others."""
-        texts: dict[Path, list[str]] = {}
+        # Empty, it says that there was no error; one that is not there says nothing.
+        texts: dict[Path, list[str]] = {} if self._begun else {self._logs / ERRORS: []}
+        self._begun = True
         for line in lines:
             text = self._text_of(line)
             for path in self._places(line):
