@@ -86,7 +86,7 @@ def words(rig: Rig, commands: Iterable[Command]) -> list[str]:
         if order.draft.action is Action.BUY:
             told.append(order.slot.purpose.value)
         else:
-            told.append(f"rests {order.draft.price}" if order.draft.order_type.rests else order.why["plugin"])
+            told.append(f"rests {order.draft.price}" if order.draft.order_type.rests else order.why["urgency"])
     return told
 
 
@@ -336,3 +336,12 @@ def test_exi_01_a_pending_plan_is_visible_with_its_age_and_threshold() -> None:
     rig.to(rig.now + 58_000)
     assert words(rig, asked(rig, (ExitPlan,))) == ["rests 9900"]
     assert data.exit(Side.UP).waiting == ""
+
+
+def test_evd_03_a_sale_at_market_names_the_plugin_that_wanted_it_and_how_urgent_it_was() -> None:
+    rig = holding()
+    (order,) = orders(rig, said(
+        rig, ("early", ExitNow(Side.UP, "turned", "reversal")), ("late", ExitNow(Side.UP, "fell", "stop")),
+        ("last", ExitNow(Side.UP, "fell too", "stop")),
+    ))
+    assert (order.why["plugin"], order.why["urgency"], order.why["reason"]) == ("late", "stop", "fell")

@@ -394,7 +394,7 @@ def test_ops_04_the_worst_windows_come_with_their_why(tmp_path: Path) -> None:
     (worst,) = reported(folder, windows)["worst"]
     assert (worst["slug"], worst["pnl"]) == (rig.market.slug, reported(folder, windows)["pnl"]["central"])
     assert [(close["side"], close["reason"], close["ended_by"]) for close in worst["closes"]] == [
-        ("UP", "it fell to 0.30", "stop")
+        ("UP", "it fell to 0.30", "test")
     ]  # fmt: skip
     assert worst["why"] == windows(folder, [rig.market.slug])[rig.market.slug]
     assert [order["action"] for order in worst["why"]["orders"]] == ["BUY", "SELL"]

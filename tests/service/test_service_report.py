@@ -74,7 +74,7 @@ def test_ops_04_tables_and_plots_fit_the_terminal(tmp_path: Path, width: int) ->
     text = drawn(folder(tmp_path), width)
     assert max(len(line) for line in text.splitlines()) <= width
     for title in (
-        "P&L by day (UTC)", "P&L by the plugin that bought", "P&L by exit reason", "P&L by what ended it",
+        "P&L by day (UTC)", "P&L by the plugin that bought", "P&L by exit reason", "P&L by who ended it",
         "P&L by window", "Fees and slippage", "How right they were", "Calibration: how often UP came true",
         "Entries that plugins wanted", "Who kept entries out", "Worst windows", "Realised P&L after each of 1 closes",
         "Calibration: the chance given",

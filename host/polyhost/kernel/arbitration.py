@@ -20,9 +20,10 @@ NEVER_DEFERRED = frozenset({"forced_close", "floor"})
 
 
 class Arbitrated(Struct, frozen=True):
-    """What comes of one position's wishes. ``sale``: the most urgent one that is not held back."""
+    """What comes of one position's wishes. ``sale``: the most urgent one that is not held back, and its plugin."""
 
     sale: ExitNow | None
+    sold_by: str
     hold: HoldToSettlement | None
     targets: tuple[Proposed, ...]
 
@@ -53,11 +54,15 @@ def arbitrated(proposed: Sequence[Proposed], now: int, void: Callable[[str], boo
         if isinstance(p.answer, Defer) and p.answer.until > now and p.answer.urgency not in NEVER_DEFERRED
         and not void(p.plugin)
     }
-    sales = [p.answer for p in proposed if isinstance(p.answer, ExitNow) and p.answer.urgency not in deferred]
+    sales = [
+        (p.answer, p.plugin) for p in proposed
+        if isinstance(p.answer, ExitNow) and p.answer.urgency not in deferred
+    ]
     holds = (p.answer for p in proposed if isinstance(p.answer, HoldToSettlement))
+    # Of equal ones ``min`` takes the first: the configured order.
+    sale, sold_by = min(sales, key=lambda each: _rank(each[0]), default=(None, ""))
     return Arbitrated(
-        # Of equal ones ``min`` takes the first: the configured order.
-        sale=min(sales, key=_rank, default=None),
+        sale=sale, sold_by=sold_by,
         hold=next(holds, None),
         targets=tuple(p for p in proposed if isinstance(p.answer, ExitTarget)),
     )

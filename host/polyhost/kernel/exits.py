@@ -6,6 +6,7 @@ the ledger at the moment of the command, truncated, never from money.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from polyhost.kernel.breakers import Breakers
@@ -46,6 +47,8 @@ EMERGENCIES: Final = frozenset({"stop", "floor"})
 TOO_SMALL: Final = "minimum"
 """Kind of a position that is held because the venue takes no order so small."""
 KILL: Final = "kill"
+HOST: Final = "host"
+"""Who wants a sale that no plugin wanted."""
 TAKEN: Final = "taken by hand"
 """Reason of a close whose last shares left without a sale of ours."""
 OBLIGATION: Final = "obligation"
@@ -121,11 +124,11 @@ class Exits:
         if plan.urgent is None:
             plan.waiting = f"pending: {target.reason}"
 
-    def now(self, condition_id: str, wish: ExitNow, *, forced: bool = False) -> None:
-        """Sell the whole position at market, from now on until it is gone."""
+    def now(self, condition_id: str, wish: ExitNow, by: str = HOST, *, forced: bool = False) -> None:
+        """Sell the whole position at market, from now on until it is gone; ``by`` the plugin that wants it."""
         plan = self.core.data[condition_id].exit(wish.side)
         if plan.urgent is None:
-            self._begin(condition_id, plan, wish)
+            self._begin(condition_id, plan, wish, by)
             plan.cancel_sent_wall = -1  # what an earlier sale waited for proves nothing now
             plan.next_wall = self.core.wall
             position = self.core.state.position(condition_id, wish.side)
@@ -142,9 +145,9 @@ class Exits:
             self._force(condition_id, wish.side, plan, wish.reason)
         self.drive(condition_id, wish.side)
 
-    def _begin(self, condition_id: str, plan: Exit, wish: ExitNow) -> None:
+    def _begin(self, condition_id: str, plan: Exit, wish: ExitNow, by: str) -> None:
         """From now on it is to be sold at market; that it is late is told."""
-        plan.urgent = wish
+        plan.urgent, plan.urgent_by = wish, by
         plan.attempts = 0
         plan.urgent_wall = self.core.wall
         self.core.at_wall(plan.urgent_wall + EXIT_LATE_MS, "exit_late", f"{condition_id}:{wish.side.value}")
@@ -208,7 +211,7 @@ class Exits:
             return
         plan = data.exit(side)
         if plan.urgent is None and position.closing:
-            self._begin(condition_id, plan, ExitNow(side, position.closing, "forced_close"))
+            self._begin(condition_id, plan, ExitNow(side, position.closing, "forced_close"), HOST)
             plan.forced = True
         if plan.urgent is not None:
             self._sell_now(entry, data, position, plan)
@@ -372,7 +375,7 @@ class Exits:
         reason = "exit plan"
         if plan.target is not None and plan.target.passive:
             price, reason = self._beside(entry, position.side, price), plan.target.reason or reason
-        self._send(entry, position, price, size, OrderType.GTC, Purpose.EXIT, plan.target_owner or "host", reason)
+        self._send(entry, position, price, size, OrderType.GTC, Purpose.EXIT, plan.target_owner or HOST, reason)
 
     def _beside(self, entry: MarketState, side: Side, price: Ticks) -> Ticks:
         """The price, or a tick above a bid that came nearer meanwhile: such an exit never takes (REW-02)."""
@@ -475,8 +478,10 @@ class Exits:
         assert urgent is not None
         purpose = Purpose.EMERGENCY if plan.forced else Purpose.EXIT
         beside = frozenset(o.ref for o in sells if near or o.state is not OrderState.UNKNOWN)
-        latency = str(core.wall - plan.urgent_wall) if plan.attempts == 1 else ""
-        self._send(entry, position, price, size, OrderType.FAK, purpose, urgent.urgency, urgent.reason, beside, latency)
+        more = {"urgency": urgent.urgency}
+        if plan.attempts == 1:
+            more["exit_latency_ms"] = str(core.wall - plan.urgent_wall)
+        self._send(entry, position, price, size, OrderType.FAK, purpose, plan.urgent_by, urgent.reason, beside, more)
         self._again(plan, position, RETRY_MS)
 
     def _too_small(self, entry: MarketState, data: MarketData, position: PositionEntry, plan: Exit) -> None:
@@ -532,9 +537,10 @@ class Exits:
 
     def _send(
         self, entry: MarketState, position: PositionEntry, price: Ticks, size: Micros, order_type: OrderType,
-        purpose: Purpose, owner: str, reason: str, beside: frozenset[str] = frozenset(), latency: str = "",
+        purpose: Purpose, owner: str, reason: str, beside: frozenset[str] = frozenset(),
+        more: Mapping[str, str] | None = None,
     ) -> None:
-        """``latency``: of an exit, wall ms from the wish to sell at market to its first sale; else empty."""
+        """``more`` of a sale at market: its urgency, and of its first attempt the wall ms since it was wanted."""
         market = entry.market
         slot = Slot(market.condition_id, position.side, purpose)
         draft = OrderDraft(
@@ -547,9 +553,8 @@ class Exits:
             "sellable": size_text(self.core.sellable(position)), "book_epoch": str(book.epoch),
             "book_age_ms": str(self.core.now - book.changed_at), "price_source": book.source,
             "bid": price_text(book.best(position.side)[0]), "balance_age_ms": "" if age is None else str(age),
+            **(more or {}),
         }
-        if latency:
-            why["exit_latency_ms"] = latency
         illegal = self.flow.place(slot, draft, 0, why, beside)
         if illegal is not None:
             self.core.data[market.condition_id].exit(position.side).waiting = illegal.text

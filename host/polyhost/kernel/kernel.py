@@ -712,7 +712,7 @@ class Kernel:
     def _urgent_exit(self, condition_id: str, side: Side, wanted: Arbitrated, data: MarketData) -> bool:
         """Begin the most urgent sale, if it is one that goes before everything else; else note a hold."""
         if wanted.sale is not None and wanted.urgent:
-            self.exits.now(condition_id, wanted.sale)
+            self.exits.now(condition_id, wanted.sale, wanted.sold_by)
             return True
         # What is sold at market is sold until it is gone: a hold takes back no stop, deadline or operator's close.
         if wanted.hold is not None and data.exit(side).urgent is None:
@@ -723,7 +723,7 @@ class Kernel:
         """A planned sale, unless the position is held or a scale-in of it is being bought; else the standing target."""
         side, wanted = planned.side, planned.wanted
         if wanted.sale is not None and wanted.hold is None and not adds_now(self._core.state, condition_id, side):
-            self.exits.now(condition_id, wanted.sale)
+            self.exits.now(condition_id, wanted.sale, wanted.sold_by)
             return
         plan = data.exit(side)
         target = wanted.target(plan.target_owner)

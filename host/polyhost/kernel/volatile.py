@@ -109,7 +109,7 @@ class Exit:
     __slots__ = (
         "aside_wall", "attempts", "balance_wall", "cancel_sent_wall", "defer_until", "deferred", "forced", "moved_wall",
         "next_wall", "outdated_wall", "refusals", "sell_failed", "settled_at", "spoken", "target", "target_owner",
-        "timer_wall", "urgent", "urgent_wall", "waiting",
+        "timer_wall", "urgent", "urgent_by", "urgent_wall", "waiting",
     )
 
     def __init__(self) -> None:
@@ -118,6 +118,8 @@ class Exit:
         self.target: ExitTarget | None = None
         self.target_owner = ""
         self.urgent: ExitNow | None = None
+        self.urgent_by = ""
+        """The plugin that wants it sold at market, or host."""
         self.urgent_wall = 0
         """Since when it is to be sold at market, wall ms."""
         self.forced = False

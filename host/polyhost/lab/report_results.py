@@ -31,7 +31,7 @@ from polyhost.model.records import (
 )
 from polyhost.model.words import Action, ActionKind, ActionState, Side, TradeStatus
 
-HOST: Final = "the host"
+HOST: Final = "host"
 """Stands for a plugin where an order names none."""
 ADOPTED: Final = "adopted"
 """Stands for the plugin of a position that was there before us."""
@@ -93,8 +93,7 @@ class Result(Struct, frozen=True):
     text: str
     """As it was recorded."""
     ended_by: str
-    """Who wanted the sale that ended it, as its order says (of a sale at market how urgent it was), or
-    ``settlement``, ``by hand`` …"""
+    """The plugin that wanted the sale that ended it, or ``host``, ``settlement``, ``by hand`` …"""
     forced: bool
     pnl: Micros
     """Fees included."""

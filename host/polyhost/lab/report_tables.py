@@ -116,7 +116,7 @@ def profit_tables(report: Mapping[str, Any]) -> Iterator[Table]:
         note="N stands for figures and SIDE for UP or DOWN, so that equal reasons are counted together.",
     )
     yield Table(
-        "by_ender", "P&L by what ended it", (Column("ended by"), *_FIGURES),
+        "by_ender", "P&L by who ended it", (Column("ended by"), *_FIGURES),
         tuple((row["ended_by"], *_figures(row)) for row in report["by_ender"]), ("all", *_total(total)),
     )
     if len(report["by_run"]) > 1:
@@ -323,7 +323,7 @@ def worst_lines(each: Mapping[str, Any]) -> Iterable[str]:
             if order["matched"] != "0":
                 yield (
                     f"{order['purpose']}: {order['action']} {order['matched']} {order['side']} at {order['price']} by "
-                    f"{order['why'].get('plugin') or 'the host'}: {order['why'].get('reason', '')}"
+                    f"{order['why'].get('plugin') or 'host'}: {order['why'].get('reason', '')}"
                 )
     for close in each["closes"]:
         side = f"{close['side']} " if close["side"] else ""
