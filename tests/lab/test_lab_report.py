@@ -35,8 +35,8 @@ from polyhost.lab.sim_run import Plan, Simulation
 from polyhost.lab.simulate import chosen_pathologies
 from polyhost.lab.summary import Extras, summary
 from polyhost.model.commands import Analyse
-from polyhost.model.money import micros
-from polyhost.model.proposals import ExitNow
+from polyhost.model.money import micros, ticks
+from polyhost.model.proposals import ExitNow, ExitTarget
 from polyhost.model.records import CloseRecorded, EarningsReported, OrderIntended, Record, RunEnded, RunStarted
 from polyhost.model.study import EstimateSaid, Evaluation, Explained, SignalSaid
 from polyhost.model.times import MarketMs
@@ -291,6 +291,20 @@ def test_without_a_quote_in_its_record_a_fill_has_no_slippage(tmp_path: Path) ->
     ]
     total = reported(written(tmp_path / "data", records), unexplained)["costs"]["total"]
     assert (total["fills"], total["measured_fills"], total["slippage_ticks"]) == (2, 0, None)
+
+
+def test_what_rested_until_it_was_taken_has_no_slippage(tmp_path: Path) -> None:
+    rig = Rig()
+    rig.to(START + 60_000)
+    rig.book("0.40/0.42")
+    rig.enter()
+    sell = rig.posted(rig.answer(ExitTarget(Side.UP, ticks("0.60"))))
+    rig.accept(sell)
+    rig.trade(rig.order(sell), "57", "0.60", maker=True)
+    costs = reported(written(tmp_path / "data", rig.records), unexplained)["costs"]
+    assert [(row["purpose"], row["role"], row["measured_fills"]) for row in costs["by_purpose"]] == [
+        ("entry", "taker", 1), ("exit", "maker", 0)
+    ]  # fmt: skip
 
 
 def test_a_trade_that_failed_cost_nothing(tmp_path: Path) -> None:
