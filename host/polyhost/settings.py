@@ -227,6 +227,21 @@ class LimitsTable(Table):
     """Most collateral at risk in all."""
 
 
+class PolicyTable(Table):
+    """What the gateway process signs and sends, whatever the host asks for; money counts at the worst price with fees.
+    Sells are never refused for their size."""
+
+    order_max: Money = Money("0")
+    """Most collateral of a single buy; 0: as ``[limits] window``."""
+    hour_max: Money = Money("0")
+    """Most collateral of all buys and splits within an hour (what ended unfilled does not count); 0: twelve times
+    ``[limits] total``."""
+    day_max: Money = Money("0")
+    """The same within a day; 0: eight times ``hour_max``."""
+    actions: tuple[Literal["merge", "redeem", "split"], ...] = ("merge", "redeem", "split")
+    """Chain actions that are carried out."""
+
+
 class BreakersTable(Table):
     """What stops new exposure until an operator clears it; exits are never stopped."""
 
@@ -372,6 +387,7 @@ class Configuration(Table):
     exchange: ExchangeTable = ExchangeTable()
     paper: PaperTable = PaperTable()
     limits: LimitsTable = LimitsTable()
+    policy: PolicyTable = PolicyTable()
     breakers: BreakersTable = BreakersTable()
     safety: SafetyTable = SafetyTable()
     pair: PairTable = PairTable()

@@ -31,6 +31,7 @@ from polyhost.kernel.kernel import Kernel
 from polyhost.model.builder import Builder
 from polyhost.model.commands import Follow, Unfollow
 from polyhost.model.events import Event, Operator, RunBegan
+from polyhost.model.market import Market
 from polyhost.model.messages import Message
 from polyhost.model.reading import FeedConfig
 from polyhost.model.records import Record, RunEnded, RunStarted
@@ -54,11 +55,9 @@ from polyhost.service.phases import MEANS, Phase, entered
 from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks, trusted_on_sight
 from polyhost.service.presence import Condition
 from polyhost.service.supervision import Supervisor
-from polyhost.venue.budget import Budget
 from polyhost.venue.contract import Gateway
-from polyhost.venue.polymarket.account import Credentials
+from polyhost.venue.gatekeeper.client import GatewayProcess
 from polyhost.venue.polymarket.faults import retried
-from polyhost.venue.polymarket.streams import UserStream
 
 if TYPE_CHECKING:
     from polyhost.service.paper import PaperGateway
@@ -73,9 +72,10 @@ class AccountRun:
 
     def __init__(
         self, loaded: Loaded, folder: DataFolder, market: MarketData, *, run_id: str, windows: int | None = None,
-        label: str = "", budget: Budget | None = None,
+        label: str = "", share: float = 1.0, variables: tuple[str, ...] = (),
     ) -> None:
-        """``label``: how log lines name the account; empty while it is the only one. ``budget``: None: the feeds' own.
+        """``label``: how log lines name the account; empty while it is the only one. ``share``: of the venue's budget
+        of requests. ``variables``: of the environment, those that hold any account's key.
         """
         self.loaded = loaded
         self.settings = loaded.configuration
@@ -86,22 +86,20 @@ class AccountRun:
         self.windows = windows
         self.run_id = run_id
         self.clock = market.clock
-        self.budget = market.budget if budget is None else budget
         self.kernel: Kernel
         self.engine: Engine
         self.runner: Runner
         self.plugins: PluginLife
         self.gateway: Gateway
+        self.process: GatewayProcess | None = None
+        """Behind ``gateway``: what has the key; None: a paper account has none."""
         self.paper: PaperGateway | None = None
         """The same as ``gateway`` in paper mode: it hears of the market before the kernel does."""
         self.supervisor: Supervisor
         self.extra: ExtraFeeds
-        self.user: UserStream | PaperGateway
         self.journal: JournalWriter
         self.recorder: Recorder | None = None
         self.analysis: AnalysisWriter
-        self.credentials: Credentials | None = None
-        """Of the venue's API; None: a paper account has none."""
         self.builder: Builder | UnsetType = UNSET
         """The configured builder code with what the venue says it costs."""
         self.started_at = time.monotonic()
@@ -114,6 +112,9 @@ class AccountRun:
         self.stop_reason = ""
         self.stopping = asyncio.Event()
         self.phase = Phase.STARTING
+        self._share = share
+        self._variables = variables
+        self._reaching: asyncio.Task[Gateway] | None = None
         self._stack = AsyncExitStack()
         self._loops = AccountLoops(self)
         self._lock = Lock(folder.path)
@@ -151,6 +152,12 @@ class AccountRun:
     def prepare(self) -> None:
         """What needs nobody else: plugins found, journal opened and folded. Raises PolyhostError."""
         settings, loaded = self.settings, self.loaded
+        if settings.host.mode != "paper":
+            # First of all: it takes a second to load its client, while the rest of the host starts.
+            way = gateway_of(settings, self.folder, share=self._share, variables=self._variables)
+            self.gateway, self.process = way.gateway, way.process
+            self._stack.push_async_callback(way.process.close)
+            way.process.spawn()
         self._found = plugins = discover(
             settings, loaded.base, str(loaded.path or ""), places=loaded.place, admit=self._lock.problem,
             excused=loaded.chosen.union(self._lock.plugins),
@@ -220,15 +227,13 @@ class AccountRun:
         """The way to the venue, the plugins, and the loop around the kernel; nothing moves yet. Raises PolyhostError.
         """
         settings, stack = self.settings, self._stack
-        self.credentials = given = await self._reach_venue()
+        await self.reach()
         await self._ask_builder()
         self.runner = Runner(self._found, settings.evaluation.combiner)
         for name, reason in self.kernel.state.quarantined.items():
             self.runner.quarantine(name, reason)
-        # The API key's id names the owner of an order (U9); its secret and passphrase are the secrets.
         if settings.host.record:
-            held = () if given is None else (given.secret, given.passphrase)
-            self.recorder = self._recorder((*held, *self._secrets()))
+            self.recorder = self._recorder(tuple(self._secrets()))
             stack.callback(self.recorder.close)
         self.analysis = AnalysisWriter(self.folder.analysis, days=settings.host.analysis_days)
         stack.callback(self.analysis.close)
@@ -238,38 +243,55 @@ class AccountRun:
         )
         stack.push_async_callback(self.engine.close)
         self._plugins()
-        self.user = self.paper or self._user_stream()
         self.supervisor = Supervisor(
             self.engine.event, done=lambda: self.engine.halted, beside=self.market.supervisor
         )
 
-    async def _reach_venue(self) -> Credentials | None:
-        """Open the account's way to the venue: its API credentials; None: a paper account has none, and needs none."""
-        if self.settings.host.mode == "paper":
+    async def reach(self) -> Gateway:
+        """Open the account's way to the venue, once for however many ask. Raises ConfigError or VenueError."""
+        if self._reaching is None:
+            self._reaching = asyncio.create_task(self._reach(), name="reach the venue")
+        # Who waits may run out of patience without ending it for the others.
+        return await asyncio.shield(self._reaching)
+
+    async def _reach(self) -> Gateway:
+        if self.process is None:
             self.paper = self.gateway = paper_gateway_of(
                 self.settings, self.folder, self.clock, lambda event: self.engine.event(event), self.market.catalogue
             )
             self._stack.push_async_callback(self.paper.close)
             await self.paper.connect()
-            return None
-        way = gateway_of(self.settings, self.market.endpoints, self.clock, self.budget)
-        self.gateway = way.gateway
-        self._stack.push_async_callback(self.gateway.close)
+            return self.gateway
+        self.process.at(self.market.endpoints)
+        self.process.follows(self._held())
         await self.gateway.connect()
         if self.settings.host.mode in TRADES_WITH_A_KEY:
             self._stack.enter_context(Lease(self.market.endpoints.clob, self.gateway.wallet, self._tenant()))
-        REDACTOR.add(way.credentials.secret, way.credentials.passphrase)
-        return way.credentials
+        return self.gateway
+
+    def owner(self) -> str:
+        """The key's own address, once it is reached; a paper account has none."""
+        assert self.process is not None, "a paper account has no key"
+        return self.process.owner
 
     def _tenant(self) -> str:
         return f"account {self.name} in {self.folder.path.resolve()}, pid {os.getpid()}"
 
-    def _user_stream(self) -> UserStream:
-        assert self.credentials is not None, "only a paper account has none"
-        return UserStream(
-            self.market.endpoints.user_ws, self.credentials, on_event=self.engine.event, clock=self.clock,
-            turnover=self.market.turnover(), jitter=self.market.jitter(f"user {self.name}"),
-        )
+    def _held(self) -> list[Market]:
+        """Markets of earlier runs that this one may still trade or redeem in."""
+        state = self.kernel.state
+        held = {position.condition_id for position in state.positions.values() if position.size > 0}
+        return [
+            entry.market for condition_id, entry in state.markets.items() if not entry.settled or condition_id in held
+        ]
+
+    async def listen(self) -> None:
+        """Hear the account's own stream from now on; a paper account has none."""
+        if self.process is not None:
+            await self.process.listen(
+                self.engine.event, rotate_s=self.settings.venue.rotate_minutes * 60,
+                seed=f"{self.settings.exchange.seed} {self.run_id} user {self.name}",
+            )
 
     async def _ask_builder(self) -> None:
         """What the configured builder code costs. ConfigError: the venue does not know it; VenueError: no answer."""

@@ -14,7 +14,8 @@ from polyhost.service.banner import tell_loops
 from polyhost.service.details import tell_details
 from polyhost.service.journal_watch import CHECK_SILENT_S, JournalWatch
 from polyhost.service.operator_box import POLL_S, waiting
-from polyhost.service.supervision import Beat
+from polyhost.service.supervision import Beat, Supervisor
+from polyhost.venue.gatekeeper.client import GatewayProcess
 from polyhost.venue.polymarket.heartbeats import Heartbeats
 from polyhost.venue.polymarket.venue_notices import VenueNotices
 
@@ -41,6 +42,8 @@ EXITS_LATE_S: Final = 2.0
 """An obligation that should have been enforced this long ago (wall seconds) is neglected."""
 JOURNAL_SILENT_S: Final = 5.0
 """A record waits for the disk this long, wall seconds."""
+GATEWAY_DOWN_S: Final = 0.2
+"""There is no gateway process for this long, wall seconds; it comes back by itself."""
 GATEWAY_SILENT_S: Final = 30.0
 """No request was answered for this long, wall seconds; the balance is asked every 4 s."""
 RECONCILING_S: Final = 60.0
@@ -64,7 +67,10 @@ class AccountLoops:
         watched.task("kernel", engine.run_timer, KERNEL_SILENT_S, safety=True)
         watched.task("operator", self._listen, OPERATOR_SILENT_S, safety=True)
         watched.task("control socket", account.control().run, CONTROL_SILENT_S)
-        watched.task("user stream", account.user.run, USER_SILENT_S, safety=True)
+        if account.paper is not None:
+            watched.task("user stream", account.paper.run, USER_SILENT_S, safety=True)
+        if account.process is not None:
+            self._watch_process(watched, account.process)
         noticed = VenueNotices(gateway.notifications, gateway.drop_notifications, engine.event, engine)
         watched.task("venue notices", noticed.run, NOTICES_SILENT_S)
         watched.task("sign of life", self._alive, ALIVE_EVERY_S + OPERATOR_SILENT_S)
@@ -84,6 +90,13 @@ class AccountLoops:
             watched.watch("recorder", account.recorder.dead_s, 0.0, lambda: None)
         tell_loops(watched.all_loops())
 
+    def _watch_process(self, watched: Supervisor, process: GatewayProcess) -> None:
+        """It comes back by itself; meanwhile nothing that adds exposure leaves, and who asks finds it by this name."""
+        watched.watch("gateway process", process.down_s, GATEWAY_DOWN_S, lambda: None, safety=True)
+        watched.watch(
+            "user stream", lambda: process.silent_s("user stream"), USER_SILENT_S, process.restart, safety=True
+        )
+
     # --- figures ------------------------------------------------------------------------------------------------------
 
     def _exits_late_s(self) -> float:
@@ -92,6 +105,10 @@ class AccountLoops:
         return clock.wall_seconds(self._account.kernel.overdue_ms(clock.now()))
 
     def _gateway_silent_s(self) -> float:
+        """While there is no gateway process that is told by a loop of its own, and no connection can be made anew."""
+        process = self._account.process
+        if process is not None and process.down_s():
+            return 0.0
         return time.monotonic() - self._account.engine.answered_at
 
     def _reconciling_s(self) -> float:

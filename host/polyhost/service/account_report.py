@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,9 @@ def _by_hand(records: Iterable[Record]) -> bool:
 
 def _wall(account: AccountRun) -> dict[str, Any]:
     """What may differ between two equal runs."""
-    engine, budget = account.engine, account.budget
+    engine, budget, process = account.engine, account.market.budget, account.process
+    shared = budget.calls if not account.label else {}
+    calls = Counter(shared) + Counter({} if process is None else process.calls)
     duration = time.monotonic() - account.started_at
     market_s = (account.clock.now() - account.began_market) / 1_000
     lateness = sorted(engine.lateness)
@@ -82,8 +85,8 @@ def _wall(account: AccountRun) -> dict[str, Any]:
         "events_per_s": round(engine.messages / duration, 1) if duration else 0.0,
         "lag_ms_p99": round(lateness[int(len(lateness) * 0.99)], 3) if lateness else 0.0,
         "windows_from_open": account.settled_here,
-        "venue_calls": {f"{name} {purpose}": count for (name, purpose), count in sorted(budget.calls.items())},
-        "venue_calls_refused": sum(budget.refused.values()),
+        "venue_calls": {f"{name} {purpose}": count for (name, purpose), count in sorted(calls.items())},
+        "venue_calls_refused": sum(budget.refused.values()) + (0 if process is None else process.calls_refused),
         "killed": account.killed,
         "left_open": left_open(account.kernel.state),
     }

@@ -15,9 +15,12 @@ from polyhost.journal.restoring import schema_aside
 from polyhost.service.operator_box import FOLDER
 from polyhost.service.state_lock import WITHIN_S, only_one_exchange
 
-KEPT: Final = ("journal.db*", "analysis.db*", "exchange.state", "exchange.state.log", "paper.state*", "recordings")
+KEPT: Final = (
+    "journal.db*", "analysis.db*", "exchange.state", "exchange.state.log", "paper.state*", "recordings",
+    "gateway-spent.jsonl",
+)
 """What ``--fresh`` sets aside: databases with their logs, backups and emergency files, the exchange, the paper account,
-recordings."""
+recordings, what the gateway process counted."""
 
 
 class DataFolder:

@@ -12,8 +12,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, Protocol
 
-from loguru import logger
-
 from polyhost.errors import VenueError
 from polyhost.kernel.kernel import Kernel
 from polyhost.model.book import Book
@@ -31,15 +29,14 @@ from polyhost.settings import Configuration
 from polyhost.venue.binance import BinanceFeed
 from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
-from polyhost.venue.polymarket.account import Credentials
 from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.discovery import Discovery
 from polyhost.venue.polymarket.endpoints import LIVE, Endpoints, endpoints_at
 from polyhost.venue.polymarket.faults import retried
 from polyhost.venue.polymarket.http import budget_scale, http_client
+from polyhost.venue.polymarket.market_stream import MarketStream
 from polyhost.venue.polymarket.reach import first_time, require_exchange
 from polyhost.venue.polymarket.rest_books import RestBooks
-from polyhost.venue.polymarket.streams import MarketStream, PriceStream
 from polyhost.venue.polymarket.witness import BookWitness
 from polyhost.venue.rotation import Turnover
 
@@ -125,10 +122,10 @@ class MarketData:
         self.discovery: Discovery
         self.witness: BookWitness
         self.markets: SharedMarkets
-        self.prices: PriceStream | None = None
-        """The venue's reference prices; None: nobody here has credentials for them."""
+        self.ask_prices: Callable[[], bool] = lambda: False
+        """Asks for the last minutes of the reference prices again; False: nobody can be asked right now."""
         self.spot: BinanceFeed
-        self.supervisor = Supervisor(self._event, done=lambda: all(each.engine.halted for each in self._accounts))
+        self.supervisor = Supervisor(self.event, done=lambda: all(each.engine.halted for each in self._accounts))
         self._folder = folder
         self._seed = seed
         self._http: Any
@@ -177,16 +174,16 @@ class MarketData:
         markets = self.settings.markets
         self.spot = BinanceFeed(
             binance, endpoints.binance_ws, markets.symbols, on_price=self._price_of_spot, on_candle=self._candle,
-            on_event=self._event, clock=self.clock,
+            on_event=self.event, clock=self.clock,
         )
         self.catalogue = Catalogue(gamma, http)
         self.discovery = Discovery(
             self.catalogue, self.clock, symbols=markets.symbols, durations=markets.durations,
-            slugs=markets.slugs, on_event=self._event,
-            ask_backlog=lambda: self.prices is not None and self.prices.refresh(), ask_candle=self.spot.candle_at,
+            slugs=markets.slugs, on_event=self.event, ask_backlog=lambda: self.ask_prices(),
+            ask_candle=self.spot.candle_at,
         )
         self.market_stream = MarketStream(
-            endpoints.market_ws, on_frame=self._frame, on_event=self._event, on_resolved=self.discovery.on_message,
+            endpoints.market_ws, on_frame=self._frame, on_event=self.event, on_resolved=self.discovery.on_message,
             clock=self.clock, turnover=self.turnover(), jitter=self.jitter("market"),
         )
         self.witness = BookWitness(
@@ -202,24 +199,12 @@ class MarketData:
         """Where in its spread of time a connection is replaced."""
         return random.Random(f"{self.settings.exchange.seed} {self._seed} {what}").random
 
-    def begin(self, credentials: Credentials | None) -> None:
-        """Start every feed and keep it going; ``credentials`` are for the reference prices, which the venue gives to
-        whoever has some. None: the host does without."""
+    def begin(self) -> None:
+        """Start every feed and keep it going. Reference prices come from a gateway process (reference_prices.py)."""
         watched, stream = self.supervisor, self.market_stream
         watched.task("clock", partial(self.clock.follow, self._http), CLOCK_SILENT_S, safety=True)
         watched.task("market stream", stream.run, STREAM_SILENT_S, safety=True, idle=lambda: not stream.tokens)
         watched.task("book witness", self.witness.run, STREAM_SILENT_S, safety=True)
-        if credentials is None:
-            logger.warning(
-                "no account here has API credentials, and the venue gives its reference prices to nobody without: "
-                "strikes by its price stream stay unknown"
-            )
-        else:
-            self.prices = PriceStream(
-                self.endpoints.price_ws, credentials, self.settings.markets.symbols, on_price=self._price,
-                on_event=self._event, clock=self.clock,
-            )
-            watched.task("reference prices", self.prices.run, STREAM_SILENT_S)
         watched.task("spot prices", self.spot.run, STREAM_SILENT_S)
         watched.task("discovery", self.discovery.run, DISCOVERY_SILENT_S)
 
@@ -258,7 +243,9 @@ class MarketData:
     def _frame(self, raw: bytes, messages: list[Message]) -> None:
         self._each(lambda account: account.frame(raw, messages))
 
-    def _event(self, event: Event) -> None:
+    def event(self, event: Event) -> None:
+        """What concerns every account."""
+
         def tell(account: Listener) -> None:
             known = isinstance(event, MarketFound) and event.market.condition_id in account.kernel.state.markets
             if not known:
@@ -269,7 +256,8 @@ class MarketData:
     def _price_of_spot(self, feed: str, symbol: str, price: int, stamp: int) -> None:
         self._each(lambda account: account.engine.price(feed, symbol, price, stamp))
 
-    def _price(self, feed: str, symbol: str, price: int, stamp: int) -> None:
+    def price(self, feed: str, symbol: str, price: int, stamp: int) -> None:
+        """A reference price in 1e-8, stamped in market ms."""
         self._price_of_spot(feed, symbol, price, stamp)
         self.discovery.on_price(feed, symbol, price, stamp)
 

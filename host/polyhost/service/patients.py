@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from polyhost.configuration import Loaded
 from polyhost.configuration.accounts import account_of
-from polyhost.errors import VenueError
+from polyhost.errors import ConfigError, VenueError
 from polyhost.model.wallets import WalletKind
-from polyhost.service.checkup.check import Subject
+from polyhost.service.checkup.check import Depends, Subject
 from polyhost.service.exchange_child import ExchangeChild, ready_at
 from polyhost.service.folder import DataFolder, running_pid
-from polyhost.service.gateways import gateway_of, key_of
+from polyhost.service.gateways import client_gateway_of, key_of
 from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import Gateway
@@ -29,17 +28,29 @@ NOWHERE: Final = endpoints_at("http://127.0.0.1:9")
 """Nothing is asked there: why not stands beside it."""
 
 
+class Reached(Protocol):
+    """The account of a host that starts: its gateway process has the key, and is examined as it is."""
+
+    async def reach(self) -> Gateway:
+        """Its gateway, connected. Raises ConfigError or VenueError."""
+        ...
+
+    def owner(self) -> str:
+        """The key's own address, once it is reached."""
+        ...
+
+
 @asynccontextmanager
-async def patient(loaded: Loaded) -> AsyncIterator[Subject]:
+async def patient(loaded: Loaded, starting: Reached | None = None) -> AsyncIterator[Subject]:
     """The account of this configuration, for the length of the block.
 
     In sim mode without an exchange elsewhere: the running host's, else one of its own that is thrown away afterwards.
+    ``starting``: the host asks itself before it begins; its own gateway is looked at. Else one with the client in this
+    process, which reads the key where it is.
     """
     settings = loaded.configuration
     folder = DataFolder(Path(settings.host.data_dir))
     running = running_pid(folder.path)
-    # The host itself asks before it begins.
-    starting = running == os.getpid()
     async with AsyncExitStack() as stack:
         endpoints, unreached = NOWHERE, ""
         try:
@@ -50,19 +61,34 @@ async def patient(loaded: Loaded) -> AsyncIterator[Subject]:
         kind = WalletKind[settings.venue.wallet.upper()]
 
         async def address() -> str:
-            return address_of(key_of(settings, endpoints))
+            return address_of(key_of(settings, endpoints)) if starting is None else await _owner(starting)
 
         async def open_way() -> Gateway:
+            if starting is not None:
+                return await starting.reach()
             clock = VenueClock()
-            gateway = gateway_of(settings, endpoints, clock, Budget(scale=lambda: budget_scale(clock))).gateway
+            gateway = client_gateway_of(settings, endpoints, clock, Budget(scale=lambda: budget_scale(clock)))
             stack.push_async_callback(gateway.close)
             await gateway.connect()
             return gateway
 
         yield Subject(
-            loaded, settings.host.account, settings.host.mode, kind, *_named(loaded), folder.path, running, starting,
-            endpoints, unreached, address, open_way,
+            loaded, settings.host.account, settings.host.mode, kind, *_named(loaded), folder.path, running,
+            starting is not None, endpoints, unreached, address, open_way,
         )
+
+
+async def _owner(starting: Reached) -> str:
+    """The key's address. ConfigError: there is no key, or it is none. Raises Depends where something else fails."""
+    try:
+        await starting.reach()
+    except VenueError as error:
+        raise Depends("credentials") from error
+    except ConfigError as error:
+        if error.key == "wallet":
+            raise Depends("wallet") from error
+        raise
+    return starting.owner()
 
 
 def _named(loaded: Loaded) -> tuple[str, str]:

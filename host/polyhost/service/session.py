@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 from loguru import logger
 
@@ -19,16 +19,17 @@ from polyhost.errors import PolyhostError
 from polyhost.service.account import AccountRun
 from polyhost.service.accounts_report import Failed, together
 from polyhost.service.folder import DataFolder
-from polyhost.service.gateways import price_credentials
+from polyhost.service.gateways import key_variables
 from polyhost.service.logs import REDACTOR, SPEAKS_FOR
 from polyhost.service.market_data import MarketData
 from polyhost.service.metrics import Metrics
 from polyhost.service.presence import Condition
+from polyhost.service.reference_prices import ReferencePrices
 from polyhost.service.start_permit import well
-from polyhost.venue.budget import Budget
-from polyhost.venue.clients import client_selftest
-from polyhost.venue.polymarket.account import Credentials
-from polyhost.venue.polymarket.http import budget_scale
+from polyhost.venue.gatekeeper.secrecy import wipe_environment
+
+ACCOUNTS_MAX: Final = 2
+"""So many accounts have a whole budget of requests each; the venue counts by address, too: more share what two have."""
 
 
 def new_run_id() -> str:
@@ -48,13 +49,15 @@ class Session:
         self.run_id = new_run_id()
         self.ping_url = loaded.configuration.host.ping_url
         self.market = MarketData(loaded.configuration, folder, self.run_id)
+        self._variables = key_variables(loaded.configuration)
+        self._prices = ReferencePrices(self.market, loaded.configuration, folder)
         parts = {"": (loaded, folder)} if not accounts else {
             name: (loaded.for_account(name), place) for name, place in accounts.items()
         }
         self.accounts = [
             AccountRun(
                 own, place, self.market, run_id=self.run_id, windows=windows, label=label,
-                budget=None if len(parts) == 1 else self._budget(len(parts)),
+                share=min(1.0, ACCOUNTS_MAX / len(parts)), variables=self._variables,
             )
             for label, (own, place) in parts.items()
         ]
@@ -66,12 +69,9 @@ class Session:
         self._several = REDACTOR.several = bool(accounts)
         self._reports: dict[str, dict[str, Any]] = {}
         self._failed: dict[str, Failed] = {}
+        self._left: set[str] = set()
+        """Names of accounts that came to their end."""
         self._tasks: list[asyncio.Task[None]] = []
-
-    def _budget(self, accounts: int) -> Budget:
-        """Each account has a budget of its own. The venue counts by address, too: more than two share what two have."""
-        share = min(1.0, 2 / accounts)
-        return Budget(scale=lambda: budget_scale(self.market.clock) * share)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -104,27 +104,17 @@ class Session:
         """How each account is that did not fail, for whoever watches the host from outside."""
         return [account.condition(begun=self._begun) for account in self._living]
 
-    async def _price_credentials(self) -> Credentials | None:
-        """API credentials for the venue's reference prices: an account's, or what an exchange on loopback gives."""
-        for account in self._living:
-            if account.credentials is not None:
-                return account.credentials
-        first = self._living[0]
-        return await price_credentials(first.settings, self.market.endpoints, self.market.clock, self.market.budget)
-
     @property
     def _living(self) -> list[AccountRun]:
         return [account for account in self.accounts if account.name not in self._failed]
 
     async def _start(self, stack: AsyncExitStack) -> None:
         await self._each(_prepare)
-        # Both take a good part of a second, and neither needs the other.
-        selftest = asyncio.create_task(self._selftest())
-        try:
-            await self.market.reach(stack)
-        finally:
-            await asyncio.wait({selftest})
-        selftest.result()
+        # Every process that needs a key has it by now; no other one, and no plugin, finds it in an environment.
+        for name in self._variables:
+            wipe_environment(name)
+        self._prices.prepare(self._living)
+        await self.market.reach(stack)
         await self._each(_permitted)
         await self.market.open(stack)
         stack.push_async_callback(self._close)
@@ -134,20 +124,16 @@ class Session:
             return
         # Ended before the feeds and accounts are let go.
         stack.push_async_callback(self._end)
-        self.market.begin(await self._price_credentials())
+        self.market.begin()
         if self.metrics is not None:
             self.metrics.begin(self.market.supervisor)
         await self._each(_supervise)
+        await self._prices.begin(self._living)
         self._watch(self.market.watch_exchange(), "exchange")
         self._watch(self.market.supervisor.run(), "supervisor")
         self._begun = True
         if self.on_ready is not None:
             self.on_ready(self)
-
-    async def _selftest(self) -> None:
-        """Of every client that trades. Raises VenueError for one that changed."""
-        for client in sorted({account.settings.venue.client for account in self.accounts}):
-            await client_selftest(client)
 
     async def _each(self, step: Callable[[AccountRun], Awaitable[None]]) -> None:
         """A step of the start, for every account at once. Raises what fails for the only one."""
@@ -171,7 +157,7 @@ class Session:
             self._reports[account.name] = await account.trade()
 
         if await self._guarded(account, trade) and self._several:
-            await account.close()
+            await self._leaves(account)
 
     async def _ended(self, account: AccountRun, error: Exception) -> None:
         known = isinstance(error, PolyhostError)
@@ -179,7 +165,13 @@ class Session:
             "the account ended: {}; the others trade on", error
         )
         self._failed[account.name] = Failed(str(error), error.exit_code if isinstance(error, PolyhostError) else 1)
+        await self._leaves(account)
+
+    async def _leaves(self, account: AccountRun) -> None:
+        """An account lets go of everything, while others trade on."""
         await account.close()
+        self._left.add(account.name)
+        await self._prices.ended(account, [each for each in self._living if each.name not in self._left])
 
     # --- what all stand on --------------------------------------------------------------------------------------------
 
@@ -201,6 +193,7 @@ class Session:
     async def _close(self) -> None:
         for account in self.accounts:
             await account.close()
+        await self._prices.close()
 
     async def _end(self) -> None:
         await self.market.supervisor.close()
@@ -215,7 +208,7 @@ async def _prepare(account: AccountRun) -> None:
 
 async def _permitted(account: AccountRun) -> None:
     if account.settings.host.mode == "live":
-        await well(account.loaded)
+        await well(account.loaded, account)
 
 
 async def _begin(account: AccountRun) -> None:
@@ -224,3 +217,4 @@ async def _begin(account: AccountRun) -> None:
 
 async def _supervise(account: AccountRun) -> None:
     account.supervise()
+    await account.listen()

@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-
-from msgspec import structs
+from typing import TYPE_CHECKING
 
 from polyhost.configuration import Loaded
 from polyhost.configuration.difference import LOSSES, losses
@@ -18,18 +17,21 @@ from polyhost.journal import journal_status, read_journal
 from polyhost.model.money import size_text
 from polyhost.model.records import RunStarted
 
+if TYPE_CHECKING:
+    from polyhost.service.patients import Reached
+
 
 class NotWellError(ConfigError):
     """The doctor found something: live does not start."""
 
 
-async def well(loaded: Loaded) -> None:
-    """Raises NotWellError unless ``polyhost doctor`` has nothing against this account."""
+async def well(loaded: Loaded, account: Reached) -> None:
+    """Raises NotWellError unless ``polyhost doctor`` has nothing against this account, by its own gateway process."""
     # Only a live start needs them.
     from polyhost.service import doctor, patients
 
-    async with patients.patient(loaded) as subject:
-        found = await doctor.checks(structs.replace(subject, starting=True))
+    async with patients.patient(loaded, account) as subject:
+        found = await doctor.checks(subject)
     if bad := [check for check in found if check.failed]:
         told = "; ".join(f"{each.name}: {each.text}" + (f" ({each.remedy})" if each.remedy else "") for each in bad)
         raise NotWellError(f"live does not start, the doctor found: {told}", remedy="polyhost doctor tells all of it")

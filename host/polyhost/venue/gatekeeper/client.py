@@ -135,8 +135,11 @@ class GatewayProcess:
         self._log = log
         self._endpoints: Endpoints | None = None
         self._wallet = ""
-        self._listen: Callable[[int], Listen] | None = None
+        self._owner = ""
+        self._wanted = Listen(0, (), 0.0, "", own=False)
+        """What is to be heard, of every worker."""
         self._on_event: Callable[[Event], None] = lambda event: None
+        self._on_price_event: Callable[[Event], None] = lambda event: None
         self._on_price: Callable[[str, str, int, int], None] = lambda feed, symbol, price, stamp: None
         self._process: subprocess.Popen[bytes] | None = None
         self._wire: Wire | None = None
@@ -162,10 +165,7 @@ class GatewayProcess:
     # --- the process --------------------------------------------------------------------------------------------------
 
     def spawn(self) -> None:
-        """Start the process; it loads its client while the host goes on. Raises OSError.
-
-        A key in the environment is out of the host's own from here on: only this process has it.
-        """
+        """Start the process; it loads its client while the host goes on. Raises OSError."""
         listener = _listening(self._folder)
         try:
             launch = msgspec.structs.replace(self._launch, socket=listener.fileno())
@@ -183,7 +183,6 @@ class GatewayProcess:
         with suppress(BrokenPipeError):
             process.stdin.write(framed(ENCODE(launch), FRAME_BYTES_MAX))
             process.stdin.flush()
-        wipe_environment(self._launch.key.get("env", ""))
 
     def _sink(self) -> IO[bytes]:
         if self._log is None:
@@ -234,29 +233,42 @@ class GatewayProcess:
         while len(self._markets) > MARKETS_MAX:
             del self._markets[next(iter(self._markets))]
 
-    async def listen(
-        self,
-        on_event: Callable[[Event], None],
-        on_price: Callable[[str, str, int, int], None],
-        *,
-        symbols: Sequence[str] = (),
-        rotate_s: float = 0.0,
-        seed: str = "",
-    ) -> None:
-        """Hear the account's own stream, and reference prices of these symbols, from now on; a new worker goes on.
+    async def listen(self, on_event: Callable[[Event], None], *, rotate_s: float = 0.0, seed: str = "") -> None:
+        """Hear the account's own stream from now on; a new worker goes on.
 
-        A worker that is gone is told as the streams' end, so that everything is asked again when they are back.
+        A worker that is gone is told as the stream's end, so that everything is asked again when it is back.
+        ``rotate_s``: how often its connection is replaced by plan, wall seconds; ``seed`` spreads the moments.
         """
-        self._on_event, self._on_price = on_event, on_price
-        self._listen = lambda seq: Listen(seq, tuple(symbols), rotate_s, seed)
-        with suppress(Gone):
-            await self._answer(self._listen, Did)
+        self._on_event = on_event
+        self._wanted = msgspec.structs.replace(self._wanted, own=True, rotate_s=rotate_s, seed=seed)
+        await self._listen()
+
+    async def hear_prices(
+        self, symbols: Sequence[str], on_price: Callable[[str, str, int, int], None], on_event: Callable[[Event], None]
+    ) -> None:
+        """Hear reference prices of these symbols from now on, as ``PriceStream`` tells them; a new worker goes on.
+
+        ``on_event``: takes the stream's ups and downs.
+        """
+        self._on_price, self._on_price_event = on_price, on_event
+        self._wanted = msgspec.structs.replace(self._wanted, symbols=tuple(symbols))
+        await self._listen()
+
+    async def _listen(self) -> None:
+        """Say what is to be heard; without a worker it is said to the next one."""
+        if self._wanted.own or self._wanted.symbols:
+            with suppress(Gone):
+                await self._answer(lambda seq: msgspec.structs.replace(self._wanted, seq=seq), Did)
 
     async def connect(self) -> None:
-        """Start it if need be, and have it connect. VenueError, ConfigError: as for any gateway; it is closed then."""
+        """Start it if need be, and have it connect. VenueError, ConfigError: as for any gateway.
+
+        A key in the environment is out of the host's own from here on: only this process has it.
+        """
         assert self._endpoints is not None, "at() first"
         if self._process is None:
             self.spawn()
+        wipe_environment(self._launch.key.get("env", ""))
         self._closing = False
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._keeping = asyncio.get_running_loop().create_task(self._keep(first), name="gateway process")
@@ -331,9 +343,8 @@ class GatewayProcess:
         except TimeoutError:
             self.restart()
             raise VenueError(f"it is not ready within {OPEN_S:g} s; {self._last_words()}", endpoint="gateway") from None
-        self.opened, self._wallet = opened, opened.wallet
-        if self._listen is not None:
-            await self._answer(self._listen, Did)
+        self.opened, self._wallet, self._owner = opened, opened.wallet, opened.owner
+        await self._listen()
         self._is_up(opened)
         if not first.done():
             first.set_result(None)
@@ -375,8 +386,8 @@ class GatewayProcess:
                 future.set_exception(Gone("the gateway process ended before the answer"))
         self._before = dict(self._epochs)
         up, self._streams_up = self._streams_up, set()
-        for stream in sorted(up):
-            self._on_event(StreamChanged(stream, False, self._epochs[stream], ABSENT))
+        for stream in () if self._closing else sorted(up):
+            self._tell(StreamChanged(stream, False, self._epochs[stream], ABSENT))
         self._ended.set()
 
     # --- what it says -------------------------------------------------------------------------------------------------
@@ -386,7 +397,7 @@ class GatewayProcess:
         message = ANSWER(body)
         match message:
             case Heard(event=event):
-                self._on_event(self._counted(event) if isinstance(event, StreamChanged) else event)
+                self._tell(self._counted(event) if isinstance(event, StreamChanged) else event)
             case Ticked(feed=feed, symbol=symbol, price=price, stamp=stamp):
                 self._on_price(feed, symbol, price, stamp)
             case Alive():
@@ -397,6 +408,10 @@ class GatewayProcess:
                 future = self._asked.pop(message.seq, None)
                 if future is not None and not future.done():
                     future.set_result(message)
+
+    def _tell(self, event: Event) -> None:
+        of_prices = isinstance(event, StreamChanged) and event.stream == "reference"
+        (self._on_price_event if of_prices else self._on_event)(event)
 
     def _counted(self, event: StreamChanged) -> StreamChanged:
         """Epochs go on rising from worker to worker."""
@@ -449,6 +464,12 @@ class GatewayProcess:
     def calls_refused(self) -> int:
         """Requests that were not sent because their turn did not come in time."""
         return self._earlier_refused + self._alive.refused
+
+    @property
+    def owner(self) -> str:
+        """The key's own address. Only after ``connect``."""
+        assert self._owner, "connect() first"
+        return self._owner
 
     @property
     def wallet(self) -> str:

@@ -1,8 +1,8 @@
 """What the gateway process signs and sends, whatever the host asks for (SEC-01): markets, contracts, methods, sums.
 
 It stands between the host and the key and believes the host nothing that it can know better: markets are those that the
-host follows, an order's contract is its market's, sums are counted here. Sells are never refused for their size: they
-take risk away, and are bounded by what the buys were.
+host follows or that were looked up at the venue, an order's contract is its market's, sums are counted here. Sells are
+never refused for their size: they take risk away, and are bounded by what the buys were.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ class Guard:
     # --- after --------------------------------------------------------------------------------------------------------
 
     def seen(self, event: Event) -> None:
-        """What the venue says: an order that ended unfilled gives its money back to the sums."""
+        """What the venue says: a market that was looked up is known from then on, and an order that ended unfilled
+        gives its money back to the sums."""
         match event:
             case events.Prepared(ref=ref, request=request):
                 self._spent.rename(ref, request.order_id)
@@ -142,6 +143,8 @@ class Guard:
                 self._spent.put(ended, 0)
             case events.ActionAnswered(ref=ref, outcome="refused"):
                 self._spent.put(ref, 0)
+            case events.MarketFound(market=market):
+                self.follow(market)
             case events.OrderSeen(row=row):
                 self._ended(row)
             case events.SweepDone(orders=rows):

@@ -71,11 +71,13 @@ class Open(_Request, tag="open", frozen=True):
 
 
 class Listen(_Request, tag="listen", frozen=True):
-    """Run the streams from now on; without symbols only the account's own. The answer is ``Done``."""
+    """Run the streams from now on; without symbols only the account's own. The answer is ``Did``."""
 
     symbols: tuple[str, ...]
     rotate_s: float
     seed: str
+    own: bool = True
+    """The account's own stream is wanted."""
 
 
 class Do(_Request, tag="do", frozen=True):
@@ -148,6 +150,8 @@ class Opened(_Answer, tag="opened", frozen=True):
     wallet: str
     fast: bool
     """Orders are signed without the client."""
+    owner: str = ""
+    """The key's own address."""
 
 
 VenueEvent: TypeAlias = (

@@ -14,6 +14,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -27,7 +28,7 @@ from polyhost.model.events import Event
 from polyhost.model.market import Market
 from polyhost.model.wallets import WalletKind
 from polyhost.venue.budget import Budget
-from polyhost.venue.clients import guarded_gateway, load
+from polyhost.venue.clients import guarded_gateway, load, tell_of_the_dead_client
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import ClientGateway
 from polyhost.venue.gatekeeper.guarded import executed
@@ -72,6 +73,7 @@ from polyhost.venue.gatekeeper.spent import FILE, Spent
 from polyhost.venue.polymarket.endpoints import LIVE, Endpoints, endpoints_at
 from polyhost.venue.polymarket.http import budget_scale
 from polyhost.venue.polymarket.streams import PriceStream, UserStream
+from polyhost.venue.polymarket.wire_gateway import address_of
 from polyhost.venue.rotation import Turnover
 
 if TYPE_CHECKING:
@@ -114,6 +116,12 @@ def made(launch: Launch, endpoints: Endpoints, key: str, clock: VenueClock, budg
     )
 
 
+def _loaded(client: str) -> None:
+    """Import the client. What does not import is told when it is opened."""
+    with suppress(ConfigError, VenueError):
+        load(client)
+
+
 def work(told: bytes, key: KeyLike) -> int:
     """Serve one host to the end of its connection; returns the exit code."""
     launch = msgspec.msgpack.decode(told, type=Launch)
@@ -134,7 +142,7 @@ class Worker:
         self._key = key
         self._make = make
         self._clock = VenueClock()
-        self._budget = Budget(scale=lambda: budget_scale(self._clock))
+        self._budget = Budget(scale=lambda: budget_scale(self._clock) * launch.share)
         self._gateway: ClientGateway | None = None
         self._endpoints: Endpoints | None = None
         self._spent = Spent(Path(launch.folder) / FILE, self._clock.now)
@@ -154,8 +162,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         if self._make is made:
             # The client is loaded while the host does other things.
-            client = self._launch.client or FIRST
-            connection, _ = await asyncio.gather(self._admitted(listener), loop.run_in_executor(None, load, client))
+            loading = loop.run_in_executor(None, _loaded, self._launch.client or FIRST)
+            connection, _ = await asyncio.gather(self._admitted(listener), loading)
         else:
             connection = await self._admitted(listener)
         _, wire = await loop.connect_accepted_socket(lambda: Wire(self._arrived, self._ended.set), connection)
@@ -291,6 +299,7 @@ class Worker:
         if self._key.problem:
             raise ConfigError(f"no key: {self._key.problem}", key="key", remedy=self._key.remedy)
         require_place(self._launch.place, request.endpoints)
+        tell_of_the_dead_client()
         self._masked = [self._key.value, self._key.value.removeprefix("0x")]
         gateway = self._make(self._launch, request.endpoints, self._key.value, self._clock, self._budget)
         await gateway.connect()
@@ -301,7 +310,7 @@ class Worker:
             self._guard.follow(market)
         self._start(self._warm(gateway, [each for each in request.markets if each.end > self._clock.now()]), "warming")
         fast = bool(getattr(gateway, "signs_fast", False))
-        return Opened(request.seq, PROTOCOL, os.getpid(), gateway.wallet, fast)
+        return Opened(request.seq, PROTOCOL, os.getpid(), gateway.wallet, fast, address_of(self._key.value))
 
     async def _warm(self, gateway: ClientGateway, markets: list[Market]) -> None:
         """What an earlier worker had ready. One that cannot be read now is read with its first order."""
@@ -315,16 +324,15 @@ class Worker:
     # --- streams ------------------------------------------------------------------------------------------------------
 
     def _listen(self, request: Listen, gateway: ClientGateway) -> None:
-        """The account's own stream, and reference prices when symbols are wanted; once for a connection."""
-        if self._user is not None or self._endpoints is None:
-            return
-        jitter = random.Random(request.seed).random
-        self._user = user = UserStream(
-            self._endpoints.user_ws, gateway.credentials, on_event=self._heard, clock=self._clock,
-            turnover=Turnover(every_s=request.rotate_s), jitter=jitter,
-        )
-        self._start(user.run(self._beat("user stream")), "user stream")
-        if request.symbols:
+        """The account's own stream, and reference prices when symbols are wanted; each once for a connection."""
+        assert self._endpoints is not None, "whoever has a gateway has addresses"
+        if request.own and self._user is None:
+            self._user = user = UserStream(
+                self._endpoints.user_ws, gateway.credentials, on_event=self._heard, clock=self._clock,
+                turnover=Turnover(every_s=request.rotate_s), jitter=random.Random(request.seed).random,
+            )
+            self._start(user.run(self._beat("user stream")), "user stream")
+        if request.symbols and self._prices is None:
             self._prices = prices = PriceStream(
                 self._endpoints.price_ws, gateway.credentials, request.symbols, on_price=self._ticked,
                 on_event=self._heard, clock=self._clock,
