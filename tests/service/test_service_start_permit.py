@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from polyhost.configuration import Loaded, load_configuration
-from polyhost.errors import ConfigError
+from polyhost.errors import ConfigError, VenueError
 from polyhost.journal import JournalStore
 from polyhost.model.records import RunStarted
-from polyhost.service import doctor
-from polyhost.service.checkup.check import Check, Subject, Verdict
+from polyhost.service import doctor, patients
+from polyhost.service.checkup import account
+from polyhost.service.checkup.check import Check, Context, Subject, Verdict
 from polyhost.service.start_permit import NotWellError, may_begin, well
 from polyhost.venue.polymarket.endpoints import LIVE as LIVE_VENUE
 
@@ -28,6 +29,21 @@ total = "60"
 [accounts.real.breakers]
 daily_loss = "15"
 """
+
+
+class Reached:
+    """An account that starts, as the doctor knows it; it is its own gateway."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    async def reach(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def owner(self) -> str:
+        return "0xowner"
 
 
 @pytest.fixture
@@ -73,6 +89,7 @@ def test_live_starts_only_when_the_doctor_found_nothing_wrong(
 ) -> None:
     """The doctor's own questions have tests of their own; here it is one who says what is wanted."""
     asked: list[Subject] = []
+    reached: Any = Reached()
 
     async def checks(subject: Subject) -> list[Check]:
         asked.append(subject)
@@ -81,10 +98,34 @@ def test_live_starts_only_when_the_doctor_found_nothing_wrong(
     monkeypatch.setattr(doctor, "checks", checks)
     if verdict is Verdict.FAILED:
         with pytest.raises(NotWellError, match=r"clock: 9 s off \(set it\)"):
-            asyncio.run(well(live))
+            asyncio.run(well(live, reached))
     else:
-        asyncio.run(well(live))
+        asyncio.run(well(live, reached))
     (subject,) = asked
+    assert asyncio.run(subject.open_way()) is reached, "the gateway process that will trade, no second one"
+    assert asyncio.run(subject.address()) == "0xowner", "and it knows the key, nobody here does"
     assert (subject.account, subject.mode, subject.starting) == ("real", "live", True)
     assert subject.endpoints is LIVE_VENUE, "nothing is asked there by this test"
     assert subject.key_named == '{ env = "POLYHOST_TEST_KEY" }'
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (VenueError("not reached"), "not asked: see credentials"),
+        (ConfigError("the proxy wallet needs more", table="venue", key="wallet"), "not asked: see wallet"),
+        (ConfigError("no key: it is not set", key="key", remedy="export it"), "no key: it is not set"),
+    ],
+)
+def test_sec_01_a_live_start_asks_its_gateway_process_for_the_key_s_address(
+    live: Loaded, error: Exception, told: str
+) -> None:
+    async def go() -> str:
+        async with patients.patient(live, Reached(error)) as subject:
+            context = Context(subject)
+            try:
+                return (await doctor._asked("key", account.key, context)).text
+            finally:
+                await context.close()
+
+    assert told in asyncio.run(go())

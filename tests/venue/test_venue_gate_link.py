@@ -37,6 +37,7 @@ from polyhost.venue.gatekeeper.worker import Worker, masked, require_place, stra
 from polyhost.venue.polymarket.account import Credentials, ReadError
 from polyhost.venue.polymarket.endpoints import LIVE, endpoints_at
 from polyhost.venue.polymarket.heartbeats import Beaten
+from polyhost.venue.polymarket.wire_gateway import address_of
 
 PLACES = endpoints_at("http://127.0.0.1:9", "ws://127.0.0.1:9")
 KEY = "0x" + "17" * 32
@@ -192,6 +193,7 @@ def test_sec_01_the_process_is_a_gateway_like_any_other(tmp_path: Path) -> None:
     async def job(pair: Pair) -> None:
         assert isinstance(pair, Gateway)
         assert pair.wallet == pair.gateways[0].wallet
+        assert pair.owner == address_of(KEY)
         assert await pair.balance() == events.BalanceSeen(5_000_000, True)
         assert await pair.credited("0x", 5) == Credited(1, 2, 3, 4, True)
         assert await pair.examine(("BTC",)) == await pair.gateways[0].examine(("BTC",))
@@ -312,7 +314,7 @@ def test_sec_01_a_process_that_was_started_for_one_venue_serves_no_other(place: 
 def test_ord_10_what_was_on_its_way_is_unknown_and_what_comes_later_is_not_sent(tmp_path: Path) -> None:
     async def job(pair: Pair) -> None:
         heard: list[events.Event] = []
-        await pair.listen(heard.append, lambda *tick: None)
+        await pair.listen(heard.append)
         asked = asyncio.create_task(pair.execute(commands.Sweep("0xcc", 0)))
         await until(lambda: pair.gateways[0].done)
         pair._revive = lambda: None  # type: ignore[method-assign]
@@ -346,7 +348,8 @@ def test_ord_10_streams_are_told_in_order_and_epochs_go_on_from_worker_to_worker
 
     async def job(pair: Pair) -> None:
         heard: list[Any] = []
-        await pair.listen(heard.append, lambda *tick: heard.append(tick))
+        await pair.listen(heard.append)
+        await pair.hear_prices((), lambda *tick: heard.append(tick), heard.append)
         first = pair.workers[0]
         told = [
             events.StreamChanged("user", True, 1), events.StreamChanged("reference", True, 4),
@@ -369,7 +372,8 @@ def test_ord_10_streams_are_told_in_order_and_epochs_go_on_from_worker_to_worker
 
     async def nothing_lost(pair: Pair) -> None:
         heard: list[Any] = []
-        await pair.listen(heard.append, lambda *tick: heard.append(tick))
+        await pair.listen(heard.append)
+        await pair.hear_prices((), lambda *tick: heard.append(tick), heard.append)
         for number in range(500):
             pair.workers[0]._heard(events.OrderSeen(structs.replace(order, size_matched=number), "stream"))
             pair.workers[0]._ticked("chainlink", "BTC", number, number)
@@ -381,6 +385,23 @@ def test_ord_10_streams_are_told_in_order_and_epochs_go_on_from_worker_to_worker
 
     running(tmp_path, job)
     running(tmp_path, nothing_lost)
+
+
+def test_ord_10_a_process_that_only_hears_prices_hears_no_account_and_each_stream_runs_once(tmp_path: Path) -> None:
+    async def job(pair: Pair) -> None:
+        ups: list[Any] = []
+        await pair.hear_prices(("BTC",), lambda *tick: None, ups.append)
+        worker = pair.workers[0]
+        assert worker._user is None
+        prices = worker._prices
+        assert prices is not None
+        await pair.listen(ups.append)
+        assert worker._user is not None
+        assert worker._prices is prices, "the words are said again, the stream goes on"
+        pair.kill()
+        await until(lambda: len(pair.workers) == 2 and pair.workers[1]._user and pair.workers[1]._prices)
+
+    running(tmp_path, job)
 
 
 def test_ord_10_a_worker_without_a_sign_of_life_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

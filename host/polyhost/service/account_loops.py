@@ -92,7 +92,7 @@ class AccountLoops:
 
     def _watch_process(self, watched: Supervisor, process: GatewayProcess) -> None:
         """It comes back by itself; meanwhile nothing that adds exposure leaves, and who asks finds it by this name."""
-        watched.watch("gateway process", process.down_s, GATEWAY_DOWN_S, lambda: None, safety=True)
+        watched.watch("gateway process", process.down_s, GATEWAY_DOWN_S, None, safety=True)
         watched.watch(
             "user stream", lambda: process.silent_s("user stream"), USER_SILENT_S, process.restart, safety=True
         )

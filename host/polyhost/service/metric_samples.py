@@ -17,7 +17,6 @@ from polyhost.service.metric_table import BY_NAME
 from polyhost.service.metric_tally import Buckets, Noted, Tally, symbol_of
 from polyhost.service.phases import Phase
 from polyhost.service.presence import Condition, stuck
-from polyhost.venue.budget import Budget
 
 if TYPE_CHECKING:
     from polyhost.service.account import AccountRun
@@ -93,7 +92,7 @@ class Sampler:
         found.set("polyhost_log_lines_lost_total", lines_lost())
         market = self._host.accounts[0].market
         found.set("polyhost_standstills_total", market.supervisor.standstills)
-        _calls(market.budget, found.of(SHARED))
+        _calls(market.budget.calls, sum(market.budget.refused.values()), found.of(SHARED))
 
     def _account(self, account: AccountRun, found: _Account) -> None:
         noted, tally = self._tallies[account.name]
@@ -192,18 +191,18 @@ def _venue(account: AccountRun, found: _Account) -> None:
     found.set("polyhost_comparisons_total", sweeps - scheduled, "extra")
     found.set("polyhost_balances_doubted", comparing.doubted)
     found.each("polyhost_disconnects_total", {"market": 0, "user": 0} | engine.disconnects)
-    if account.budget is not account.market.budget:
-        _calls(account.budget, found)
+    if account.process is not None:
+        _calls(account.process.calls, account.process.calls_refused, found)
     ages = {name.removesuffix("_ms"): ms for name, ms in comparing.ages().items()}
     found.each("polyhost_cache_age_seconds", {name: ms / 1_000 for name, ms in ages.items() if ms is not None})
     if (book := oldest_book(account)) is not None:
         found.set("polyhost_cache_age_seconds", book, "book")
 
 
-def _calls(budget: Budget, found: _Account) -> None:
-    for (endpoint, purpose), count in budget.calls.items():
+def _calls(calls: Mapping[tuple[str, str], int], refused: int, found: _Account) -> None:
+    for (endpoint, purpose), count in calls.items():
         found.set("polyhost_api_calls_total", count, endpoint, purpose)
-    found.set("polyhost_api_calls_refused_total", sum(budget.refused.values()))
+    found.set("polyhost_api_calls_refused_total", refused)
 
 
 def oldest_book(account: AccountRun) -> float | None:

@@ -155,8 +155,9 @@ class WatchedLoop(Loop):
     """Something without a task: ``age()`` says for how many seconds it did not move while it should have."""
 
     def __init__(
-        self, name: str, age: Callable[[], float], limit_s: float, *, safety: bool, restart: Callable[[], None]
+        self, name: str, age: Callable[[], float], limit_s: float, *, safety: bool, restart: Callable[[], None] | None
     ) -> None:
+        """``restart`` None: it comes back by itself."""
         super().__init__(name, limit_s, safety=safety)
         self._age = age
         self._restart = restart
@@ -168,6 +169,8 @@ class WatchedLoop(Loop):
         """Its figure is somebody else's: there is no stamp of its own to move."""
 
     def revive(self, now: float) -> None:
+        if self._restart is None:
+            return
         self.restarts += 1
         self.paused(now)
         logger.warning("loop {} is set going again ({})", self.name, self.restarts)
@@ -209,9 +212,11 @@ class Supervisor:
         return loop
 
     def watch(
-        self, name: str, age: Callable[[], float], limit_s: float, restart: Callable[[], None], *, safety: bool = False
+        self, name: str, age: Callable[[], float], limit_s: float, restart: Callable[[], None] | None, *,
+        safety: bool = False,
     ) -> WatchedLoop:
-        """Watch a figure; ``restart`` is called (with growing pauses) while it is above the limit."""
+        """Watch a figure; ``restart`` is called (with growing pauses) while it is above the limit. None: it comes back
+        by itself."""
         loop = WatchedLoop(name, age, limit_s, safety=safety, restart=restart)
         self._add(loop)
         logger.info("loop {} watched", name)
