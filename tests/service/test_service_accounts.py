@@ -99,12 +99,17 @@ async def _story(session: Session) -> tuple[Any, ...]:
     run = asyncio.create_task(session.run())
     try:
         await until(lambda: hasattr(good, "kernel") and bought(good), run)
-        market = bought(good)
+        foreign, token = good.kernel.state.foreign, ""
+        while token not in foreign:
+            # On a slow machine a window may be decided before the wallet is counted again: then in the next one.
+            await until(lambda: bought(good), run)
+            market = bought(good)
+            assert market is not None
+            second_host = held_elsewhere(good)
+            token = await buy_by_hand(good, market)
+            entry = good.kernel.state.markets[market.condition_id]
+            await until(lambda: token in foreign or entry.settled, run)  # noqa: B023 awaited at once
         assert market is not None
-        second_host = held_elsewhere(good)
-        token = await buy_by_hand(good, market)
-        foreign = good.kernel.state.foreign
-        await until(lambda: token in foreign, run)
         # Both at one moment: the account trades on meanwhile.
         after, seen = exposure(good.kernel._core, market)[0], foreign.pop(token)
         before = exposure(good.kernel._core, market)[0]
@@ -168,7 +173,9 @@ def test_ops_06_a_trade_by_hand_is_told_once_counted_and_never_managed(story: St
     assert found[0].reason == "appeared while the host was running"
     told = [record.text for record in story.good if isinstance(record, NoticeRaised) and "not ours" in record.text]
     assert len([text for text in told if "counted in exposure" in text]) == 1
-    assert len([text for text in told if "reported, not managed" in text]) == 1
+    orders = [text for text in told if "reported, not managed" in text]
+    assert orders
+    assert len(set(orders)) == len(orders), "each once"
     before, after = story.at_risk
     assert after - before == found[0].cost > 0, "the limits count it"
     # The account may buy the same side itself, later; what it sells is never more than that.

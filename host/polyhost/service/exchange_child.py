@@ -13,6 +13,7 @@ from loguru import logger
 
 from polyhost.errors import VenueError
 from polyhost.service.exchange_settings import all_pathologies
+from polyhost.service.gateways import key_variables
 from polyhost.settings import Configuration
 
 READY_WITHIN_S: Final = 30.0
@@ -97,8 +98,9 @@ def _environment(settings: Configuration) -> dict[str, str]:
         "TROUBLES__PROTOCOL": str(troubles.protocol),
     }
     symbols, durations = settings.markets.symbols, settings.markets.durations
+    keys = key_variables(settings)  # they are no matter of an exchange
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in keys},
         **{f"POLYHOST__EXCHANGE__{name}": value for name, value in given.items()},
         "POLYHOST__MARKETS__SYMBOLS": json.dumps(list(symbols)),
         "POLYHOST__MARKETS__DURATIONS": json.dumps(list(durations)),
