@@ -228,6 +228,8 @@ class AccountRun:
         """
         settings, stack = self.settings, self._stack
         await self.reach()
+        if settings.host.mode in TRADES_WITH_A_KEY:
+            stack.enter_context(Lease(self.market.endpoints.clob, self.gateway.wallet, self._tenant()))
         await self._ask_builder()
         self.runner = Runner(self._found, settings.evaluation.combiner)
         for name, reason in self.kernel.state.quarantined.items():
@@ -265,8 +267,6 @@ class AccountRun:
         self.process.at(self.market.endpoints)
         self.process.follows(self._held())
         await self.gateway.connect()
-        if self.settings.host.mode in TRADES_WITH_A_KEY:
-            self._stack.enter_context(Lease(self.market.endpoints.clob, self.gateway.wallet, self._tenant()))
         return self.gateway
 
     def owner(self) -> str:

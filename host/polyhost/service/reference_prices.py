@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from loguru import logger
 
+from polyhost.errors import PolyhostError
 from polyhost.service.account import AccountRun
 from polyhost.service.folder import DataFolder
 from polyhost.service.gateways import price_process
@@ -44,8 +45,12 @@ class ReferencePrices:
 
     async def ended(self, account: AccountRun, others: Sequence[AccountRun]) -> None:
         """An account ended, and its process with it: if they came from there, they come from another one's now."""
-        if self._source is not None and account.process is self._source:
+        if self._source is None or account.process is not self._source:
+            return
+        try:
             await self._hear(others)
+        except PolyhostError as error:
+            logger.error("nobody hears the reference prices any more: {}", error)
 
     async def close(self) -> None:
         own, self._own, self._source = self._own, None, None

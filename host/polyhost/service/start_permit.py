@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyhost.configuration import Loaded
 from polyhost.configuration.difference import LOSSES, losses
-from polyhost.errors import ConfigError
+from polyhost.errors import ConfigError, PolyhostError
 from polyhost.journal import journal_status, read_journal
 from polyhost.model.money import size_text
 from polyhost.model.records import RunStarted
@@ -30,6 +31,8 @@ async def well(loaded: Loaded, account: Reached) -> None:
     # Only a live start needs them.
     from polyhost.service import doctor, patients
 
+    with suppress(PolyhostError):  # what is wrong with it is the doctor's to say; how long it loads is no symptom
+        await account.reach()
     async with patients.patient(loaded, account) as subject:
         found = await doctor.checks(subject)
     if bad := [check for check in found if check.failed]:
