@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 HOUR_TURNS: Final = 12
 """``hour_max`` when it is 0: ``[limits] total`` put at risk so often, once in each 5-minute window of an hour."""
-DAY_HOURS: Final = 8
+DAY_TURNS: Final = 8
 """``day_max`` when it is 0: so many such hours."""
 NOTHING: Final = Policy(0, 0, 0, ())
 """Of who asks only."""
@@ -69,7 +69,7 @@ def policy_of(settings: Configuration) -> Policy:
     table, limits = settings.policy, settings.limits
     hour = int(table.hour_max) or HOUR_TURNS * int(limits.total)
     return Policy(
-        int(table.order_max) or int(limits.window), hour, int(table.day_max) or DAY_HOURS * hour, tuple(table.actions)
+        int(table.order_max) or int(limits.window), hour, int(table.day_max) or DAY_TURNS * hour, tuple(table.actions)
     )
 
 
