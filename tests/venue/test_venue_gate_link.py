@@ -444,7 +444,14 @@ def test_log_05_requests_are_counted_over_the_lives_of_workers(
             await until(lambda: len(pair.gateways) == worker + 2 and pair.opened is not None)  # noqa: B023
         assert pair.calls_refused == 4
 
+    async def at_once(pair: Pair) -> None:
+        pair.gateways[0].budget.count("cancel", "cancel")
+        await pair.count()
+        assert pair.calls == {("cancel", "cancel"): 1}
+
     running(tmp_path, job)
+    monkeypatch.setattr(process_side, "ALIVE_EVERY_S", 600.0)
+    running(tmp_path, at_once)
 
 
 def test_log_04_nothing_that_crosses_the_socket_holds_the_key_or_the_api_secret(

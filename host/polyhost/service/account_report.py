@@ -32,6 +32,8 @@ async def report(account: AccountRun) -> dict[str, Any]:
     """The last records, the journal closed and folded, and the summary (``run --json``)."""
     engine, kernel = account.engine, account.kernel
     orphans, venue_problem = await _compared(account)
+    if account.process is not None:
+        await account.process.count()
     engine.carry_out(kernel.ended(account.clock.now(), account.stop_reason or WINDOWS))
     broken = kernel.broken_invariants()
     engine.journal.close()

@@ -47,6 +47,7 @@ from polyhost.venue.gatekeeper.protocol import (
     AskBuilder,
     AskCredited,
     AskExamination,
+    AskFigures,
     AskNotifications,
     BuilderSaid,
     CreditedSaid,
@@ -451,6 +452,11 @@ class GatewayProcess:
         that is told by ``down_s``."""
         age = self._alive.silent_s.get(stream)
         return 0.0 if age is None or self.opened is None else age + time.monotonic() - self._heard_at
+
+    async def count(self) -> None:
+        """Have the figures below as they are now; they are a second old otherwise."""
+        with suppress(Gone):
+            await self._answer(AskFigures, Did)
 
     @property
     def calls(self) -> dict[tuple[str, str], int]:

@@ -131,9 +131,13 @@ class Refresh(_Request, tag="refresh", frozen=True):
     """Ask the price stream for its backlog again. No answer."""
 
 
+class AskFigures(_Request, tag="figures", frozen=True):
+    """A sign of life at once; the answer is ``Did``, after it."""
+
+
 Request: TypeAlias = (
     Open | Listen | Do | Warm | AskBuilder | AskCredited | AskBalance | SendHeartbeat | AskNotifications
-    | DropNotifications | AskExamination | Reconnect | Refresh
+    | DropNotifications | AskExamination | Reconnect | Refresh | AskFigures
 )
 
 

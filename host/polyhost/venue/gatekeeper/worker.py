@@ -44,6 +44,7 @@ from polyhost.venue.gatekeeper.protocol import (
     AskBuilder,
     AskCredited,
     AskExamination,
+    AskFigures,
     AskNotifications,
     BuilderSaid,
     CreditedSaid,
@@ -190,11 +191,14 @@ class Worker:
 
     async def _live(self) -> None:
         while True:
-            now = time.monotonic()
-            calls = tuple((name, purpose, count) for (name, purpose), count in self._budget.calls.items())
-            silent = {name: round(now - at, 3) for name, at in self._beats.items()}
-            self._tell(Alive(silent, calls, sum(self._budget.refused.values()), self._guard.refused))
+            self._tell(self._alive())
             await asyncio.sleep(ALIVE_EVERY_S)
+
+    def _alive(self) -> Alive:
+        now = time.monotonic()
+        calls = tuple((name, purpose, count) for (name, purpose), count in self._budget.calls.items())
+        silent = {name: round(now - at, 3) for name, at in self._beats.items()}
+        return Alive(silent, calls, sum(self._budget.refused.values()), self._guard.refused)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -288,6 +292,8 @@ class Worker:
                 self._mask(gateway)
             case Listen():
                 self._listen(request, gateway)
+            case AskFigures():
+                self._tell(self._alive())
             case Refresh():
                 pass
         return Did(request.seq)
