@@ -186,6 +186,9 @@ async def _story(session: Session) -> Story:
         async with asyncio.timeout(2 * WITHIN_S):
             while _buys(account) == entries:
                 await asyncio.sleep(0.05)
+        async with asyncio.timeout(2 * WITHIN_S):
+            while not any(order.slot.purpose is Purpose.EXIT for order in account.kernel.state.orders.values()):
+                await asyncio.sleep(0.05)
         async with asyncio.timeout(WITHIN_S):
             while not metrics.page.samples["polyhost_tick_to_order_seconds"][("main",)].count:  # type: ignore[union-attr]
                 await asyncio.sleep(0.05)
