@@ -121,6 +121,22 @@ def test_con_13_the_first_account_with_a_process_hears_them_and_the_next_one_goe
     asyncio.run(go())
 
 
+def test_con_13_the_last_account_s_end_starts_no_process_that_nobody_needs(tmp_path: Path, own: Process) -> None:
+    """It would be waited for: a stop took as long as a start."""
+    one, market = account(Process()), Market(PLACES)
+    told = prices(tmp_path, market)
+
+    async def go() -> None:
+        await told.begin([one])
+        await told.ended(one, [])
+        assert market.watched["reference prices"][0]() == 0.0
+        assert not market.ask_prices()
+        await told.close()
+
+    asyncio.run(go())
+    assert own.did == []
+
+
 def test_con_13_paper_accounts_at_an_exchange_elsewhere_have_a_process_of_nobodys(tmp_path: Path, own: Process) -> None:
     market = Market(PLACES)
     told = prices(tmp_path, market, "http://127.0.0.1:9")

@@ -47,6 +47,9 @@ class ReferencePrices:
         """An account ended, and its process with it: if they came from there, they come from another one's now."""
         if self._source is None or account.process is not self._source:
             return
+        self._source = None
+        if not others:
+            return  # the host ends: nobody is left to hear them
         try:
             await self._hear(others)
         except PolyhostError as error:
