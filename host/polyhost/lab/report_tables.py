@@ -101,7 +101,7 @@ def profit_tables(report: Mapping[str, Any]) -> Iterator[Table]:
     """P&L by day, plugin, exit reason, who ended it, run and window; each sums to the same."""
     total = report["pnl"]
     yield Table(
-        "by_day", "P&L by day (UTC)", (Column("day"), Column("windows", True), *_FIGURES),
+        "by_day", "P&L by day (UTC)", (Column("day"), Column("windows", True, wide=True), *_FIGURES),
         tuple((row["day"], str(row["windows"]), *_figures(row)) for row in report["by_day"]),
         ("all", str(total["windows"]), *_total(total)), empty="No position was closed in that time.",
     )
@@ -120,13 +120,19 @@ def profit_tables(report: Mapping[str, Any]) -> Iterator[Table]:
         tuple((row["ended_by"], *_figures(row)) for row in report["by_ender"]), ("all", *_total(total)),
     )
     if len(report["by_run"]) > 1:
-        yield Table(
-            "by_run", "P&L by run", (Column("run"), Column("mode"), Column("ended"), *_FIGURES),
-            tuple(
-                (row["run"], row["mode"], row["ended"] or "not properly, or runs", *_figures(row))
-                for row in report["by_run"]
-            ), ("all", "", "", *_total(total)),
-        )
+        yield _runs(report["by_run"], total)
+
+
+def _runs(rows: Sequence[Mapping[str, Any]], total: Mapping[str, Any]) -> Table:
+    """Those with a close."""
+    kept = [row for row in rows if row["closes"]]
+    left = len(rows) - len(kept)
+    return Table(
+        "by_run", "P&L by run", (Column("run"), Column("mode", wide=True), Column("ended", wide=True), *_FIGURES),
+        tuple((row["run"], row["mode"], row["ended"] or "not properly, or runs", *_figures(row)) for row in kept),
+        ("all", "", "", *_total(total)), note=f"{left} runs without a close are left out." if left else "",
+        empty="No position was closed in that time.",
+    )
 
 
 def window_table(report: Mapping[str, Any], most: int | None = None) -> Table:
@@ -195,7 +201,7 @@ def cost_tables(report: Mapping[str, Any]) -> Iterator[Table]:
     costs = report["costs"]
     yield Table(
         "costs", "Fees and slippage",
-        (Column("purpose"), Column("role"), Column("fills", True), Column("volume", True), Column("fees", True),
+        (Column("purpose"), Column("role"), Column("fills", True, wide=True), Column("volume", True), Column("fees", True),
          Column("schedule", True, wide=True), Column("slippage", True), Column("a share", True, wide=True)),
         tuple((row["purpose"], row["role"], *_costs(row)) for row in costs["by_purpose"]),
         ("all", "", *_costs(costs["total"])),
@@ -252,7 +258,7 @@ def opinion_tables(report: Mapping[str, Any]) -> Iterator[Table]:
 def _scores(scores: Mapping[str, Any]) -> Table:
     return Table(
         "scores", "How right they were",
-        (Column("forecaster"), Column("windows", True), Column("Brier", True), Column("less market's", True),
+        (Column("forecaster"), Column("windows", True, wide=True), Column("Brier", True), Column("less market's", True),
          Column("95 % interval", True, wide=True), Column("hit rate", True), Column("bets", True, wide=True),
          Column("of bets a window", True, wide=True)),
         tuple(
@@ -273,7 +279,7 @@ def _scores(scores: Mapping[str, Any]) -> Table:
 
 def _named(each: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
     kind = "trades" if each["name"] == scores["trading"] else each["kind"]
-    return f"{each['name']} ({kind})"
+    return f"{each['name']} ({kind})" if kind != "signal" else str(each["name"])
 
 
 def _figure(found: Mapping[str, Any] | None, form: str) -> str:

@@ -51,14 +51,16 @@ p{margin:6px 0}.quiet,.note,.empty{color:var(--muted);font-size:13px}.problem{co
 .plots,.pair{display:grid;grid-template-columns:1fr 1fr;gap:12px;margin:12px 0}
 figure{margin:0;padding:12px}figcaption{font-weight:600;margin-bottom:4px}figure .note{margin:4px 0 0}
 svg{display:block;width:100%;height:auto}svg text{font-family:inherit!important}
-section{padding:14px 14px 12px;margin:12px 0;min-width:0}.pair section{margin:0}
+section{padding:14px 14px 12px;margin:12px 0;min-width:0}.pair{align-items:start}
+.pair>section,.pair section:first-child{margin-top:0}.pair section:last-child{margin-bottom:0}
 .scroll{overflow-x:auto}.long{max-height:620px;overflow-y:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{font-weight:500;color:var(--muted);font-size:13px;text-align:left;vertical-align:bottom}
 th,td{padding:4px 14px 4px 0;border-bottom:1px solid var(--rule)}th:last-child,td:last-child{padding-right:0}
-td{vertical-align:top}.long th{position:sticky;top:0;background:var(--card)}
+td{vertical-align:top}.long th,.long tfoot td{position:sticky;top:0;background:var(--card)}
+.long tfoot td{top:auto;bottom:0}
 .num{text-align:right;white-space:nowrap}tfoot td{font-weight:600;border-bottom:0}
-#table-by_window td:first-child{white-space:nowrap}
+#table-by_window td:first-child,#table-by_day td:first-child,#table-rewards td:first-child{white-space:nowrap}
 .gain{color:var(--gain)}.loss{color:var(--loss)}
 .worst+.worst{border-top:1px solid var(--rule);margin-top:10px;padding-top:10px}
 ul{margin:4px 0;padding-left:18px}li{margin:2px 0;overflow-wrap:anywhere}
@@ -92,10 +94,9 @@ def _body(report: Mapping[str, Any], plots: Sequence[Plot] | None) -> Iterable[s
         yield f'<p class="problem">{safe(EXTRA)}</p>'
     elif plots:
         yield f'<div class="plots">{"".join(_figure(plot) for plot in plots)}</div>'
-    profit = list(profit_tables(report))
-    yield _pair(profit[:2])
-    yield _pair(profit[2:4])
-    yield from (_section(table) for table in profit[4:])
+    day, plugin, reason, ender, *runs = profit_tables(report)
+    yield f'<div class="pair">{_section(day)}<div>{_section(plugin)}{_section(ender)}</div></div>'
+    yield from (_section(table) for table in (reason, *runs))
     yield from (_section(table) for table in open_tables(report))
     yield from _worst(report["worst"])
     yield from (_section(table) for table in cost_tables(report))
@@ -118,12 +119,8 @@ def _figure(plot: Plot) -> str:
     return f'<figure id="{safe(plot.name)}"><figcaption>{safe(plot.title)}</figcaption>{plot.svg}{note}</figure>'
 
 
-def _pair(tables: Sequence[Table]) -> str:
-    return f'<div class="pair">{"".join(_section(table) for table in tables)}</div>'
-
-
 def _section(table: Table, more: Sequence[str] = ()) -> str:
-    said = f'<p class="note">{_words(table.note)}</p>' if table.note else ""
+    said = f'<p class="note">{_words(table.note)}</p>' if table.note and table.rows else ""
     listed = f"<ul>{''.join(f'<li>{safe(line)}</li>' for line in more)}</ul>" if more else ""
     return f'<section id="table-{table.name}"><h2>{safe(table.title)}</h2>{_table(table)}{said}{listed}</section>'
 
