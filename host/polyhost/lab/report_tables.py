@@ -201,7 +201,8 @@ def cost_tables(report: Mapping[str, Any]) -> Iterator[Table]:
     costs = report["costs"]
     yield Table(
         "costs", "Fees and slippage",
-        (Column("purpose"), Column("role"), Column("fills", True, wide=True), Column("volume", True), Column("fees", True),
+        (Column("purpose"), Column("role"), Column("fills", True, wide=True), Column("volume", True),
+         Column("fees", True),
          Column("schedule", True, wide=True), Column("slippage", True), Column("a share", True, wide=True)),
         tuple((row["purpose"], row["role"], *_costs(row)) for row in costs["by_purpose"]),
         ("all", "", *_costs(costs["total"])),
@@ -258,8 +259,8 @@ def opinion_tables(report: Mapping[str, Any]) -> Iterator[Table]:
 def _scores(scores: Mapping[str, Any]) -> Table:
     return Table(
         "scores", "How right they were",
-        (Column("forecaster"), Column("windows", True, wide=True), Column("Brier", True), Column("less market's", True),
-         Column("95 % interval", True, wide=True), Column("hit rate", True), Column("bets", True, wide=True),
+        (Column("forecaster"), Column("windows", True, wide=True), Column("Brier", True),
+         Column("less market's", True), Column("95 % interval", True, wide=True), Column("hit rate", True), Column("bets", True, wide=True),
          Column("of bets a window", True, wide=True)),
         tuple(
             (
@@ -278,8 +279,9 @@ def _scores(scores: Mapping[str, Any]) -> Table:
 
 
 def _named(each: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
-    kind = "trades" if each["name"] == scores["trading"] else each["kind"]
-    return f"{each['name']} ({kind})" if kind != "signal" else str(each["name"])
+    if each["name"] == scores["trading"]:
+        return f"{each['name']} (trades)"
+    return str(each["name"]) if each["kind"] == "signal" else f"{each['name']} ({each['kind']})"
 
 
 def _figure(found: Mapping[str, Any] | None, form: str) -> str:
