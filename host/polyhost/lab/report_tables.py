@@ -260,8 +260,8 @@ def _scores(scores: Mapping[str, Any]) -> Table:
     return Table(
         "scores", "How right they were",
         (Column("forecaster"), Column("windows", True, wide=True), Column("Brier", True),
-         Column("less market's", True), Column("95 % interval", True, wide=True), Column("hit rate", True), Column("bets", True, wide=True),
-         Column("of bets a window", True, wide=True)),
+         Column("less market's", True), Column("95 % interval", True, wide=True), Column("hit rate", True),
+         Column("bets", True, wide=True), Column("of bets a window", True, wide=True)),
         tuple(
             (
                 _named(each, scores), str(each["windows"]), _figure(each["brier"], ".4f"),
