@@ -4,7 +4,7 @@
 started again when they are gone, as systemd would do it, and nothing else is done by hand until the end: the host
 starts its plugin processes again itself. The exchange is the venue, in its own governed time; the paper
 account matches in the host, against that venue's book. Each in turn gets kill -9 while positions or orders are open:
-the plugin process, the dashboard, the exchange, the host.
+the plugin process, the live account's gateway (its worker, then all of it), the dashboard, the exchange, the host.
 
 At the end the venue is asked: every order of the key is one that the journal knows and none is left, every share and
 the collateral are what the ledger says, by both clients; both accounts' own invariants hold. One JSON object is
@@ -207,6 +207,8 @@ class Night:
         began = time.monotonic()
         victims: dict[str, Callable[[], list[int]]] = {
             "plugin process": lambda: children(host.pid, ("polyhost.extension",)),
+            "gateway worker": lambda: children(host.pid, ("polyhost.venue.gatekeeper",))[1:],
+            "gateway process": lambda: children(host.pid, ("polyhost.venue.gatekeeper",)),
             "dashboard": lambda: [board.pid],
             "exchange": lambda: [self.venue.process.process.pid],
             "host": lambda: [host.pid],

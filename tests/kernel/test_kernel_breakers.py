@@ -6,9 +6,10 @@ import pytest
 
 from polyhost.kernel.state import fold
 from polyhost.model.commands import Prepare
-from polyhost.model.events import Operator, RunBegan, StreamChanged, SweepDone
+from polyhost.model.events import Operator, PrepareFailed, RunBegan, StreamChanged, SweepDone
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import Enter, ExitNow, HoldToSettlement
+from polyhost.model.unanswered import AWAY
 from polyhost.model.words import Side
 
 from .rig import CONDITION, START, Rig, none, only
@@ -97,6 +98,24 @@ def test_ord_16_exits_that_fail_in_a_row_and_not_those_the_venue_only_delays() -
     assert blocked(rig) == ["exit_failures"]
     rig.book("0.40/0.42")
     only(rig.wait(1_000), Prepare)  # the exit itself goes on
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_sec_01_exits_that_nobody_is_there_to_sign_or_send_fail_nothing_and_go_on(signed: bool) -> None:
+    """The gateway process comes back by itself, and nobody has to say `resume` then."""
+    rig = opened()
+    rig.enter()
+    commands = rig.answer(ExitNow(Side.UP, "planned", "forced_close"))
+    for _ in range(6):
+        if signed:
+            rig.refuse(rig.posted(commands), AWAY, "the gateway process is not there")
+        else:
+            ref = only(commands, Prepare).draft.ref
+            rig.do(PrepareFailed(ref, "the gateway process is not there", away=True))
+        assert blocked(rig) == []
+        rig.book("0.40/0.42")
+        commands = rig.wait(1_000)
+    only(commands, Prepare)
 
 
 def test_ord_19_a_refusal_that_comes_late_is_waited_for_all_the_same() -> None:

@@ -20,9 +20,10 @@ from polyhost.errors import ConfigError, VenueError
 from polyhost.model import commands, events
 from polyhost.model.builder import Builder, Credited
 from polyhost.model.examination import Approving, Examination
-from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRow
+from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, OrderRow, SignedFields
 from polyhost.model.market import Market
 from polyhost.model.times import MarketMs
+from polyhost.model.unanswered import AWAY
 from polyhost.model.wallets import WalletKind
 from polyhost.model.words import Action, ActionKind, OrderType
 from polyhost.venue.budget import Budget
@@ -340,7 +341,12 @@ def test_ord_10_an_order_that_was_never_handed_over_is_known_not_to_be_there() -
     act = ActionRequest("r", ActionKind.MERGE, "0x1", 5)
     assert unsent(commands.Act(act)) == [events.ActionAnswered("r", "refused", f"not sent: {ABSENT}")]
     draft = OrderDraft("o", UP, Action.SELL, OrderType.GTC, 5_000, 10_000_000, 100, False)
-    assert unsent(commands.Prepare(draft)) == [events.PrepareFailed("o", ABSENT)]
+    assert unsent(commands.Prepare(draft)) == [events.PrepareFailed("o", ABSENT, away=True)]
+    fields = SignedFields("1", "0xa", "0xa", UP, 1, 1, Action.SELL, 0, 1, "0x", "0x")
+    post = commands.Post(OrderRequest("0x1", fields, "0xs", OrderType.GTC, False, 0, "owner", False))
+    (said,) = unsent(post)
+    assert isinstance(said, events.PostAnswered)
+    assert (said.outcome, said.code) == ("refused", AWAY)
 
 
 def test_ord_10_streams_are_told_in_order_and_epochs_go_on_from_worker_to_worker(tmp_path: Path) -> None:

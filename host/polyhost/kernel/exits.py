@@ -23,6 +23,7 @@ from polyhost.model.proposals import ExitNow, ExitTarget
 from polyhost.model.records import CloseRecorded, HeldDeclared, ObligationMet, Slot
 from polyhost.model.rounding import floor_lot, market_size, safe_price
 from polyhost.model.times import NEVER
+from polyhost.model.unanswered import AWAY
 from polyhost.model.words import Action, OrderState, OrderType, Purpose, Side
 
 CANCEL_PROOF_MS: Final = 500
@@ -40,8 +41,9 @@ NO_BID_MS: Final = 1_000
 """A market sale that nobody took while the book shows no bid is tried again after this, wall ms."""
 NO_BID_CODES: Final = frozenset({"fak_killed", "fok_killed"})
 """Refusals that say nobody bids at the price: tried again, no failure of ours."""
-PACE_CODES: Final = frozenset({"budget", "rate_limit"})
-"""Refusals that only say "later": the venue's pace, or ours. No failure of the exit."""
+PACE_CODES: Final = frozenset({"budget", "rate_limit", AWAY})
+"""Refusals that only say "later": the venue's pace, or ours, or nobody is there who signs and sends. No failure of the
+exit."""
 EMERGENCIES: Final = frozenset({"stop", "floor"})
 """Urgencies that count as emergency stops; planned closes do not."""
 TOO_SMALL: Final = "minimum"

@@ -45,6 +45,7 @@ from polyhost.model.records import (
 )
 from polyhost.model.step import Step
 from polyhost.model.times import NEVER
+from polyhost.model.unanswered import AWAY
 from polyhost.model.words import Action, OrderState, Purpose, Side, TradeStatus
 
 CANCEL_EVERY_MS: Final = 250
@@ -292,7 +293,7 @@ class OrderFlow:
         core = self.core
         self._close(order, "not_signed")
         if order.draft.action is Action.SELL:
-            self.sell_refused(order, "not_signed", event.reason)
+            self.sell_refused(order, AWAY if event.away else "not_signed", event.reason)
         if event.configuration:
             core.record(EntriesBlocked(core.now, "signing", True, event.reason))
             core.notice("signing", "", f"Orders cannot be signed: {event.reason}")

@@ -93,6 +93,8 @@ class PrepareFailed(_Event, tag="prepare_failed", frozen=True):
     reason: str
     configuration: bool = False
     """True: the same will happen to every order (wrong key, client drift)."""
+    away: bool = False
+    """True: there was nobody who signs just then; it says nothing about the order."""
 
 
 class PostAnswered(_Event, tag="post_answered", frozen=True):

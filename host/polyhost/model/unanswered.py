@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from polyhost.model.batching import single
 from polyhost.model.commands import (
     Act,
@@ -22,6 +24,9 @@ from polyhost.model.commands import (
     Sweep,
 )
 from polyhost.model.events import ActionAnswered, CancelAnswered, Event, PostAnswered, PrepareFailed, QueryFailed
+
+AWAY: Final = "gateway_away"
+"""Code of an order that did not leave because nobody was there who signs and sends."""
 
 
 def unanswered(command: Command, reason: str) -> list[Event]:

@@ -27,10 +27,10 @@ from polyhost.frames import framed
 from polyhost.model.batching import single
 from polyhost.model.builder import Builder, Credited
 from polyhost.model.commands import Command
-from polyhost.model.events import Event, PostAnswered, QueryFailed, StreamChanged
+from polyhost.model.events import Event, PostAnswered, PrepareFailed, QueryFailed, StreamChanged
 from polyhost.model.examination import Approving, Examination
 from polyhost.model.market import Market
-from polyhost.model.unanswered import never_sent, unanswered
+from polyhost.model.unanswered import AWAY, never_sent, unanswered
 from polyhost.model.wallets import WalletKind
 from polyhost.venue.gatekeeper.link import Wire
 from polyhost.venue.gatekeeper.policy import MARKETS_MAX, Policy
@@ -495,7 +495,9 @@ class GatewayProcess:
         body = msgspec.Raw(ENCODE(command))
         try:
             answer = await self._answer(lambda seq: Do(seq, name, body), Did)
-        except (Gone, PolyhostError, ReadError) as error:
+        except Gone as error:
+            return [_away(event) for event in unanswered(command, str(error))]
+        except (PolyhostError, ReadError) as error:
             return unanswered(command, str(error))
         return [*answer.events]
 
@@ -577,10 +579,15 @@ def unsent(command: Command) -> list[Event]:
         # What is not sent and never will be; of the others nobody knows more than before.
         found = never_sent(one, f"not sent: {ABSENT}") or unanswered(one, ABSENT)
         told += [
-            msgspec.structs.replace(event, code="not_sent") if isinstance(event, PostAnswered) else event
+            msgspec.structs.replace(event, code=AWAY) if isinstance(event, PostAnswered) else _away(event)
             for event in found
         ]
     return told
+
+
+def _away(event: Event) -> Event:
+    """An order that was not signed since nobody was there: it says nothing about the order."""
+    return msgspec.structs.replace(event, away=True) if isinstance(event, PrepareFailed) else event
 
 
 def _listening(folder: Path) -> socket.socket:
