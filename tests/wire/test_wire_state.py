@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyhost.exchange import api
-from polyhost.exchange.server import ServerSettings, StateError
+from polyhost.exchange.server import ServerSettings, StateError, engine
 from polyhost.exchange.server.store import Asked, KeyMade, Reached, Store, asked, request_of
 from polyhost.exchange.world import WorldSettings
+from polyhost.model.times import MarketMs
 
 SERVER = """
 import sys
@@ -178,6 +179,23 @@ def test_sim_06_unusable_state_is_refused_with_its_reason(wire: Any, tmp_path: P
     state.write_bytes(b'{"version": 99}')
     with pytest.raises(StateError, match="state version 99"):
         wire.on_exchange(nothing, state=state)
+
+
+def test_sim_06_an_exchange_that_was_down_for_long_goes_on_from_the_wall_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The population comes back at the wall clock's time, never before it: market time does not go back."""
+    settings = ServerSettings(world=WorldSettings(symbols=("BTC",), durations_s=(300,), density=20.0))
+    wall = [1_800_000_000_000]
+    monkeypatch.setattr(engine, "wall_ms", lambda: wall[0])
+    for away_ms in (0, 120_950, 60_001, 90_400):
+        wall[0] += away_ms
+        up = engine.Engine(settings, 1, 20.0, tmp_path / "exchange.json")
+        assert up.clock.now == wall[0]
+        assert up.world.next_due >= up.clock.now
+        up.step(MarketMs(wall[0] + 2_000))
+        wall[0] = up.clock.now
+        up.stop()
 
 
 def test_per_04_snapshot_and_log_belong_together(tmp_path: Path) -> None:

@@ -165,13 +165,14 @@ class World:
         out += self.exchange.handle(request, now)
         return out
 
-    def thin(self, density: float) -> None:
-        """Have another number of population events a second and symbol (fewer, to keep up with a high speed).
+    def thin(self, density: float, now: int = 0) -> None:
+        """Have another number of population events a second and symbol (fewer, to keep up with a high speed), from
+        ``now`` on; the world's last instant may lie before it.
 
         The world then goes on differently from one that was not thinned: say so where results are shown.
         """
         logger.info("population thinned from {} to {} events a second and symbol", self.population.density, density)
-        self.population.thin(density, self._now)
+        self.population.thin(density, max(now, self._now))
         self._reckon()
 
     # --- the catalogue ------------------------------------------------------------------------------------------------

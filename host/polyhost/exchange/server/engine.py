@@ -176,7 +176,7 @@ class Engine:
         density = self.settings.world.density
         self.world.thin(0.0)
         self._reach(wall)
-        self.world.thin(density)
+        self.world.thin(density, wall)
         return wall
 
     def _again(self, entry: Entry, now: MarketMs) -> MarketMs:
