@@ -151,6 +151,8 @@ class World:
             if order.draft.action is Action.BUY and order.slot.purpose is Purpose.ENTRY:
                 entries[order.slot.side] = entries.get(order.slot.side, 0) + 1
         assert all(count == 1 for count in entries.values()), "at most one live buy a slot"
+        held = (each for each in state.positions.values() if each.condition_id in state.exposed and each.size > 0)
+        assert self.rig.kernel._core.in_positions() == sum(each.cost for each in held), "summed after each record"
 
     def do(self, event: Event) -> None:
         commands = self.rig.do(event)

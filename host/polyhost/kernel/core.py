@@ -66,6 +66,7 @@ class Core:
         self.raised: Callable[[NoticeRaised], None] = lambda notice: None
         """Hears of every notice: the outbox."""
         self.state = State(account=account)
+        self._in_positions: Micros | None = None
         self.shadow = settings.host.mode == "shadow"
         """The account only watches: every decision is made, and nothing leaves."""
         self.builder: Builder | UnsetType = UNSET
@@ -109,6 +110,7 @@ class Core:
     def record(self, record: Record) -> None:
         """Make it true and put it into the turn; the only way durable state changes."""
         apply(self.state, record)
+        self._in_positions = None
         self.step.records.append(record)
 
     def command(self, command: Command) -> None:
@@ -215,7 +217,12 @@ class Core:
         return None if seen is None else self.wall - seen[1]
 
     def in_positions(self) -> Micros:
-        """Collateral paid for everything that is held in unsettled markets, fees included."""
+        """Collateral paid for everything that is held in unsettled markets, fees included.
+
+        Asked with every view, so that with many markets it is summed anew only after a record.
+        """
+        if self._in_positions is not None:
+            return self._in_positions
         positions = self.state.positions
         total = 0
         for condition_id in self.state.exposed:
@@ -223,6 +230,7 @@ class Core:
                 position = positions.get(f"{condition_id}:{side.value}")
                 if position is not None and position.size > 0:
                     total += position.cost
+        self._in_positions = total
         return total
 
     def open_sells(self, condition_id: str, side: Side) -> list[OrderEntry]:
