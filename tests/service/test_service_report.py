@@ -81,7 +81,7 @@ def test_ops_04_tables_and_plots_fit_the_terminal(tmp_path: Path, width: int) ->
     ):
         assert title in text, title
     assert "it fell to N" in text
-    assert "entry: BUY 57 UP at 0.42 by test: test" in text
+    assert "entry: BUY 57 UP, limit 0.42, by test: test" in text
     assert "polyhost why window btc-updown-15m-1800000000" in text
     assert ("of bets a window" in text) is (width > 80), "what matters less is left out where there is little room"
     assert "\x1b" not in text, "colours are for terminals"

@@ -141,7 +141,7 @@ def window_table(report: Mapping[str, Any], most: int | None = None) -> Table:
     left = 0 if most is None else max(len(rows) - most, 0)
     return Table(
         "by_window", "P&L by window",
-        (Column("window"), Column("won"), Column("P&L", True), Column("fees", True), Column("ended by", wide=True)),
+        (Column("window"), Column("won"), Column("P&L", True), Column("fees", True, wide=True), Column("ended by", wide=True)),
         tuple(
             (
                 window_text(row["slug"]), row["outcome"] or "undecided", amount(row["pnl"], signed=True),
@@ -260,7 +260,7 @@ def _scores(scores: Mapping[str, Any]) -> Table:
     return Table(
         "scores", "How right they were",
         (Column("forecaster"), Column("windows", True, wide=True), Column("Brier", True),
-         Column("less market's", True), Column("95 % interval", True, wide=True), Column("hit rate", True),
+         Column("less market's", True), Column("95 % interval", True, wide=True), Column("hit rate", True, wide=True),
          Column("bets", True, wide=True), Column("of bets a window", True, wide=True)),
         tuple(
             (
@@ -330,7 +330,7 @@ def worst_lines(each: Mapping[str, Any]) -> Iterable[str]:
         for order in why["orders"]:
             if order["matched"] != "0":
                 yield (
-                    f"{order['purpose']}: {order['action']} {order['matched']} {order['side']} at {order['price']} by "
+                    f"{order['purpose']}: {order['action']} {order['matched']} {order['side']}, limit {order['price']}, by "
                     f"{order['why'].get('plugin') or 'host'}: {order['why'].get('reason', '')}"
                 )
     for close in each["closes"]:
