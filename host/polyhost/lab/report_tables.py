@@ -141,7 +141,8 @@ def window_table(report: Mapping[str, Any], most: int | None = None) -> Table:
     left = 0 if most is None else max(len(rows) - most, 0)
     return Table(
         "by_window", "P&L by window",
-        (Column("window"), Column("won"), Column("P&L", True), Column("fees", True, wide=True), Column("ended by", wide=True)),
+        (Column("window"), Column("won"), Column("P&L", True), Column("fees", True, wide=True),
+         Column("ended by", wide=True)),
         tuple(
             (
                 window_text(row["slug"]), row["outcome"] or "undecided", amount(row["pnl"], signed=True),
@@ -330,8 +331,8 @@ def worst_lines(each: Mapping[str, Any]) -> Iterable[str]:
         for order in why["orders"]:
             if order["matched"] != "0":
                 yield (
-                    f"{order['purpose']}: {order['action']} {order['matched']} {order['side']}, limit {order['price']}, by "
-                    f"{order['why'].get('plugin') or 'host'}: {order['why'].get('reason', '')}"
+                    f"{order['purpose']}: {order['action']} {order['matched']} {order['side']}, limit "
+                    f"{order['price']}, by {order['why'].get('plugin') or 'host'}: {order['why'].get('reason', '')}"
                 )
     for close in each["closes"]:
         side = f"{close['side']} " if close["side"] else ""
