@@ -253,7 +253,7 @@ def test_log_08_each_loop_says_its_start_and_one_line_a_minute_says_what_was_che
     for name in WATCHED:
         assert f"loop {name} watched\n" in story.said
     line = re.compile(
-        r"alive: \d+ markets, \d+ positions, \d+ open orders, \d+ evaluations, worst timer lag \d+\.\d{3} s; "
+        r"alive: \d+ markets, \d+ sim positions, \d+ open orders, \d+ evaluations, worst timer lag \d+\.\d{3} s; "
         r"\d+ of 23 loops alive, \d+ restarts"
     )
     assert any(line.match(said) for said in story.said)
