@@ -167,7 +167,8 @@ class AccountLoops:
             late = max(account.engine.lateness, default=0.0)
             logger.info(
                 "alive: {} markets, {} {} positions, {} open orders, {} evaluations, worst timer lag {:.3f} s; {}",
-                len(kernel.followed()), open_positions, account.settings.host.mode, sum(len(refs) for refs in state.open_refs.values()),
+                len(kernel.followed()), open_positions, account.settings.host.mode,
+                sum(len(refs) for refs in state.open_refs.values()),
                 kernel.evaluations, late / 1_000, account.supervisor.said(),
             )
             tell_details(kernel, account.clock.now())
