@@ -354,6 +354,12 @@ def test_log_02_a_full_disk_costs_its_lines_the_other_files_are_written(tmp_path
     assert screen.getvalue().startswith("the log cannot be written ([Errno 28] No space left on device): its lines ")
 
 
+def test_log_02_text_that_is_no_utf_8_is_written_as_numbers(tmp_path: Path) -> None:
+    files = LogFiles(tmp_path, {}, LogTable())
+    assert files.write([structs.replace(LINE, text="half a letter: \ud800"), LINE]) == (0, "")
+    assert "half a letter: \\ud800\n" in (tmp_path / "polyhost.log").read_text()
+
+
 def test_log_02_half_a_line_on_a_full_disk_does_not_spoil_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

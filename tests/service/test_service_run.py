@@ -25,7 +25,7 @@ from polyhost.lab.counterfactual import RecordedMarket, begin_cash, compared, wi
 from polyhost.lab.plugins import running
 from polyhost.lab.summary import text_lines
 from polyhost.model.money import money_text
-from polyhost.model.records import EntriesBlocked, FillBooked, OrderIntended, OrderPrepared
+from polyhost.model.records import EntriesBlocked, FillBooked, NoticeRaised, OrderIntended, OrderPrepared
 from polyhost.model.times import MarketMs
 from polyhost.model.words import Action, OrderState, OrderType, Purpose
 from polyhost.service import why
@@ -194,6 +194,8 @@ def test_log_01_each_window_has_its_own_log_with_every_line_about_its_orders(who
             assert lines
             assert all(line.partition(entry.market.slug)[2] in told for line in lines)
         assert f" {entry.market.slug} found" in told
+        notices = [each for each in records(whole.data) if isinstance(each, NoticeRaised) and each.condition_id == here]
+        assert not notices or any(notice.told_text in told for notice in notices)
     assert "o000001" in (logs / "account_main.log").read_text()
     said = (logs / "polyhost.log").read_text()
     assert "the run ended with exit code 0" in said
