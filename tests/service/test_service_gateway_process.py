@@ -15,6 +15,7 @@ import pytest
 
 from polyhost.configuration import load_configuration
 from polyhost.model.money import micros
+from polyhost.service import exchange_child
 from polyhost.service.folder import KEPT, DataFolder
 from polyhost.service.gateways import gateway_of, key_variables, policy_of
 from polyhost.service.shadow import ShadowGateway
@@ -165,3 +166,13 @@ def test_sec_01_a_fresh_start_forgets_what_was_spent(tmp_path: Path) -> None:
     assert aside is not None
     assert (aside / FILE).exists()
     assert not (tmp_path / FILE).exists()
+
+
+def test_sec_01_an_exchange_of_the_hosts_own_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_OF_REAL", KEY)
+    monkeypatch.setenv("SOMETHING_ELSE", "5")
+    path = tmp_path / "two.toml"
+    path.write_text(ACCOUNTS, encoding="utf-8")
+    given = exchange_child._environment(load_configuration(path, env={}).configuration)
+    assert "KEY_OF_REAL" not in given
+    assert given["SOMETHING_ELSE"] == "5"

@@ -410,6 +410,25 @@ def test_ord_10_a_process_that_only_hears_prices_hears_no_account_and_each_strea
     running(tmp_path, job)
 
 
+def test_ord_10_a_worker_waits_for_a_venue_that_is_away_and_is_not_begun_again_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client takes a second of work to load."""
+    monkeypatch.setattr(host_side, "PAUSE_MAX_S", 0.001)
+
+    async def job(pair: Pair) -> None:
+        pair.first_refuses = VenueError("no connection", endpoint="/auth")
+        pair.kill()
+        await until(lambda: len(pair.gateways) >= 4)
+        assert pair.opened is None
+        assert all(each.closed for each in pair.gateways[1:3]), "each try leaves nothing open"
+        pair.first_refuses = None
+        await until(lambda: pair.opened is not None)
+        assert len(pair.workers) == 2
+
+    running(tmp_path, job)
+
+
 def test_ord_10_a_worker_without_a_sign_of_life_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_side, "LOOK_S", 0.005)
     monkeypatch.setattr(host_side, "SILENT_S", 0.02)

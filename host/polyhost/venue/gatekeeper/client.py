@@ -330,26 +330,37 @@ class GatewayProcess:
 
     async def _session(self, first: asyncio.Future[None]) -> None:
         """One worker from its connection to its end. Raises PolyhostError, OSError or Gone when it does not open."""
-        assert self._endpoints is not None, "connect() looked"
         self._ended.clear()
         loop = asyncio.get_running_loop()
         with short_path(self._folder, SOCKET) as path:
             _, wire = await loop.create_unix_connection(lambda: Wire(self._arrived, self._lost), path)
         self._wire = wire
-        endpoints, markets = self._endpoints, tuple(self._markets.values())
-        try:
-            opened = await asyncio.wait_for(
-                self._answer(lambda seq: Open(seq, PROTOCOL, endpoints, markets), Opened, opening=True), OPEN_S
-            )
-        except TimeoutError:
-            self.restart()
-            raise VenueError(f"it is not ready within {OPEN_S:g} s; {self._last_words()}", endpoint="gateway") from None
+        opened = await self._open(first)
         self.opened, self._wallet, self._owner = opened, opened.wallet, opened.owner
         await self._listen()
         self._is_up(opened)
         if not first.done():
             first.set_result(None)
         await self._until_lost()
+
+    async def _open(self, first: asyncio.Future[None]) -> Opened:
+        """Have the worker connect to the venue. One that has loaded its client waits for a venue that is away."""
+        endpoints, markets = self._endpoints, tuple(self._markets.values())
+        assert endpoints is not None, "connect() looked"
+        while True:
+            try:
+                return await asyncio.wait_for(
+                    self._answer(lambda seq: Open(seq, PROTOCOL, endpoints, markets), Opened, opening=True), OPEN_S
+                )
+            except TimeoutError:
+                self.restart()
+                problem = f"it is not ready within {OPEN_S:g} s; {self._last_words()}"
+                raise VenueError(problem, endpoint="gateway") from None
+            except VenueError as error:
+                if not first.done():
+                    raise
+                self._tell_problem(str(error))
+            await asyncio.sleep(PAUSE_MAX_S)
 
     def _is_up(self, opened: Opened) -> None:
         how = "without the client" if opened.fast else "by the client"

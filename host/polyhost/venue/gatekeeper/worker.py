@@ -308,7 +308,11 @@ class Worker:
         tell_of_the_dead_client()
         self._masked = [self._key.value, self._key.value.removeprefix("0x")]
         gateway = self._make(self._launch, request.endpoints, self._key.value, self._clock, self._budget)
-        await gateway.connect()
+        try:
+            await gateway.connect()
+        except BaseException:
+            await gateway.close()
+            raise
         self._mask(gateway)
         self._gateway, self._endpoints = gateway, request.endpoints
         self._guard.wallet = gateway.wallet
