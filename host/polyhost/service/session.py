@@ -22,7 +22,6 @@ from polyhost.service.folder import DataFolder
 from polyhost.service.gateways import key_variables
 from polyhost.service.logs import REDACTOR, SPEAKS_FOR
 from polyhost.service.market_data import MarketData
-from polyhost.service.metrics import Metrics
 from polyhost.service.presence import Condition
 from polyhost.service.reference_prices import ReferencePrices
 from polyhost.service.start_permit import well
@@ -30,6 +29,9 @@ from polyhost.venue.gatekeeper.secrecy import wipe_environment
 
 ACCOUNTS_MAX: Final = 2
 """So many accounts have a whole budget of requests each; the venue counts by address, too: more share what two have."""
+
+if TYPE_CHECKING:
+    from polyhost.service.metrics import Metrics
 
 
 def new_run_id() -> str:
@@ -61,8 +63,7 @@ class Session:
             )
             for label, (own, place) in parts.items()
         ]
-        port = loaded.configuration.metrics.port
-        self.metrics = Metrics(self, port) if port else None
+        self.metrics = self._metrics(loaded.configuration.metrics.port)
         self.on_ready: Callable[[Session], None] | None = None
         """Called once when trading may begin (for the terminal view)."""
         self._begun = False
@@ -72,6 +73,14 @@ class Session:
         self._left: set[str] = set()
         """Names of accounts that came to their end."""
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _metrics(self, port: int) -> Metrics | None:
+        """Imported where they are wanted: a start waits for no server that nobody asked for."""
+        if not port:
+            return None
+        from polyhost.service.metrics import Metrics
+
+        return Metrics(self, port)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
