@@ -22,7 +22,7 @@ dashboard: $(READY)  ## the web page that looks on; make dashboard ARGS="--port 
 	$(BIN)/polyhost dashboard --open $(ARGS)
 
 test: $(READY)  ## every test: on all cores, then those that need the machine for themselves
-	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist loadscope --no-loadscope-reorder $(ARGS)
 	$(BIN)/python -m pytest -m alone $(ARGS)
 
 bench: $(READY)  ## the figures of the budget table

@@ -9,7 +9,7 @@ nothing else does.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -22,10 +22,11 @@ FIRST: Final = (PROCESSES, "crash", "acceptance", "simulation", "venue", "lab", 
 """… and the folders whose tests take longest: begun first, they are not what everybody waits for at the end."""
 
 
-def _group(item: pytest.Item) -> str:
-    """Tests of one group run one after the other in one process."""
-    place = item.path.relative_to(HERE)
-    return place.parts[0] if place.parts[0] in (PROCESSES, DATABASE) else place.as_posix()
+def group_of(nodeid: str) -> str:
+    """Tests of one group run one after the other in one process: a folder of ``tests``, or a file."""
+    file = nodeid.partition("::")[0]
+    folder = file.removeprefix("tests/").partition("/")[0]
+    return folder if folder in (PROCESSES, DATABASE) else file
 
 
 def _rank(item: pytest.Item) -> int:
@@ -33,12 +34,20 @@ def _rank(item: pytest.Item) -> int:
     return FIRST.index(folder) if folder in FIRST else len(FIRST)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First of all hooks: pytest-xdist reads the group right after this."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
     items.sort(key=_rank)  # stable: within a folder the order stays
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The groups by a scheduler of our own: pytest-xdist's marker of groups does nothing with this pytest."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class InGroups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return InGroups(config, log)
 
 
 @pytest.hookimpl(trylast=True)
