@@ -196,7 +196,7 @@ def test_a_stop_in_the_middle_of_a_sale_waits_for_its_end(tmp_path: Path) -> Non
     """The exit is being cancelled and sold at market while the signal comes; streams go on while the end is written."""
     config = eager_configuration(tmp_path, tmp_path / "data", OWN_EXITS)
     with Started("run", "-c", config, "--speed", SPEED, "--json", cwd=tmp_path) as host:
-        host.says(" exit o", "FAK [stop: halfway]")
+        host.says(" exit o", "FAK [eager: halfway]")
         assert host.stop(signal.SIGTERM) == 0, host.told()
     told = report(host)
     assert (told["orphans"], told["invariants"]["broken"]) == (0, 0)

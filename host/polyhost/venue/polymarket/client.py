@@ -20,6 +20,10 @@ from polyhost.venue.polymarket.endpoints import FOREIGN_HOSTS, Endpoints
 DISTRIBUTION: Final = FIRST
 VERSION: Final = "0.14.0"
 """The release that was read line by line; the surface below and the private names hold for it."""
+NEAR_POLL_MS: Final = 200
+"""How often the client asks an exchange elsewhere what became of a transaction, wall ms; the venue itself every 2 s."""
+NEAR_POLLS: Final = 1_000
+"""How many times: as long as at the venue."""
 REMEDY: Final = f"install the tested release: pip install {DISTRIBUTION}=={VERSION}"
 
 SURFACE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -97,6 +101,8 @@ def environment_at(endpoints: Endpoints) -> Environment:
             sports_ws_url=endpoints.price_ws,
             rfq_quoter_ws_url=endpoints.price_ws,
             perps_ws_url=endpoints.price_ws,
+            relayer_poll_frequency_ms=NEAR_POLL_MS,
+            relayer_max_polls=NEAR_POLLS,
         )
         environment = create_environment(name="elsewhere", config=config)
     except (ImportError, TypeError, AttributeError) as error:

@@ -122,7 +122,10 @@ async def _user_stream(by: Asking) -> SocketHeard:
     )
 
 
-async def _price_stream(by: Asking) -> SocketHeard:
+async def _price_stream(by: Asking) -> SocketHeard | None:
+    if not by.symbols:
+        return None  # nothing would come: waiting for it is only slow
+
     def authed(raw: bytes) -> Sequence[str]:
         return (subscription("subscribe", by.symbols, "2"), PRICE_PING) if _op(raw) == "authed" else ()
 
