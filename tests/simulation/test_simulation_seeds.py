@@ -107,7 +107,7 @@ def test_sim_05_a_post_before_its_record_is_durable_is_found(
             self._do(host, command, now)
 
     monkeypatch.setattr(Simulation, "_do_all", at_once)
-    outcome = _first_broken(loaded, range(22, 52))
+    outcome = _first_broken(loaded, range(28, 58))
     assert outcome.broken in (
         "venue_orders_equal_ours", "venue_collateral_equals_ledger", "order_posted_twice", "nothing_made_up",
         "one_live_buy_a_slot_at_the_venue",
