@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from polyhost.journal import JournalError, JournalStore
+from polyhost.journal import JournalError, JournalStore, analysis
 from polyhost.journal.analysis import AnalysisWriter, prune
 from polyhost.journal.schema import ANALYSIS_TABLES, columns_of, table_of
 from polyhost.journal.status import analysis_status, schema_problems
@@ -65,6 +65,22 @@ def test_pruning_happens_by_itself_at_the_start(tmp_path: Path) -> None:
     filled(tmp_path / "analysis.db")
     with closing(sqlite3.connect(tmp_path / "analysis.db")) as connection:
         assert connection.execute("SELECT id FROM evaluations ORDER BY id").fetchall() == [(3,), (4,)]
+
+
+def test_per_06_the_log_beside_the_file_goes_into_it_as_rows_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prunings are ten minutes apart: until then a busy host's log would grow by hundreds of megabytes."""
+    monkeypatch.setattr(analysis, "CHECKPOINT_ROWS", 100)
+    path = tmp_path / "analysis.db"
+    writer = AnalysisWriter(path)
+    for first in range(0, 5_000, 100):
+        writer._write([("marks", number, 1, "0x1", "x" * 400) for number in range(first, first + 100)])
+    log = path.with_name("analysis.db-wal").stat().st_size
+    writer._database.close()
+    writer.close()
+    assert path.stat().st_size > 2_000_000
+    assert log < path.stat().st_size / 4
 
 
 def test_rows_that_cannot_be_written_are_counted_and_trading_goes_on(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ PRUNE_S: Final = 600.0
 """Between two prunings, wall time."""
 PRUNE_ROWS: Final = 20_000
 """Most rows of a table deleted at once; more are deleted with the next batches."""
+CHECKPOINT_ROWS: Final = 10_000
+"""After so many (some 10 MB) the log beside the file goes into it, else it would grow from pruning to pruning."""
 _TABLES: Final[dict[str, type[Model]]] = {
     table_of(model): model for model in (Evaluations, Quotes, Marks, Explanations)
 }
@@ -55,6 +57,8 @@ class AnalysisWriter:
         self._rows: list[tuple[str, int, int, str, str]] = []
         self._closing = False
         self._pruned_at = -PRUNE_S
+        self._logged = 0
+        """Rows since the last checkpoint."""
         self._start()
 
     def _start(self) -> None:
@@ -107,7 +111,10 @@ class AnalysisWriter:
             connection = connected(self._database)
             if rows:
                 self._insert(connection, rows)
+                self._logged += len(rows)
             self._prune(connection)
+            if self._logged >= CHECKPOINT_ROWS:
+                self._checkpoint(connection)
         except (sqlite3.Error, JournalError) as error:
             self.dropped += len(rows)
             reason = told(self.path, error) if isinstance(error, sqlite3.Error) else error
@@ -134,7 +141,12 @@ class AnalysisWriter:
         if gone < PRUNE_ROWS:
             # Else there is more: the next batch goes on with it, so that none waits long.
             self._pruned_at = now
+        self._checkpoint(connection)
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        """Waits for no reader, and none for it: what one still reads is left for the next time."""
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._logged = 0
 
 
 def prune(connection: sqlite3.Connection, before: int, most: int = -1) -> int:
