@@ -33,6 +33,7 @@ from polyhost.model.proposals import Proposal, Stake, Trigger
 from polyhost.model.times import MarketMs
 from polyhost.model.words import Side
 from polyhost.service.engine import Engine
+from polyhost.venue.budget import Budget
 from polyhost.venue.contract import Gateway
 from polyhost.venue.gatekeeper.client import GatewayProcess
 from polyhost.venue.gatekeeper.policy import Policy
@@ -41,6 +42,8 @@ from polyhost.venue.polymarket.gateway import PolymarketGateway
 
 ORDERS = 120
 WARM_UP = 20
+PACE = 1_000.0
+"""Times the venue's pace of orders: they come quicker here than its 40 a second, and no wait for it is measured."""
 KEY = "0x" + "11" * 32
 TOKENS = (1 << 200) + (1 << 70)
 """Ids with no bit among 40 to 103 would be position ids of another protocol version."""
@@ -200,11 +203,11 @@ def gateway_at(port: int, folder: Path, process: bool) -> Gateway:
     """The client's gateway, here or in its process; not connected."""
     endpoints = endpoints_at(f"http://127.0.0.1:{port}")
     if not process:
-        return PolymarketGateway(endpoints, KEY, selftest=False, fast=True)
+        return PolymarketGateway(endpoints, KEY, selftest=False, fast=True, budget=Budget(scale=lambda: PACE))
     much = 1_000_000_000_000
     found = GatewayProcess(
         folder, account="bench", key={"throwaway": KEY}, policy=Policy(much, much, much), place="loopback",
-        selftest=False, log=folder / "gateway.log",
+        selftest=False, log=folder / "gateway.log", share=PACE,
     )
     found.at(endpoints)
     return found
