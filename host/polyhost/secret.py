@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_
 from pydantic_core import PydanticCustomError
 
 from polyhost.meanings import documented
-from polyhost.model.secrecy import NO_PATH, NO_PATH_TEXT, NO_VARIABLE_TEXT, PLAIN, VARIABLE
+from polyhost.model.secrecy import PLAIN, pasted
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
@@ -79,10 +79,9 @@ class Secret(BaseModel):
     def _one_place(self) -> Secret:
         if sum(bool(getattr(self, place)) for place in PLACES) != 1:
             raise PydanticCustomError("reference", "names no place of a secret, or several")
-        if self.env and not VARIABLE.fullmatch(self.env):
-            raise PydanticCustomError("reference", NO_VARIABLE_TEXT)
-        if self.file and NO_PATH.fullmatch(self.file):
-            raise PydanticCustomError("reference", NO_PATH_TEXT)
+        for place in PLACES:
+            if (text := getattr(self, place)) and (problem := pasted(place, text)):
+                raise PydanticCustomError("reference", problem)
         if self.keyring and not all(self.keyring.rpartition("/")):
             raise PydanticCustomError("reference", "names no entry of a keyring: its service, a slash, its name")
         return self

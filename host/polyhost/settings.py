@@ -14,7 +14,7 @@ from polyhost.meanings import documented
 from polyhost.model.builder import builder_code
 from polyhost.model.clients import living_client
 from polyhost.model.quantities import Money, Price, Shares
-from polyhost.model.secrecy import NO_PATH, NO_PATH_TEXT, NO_VARIABLE_TEXT, PLAIN, VARIABLE
+from polyhost.model.secrecy import PLAIN, pasted
 
 ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 """It is a folder's name and stands in log lines."""
@@ -29,10 +29,9 @@ def _a_reference(given: Any) -> Any:
 def _one_place(given: dict[str, str]) -> dict[str, str]:
     if len(given) > 1 or not all(given.values()):
         raise PydanticCustomError("reference", "names no place of a secret, or several")
-    if given.get("env") and not VARIABLE.fullmatch(given["env"]):
-        raise PydanticCustomError("reference", NO_VARIABLE_TEXT)
-    if NO_PATH.fullmatch(given.get("file", "")):
-        raise PydanticCustomError("reference", NO_PATH_TEXT)
+    for place, text in given.items():
+        if problem := pasted(place, text):
+            raise PydanticCustomError("reference", problem)
     return given
 
 

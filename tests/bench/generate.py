@@ -137,15 +137,7 @@ def _pair(index: int, events: int, rng: random.Random) -> Iterator[tuple[int, st
         yield from ((start - 900, "polymarket", text) for text in window.books(start - 900))
     for number in range(events):
         at = start + number * WINDOW_MS // events
-        window = windows[number % 2]
-        kind = rng.random()
-        if kind < 0.7:
-            yield at, "polymarket", window.change(at)
-        elif kind < 0.9:
-            yield at, "polymarket", window.trade(at)
-        else:
-            spot[window.symbol] *= 1 + rng.gauss(0, 0.00004)
-            yield at, "binance", _spot_trade(at, window.symbol, spot[window.symbol], rng)
+        yield _event(at, windows[number % 2], spot, rng)
     for window in windows:
         yield start + WINDOW_MS + RESOLVE_MS, "gamma", window.result()
 
@@ -162,20 +154,25 @@ def crowd_symbols(windows: int) -> list[str]:
 
 def _alone(index: int, events: int, seed: int) -> Iterator[tuple[int, str, str]]:
     rng = random.Random(f"{seed}:{index}")
-    window, spot = Window(f"Q{index:02}", 0, rng), 100.0
+    window = Window(f"Q{index:02}", 0, rng)
+    spot = {window.symbol: 100.0}
     yield window.start - 1_000, "gamma", window.opening()
     yield from ((window.start - 900, "polymarket", text) for text in window.books(window.start - 900))
     for number in range(events):
         at = window.start + number * WINDOW_MS // events
-        kind = rng.random()
-        if kind < 0.7:
-            yield at, "polymarket", window.change(at)
-        elif kind < 0.9:
-            yield at, "polymarket", window.trade(at)
-        else:
-            spot *= 1 + rng.gauss(0, 0.00004)
-            yield at, "binance", _spot_trade(at, window.symbol, spot, rng)
+        yield _event(at, window, spot, rng)
     yield window.start + WINDOW_MS + RESOLVE_MS, "gamma", window.result()
+
+
+def _event(at: int, window: Window, spot: dict[str, float], rng: random.Random) -> tuple[int, str, str]:
+    """A change (70 %), a trade (20 %), or a spot trade of the window's symbol, whose price moves on."""
+    kind = rng.random()
+    if kind < 0.7:
+        return at, "polymarket", window.change(at)
+    if kind < 0.9:
+        return at, "polymarket", window.trade(at)
+    spot[window.symbol] *= 1 + rng.gauss(0, 0.00004)
+    return at, "binance", _spot_trade(at, window.symbol, spot[window.symbol], rng)
 
 
 def _spot_trade(at: int, symbol: str, price: float, rng: random.Random) -> str:

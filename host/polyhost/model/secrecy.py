@@ -16,15 +16,21 @@ _SECRET_NAME: Final = re.compile(
 VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 """What an environment variable for a secret is named like. Whatever is named otherwise may be the secret itself, pasted
 in the wrong place, and is never repeated."""
-NO_VARIABLE_TEXT: Final = (
-    "names no environment variable: capital letters, digits and underscores, the name and not the secret itself"
-)
-NO_PATH: Final = re.compile(r"[A-Za-z0-9+=_-][A-Za-z0-9+/=_-]{31,}")
+_NO_PATH: Final = re.compile(r"[A-Za-z0-9+=_-][A-Za-z0-9+/=_-]{31,}")
 """A key, passphrase or token pasted where the path of its file belongs: long, and without the marks of a path."""
-NO_PATH_TEXT: Final = (
-    "names no file: it looks like the secret itself; a file of such a name is written with ./ before it"
-)
 _SECRET_TEXT: Final = re.compile(r"(?:0x)?[0-9a-fA-F]{64}")
+
+
+def pasted(place: str, text: str) -> str:
+    """Why ``text`` is no name of a variable (``place`` env) or path of a file (``file``), but may be the secret itself;
+    empty: it is one, or another place's."""
+    if place == "env" and not VARIABLE.fullmatch(text):
+        return (
+            "names no environment variable: capital letters, digits and underscores, the name and not the secret itself"
+        )
+    if place == "file" and _NO_PATH.fullmatch(text):
+        return "names no file: it looks like the secret itself; a file of such a name is written with ./ before it"
+    return ""
 
 
 def shown(key: str, value: Any) -> Any:
@@ -35,7 +41,7 @@ def shown(key: str, value: Any) -> Any:
         return [shown(key, item) for item in value]
     if value is None or value == "" or isinstance(value, bool):
         return value
-    if (key == "env" and not VARIABLE.fullmatch(str(value))) or (key == "file" and NO_PATH.fullmatch(str(value))):
+    if pasted(key, str(value)):
         return HIDDEN
     return HIDDEN if _SECRET_NAME.search(key) or _SECRET_TEXT.search(str(value)) else value
 

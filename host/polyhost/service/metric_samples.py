@@ -65,7 +65,9 @@ class Sampler:
         for account in self._begun():
             noted: deque[Noted] = deque(maxlen=NOTED_MAX)
             account.engine.noted = noted
-            self._tallies[account.name] = (noted, Tally())
+            state = account.kernel.state
+            known = {symbol_of(state, condition_id) for condition_id in state.markets}
+            self._tallies[account.name] = (noted, Tally(symbols=known))
 
     def _begun(self) -> list[AccountRun]:
         living = {condition.name for condition in self._host.conditions()}
@@ -246,9 +248,7 @@ def _money(tally: Tally, state: State, found: _Account) -> None:
         exposure[symbol_of(state, condition_id)] += amount
     for symbol in _open(state):
         positions[symbol] += 1
-    # A symbol that had something keeps its row, at 0.
-    symbols = {entry.market.symbol or "other" for entry in state.markets.values()}
-    for symbol in symbols:
+    for symbol in tally.symbols:
         found.set("polyhost_exposure", exposure[symbol] / MICROS, symbol)
         found.set("polyhost_positions_open", positions[symbol], symbol)
         found.set("polyhost_pnl_realised", tally.pnl[symbol] / MICROS, symbol)

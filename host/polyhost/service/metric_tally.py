@@ -18,6 +18,7 @@ from polyhost.model.records import (
     CloseRecorded,
     FillBooked,
     LedgerPosted,
+    MarketAdded,
     MarketSettled,
     OrderIntended,
     OrderMoved,
@@ -80,6 +81,8 @@ class Tally(Struct):
     pnl: Counter[str] = field(default_factory=Counter)
     """Micro-units realised, by symbol."""
     fees: int = 0
+    symbols: set[str] = field(default_factory=set)
+    """Of every market so far: what had something keeps its row."""
     _decided: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Ref of an order that is to leave → when it was decided, and when its book changed last (monotonic seconds)."""
     _refs: dict[str, str] = field(default_factory=dict)
@@ -104,6 +107,8 @@ class Tally(Struct):
     def _kept(self, record: Record, at: float, state: State, wall_seconds: Callable[[float], float]) -> None:
         self.watch.see(record)
         match record:
+            case MarketAdded():
+                self.symbols.add(symbol_of(state, record.market.condition_id))
             case OrderIntended():
                 book_s = wall_seconds(_ms(record.why.get("book_age_ms", "")))
                 _bounded(self._decided)[record.draft.ref] = (at, at - book_s)
