@@ -14,7 +14,6 @@ printed; exit code 1 when anything was lost, doubled or left unmanaged.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import signal
@@ -32,15 +31,12 @@ from loguru import logger
 ROOT: Final = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/service"))
 
-from service_runs import Exchange, Started, command, records  # noqa: E402
+from service_runs import Exchange, Started, account_at, command, records  # noqa: E402
 
 from polyhost.kernel.state import State, fold  # noqa: E402
-from polyhost.model.events import SweepDone, TokenBalanceSeen  # noqa: E402
 from polyhost.model.records import OrderIntended, RunEnded, RunStarted  # noqa: E402
 from polyhost.model.words import Action, OrderState  # noqa: E402
 from polyhost.service.gateways import throwaway_key  # noqa: E402
-from polyhost.venue.polymarket.endpoints import endpoints_at  # noqa: E402
-from polyhost.venue.polymarket.gateway import PolymarketGateway  # noqa: E402
 
 ACCOUNTS: Final = ("real", "paper")
 STEP_S: Final = 240.0
@@ -300,7 +296,8 @@ class Night:
 
     def _venue(self, known: State, problems: list[str]) -> None:
         """What the exchange itself says of the live account, asked by a client of its own."""
-        seen, tokens = asyncio.run(self._asked([position.token_id for position in known.positions.values()]))
+        held = [position.token_id for position in known.positions.values()]
+        seen, tokens = account_at(self.venue.url, "night", held)
         for row in seen.orders:
             problems.append(f"live at the venue: {row.order_id}")
         for trade in seen.trades:
@@ -312,18 +309,6 @@ class Night:
         for token, balance in tokens.items():
             if balance != booked[token]:
                 problems.append(f"token {token}: the venue has {balance}, the ledger {booked[token]}")
-
-    async def _asked(self, tokens: list[str]) -> tuple[SweepDone, dict[str, int]]:
-        gateway = PolymarketGateway(endpoints_at(self.venue.url), throwaway_key(1, "night"), selftest=False)
-        try:
-            await gateway.connect()
-            swept = await gateway.sweep("", 0)
-            assert isinstance(swept, SweepDone)
-            assert swept.complete, swept.problem
-            held = [await gateway.token_balance(token) for token in tokens]
-        finally:
-            await gateway.close()
-        return swept, {seen.token_id: seen.balance for seen in held if isinstance(seen, TokenBalanceSeen)}
 
 
 def main() -> int:

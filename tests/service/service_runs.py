@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,14 +12,19 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from polyhost.journal import read_journal
 from polyhost.kernel.state import State, fold
+from polyhost.model.events import SweepDone, TokenBalanceSeen
+from polyhost.model.money import Micros
 from polyhost.model.records import Record
+from polyhost.service.gateways import throwaway_key
+from polyhost.venue.polymarket.endpoints import endpoints_at
+from polyhost.venue.polymarket.gateway import PolymarketGateway
 
 START_S = 60.0
 """An exchange or a host is up by then, on a busy machine too."""
@@ -199,6 +205,30 @@ def report(started: Started) -> Mapping[str, Any]:
     assert len(started.out) == 1, started.told()
     found: Mapping[str, Any] = json.loads(started.out[0])
     return found
+
+
+class Account(NamedTuple):
+    """What the exchange itself says about an account, asked by a client of its own."""
+
+    swept: SweepDone
+    tokens: dict[str, Micros]
+
+
+def account_at(url: str, name: str, tokens: Iterable[str]) -> Account:
+    """Orders and trades of the throwaway key of that name, and its balances of these tokens."""
+    async def ask() -> Account:
+        gateway = PolymarketGateway(endpoints_at(url), throwaway_key(1, name), selftest=False)
+        try:
+            await gateway.connect()
+            swept = await gateway.sweep("", 0)
+            assert isinstance(swept, SweepDone)
+            assert swept.complete, swept.problem
+            held = [await gateway.token_balance(token) for token in tokens]
+        finally:
+            await gateway.close()
+        return Account(swept, {seen.token_id: seen.balance for seen in held if isinstance(seen, TokenBalanceSeen)})
+
+    return asyncio.run(ask())
 
 
 EAGER = f"""\

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -14,42 +12,15 @@ from typing import NamedTuple
 import pytest
 
 from polyhost.kernel.state import State
-from polyhost.model.events import SweepDone, TokenBalanceSeen
 from polyhost.model.money import Micros
 from polyhost.model.records import Slot
 from polyhost.model.words import Action, OrderState, Purpose
-from polyhost.service.gateways import throwaway_key
-from polyhost.venue.polymarket.endpoints import endpoints_at
-from polyhost.venue.polymarket.gateway import PolymarketGateway
 
-from .service_runs import Exchange, Started, command, eager_configuration, exchange, report, state, wait_for
+from .service_runs import Account, Started, account_at, command, eager_configuration, exchange, report, state, wait_for
 
 SPEED = 60
 KILLS = (("entry", ": BUY", 0.0), ("entry", ": BUY", 0.006), ("exit", ": SELL", 0.0), ("entry", ": bought", 0.0))
 """When the host is killed: so long after a line with these words, seconds."""
-
-
-class Account(NamedTuple):
-    """What the exchange itself says about the account, asked by a client of its own."""
-
-    swept: SweepDone
-    tokens: dict[str, Micros]
-
-
-def account(served: Exchange, tokens: Iterable[str]) -> Account:
-    async def ask() -> Account:
-        gateway = PolymarketGateway(endpoints_at(served.url), throwaway_key(1, "main"), selftest=False)
-        try:
-            await gateway.connect()
-            swept = await gateway.sweep("", 0)
-            assert isinstance(swept, SweepDone)
-            assert swept.complete, swept.problem
-            held = [await gateway.token_balance(token) for token in tokens]
-        finally:
-            await gateway.close()
-        return Account(swept, {seen.token_id: seen.balance for seen in held if isinstance(seen, TokenBalanceSeen)})
-
-    return asyncio.run(ask())
 
 
 OWN_EXITS = "".join(
@@ -101,7 +72,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Story:
                 assert host.stop(signal.SIGKILL) == -signal.SIGKILL
             hosts.append(host)
         last = command("run", "-c", config, "--exchange", served.url, "--windows", 1, "--json", cwd=folder)
-        seen = account(served, [])
+        seen = account_at(served.url, "main", [])
     return Story(folder, config, data, hosts, last, seen, state(data))
 
 
@@ -179,7 +150,7 @@ def test_a_graceful_stop_leaves_exits_resting_and_the_next_run_leaves_them_alone
         (resting,) = [order for order in before.orders.values() if order.open]
         assert resting.draft.action is Action.SELL
         assert list(before.obligations) == [f"{resting.slot.condition_id}:{resting.slot.side.value}"]
-        seen = account(served, [position[0]])
+        seen = account_at(served.url, "main", [position[0]])
         assert [row.order_id for row in seen.swept.orders] == [resting.order_id]
         assert seen.tokens == dict([position])
         with Started("run", "-c", config, "--exchange", served.url, cwd=tmp_path) as again:
@@ -227,7 +198,7 @@ def test_con_01_the_host_outlives_its_exchange_reconnects_and_reconciles(tmp_pat
             host.says("settled", after=mark)
             wait_for(lambda: not open_positions(state(data)) and not state(data).unsettled, 30)
             assert host.stop() == 0
-        seen = account(served, [])
+        seen = account_at(served.url, "main", [])
     assert report(host)["invariants"]["broken"] == 0
     assert [ids for ids in bought_by(seen, state(data)).values() if len(ids) > 1] == []
     known = {entry.fill.trade_id for entry in state(data).fills.values()}
