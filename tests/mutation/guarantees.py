@@ -245,8 +245,8 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     ),
     Mutation(
         "repeat a secret that stands for its variable's name", "CFG-02", "secret.py",
-        "        if self.env and not VARIABLE.fullmatch(self.env):\n",
-        "        if False:\n",
+        "            if (text := getattr(self, place)) and (problem := pasted(place, text)):\n",
+        "            if False:\n",
         "tests/extension/test_extension_secrets.py", False,
     ),
 )
