@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from polyhost.kernel.orders_flow import SIGN_WAIT_MS
 from polyhost.kernel.state import fold
 from polyhost.model.commands import Prepare
 from polyhost.model.events import Operator, PrepareFailed, RunBegan, StreamChanged, SweepDone
@@ -112,6 +113,21 @@ def test_sec_01_exits_that_nobody_is_there_to_sign_or_send_fail_nothing_and_go_o
         else:
             ref = only(commands, Prepare).draft.ref
             rig.do(PrepareFailed(ref, "the gateway process is not there", away=True))
+        assert blocked(rig) == []
+        rig.book("0.40/0.42")
+        commands = rig.wait(1_000)
+    only(commands, Prepare)
+
+
+def test_sec_01_exits_whose_signature_never_comes_fail_nothing_and_go_on() -> None:
+    """A frozen worker: it is there, and answers nothing for longer than anybody waits."""
+    rig = opened()
+    rig.enter()
+    commands = rig.answer(ExitNow(Side.UP, "planned", "forced_close"))
+    for _ in range(4):
+        only(commands, Prepare)
+        rig.book("0.40/0.42")
+        none(rig.wait(SIGN_WAIT_MS), Prepare)
         assert blocked(rig) == []
         rig.book("0.40/0.42")
         commands = rig.wait(1_000)

@@ -249,9 +249,12 @@ class OrderFlow:
     # --- answers ------------------------------------------------------------------------------------------------------
 
     def sign_wait(self, ref: str) -> None:
-        """Nothing came back from signing: given up. A signature that comes later is never posted."""
+        """Nothing came back from signing: given up. A signature that comes later is never posted.
+
+        Who signs is frozen or gone: that says nothing about the order, and is no failed exit.
+        """
         if self.core.state.orders[ref].state is OrderState.INTENDED:
-            self.prepare_failed(PrepareFailed(ref, "no signature in time"))
+            self.prepare_failed(PrepareFailed(ref, "no signature in time", away=True))
 
     def prepared(self, event: Prepared) -> None:
         order = self.core.state.orders.get(event.ref)
