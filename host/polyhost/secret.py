@@ -82,8 +82,6 @@ class Secret(BaseModel):
         for place in PLACES:
             if (text := getattr(self, place)) and (problem := pasted(place, text)):
                 raise PydanticCustomError("reference", problem)
-        if self.keyring and not all(self.keyring.rpartition("/")):
-            raise PydanticCustomError("reference", "names no entry of a keyring: its service, a slash, its name")
         return self
 
     @model_serializer

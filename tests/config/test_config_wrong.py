@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import wrong_configurations as wrong
 
+from polyhost.cli.config import discovered
 from polyhost.configuration import Loaded, load_configuration
 from polyhost.errors import ConfigError
 
@@ -215,3 +217,24 @@ def test_exi_11_thresholds_of_long_windows_are_not_scaled(tmp_path: Path) -> Non
     text += OFF.format("reversal") + OFF.format("scale_in")
     assert just_inside(tmp_path, text.format(14_219)).path is not None
     assert "4h window of 14400 s" in refused(written(tmp_path, text.format(14_220)))
+
+
+def test_per_03_a_database_whose_library_or_secret_is_not_good_is_told_by_config_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The secret's address is checked like one that stands there, and nothing of it is repeated."""
+
+    def told(text: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            discovered(load_configuration(written(tmp_path, f"[host]\ndatabase = {text}\n"), env={}))
+        return str(caught.value)
+
+    monkeypatch.setenv("DATABASE", "postgresql://me:hunter2@db.example:54x2/trading")
+    assert "mine.toml:2 [host] database: the secret there is no address" in told('{ env = "DATABASE" }')
+    monkeypatch.setenv("DATABASE", "postgresql://me:hunter2@db.example/trading?hunter2=1")
+    message = told('{ env = "DATABASE" }')
+    assert "is no address that libpq can read; given 'env DATABASE'" in message
+    assert "hunter2" not in message
+    monkeypatch.setitem(sys.modules, "psycopg.conninfo", None)
+    assert "needs the library psycopg" in (message := told('"postgresql://me@db.example/trading"'))
+    assert "pip install 'polyhost[postgres]'" in message

@@ -199,6 +199,8 @@ def discovered(loaded: Loaded, looking: bool = False) -> tuple[LoadedPlugin, ...
 
     if loaded.configuration.exchange.pathologies:
         _check_pathologies(loaded)
+    if loaded.configuration.host.database and not looking:
+        _check_database(loaded)
     lock = Lock(loaded.configuration.host.data_dir)
     return discover(
         loaded.configuration, loaded.base, str(loaded.path or ""), installed(), places=loaded.place, admit=lock.problem,
@@ -224,6 +226,16 @@ def _check_pathologies(loaded: Loaded) -> None:
         all_pathologies(loaded.configuration)
     except ConfigError as error:
         error.file = loaded.place(f"exchange.pathologies.{error.value}")
+        raise
+
+
+def _check_database(loaded: Loaded) -> None:
+    from polyhost.journal.place import refuse_unusable
+
+    try:
+        refuse_unusable(loaded.configuration.host.database)
+    except ConfigError as error:
+        error.file = loaded.place("host.database")
         raise
 
 

@@ -17,6 +17,7 @@ from polyhost.configuration.problems import place_of
 from polyhost.configuration.shipped import SHIPPED_PLUGINS, shipped_class
 from polyhost.configuration.sources import Layer
 from polyhost.errors import ConfigError, nearest_name
+from polyhost.model.database_address import FORM, refused
 from polyhost.model.quantities import Money, Price, Shares
 from polyhost.model.series import DURATIONS, SIMULATED
 from polyhost.plugin import Settings, Setup
@@ -96,6 +97,13 @@ def _texts(configuration: Configuration) -> None:
     url = configuration.venue.url
     if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
         raise _BrokenError("venue.url", "is no address of an exchange", url, ("http://HOST:PORT", "empty"))
+
+
+def _database(configuration: Configuration) -> None:
+    """An address that can be one, and holds no password; a reference is a setting's own matter."""
+    given = configuration.host.database
+    if isinstance(given, str) and given and (wrong := refused(given)) is not None:
+        raise _BrokenError("host.database", wrong.problem, wrong.value, (FORM, *FORMS), remedy=wrong.remedy)
 
 
 def _accounts(configuration: Configuration) -> None:
@@ -318,5 +326,5 @@ def _settings(kind: str, own: Mapping[str, Any]) -> Settings | None:
 
 
 _RULES: Final[tuple[Callable[[Configuration], None], ...]] = (
-    _texts, _accounts, _markets, _money, _times, _plugin_tables, _combiner, _entry_times, _own_rules,
+    _texts, _database, _accounts, _markets, _money, _times, _plugin_tables, _combiner, _entry_times, _own_rules,
 )

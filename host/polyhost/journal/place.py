@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,14 +21,15 @@ from msgspec import Struct
 from polyhost.errors import ConfigError
 from polyhost.files import write_atomically
 from polyhost.journal.errors import JournalError
+from polyhost.model.database_address import FORM, SCHEMES, WRITE_IT, malformed, password_in, refused
 
 if TYPE_CHECKING:
     from polyhost.settings import KeySource
 
-SCHEMES: Final = ("postgresql://", "postgres://")
 _SUFFIX: Final = ".postgres"
 _PLAIN: Final = re.compile(r"[a-z0-9_]{1,30}")
 EXTRA: Final = "pip install 'polyhost[postgres]'"
+SECRET_FORM: Final = "put postgresql://USER:PASSWORD@HOST/DATABASE there"
 
 
 class Postgres(Struct, frozen=True, omit_defaults=True):
@@ -54,8 +56,7 @@ class Postgres(Struct, frozen=True, omit_defaults=True):
             raise JournalError(self.shown, f"the database's address is missing: {error}", error.remedy) from None
         if not found.startswith(SCHEMES):
             raise JournalError(
-                self.shown, f"the secret ({reference.reference}) is no address of a PostgreSQL database",
-                "Put postgresql://USER:PASSWORD@HOST/DATABASE there",
+                self.shown, f"the secret ({reference.reference}) is no address of a PostgreSQL database", SECRET_FORM
             )
         return found
 
@@ -70,7 +71,7 @@ class Postgres(Struct, frozen=True, omit_defaults=True):
         if not self.secret:
             return ()
         address = self.address()
-        return tuple(text for text in (address, _password(address)) if text)
+        return tuple(text for text in (address, password_in(address)) if text)
 
     def in_schema(self, schema: str) -> Postgres:
         """Another schema of the same database."""
@@ -122,18 +123,43 @@ def place_for(database: str | KeySource, account: str, folder: str = "") -> Post
     folder, schema = folder or os.urandom(8).hex(), schema_of(account)
     if not isinstance(database, str):
         return Postgres(schema, folder, secret={str(kind): name for kind, name in database.items()})
-    if not database.startswith(SCHEMES):
-        raise ConfigError(
-            "is no address of a PostgreSQL database", table="host", key="database",
-            remedy='write "postgresql://USER@HOST/DATABASE", or leave it empty for a SQLite file in data_dir',
-        )
-    if _password(database):
-        # Not repeated: it stands in the message's value otherwise.
-        raise ConfigError(
-            "holds a password, which has no place in a configuration", table="host", key="database",
-            remedy='write { env = "NAME" } for the whole address, or leave the password to ~/.pgpass',
-        )
+    if (wrong := refused(database)) is not None:
+        raise ConfigError(wrong.problem, table="host", key="database", value=wrong.value, remedy=wrong.remedy)
     return Postgres(schema, folder, url=database)
+
+
+def refuse_unusable(database: str | KeySource) -> None:
+    """Raises ConfigError when a journal there could not be opened, as far as this machine alone can tell: the library,
+    the secret that holds the address, and how libpq reads it. Nobody is asked."""
+    from polyhost.secret import FORMS, Secret, Unresolved, fetched
+
+    if not database:
+        return
+    where = place_for(database, "main")
+
+    def refuse(problem: str, remedy: str) -> ConfigError:
+        value = where.url or Secret.model_validate(where.secret).reference
+        return ConfigError(
+            problem, table="host", key="database", value=value, allowed=(FORM, *FORMS), remedy=remedy
+        )
+
+    try:
+        conninfo: Any = import_module("psycopg.conninfo")
+        library: Any = import_module("psycopg")
+    except ImportError:
+        raise refuse("PostgreSQL needs the library psycopg", EXTRA) from None
+    try:
+        address = where.url or fetched(Secret.model_validate(where.secret))
+    except Unresolved as error:
+        raise refuse(str(error), error.remedy) from None
+    if problem := malformed(address):
+        raise refuse(f"the secret there {problem}", SECRET_FORM)
+    try:
+        conninfo.conninfo_to_dict(address)
+    except library.ProgrammingError as error:
+        # libpq repeats what it cannot read, which may be a part of the password.
+        told = "" if where.secret else f": {' '.join(str(error).split())}"
+        raise refuse(f"is no address that libpq can read{told}", SECRET_FORM if where.secret else WRITE_IT) from None
 
 
 def schema_of(account: str) -> str:
@@ -171,16 +197,3 @@ def _moved(journal: Path, problem: str) -> ConfigError:
         problem, table="host", key="database",
         remedy="put the setting back, or move the journal: `polyhost db backup`, then `polyhost db restore FILE`",
     )
-
-
-def _password(url: str) -> str:
-    """The password in an address, as it is and not as it is quoted; empty: none."""
-    from urllib.parse import parse_qs, unquote, urlsplit
-
-    try:
-        parts = urlsplit(url)
-        given: Any = parts.password or "".join(parse_qs(parts.query).get("password", []))
-    except ValueError:
-        # No address at all; the driver says so. What might be a password is hidden with the whole.
-        return url
-    return unquote(given)

@@ -22,14 +22,16 @@ _SECRET_TEXT: Final = re.compile(r"(?:0x)?[0-9a-fA-F]{64}")
 
 
 def pasted(place: str, text: str) -> str:
-    """Why ``text`` is no name of a variable (``place`` env) or path of a file (``file``), but may be the secret itself;
-    empty: it is one, or another place's."""
+    """Why ``text`` is no name of a variable (``place`` env), path of a file (``file``) or entry of a keyring
+    (``keyring``), but may be the secret itself; empty: it is one, or another place's."""
     if place == "env" and not VARIABLE.fullmatch(text):
         return (
             "names no environment variable: capital letters, digits and underscores, the name and not the secret itself"
         )
     if place == "file" and _NO_PATH.fullmatch(text):
         return "names no file: it looks like the secret itself; a file of such a name is written with ./ before it"
+    if place == "keyring" and not all(text.rpartition("/")):
+        return "names no entry of a keyring: its service, a slash, its name"
     return ""
 
 
