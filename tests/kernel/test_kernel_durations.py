@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from polyhost.model.commands import Prepare
-from polyhost.model.market import Market
+from polyhost.model.events import MarketResolved
+from polyhost.model.market import PRICE_E8, Market
+from polyhost.model.records import MarketSettled
 from polyhost.model.series import DURATIONS, window_at, window_slug
-from polyhost.model.view import View
-from polyhost.model.words import Action, SettlementRule
+from polyhost.model.view import Candle, View
+from polyhost.model.words import Action, SettlementRule, Side
 
 from .rig import CONDITION, DOWN, START, UP, Rig
 
@@ -103,3 +105,41 @@ def test_con_16_the_basis_between_spot_and_the_settlement_feed_is_tracked() -> N
 def test_con_16_an_old_spot_price_says_nothing_of_the_basis() -> None:
     assert seen(300, ("binance", 70_030, 0), ("chainlink", 70_000, 11)).basis is None
     assert seen(300, ("binance", 70_030, 0), ("chainlink", 70_000, 10)).basis == 30.0
+
+
+SECONDS_BEFORE = {300: 0, 900: 0, 3_600: 60, 14_400: 0, 86_400: 0}
+SOURCES = {300: "twap_60", 900: "twap_60", 3_600: "candle_close", 14_400: "chainlink", 86_400: "candle_close"}
+"""Whose price ends a window, and how long before its end the tick is stamped (or the candle begins)."""
+
+
+def settled(
+    duration_s: int, price: int, *, late_ms: int = 0, symbol: str = "BTC", told: int | None = None
+) -> MarketSettled:
+    """A window that ends, and what every source says of its end, ``late_ms`` away from what counts."""
+    market = market_of(duration_s)
+    rig = Rig(market=market, start_at=market.end - 200_000)
+    stamp = market.end - SECONDS_BEFORE[duration_s] * 1_000 + late_ms
+    for source in ("twap_60", "chainlink", "candle_close"):
+        value = price if source == SOURCES[duration_s] else price + 1
+        for said in (value, value + 7):  # what comes once more changes nothing
+            if source == "candle_close":
+                candle = Candle(stamp, said - 2, said + 5, said - 5, said, 1)
+                rig.kernel.candle(symbol, candle, closed=False)
+                rig.kernel.candle(symbol, candle, closed=True)
+            else:
+                rig.kernel.price(source, symbol, said * PRICE_E8, stamp, rig.now)
+    rig.to(market.end + 90_000)
+    rig.do(MarketResolved(CONDITION, Side.UP, "stream", told))
+    (record,) = (each for each in rig.records if isinstance(each, MarketSettled))
+    assert rig.kernel.state.markets[CONDITION].final == record.final
+    return record
+
+
+@pytest.mark.parametrize("duration_s", sorted(DURATIONS.values()))
+def test_con_16_a_result_without_a_price_gets_the_settlement_sources_own_of_the_end(duration_s: int) -> None:
+    """By the market's own rule; neither a second late, nor of another coin, nor against what the venue tells."""
+    assert settled(duration_s, 70_000).final == 70_000 * PRICE_E8
+    assert settled(duration_s, 70_000, told=1).final == 1
+    assert settled(duration_s, 70_000, late_ms=1_000).final is None
+    assert settled(duration_s, 70_000, late_ms=-60_000).final is None
+    assert settled(duration_s, 70_000, symbol="ETH").final is None

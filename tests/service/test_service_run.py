@@ -132,6 +132,15 @@ def test_cash_adds_up_to_the_micro_unit(whole: Whole) -> None:
     assert sum(Decimal(window["fees"]) for window in windows) == money["fees"] > 0
 
 
+def test_con_16_a_settled_window_tells_the_price_it_ended_by(whole: Whole) -> None:
+    """The result's message holds none: it is the settlement feed's of the last second, and the next window's strike."""
+    prices = [(window["strike"], window["final"], window["outcome"]) for window in whole.summary["by_window"]]
+    known = [row for row in prices if None not in row]
+    assert known
+    assert all((final >= strike) is (outcome == "UP") for strike, final, outcome in known)
+    assert {final for _, final, _ in prices} & {strike for strike, _, _ in prices} - {None}
+
+
 def test_con_18_the_builder_code_is_in_every_order_and_what_it_cost_is_told(whole: Whole) -> None:
     """The exchange names as much as the journal says was paid, and the ledger's cash was the exchange's."""
     assert {order.request.fields.builder for order in whole.state.orders.values() if order.request} == {CODE}

@@ -89,6 +89,7 @@ from polyhost.model.events import (
     TradeSeen,
     VenueNoticed,
 )
+from polyhost.model.market import PRICE_E8
 from polyhost.model.messages import Message
 from polyhost.model.money import Micros, money_text, price_text
 from polyhost.model.proposals import (
@@ -241,6 +242,8 @@ class Kernel:
         """A reference price in 1e-8. ``feed``: binance (spot), chainlink or twap_60; ``stamp`` the ms it is for."""
         core = self._core
         if feed != "binance":
+            if stamp % MINUTE_MS == 0:
+                self.settlement.final_price((feed, symbol, stamp), price)
             core.reference_tick(feed, symbol, price, stamp)
             return
         core.spot(symbol).tick(price, stamp)
@@ -251,6 +254,8 @@ class Kernel:
     def candle(self, symbol: str, candle: Candle, closed: bool) -> None:
         """A one-minute candle of the spot feed."""
         self._core.spot(symbol).candle(candle, closed)
+        if closed:
+            self.settlement.final_price(("candle_close", symbol, candle.start), round(candle.close * PRICE_E8))
 
     def reading(self, source: str, name: str, value: float, at: int, now: int) -> bool:
         """A value of an optional feed (CON-17); wakes nobody. False: it was no reading, or an old one."""

@@ -11,6 +11,7 @@ from polyhost.kernel.orders_flow import OrderFlow
 from polyhost.model.commands import QueryResult
 from polyhost.model.events import MarketResolved
 from polyhost.model.money import Micros, money_text, size_text
+from polyhost.model.openings import Key, ended_by
 from polyhost.model.records import CloseRecorded, MarketChanged, MarketSettled, ObligationMet
 from polyhost.model.words import Side
 
@@ -83,6 +84,21 @@ class Settlement:
         positions = (self.core.state.position(condition_id, side) for side in Side)
         return any(position is not None and position.size > 0 for position in positions)
 
+    def final_price(self, source: Key, price: int) -> None:
+        """What a settlement source says of a minute's end, 1e-8: it is the final price of the markets that end by it.
+
+        The first word stands. The result itself is the venue's alone.
+        """
+        core = self.core
+        for condition_id, data in core.data.items():
+            if data.final is None and ended_by(core.state.markets[condition_id].market) == source:
+                data.final = price
+
+    def _final(self, event: MarketResolved) -> int | None:
+        """The price it ended by: as the result tells it, else as the settlement feed did; None: nobody told."""
+        data = self.core.data.get(event.condition_id)
+        return event.final if event.final is not None or data is None else data.final
+
     def resolved(self, event: MarketResolved) -> bool:
         """Book the result once; True when it was new."""
         core = self.core
@@ -90,7 +106,7 @@ class Settlement:
         if entry is None or entry.settled:
             return False
         self.flow.market_settled(event.condition_id)
-        record = MarketSettled(core.now, event.condition_id, event.winner, event.final, event.source)
+        record = MarketSettled(core.now, event.condition_id, event.winner, self._final(event), event.source)
         core.record(record)
         closes = tuple(
             close for side in (Side.UP, Side.DOWN) if (close := self.pay(event.condition_id, side)) is not None

@@ -159,6 +159,7 @@ class MarketData:
         "estimate",
         "evaluations",
         "exits",
+        "final",
         "gates",
         "mids",
         "outside",
@@ -177,6 +178,8 @@ class MarketData:
         self.prints = prints
         self.mids: deque[tuple[int, Ticks]] = deque(maxlen=MIDS_KEPT)
         self.spot_open: int | None = None
+        self.final: int | None = None
+        """The settlement source's price at its end, 1e-8; None: not heard."""
         self.asked_seq = 0
         """The outstanding view; 0: none."""
         self.asked_view: View | None = None

@@ -1,4 +1,4 @@
-"""Strikes: what a market's settlement source says of its opening, as told by price feeds and candles.
+"""Strikes and final prices: what a market's settlement source says of its two ends, as told by feeds and candles.
 
 Pure: whoever drives it brings each tick and candle and gets the strikes that follow. A strike is an integer in 1e-8.
 """
@@ -43,6 +43,19 @@ def known_at(market: Market) -> int:
     """The market ms from which the strike can be known at all: a close, a minute after the opening."""
     assert market.start is not None, market.slug
     return market.start + (MINUTE_MS if market.rule is SettlementRule.CANDLE_CLOSES else 0)
+
+
+def ended_by(market: Market) -> Key | None:
+    """Whose word a market's final price is: the tick stamped at its closing second, or the close of a spot candle (the
+    last one within the window; of a daily one the one that begins at its end). None: it settles by no price."""
+    if market.start is None:
+        return None
+    if market.rule in FEED_OF:
+        return FEED_OF[market.rule], market.symbol, int(market.end)
+    if market.rule not in CANDLE_OF:
+        return None
+    begins = market.end if market.rule is SettlementRule.CANDLE_CLOSES else market.end - MINUTE_MS
+    return "candle_close", market.symbol, int(begins)
 
 
 class Openings:

@@ -69,6 +69,7 @@ class MarketSettled(_Record, tag="market_settled", frozen=True):
     condition_id: str
     winner: Side | None
     final: int | None
+    """The settlement source's price at its end, 1e-8 of the quote currency; None: neither told nor heard."""
     source: str
 
 
