@@ -14,6 +14,8 @@ from typing import Any, Final
 import pytest
 
 HERE: Final = Path(__file__).parent
+ALONE: Final = "alone"
+"""The mark of what needs the machine for itself."""
 PROCESSES: Final = "service"
 """The folder whose tests start processes …"""
 DATABASE: Final = "journal"
@@ -32,6 +34,13 @@ def group_of(nodeid: str) -> str:
 def _rank(item: pytest.Item) -> int:
     folder = item.path.relative_to(HERE).parts[0]
     return FIRST.index(folder) if folder in FIRST else len(FIRST)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The call for the tests marked alone reads only the files that hold one."""
+    if config.getoption("-m") != ALONE or not collection_path.match("test_*.py"):
+        return None
+    return None if f"mark.{ALONE}" in collection_path.read_text(encoding="utf-8") else True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
