@@ -354,6 +354,20 @@ class EvaluationTable(Table):
     """Backtests: an answer is handled this long after its view, market ms."""
 
 
+class RelayerTable(Table):
+    """What the venue's relayer knows an account by: a relayer key (``key``, perhaps ``address``), made on
+    polymarket.com under Settings, API Keys; or a builder key (``key``, ``secret``, ``passphrase``)."""
+
+    key: KeySource = Field(default_factory=dict)
+    """Where the key is kept."""
+    address: str = ""
+    """Address that a relayer key was made for; empty: the private key's own, which is what the venue asks for."""
+    secret: KeySource = Field(default_factory=dict)
+    """Where a builder key's secret is kept."""
+    passphrase: KeySource = Field(default_factory=dict)
+    """Where a builder key's passphrase is kept."""
+
+
 class AccountTable(Table):
     """Accounts trade side by side, share the market data and nothing else, and each has a folder of its name below
     `data_dir`. Without such a table there is one, `[host] account` in `[host] mode`, in `data_dir` itself."""
@@ -365,6 +379,10 @@ class AccountTable(Table):
     key: KeySource = Field(default_factory=dict)
     """Where the private key is kept: ``{ env = "NAME" }``, ``{ file = "PATH" }`` or ``{ keyring = "SERVICE/NAME" }``;
     live and shadow need one."""
+    relayer: Annotated[RelayerTable | None, BeforeValidator(_a_reference)] = None
+    """What a contract wallet (proxy, safe, deposit) approves, merges, redeems and splits with: a relayer key,
+    ``{ key = { env = "NAME" } }`` with ``address`` where it is not the private key's own, or a builder key with
+    ``key``, ``secret`` and ``passphrase``, three references. Trading needs none of it."""
     client: Annotated[Literal["", "polymarket-client", "py-clob-client-v2"], BeforeValidator(living_client)] = ""
     """The order client; empty: as in ``[venue]``."""
     cash: Money = Money("1000")

@@ -17,15 +17,21 @@ from polymarket.errors import (
     UserInputError,
 )
 
-from polyhost.exchange.server import ServerSettings, running
+from polyhost.errors import ConfigError
+from polyhost.exchange.api import MarketDecided
+from polyhost.exchange.server import Running, ServerSettings, running
+from polyhost.exchange.server.settings import Troubles
 from polyhost.exchange.world import WorldSettings
 from polyhost.model import commands, events
 from polyhost.model.gateway import ActionRequest
+from polyhost.model.market import Market
+from polyhost.model.relayer import RelayerKey
 from polyhost.model.wallets import WalletKind
-from polyhost.model.words import ActionKind
+from polyhost.model.words import ActionKind, Side
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 from polyhost.venue.polymarket.wire_gateway import WireGateway
+from polyhost.venue.second.gateway import SecondGateway
 
 from .both_clients import each_client
 
@@ -74,7 +80,87 @@ def test_set_03_a_contract_wallet_without_a_relayer_key_is_refused_clearly() -> 
             answer = await gateway.act(ActionRequest("a1", ActionKind.SPLIT, market.condition_id, 1_000_000))
             assert answer.outcome == "refused"
             assert answer.text.startswith("the client refuses: ")
+            given = await gateway.approve()
+            assert (given.done, "[accounts.NAME] relayer" in given.problem) == (False, True)
+            assert "polymarket.com" in given.manual
             await gateway.close()
+
+    asyncio.run(go())
+
+
+def decide(up: Running, market: Market) -> None:
+    """UP has won."""
+    now, world = up.engine.clock.now, up.engine.world
+    said = world.exchange.decide(market.condition_id, Side.UP, None, None, now)
+    listed = world.windows.listed[market.condition_id]
+    listed.decided, listed.decided_at = MarketDecided(market.condition_id, Side.UP, None, None), now
+    up.engine._give_out(said, now)
+
+
+RELAYED = RelayerKey("a-relayer-key")
+BUILDER = RelayerKey("a-builder-key", secret="YS1zZWNyZXQ=", passphrase="a-passphrase")
+
+
+@pytest.mark.parametrize(
+    ("client", "kind", "relayer"),
+    [
+        (PolymarketGateway, WalletKind.PROXY, RELAYED), (PolymarketGateway, WalletKind.SAFE, BUILDER),
+        (PolymarketGateway, WalletKind.DEPOSIT, RELAYED), (SecondGateway, WalletKind.PROXY, RELAYED),
+    ],
+    ids=lambda each: getattr(each, "__name__", getattr(each, "name", "")),
+)
+def test_ord_22_set_03_a_contract_wallet_approves_splits_merges_and_redeems_through_the_relayer(
+    client: type[WireGateway], kind: WalletKind, relayer: RelayerKey
+) -> None:
+    """From nothing: no approval is there. The second client has the first make its transactions, but approves none."""
+
+    async def go() -> None:
+        unapproved = msgspec.structs.replace(AT_ONCE, troubles=Troubles(unapproved=client is PolymarketGateway))
+        async with running(unapproved) as up:
+            gateway = client(endpoints_at(up.url, up.ws_url), KEY, wallet=kind, relayer=relayer, selftest=False)
+            await gateway.connect()
+            market = next(market for market in up.engine.world.listing(False) if market.start is None)
+
+            async def act(kind: ActionKind, size: int = 0) -> events.ActionAnswered:
+                (answer,) = await gateway.execute(
+                    commands.Act(ActionRequest("a1", kind, market.condition_id, size))
+                )
+                assert isinstance(answer, events.ActionAnswered)
+                return answer
+
+            if client is PolymarketGateway:
+                assert await gateway.balance() == events.BalanceSeen(CASH, False)
+                assert (await gateway.approve()).done
+            assert await gateway.balance() == events.BalanceSeen(CASH, True)
+            assert (await act(ActionKind.SPLIT, 30_000_000)).outcome == "done"
+            assert (await act(ActionKind.MERGE, 10_000_000)).outcome == "done"
+            assert await gateway.token_balance(market.up) == events.TokenBalanceSeen(market.up, 20_000_000)
+            failed = await act(ActionKind.SPLIT, CASH)
+            assert (failed.outcome, "the transaction failed" in failed.text) == ("refused", True), failed
+            decide(up, market)
+            assert (await act(ActionKind.REDEEM)).outcome == "done"
+            assert await gateway.balance() == events.BalanceSeen(CASH, True)
+            await gateway.close()
+
+    asyncio.run(go())
+
+
+def test_ord_22_a_deposit_wallet_that_does_not_exist_yet_is_not_made_by_looking_at_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a relayer key the client would make it as soon as it is created."""
+
+    async def go() -> None:
+        async with running(AT_ONCE) as up:
+            monkeypatch.setattr(type(up.engine.wallets), "deployed", lambda self, wallet, kind: False)
+            gateway = PolymarketGateway(
+                endpoints_at(up.url, up.ws_url), KEY, wallet=WalletKind.DEPOSIT, relayer=RELAYED, selftest=False
+            )
+            with pytest.raises(ConfigError, match="its deposit wallet does not exist.*log in to polymarket.com once"):
+                await gateway.connect()
+            wallets = up.engine.wallets.known()
+            assert [up.engine.world.exchange.nonce(wallet, pending=True) for wallet in wallets] == [0] * len(wallets)
+            assert wallets
 
     asyncio.run(go())
 

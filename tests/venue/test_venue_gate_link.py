@@ -140,12 +140,12 @@ class Pair(GatewayProcess):
         """What the keeper does: one more worker on the same socket."""
         launch = structs.replace(self._launch, host_pid=self.peer)
 
-        def make(launch: Any, endpoints: Any, key: str, clock: Any, budget: Budget) -> Any:
+        def make(launch: Any, endpoints: Any, key: str, clock: Any, budget: Budget, relayer: Any) -> Any:
             self.gateways.append(Scripted(clock, budget))
             self.gateways[-1].refuses = self.first_refuses
             return self.gateways[-1]
 
-        self.workers.append(Worker(launch, self.secret, make))
+        self.workers.append(Worker(launch, self.secret, {}, make))
         self.tasks.append(asyncio.get_running_loop().create_task(self.workers[-1].serve(self.listener)))
 
     def kill(self) -> None:

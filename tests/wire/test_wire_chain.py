@@ -140,10 +140,16 @@ def test_sec_01_a_transaction_whose_content_was_changed_is_refused(wire: Any, ki
             )
             sent = await gasless.build_signed_payload_for_wallet_type(client._ctx, calls=[call], metadata="")
             changed = msgspec.json.encode(sent).replace(b"f4240", b"f4241")
-            headers = {"RELAYER_API_KEY": "k"}
+            headers = {"RELAYER_API_KEY": "k", "RELAYER_API_KEY_ADDRESS": str(client.signer)}
             status, told = await wire.status_of(up, "POST", "/submit", data=changed, headers=headers)
             assert (status, told) == (400, {"error": "invalid signature"})
-            assert (await wire.status_of(up, "POST", "/submit", json=sent))[0] == 401
+            builder = {f"POLY_BUILDER_{name}": "1" for name in ("API_KEY", "PASSPHRASE", "SIGNATURE")}
+            for unknown in ({}, {"RELAYER_API_KEY": "k"}, builder):
+                status, told = await wire.status_of(up, "POST", "/submit", json=sent, headers=unknown)
+                assert (status, told) == (401, {"error": "invalid authorization"})
+            other = headers | {"RELAYER_API_KEY_ADDRESS": Account.from_key(wire.OTHER_KEY).address}
+            status, told = await wire.status_of(up, "POST", "/submit", json=sent, headers=other)
+            assert (status, "does not match auth" in told["error"]) == (401, True)
             status, _ = await wire.status_of(up, "POST", "/submit", json=sent, headers=headers)
             assert status == 200
             status, told = await wire.status_of(up, "POST", "/submit", json=sent, headers=headers)

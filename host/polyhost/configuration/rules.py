@@ -19,6 +19,8 @@ from polyhost.configuration.sources import Layer
 from polyhost.errors import ConfigError, nearest_name
 from polyhost.model.database_address import FORM, refused
 from polyhost.model.quantities import Money, Price, Shares
+from polyhost.model.relayer import WEBSITE
+from polyhost.model.secrecy import HIDDEN
 from polyhost.model.series import DURATIONS, SIMULATED
 from polyhost.plugin import Settings, Setup
 from polyhost.secret import FORMS
@@ -31,6 +33,9 @@ FULL_WINDOW_S: Final = 900
 """Thresholds are written for windows of this length; shorter windows scale them, longer ones keep them (EXI-11)."""
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{1,12}")
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+_LIKE_AN_ADDRESS: Final = re.compile(r"0x[0-9a-zA-Z]{0,44}")
+_MADE: Final = f"make one on {WEBSITE}, and say where it is kept, never what it is"
 
 
 class _BrokenError(Exception):
@@ -132,6 +137,7 @@ def _accounts(configuration: Configuration) -> None:
         if account.cash <= 0:
             raise _BrokenError(f"accounts.{name}.cash", "leaves nothing to trade with", str(account.cash), ("above 0",))
     _one_key_once(configuration)
+    _relayers(configuration)
 
 
 def _one_key_once(configuration: Configuration) -> None:
@@ -145,6 +151,37 @@ def _one_key_once(configuration: Configuration) -> None:
                 f"accounts.{name}.key", f"is the key of accounts.{other} too", toml_text(account.key),
                 ("a key of its own",), remedy="one account trades with one key",
             )
+
+
+def _relayers(configuration: Configuration) -> None:
+    """A relayer key is a key with its address, a builder key a key with its secret and passphrase; never a mixture."""
+    for name, account in configuration.accounts.items():
+        given, where = account.relayer, f"accounts.{name}.relayer"
+        if given is None:
+            continue
+        if not given.key:
+            raise _BrokenError(f"{where}.key", "a relayer or builder key needs its key", None, FORMS, remedy=_MADE)
+        if given.address and (given.secret or given.passphrase):
+            raise _BrokenError(
+                f"{where}.address", "goes with a relayer key, secret and passphrase with a builder key",
+                _address_shown(given.address), ("no address with a secret",), remedy="write one of the two",
+            )
+        for one, other in (("secret", "passphrase"), ("passphrase", "secret")):
+            if getattr(given, one) and not getattr(given, other):
+                raise _BrokenError(
+                    f"{where}.{other}", f"a builder key with its {one} needs its {other}", None, FORMS,
+                    remedy=f"or take out {one}: a relayer key has neither", cause=f"{where}.{one}",
+                )
+        if given.address and not _ADDRESS.fullmatch(given.address):
+            raise _BrokenError(
+                f"{where}.address", "is no address", _address_shown(given.address), ("0x and 40 hexadecimal digits",),
+                remedy="or leave it out for the private key's own",
+            )
+
+
+def _address_shown(text: str) -> str:
+    """What stands where an address belongs may be a secret, pasted there: shown is what begins like one."""
+    return text if _LIKE_AN_ADDRESS.fullmatch(text) else HIDDEN
 
 
 def _simulated(configuration: Configuration) -> bool:

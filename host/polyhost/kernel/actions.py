@@ -137,6 +137,9 @@ class Actions:
         """``merge`` or ``redeem``, of one market or (empty slug) of all; told when a named one cannot be."""
         core = self.core
         by, found = who or "the operator", False
+        if core.cannot_act:
+            core.notice("action_refused", f"{word}:{slug}", f"No {word}: {core.cannot_act}")
+            return
         for condition_id, entry in list(core.state.markets.items()):
             if slug not in ("", entry.market.slug):
                 continue
@@ -158,6 +161,8 @@ class Actions:
         core = self.core
         if core.shadow:
             return "a shadow account only watches: it would have been done"
+        if core.cannot_act:
+            return core.cannot_act
         if condition_id in core.state.open_actions:
             return "another merge, redeem or split of this market is under way"
         if condition_id in core.state.open_pairs:

@@ -35,9 +35,15 @@ class AutoSettle:
 
     def begin(self) -> None:
         """After the host's start."""
-        settings = self.core.settings.settlement
-        if settings.auto_redeem or settings.auto_merge:
-            self.core.at_market(self.core.now + LOOK_EVERY_MS, "auto_settle", "")
+        core, settings = self.core, self.core.settings.settlement
+        if not (settings.auto_redeem or settings.auto_merge):
+            return
+        if core.cannot_act:
+            core.notice(
+                "action_refused", "auto_settle", f"Nothing is redeemed or merged by itself: {core.cannot_act}"
+            )
+        else:
+            core.at_market(core.now + LOOK_EVERY_MS, "auto_settle", "")
 
     def look(self) -> None:
         """Begin the next redeem or merge that is due, the oldest market first."""

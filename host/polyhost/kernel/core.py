@@ -69,6 +69,8 @@ class Core:
         self._in_positions: Micros | None = None
         self.shadow = settings.host.mode == "shadow"
         """The account only watches: every decision is made, and nothing leaves."""
+        self.cannot_act = ""
+        """Why the wallet cannot merge, redeem or split in this run, and what to do about it; empty: it can."""
         self.builder: Builder | UnsetType = UNSET
         """What the configured builder code costs, as the run was told at its beginning; unset: there is none."""
         self.data: dict[str, MarketData] = {}

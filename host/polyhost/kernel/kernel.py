@@ -853,6 +853,7 @@ class Kernel:
         )
         self.outbox.recover()  # first: what is owed since earlier is told before what this start brings up
         self._charge_builder(event.builder)
+        core.cannot_act = "" if event.cannot_act is UNSET else event.cannot_act
         core.ask_collateral()
         core.user_up = False
         self._unseen_since = min(self._unseen_since, core.state.last_match_s or core.now // 1_000)

@@ -33,6 +33,8 @@ class RunBegan(_Event, tag="run_began", frozen=True):
     """The configured builder code with the rates that the venue tells; unset: none."""
     plugins: dict[str, str] | UnsetType = UNSET
     """Plugins that run, with their versions; unset: not told."""
+    cannot_act: str | UnsetType = UNSET
+    """Why the account's wallet cannot merge, redeem or split in this run, and what to do about it; unset: it can."""
 
 
 class RunEnding(_Event, tag="run_ending", frozen=True):

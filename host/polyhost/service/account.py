@@ -54,6 +54,7 @@ from polyhost.service.order_words import OrderWords
 from polyhost.service.phases import MEANS, Phase, entered
 from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told_hooks, trusted_on_sight
 from polyhost.service.presence import Condition
+from polyhost.service.relaying import without_a_key
 from polyhost.service.supervision import Supervisor
 from polyhost.venue.contract import Gateway
 from polyhost.venue.gatekeeper.client import GatewayProcess
@@ -353,6 +354,7 @@ class AccountRun:
             RunBegan(
                 self.run_id, __version__, self.settings.host.mode, self.loaded.config_hash, self.name, self.builder,
                 {plugin.name: plugin.version for plugin in self._found if plugin.runs},
+                without_a_key(self.settings) or UNSET,
             )
         )
         for told in (*trusted_on_sight(self._lock, self._found), *said):
@@ -391,7 +393,9 @@ class AccountRun:
 
     def control(self) -> ControlServer:
         """The socket on which this account is spoken to."""
-        words = OperatorWords(self.engine, self.hear, self.live, self.run_id)
+        why = without_a_key(self.settings)
+        cannot = dict.fromkeys(("merge", "redeem"), why) if why else {}
+        words = OperatorWords(self.engine, self.hear, self.live, self.run_id, cannot)
         orders = OrderWords(lambda: self.kernel.state, self.market.clock.now, self.gateway.execute, words.said)
         return ControlServer(self.folder.path, words.table() | orders.table() | plugin_words(self.plugins))
 

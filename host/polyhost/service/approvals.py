@@ -12,6 +12,8 @@ from polyhost.model.examination import Approving, Examination, Missing
 from polyhost.model.wallets import WalletKind
 from polyhost.service.checkup.account import missing_text
 from polyhost.service.checkup.check import Subject
+from polyhost.service.relaying import without_a_key
+from polyhost.venue.polymarket.examination import MANUAL
 
 
 class Setting(Struct):
@@ -22,7 +24,7 @@ class Setting(Struct):
     missing: tuple[Missing, ...]
     """Before anything was done."""
     given: Approving | None = None
-    """What came of sending them; None: none was sent."""
+    """What came of sending them, or why they cannot be sent; None: nobody said yes."""
     left: tuple[Missing, ...] = ()
     """Still missing afterwards, by the venue's index (which may lag a little behind the chain)."""
 
@@ -37,7 +39,10 @@ async def set_up(subject: Subject, ask: Callable[[Setting], bool]) -> Setting:
     gateway = await subject.open_way()
     seen = await gateway.examine(())
     setting = Setting(seen.wallet, seen.kind, _known(seen))
-    if setting.missing and ask(setting):
+    if setting.missing and (lacking := without_a_key(subject.loaded.configuration)):
+        # Nobody is asked for a yes to what cannot be done.
+        setting.given = Approving(False, lacking, MANUAL)
+    elif setting.missing and ask(setting):
         setting.given = await gateway.approve()
         setting.left = (await gateway.examine(())).missing or ()
     return setting

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -42,12 +42,17 @@ class Host(Protocol):
 class OperatorWords:
     """The words every host understands; ``table`` is what the control server serves."""
 
-    def __init__(self, host: Host, hear: Callable[[Operator], None], live: Callable[[], Live], run_id: str) -> None:
-        """``hear`` takes a word at once; ``live`` gives the figures of ``polyhost status``."""
+    def __init__(
+        self, host: Host, hear: Callable[[Operator], None], live: Callable[[], Live], run_id: str,
+        cannot: Mapping[str, str] | None = None,
+    ) -> None:
+        """``hear`` takes a word at once; ``live`` gives the figures of ``polyhost status``; ``cannot``: words that this
+        account cannot do, with the reason and the remedy."""
         self._host = host
         self._hear = hear
         self._live = live
         self._run_id = run_id
+        self._cannot = dict(cannot or {})
 
     def table(self) -> dict[str, Word]:
         """Word → what does it."""
@@ -69,6 +74,8 @@ class OperatorWords:
         given = arguments(request, **kinds, **({"flatten": bool} if flattens else {}))
         target = given.get(name, "")
         target = "all" if target is True else target or ""
+        if word in self._cannot:
+            raise RefusedError(f"no {word}: {self._cannot[word]}", 1)
         return await self.said(Operator(word, target, request.who, given.get("flatten", False), request.why))
 
     async def said(self, word: Operator) -> dict[str, Any]:

@@ -32,6 +32,7 @@ QUESTIONS: Final[Mapping[str, Question]] = {
     "geoblock": venue.geoblock,
     "key": account.key,
     "credentials": account.credentials,
+    "relayer": account.relayer,
     "wallet": account.wallet,
     "balance": account.balance,
     "allowances": account.allowances,

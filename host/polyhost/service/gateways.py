@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from polyhost.model.wallets import WalletKind
 from polyhost.secret import Secret, Unresolved
 from polyhost.service.folder import DataFolder
 from polyhost.service.logs import REDACTOR
+from polyhost.service.relaying import relayer_key_of, source_of, variables_of
 from polyhost.service.shadow import ShadowGateway
 from polyhost.settings import Configuration
 from polyhost.venue.budget import Budget
@@ -27,6 +29,7 @@ from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import Gateway
 from polyhost.venue.gatekeeper.client import GatewayProcess
 from polyhost.venue.gatekeeper.policy import Policy
+from polyhost.venue.gatekeeper.protocol import RelayerSource
 from polyhost.venue.polymarket.endpoints import Endpoints
 
 if TYPE_CHECKING:
@@ -74,8 +77,10 @@ def policy_of(settings: Configuration) -> Policy:
 
 
 def key_variables(settings: Configuration) -> tuple[str, ...]:
-    """Variables of the environment that hold the key of any account."""
-    return tuple(table.key["env"] for table in settings.accounts.values() if "env" in table.key)
+    """Variables of the environment that hold the key, or a relayer key, of any account."""
+    keys = tuple(table.key["env"] for table in settings.accounts.values() if "env" in table.key)
+    relayers = (variables_of(table.relayer) for table in settings.accounts.values())
+    return tuple(dict.fromkeys((*keys, *chain.from_iterable(relayers))))
 
 
 def gateway_of(
@@ -96,7 +101,7 @@ def gateway_of(
         key = {"throwaway": throwaway_key(settings.exchange.seed, name)}
     process = _process(
         settings, folder, name, key, policy_of(settings), WalletKind[settings.venue.wallet.upper()], share=share,
-        hide=tuple(variable for variable in variables if variable != key.get("env")),
+        variables=variables, relayer=source_of(settings),
     )
     return Way(ShadowGateway(process) if settings.host.mode == "shadow" else process, process)
 
@@ -111,12 +116,16 @@ def price_process(settings: Configuration, folder: DataFolder) -> GatewayProcess
 
 def _process(
     settings: Configuration, folder: DataFolder, account: str, key: Mapping[str, str], policy: Policy,
-    wallet: WalletKind, *, share: float = 1.0, hide: tuple[str, ...] = (),
+    wallet: WalletKind, *, share: float = 1.0, variables: tuple[str, ...] = (), relayer: RelayerSource | None = None,
 ) -> GatewayProcess:
+    """``variables``: of the environment; it is given those that hold what it is to read."""
+    own = [key, *(relayer.parts.values() if relayer else ())]
+    hide = tuple(variable for variable in variables if variable not in {part.get("env") for part in own})
     place = settings.venue.url or ("loopback" if settings.host.mode == "sim" else "live")
     return GatewayProcess(
         folder.path, account=account, key=key, policy=policy, place=place, wallet=wallet,
-        client=settings.venue.client, share=share, hide=hide, log=folder.logs / "gateway.log",
+        client=settings.venue.client, share=share, hide=hide, relayer=relayer,
+        log=folder.logs / "gateway.log",
     )
 
 
@@ -161,6 +170,6 @@ def client_gateway_of(settings: Configuration, endpoints: Endpoints, clock: Venu
     """The account's gateway with its client in this process; ``connect`` it first. Raises ConfigError."""
     client = guarded_gateway(
         settings.venue.client, endpoints, key_of(settings, endpoints),
-        wallet=WalletKind[settings.venue.wallet.upper()], clock=clock, budget=budget,
+        wallet=WalletKind[settings.venue.wallet.upper()], clock=clock, budget=budget, relayer=relayer_key_of(settings),
     )
     return ShadowGateway(client) if settings.host.mode == "shadow" else client

@@ -85,8 +85,8 @@ async def _owner(starting: Reached) -> str:
     except VenueError as error:
         raise Depends("credentials") from error
     except ConfigError as error:
-        if error.key == "wallet":
-            raise Depends("wallet") from error
+        if (named := error.key.partition(".")[0]) in ("wallet", "relayer"):
+            raise Depends(named) from error
         raise
     return starting.owner()
 

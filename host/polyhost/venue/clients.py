@@ -10,6 +10,7 @@ from loguru import logger
 
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model.clients import DEAD, DEAD_REMEDY, FIRST, SECOND, living_client
+from polyhost.model.relayer import RelayerKey
 from polyhost.model.wallets import WalletKind
 from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
@@ -37,16 +38,19 @@ def client_gateway(
     clock: VenueClock | None = None,
     selftest: bool = True,
     budget: Budget | None = None,
+    relayer: RelayerKey | None = None,
     fast: bool = False,
 ) -> ClientGateway:
     """The gateway of a client, not connected. ConfigError: no such client; VenueError: it cannot be imported.
 
-    ``fast``: the first client's gateway signs without it, where its self-test found no difference.
+    ``relayer``: what a contract wallet's transactions are sent with. ``fast``: the first client's gateway signs without
+    it, where its self-test found no difference.
     """
     kind = getattr(_imported(client, "gateway"), _HOMES[client][1])
     more = {"fast": fast} if client == FIRST else {}
     found: ClientGateway = kind(
-        endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget, **more
+        endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget, relayer=relayer,
+        **more,
     )
     return found
 
@@ -60,11 +64,16 @@ def guarded_gateway(
     clock: VenueClock | None = None,
     budget: Budget | None = None,
     selftest: bool = False,
+    relayer: RelayerKey | None = None,
     fast: bool = False,
 ) -> Standby:
-    """The order client's gateway, not connected, with the other client standing by. ``fast``: see client_gateway."""
+    """The order client's gateway, not connected, with the other client standing by; that one cancels and reads only.
+
+    ``relayer`` and ``fast``: see client_gateway.
+    """
     main = client_gateway(
-        client, endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget, fast=fast
+        client, endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget, relayer=relayer,
+        fast=fast,
     )
     behind = other_client(client)
 

@@ -72,10 +72,19 @@ class Submit(msgspec.Struct, rename={"owner": "from"}):
     metadata: str = ""
 
 
-def _require_key(request: web.Request) -> None:
+BUILDER: Final = ("API_KEY", "PASSPHRASE", "SIGNATURE", "TIMESTAMP")
+"""What a builder key's requests carry, each as ``POLY_BUILDER_…``."""
+
+
+def _authorized(request: web.Request) -> str:
+    """Address whose relayer key this is; empty: a builder key's, which may be anybody's. Raises HttpError 401."""
     headers = request.headers
-    if not (headers.get("RELAYER_API_KEY") or headers.get("POLY_BUILDER_API_KEY")):
-        raise HttpError(401, "invalid authorization")
+    owner = headers.get("RELAYER_API_KEY_ADDRESS", "")
+    if headers.get("RELAYER_API_KEY") and is_address(owner):
+        return str(to_checksum_address(owner))
+    if all(headers.get(f"POLY_BUILDER_{name}") for name in BUILDER):
+        return ""
+    raise HttpError(401, "invalid authorization")
 
 
 def _wallet(engine: Engine, owner: str, kind: str) -> str:
@@ -126,11 +135,14 @@ def _row(engine: Engine, sent: api.Transaction) -> dict[str, Any]:
 @routes.post("/submit")
 async def submit(request: web.Request) -> web.Response:
     """Verify who signed, that the nonce is the wallet's next and that nothing is on its way; then send."""
-    _require_key(request)
+    authorized = _authorized(request)
     engine = request.app[ENGINE]
     raw = await json_body(request)
     try:
         sent = msgspec.convert(raw, Submit)
+        if authorized and sent.owner.lower() != authorized.lower():
+            # Heard of the venue in github.com/Polymarket/builder-relayer-client/issues/27.
+            raise HttpError(401, f"from {sent.owner} does not match auth {authorized}")
         wallet, calls = _judged(engine, sent)
     except (msgspec.ValidationError, CallError, ValueError) as error:
         raise HttpError(400, f"invalid payload: {error}") from error

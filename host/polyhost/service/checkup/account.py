@@ -15,6 +15,7 @@ from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
 from polyhost.model.wallets import WalletKind
 from polyhost.model.words import Action, OrderType
 from polyhost.service.checkup.check import Check, Context, Depends, Fault, failed, ok, skipped, warning
+from polyhost.service.relaying import described, lacks_a_key, relayer_key_of, remedy, source_of, why
 from polyhost.venue.contract import Gateway
 
 LOW: Final[Micros] = 10_000_000
@@ -53,9 +54,7 @@ async def credentials(context: Context) -> Check:
     try:
         await context.way()
     except ConfigError as error:
-        if error.key == "wallet":
-            raise Depends("wallet") from error
-        raise Depends("key") from error
+        raise Depends(_blamed(error)) from error
     except VenueError as error:
         return failed(
             "credentials", f"the venue gives none: {error}",
@@ -63,6 +62,31 @@ async def credentials(context: Context) -> Check:
             Fault.VENUE,
         )
     return ok("credentials", "the venue gave API credentials for this key")
+
+
+def _blamed(error: ConfigError) -> str:
+    """The question that tells of a setting with which no way was opened."""
+    named = error.key.partition(".")[0]
+    return named if named in ("wallet", "relayer") else "key"
+
+
+async def relayer(context: Context) -> Check:
+    """A contract wallet has what its transactions are sent with. Raises ConfigError: it is not where it should be."""
+    settings = context.subject.loaded.configuration
+    if lacks_a_key(settings):
+        text = f"approvals, merges, redemptions and splits will not work: {why(settings)}"
+        return warning("relayer", text, remedy(settings))
+    if source_of(settings) is None:
+        return ok("relayer", "none is needed")
+    try:
+        # A host that starts leaves what is secret to its gateway process.
+        await context.way() if context.subject.starting else relayer_key_of(settings)
+    except ConfigError as error:
+        if _blamed(error) == "relayer":
+            raise
+    except (VenueError, Depends):
+        pass  # told by credentials, or by what that needs
+    return ok("relayer", described(settings))
 
 
 async def wallet(context: Context) -> Check:

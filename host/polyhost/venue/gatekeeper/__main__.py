@@ -1,7 +1,8 @@
 """The program of the gateway process: ``python -m polyhost.venue.gatekeeper``, started by the host, told on its input.
 
-What runs first is the *keeper*: it reads the key, once, and forks a *worker* that has it; when the worker ends it forks
-the next one. The keeper loads no client and speaks to nobody. When the host's end of its input closes, both end.
+What runs first is the *keeper*: it reads the key (and a relayer key), once, and forks a *worker* that has it; when the
+worker ends it forks the next one. The keeper loads no client and speaks to nobody. When the host's end of its input
+closes, both end.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ INPUT: Final = 0
 
 
 class Key(msgspec.Struct, frozen=True):
-    """The key, or why there is none; it is shown nowhere."""
+    """A key, or why there is none; it is shown nowhere."""
 
     value: str = ""
     problem: str = ""
@@ -47,12 +48,15 @@ def main() -> int:
     told = _first_message()
     close_to_others()
     launch: dict[str, Any] = msgspec.msgpack.decode(told)
-    key = key_of(launch["key"])
-    wipe_environment(launch["key"].get("env", ""))
+    parts: dict[str, dict[str, str]] = (launch["relayer"] or {}).get("parts", {})
+    key, *others = keys_of([launch["key"], *parts.values()])
+    relayer = dict(zip(parts, others, strict=True))
+    for reference in (launch["key"], *parts.values()):
+        wipe_environment(reference.get("env", ""))
     pause = PAUSE_S
     while True:
         began = time.monotonic()
-        if not _worked(told, key):
+        if not _worked(told, key, relayer):
             return 0
         pause = PAUSE_S if time.monotonic() - began >= STEADY_S else min(pause * 2, PAUSE_MAX_S)
         if not _waited(pause):
@@ -74,44 +78,54 @@ def _exactly(count: int) -> bytes:
     return found
 
 
-def key_of(reference: dict[str, str]) -> Key:
-    """What is kept there, read by a process of its own: it needs libraries that the keeper shall not carry."""
-    if "throwaway" in reference:
-        return Key(reference["throwaway"])
+def keys_of(references: list[dict[str, str]]) -> list[Key]:
+    """What is kept in each of these places, read by a process of its own: that needs libraries that the keeper shall
+    not carry."""
+    kept = [reference for reference in references if "throwaway" not in reference]
+    found = iter(_read(kept) if kept else [])
+    return [Key(each["throwaway"]) if "throwaway" in each else next(found) for each in references]
+
+
+def _read(references: list[dict[str, str]]) -> list[Key]:
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(ours)
-        _resolve(reference, theirs)
+        _resolve(references, theirs)
     os.close(theirs)
     with os.fdopen(ours, "rb") as said:
         answer = said.read()
     os.waitpid(pid, 0)
-    return msgspec.json.decode(answer, type=Key) if answer else Key("", "it could not be read", "see the log")
+    if not answer:
+        return [Key("", "it could not be read", "see the log")] * len(references)
+    return msgspec.json.decode(answer, type=list[Key])
 
 
-def _resolve(reference: dict[str, str], out: int) -> None:
+def _resolve(references: list[dict[str, str]], out: int) -> None:
     """In the process that reads: say it, and end whatever happens."""
     try:
         from polyhost.secret import Secret, Unresolved, fetched
 
-        try:
-            answer = {"value": fetched(Secret.model_validate(reference))}
-        except Unresolved as error:
-            answer = {"problem": str(error), "remedy": error.remedy}
-        os.write(out, json.dumps(answer).encode())
+        answers = []
+        for reference in references:
+            try:
+                answers.append({"value": fetched(Secret.model_validate(reference))})
+            except Unresolved as error:
+                answers.append({"problem": str(error), "remedy": error.remedy})
+        with os.fdopen(out, "wb") as told:
+            told.write(json.dumps(answers).encode())
     finally:
         os._exit(0)
 
 
-def _worked(told: bytes, key: Key) -> bool:
+def _worked(told: bytes, key: Key, relayer: dict[str, Key]) -> bool:
     """Run one worker to its end; False: the host is gone, and so is the worker."""
     lives, held = os.pipe()
     keeper = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(lives)
-        _work(told, key, keeper)
+        _work(told, key, relayer, keeper)
     os.close(held)
     try:
         while True:
@@ -128,7 +142,7 @@ def _worked(told: bytes, key: Key) -> bool:
         os.waitpid(pid, 0)
 
 
-def _work(told: bytes, key: Key, keeper: int) -> None:
+def _work(told: bytes, key: Key, relayer: dict[str, Key], keeper: int) -> None:
     """In the worker: it ends with the keeper, and leaves nothing of the keeper's running."""
     code = 1
     try:
@@ -140,7 +154,7 @@ def _work(told: bytes, key: Key, keeper: int) -> None:
         os.open(os.devnull, os.O_RDONLY)
         from polyhost.venue.gatekeeper.worker import work
 
-        code = work(told, key)
+        code = work(told, key, relayer)
     finally:
         sys.stderr.flush()
         os._exit(code)

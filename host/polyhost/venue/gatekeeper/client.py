@@ -66,6 +66,7 @@ from polyhost.venue.gatekeeper.protocol import (
     Opened,
     Reconnect,
     Refresh,
+    RelayerSource,
     Request,
     SendHeartbeat,
     Ticked,
@@ -117,11 +118,13 @@ class GatewayProcess:
         hide: Sequence[str] = (),
         selftest: bool = True,
         share: float = 1.0,
+        relayer: RelayerSource | None = None,
         log: Path | None = None,
     ) -> None:
         """``key``: where the key is (``env``, ``file``, ``keyring``, or a simulator's ``throwaway``). ``place``: see
         ``Launch``. ``hide``: variables of the environment that are no matter of this account. ``share``: of the budget
-        of requests. ``log``: file for what it says before and after there is a host.
+        of requests. ``relayer``: what a contract wallet's transactions are sent with. ``log``: file for what it says
+        before and after there is a host.
         """
         self.opened: Opened | None = None
         """What the present worker said of itself; None: there is none that can be asked."""
@@ -130,7 +133,7 @@ class GatewayProcess:
         self._folder = folder
         self._launch = Launch(
             PROTOCOL, account, str(folder), -1, os.getpid(), dict(key), int(wallet), client, policy, place, selftest,
-            share,
+            share, relayer,
         )
         self._hide = tuple(hide)
         self._log = log
@@ -264,12 +267,13 @@ class GatewayProcess:
     async def connect(self) -> None:
         """Start it if need be, and have it connect. VenueError, ConfigError: as for any gateway.
 
-        A key in the environment is out of the host's own from here on: only this process has it.
+        Keys in the environment are out of the host's own from here on: only this process has it.
         """
         assert self._endpoints is not None, "at() first"
         if self._process is None:
             self.spawn()
-        wipe_environment(self._launch.key.get("env", ""))
+        for name in self._launch.variables:
+            wipe_environment(name)
         self._closing = False
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._keeping = asyncio.get_running_loop().create_task(self._keep(first), name="gateway process")

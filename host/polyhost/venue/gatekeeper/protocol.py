@@ -23,11 +23,20 @@ from polyhost.venue.polymarket.account import ReadError
 from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.heartbeats import Beaten
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Rises with every change of what stands below; both ends say theirs, and another one is refused."""
 SOCKET: Final = "gateway.sock"
 FRAME_BYTES_MAX: Final = 32 * 1024 * 1024
 """The largest message: all trades and orders of a busy account are some megabytes."""
+
+
+class RelayerSource(Struct, frozen=True):
+    """Where the parts of an account's relayer key are."""
+
+    parts: dict[str, dict[str, str]]
+    """``key``, and of a builder key ``secret`` and ``passphrase``: each as ``Launch.key`` says where the key is."""
+    address: str = ""
+    """Address that it was made for; empty: the private key's own."""
 
 
 class Launch(Struct, frozen=True):
@@ -52,6 +61,14 @@ class Launch(Struct, frozen=True):
     selftest: bool = True
     share: float = 1.0
     """Of the venue's budget of requests, where several accounts ask from one address."""
+    relayer: RelayerSource | None = None
+    """What a contract wallet's transactions are sent with; None: it sends none."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Variables of the environment that hold what this process is to read."""
+        parts = () if self.relayer is None else self.relayer.parts.values()
+        return tuple(reference["env"] for reference in (self.key, *parts) if "env" in reference)
 
 
 # --- host to process --------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from polyhost.errors import ConfigError, VenueError
 from polyhost.model.clients import FIRST
 from polyhost.model.events import Event
 from polyhost.model.market import Market
+from polyhost.model.relayer import RelayerKey
 from polyhost.model.wallets import WalletKind
 from polyhost.venue.budget import Budget
 from polyhost.venue.clients import guarded_gateway, load, tell_of_the_dead_client
@@ -89,7 +90,7 @@ SECRET_CHARS_MIN: Final = 6
 
 
 class KeyLike(Protocol):
-    """The key, or why there is none."""
+    """A key, or why there is none."""
 
     @property
     def value(self) -> str: ...
@@ -105,15 +106,18 @@ class Made(Protocol):
     """Makes the gateway of the configured client."""
 
     def __call__(
-        self, launch: Launch, endpoints: Endpoints, key: str, clock: VenueClock, budget: Budget
+        self, launch: Launch, endpoints: Endpoints, key: str, clock: VenueClock, budget: Budget,
+        relayer: RelayerKey | None,
     ) -> ClientGateway: ...
 
 
-def made(launch: Launch, endpoints: Endpoints, key: str, clock: VenueClock, budget: Budget) -> ClientGateway:
+def made(
+    launch: Launch, endpoints: Endpoints, key: str, clock: VenueClock, budget: Budget, relayer: RelayerKey | None
+) -> ClientGateway:
     """The gateway of the client that the configuration names, with the other client standing by (CON-19)."""
     return guarded_gateway(
         launch.client or FIRST, endpoints, key, wallet=WalletKind(launch.wallet), clock=clock, budget=budget,
-        selftest=launch.selftest, fast=True,
+        selftest=launch.selftest, relayer=relayer, fast=True,
     )
 
 
@@ -123,12 +127,12 @@ def _loaded(client: str) -> None:
         load(client)
 
 
-def work(told: bytes, key: KeyLike) -> int:
+def work(told: bytes, key: KeyLike, relayer: Mapping[str, KeyLike]) -> int:
     """Serve one host to the end of its connection; returns the exit code."""
     launch = msgspec.msgpack.decode(told, type=Launch)
     with socket.socket(fileno=launch.socket) as listener:
         listener.setblocking(False)
-        worker = Worker(launch, key)
+        worker = Worker(launch, key, relayer)
         logger.remove()
         logger.add(worker.say, level="DEBUG", format="{message}", diagnose=False, backtrace=False)
         asyncio.run(worker.serve(listener))
@@ -136,11 +140,13 @@ def work(told: bytes, key: KeyLike) -> int:
 
 
 class Worker:
-    """Serves one connection. ``make`` stands in for the client in tests."""
+    """Serves one connection. ``relayer``: the parts of the relayer key, by their names; ``make`` stands in for the
+    client in tests."""
 
-    def __init__(self, launch: Launch, key: KeyLike, make: Made = made) -> None:
+    def __init__(self, launch: Launch, key: KeyLike, relayer: Mapping[str, KeyLike], make: Made = made) -> None:
         self._launch = launch
         self._key = key
+        self._relayer = relayer
         self._make = make
         self._clock = VenueClock()
         self._budget = Budget(scale=lambda: budget_scale(self._clock) * launch.share)
@@ -304,10 +310,11 @@ class Worker:
             raise VenueError(problem, endpoint="gateway")
         if self._key.problem:
             raise ConfigError(f"no key: {self._key.problem}", key="key", remedy=self._key.remedy)
+        relayer = self._relayer_key()
         require_place(self._launch.place, request.endpoints)
         tell_of_the_dead_client()
-        self._masked = [self._key.value, self._key.value.removeprefix("0x")]
-        gateway = self._make(self._launch, request.endpoints, self._key.value, self._clock, self._budget)
+        self._masked = [self._key.value, self._key.value.removeprefix("0x"), *(relayer.secrets if relayer else ())]
+        gateway = self._make(self._launch, request.endpoints, self._key.value, self._clock, self._budget, relayer)
         try:
             await gateway.connect()
         except BaseException:
@@ -321,6 +328,16 @@ class Worker:
         self._start(self._warm(gateway, [each for each in request.markets if each.end > self._clock.now()]), "warming")
         fast = bool(getattr(gateway, "signs_fast", False))
         return Opened(request.seq, PROTOCOL, os.getpid(), gateway.wallet, fast, address_of(self._key.value))
+
+    def _relayer_key(self) -> RelayerKey | None:
+        """Raises ConfigError: a part of it is not where the configuration says."""
+        if self._launch.relayer is None:
+            return None
+        for name, part in self._relayer.items():
+            if part.problem:
+                raise ConfigError(f"no relayer key: {part.problem}", key=f"relayer.{name}", remedy=part.remedy)
+        parts = {name: part.value for name, part in self._relayer.items()}
+        return RelayerKey(address=self._launch.relayer.address, **parts)
 
     async def _warm(self, gateway: ClientGateway, markets: list[Market]) -> None:
         """What an earlier worker had ready. One that cannot be read now is read with its first order."""

@@ -6,15 +6,19 @@ from typing import Final
 
 from loguru import logger
 from polymarket import AsyncSecureClient
-from polymarket.errors import PolymarketError, UserInputError
+from polymarket.errors import PolymarketError
 
 from polyhost.errors import VenueError
 from polyhost.model.examination import Approving, Missing
+from polyhost.model.relayer import WEBSITE
 from polyhost.model.wallets import WalletKind
 from polyhost.venue.polymarket.account import AccountReader, ReadError
 from polyhost.venue.polymarket.examination import MANUAL
 
-KEYLESS: Final = "a contract wallet approves through the venue's relayer, which asks for a relayer key of the website's"
+KEYLESS: Final = (
+    f"a contract wallet approves through the venue's relayer, which asks for a relayer key ({WEBSITE}); "
+    "[accounts.NAME] relayer says where it is kept"
+)
 MANUAL_EOA: Final = (
     "send a little POL to the address for gas and run `polyhost setup approvals` again, or approve the contracts named "
     "above on polygonscan.com with that key"
@@ -32,14 +36,18 @@ async def missing_approvals(client: AsyncSecureClient) -> tuple[Missing, ...]:
     return (*money, *shares)
 
 
-async def approve(client: AsyncSecureClient, reader: AccountReader, kind: WalletKind) -> Approving:
-    """Send every approval that is missing, and wait for the chain; what is given already is not sent again."""
+async def approve(client: AsyncSecureClient, reader: AccountReader, kind: WalletKind, *, keyed: bool) -> Approving:
+    """Send every approval that is missing, and wait for the chain; what is given already is not sent again.
+
+    ``keyed``: the client has a relayer key, which a contract wallet needs.
+    """
     manual = MANUAL_EOA if kind is WalletKind.EOA else MANUAL
+    if kind is not WalletKind.EOA and not keyed:
+        return Approving(False, KEYLESS, manual)
     try:
         await client.setup_trading_approvals()
     except PolymarketError as error:
-        keyless = kind is not WalletKind.EOA and isinstance(error, UserInputError)
-        return Approving(False, KEYLESS if keyless else str(error), manual)
+        return Approving(False, str(error), manual)
     except Exception as error:  # a transaction may be on its way: the operator is told, whatever it was
         logger.opt(exception=error).error("approvals were not given")
         return Approving(False, f"{type(error).__name__}: {error}", manual)

@@ -10,10 +10,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Final
 
-from polymarket import AsyncSecureClient, Environment, SignedOrder
+from polymarket import AsyncSecureClient, BuilderApiKey, Environment, RelayerApiKey, SignedOrder
+from polymarket.errors import UserInputError
 
-from polyhost.errors import VenueError
+from polyhost.errors import ConfigError, VenueError
 from polyhost.model.clients import FIRST
+from polyhost.model.relayer import RelayerKey
 from polyhost.venue.drift import Relied
 from polyhost.venue.polymarket.endpoints import FOREIGN_HOSTS, Endpoints
 
@@ -27,7 +29,7 @@ NEAR_POLLS: Final = 1_000
 REMEDY: Final = f"install the tested release: pip install {DISTRIBUTION}=={VERSION}"
 
 SURFACE: Final[Mapping[str, tuple[str, ...]]] = {
-    "create": ("private_key", "wallet", "environment", "credentials"),
+    "create": ("private_key", "wallet", "environment", "credentials", "api_key"),
     "create_limit_order": ("token_id", "price", "size", "side", "post_only", "expiration", "builder_code"),
     "create_market_order": (
         "token_id", "side", "amount", "shares", "max_price", "min_price", "order_type", "builder_code",
@@ -68,6 +70,21 @@ def require_version(installed: str | None = None) -> None:
 def require_surface(client: type = AsyncSecureClient, order: type = SignedOrder) -> None:
     """Raises VenueError unless the client has every method, parameter and order field we rely on."""
     RELIED.require_surface(client, frozenset(field.name for field in dataclasses.fields(order)))
+
+
+def api_key_of(key: RelayerKey, owner: str) -> BuilderApiKey | RelayerApiKey:
+    """The client's own form of a relayer key; ``owner``: the private key's address.
+
+    Raises ConfigError for an address that is none, VenueError when the client has changed.
+    """
+    try:
+        if key.secret:
+            return BuilderApiKey(key=key.key, secret=key.secret, passphrase=key.passphrase)
+        return RelayerApiKey(key=key.key, address=key.address or owner)
+    except UserInputError as error:
+        raise ConfigError("is no address", key="relayer.address", value=key.address) from error
+    except TypeError as error:
+        raise VenueError(f"the client takes a relayer key in another form; {REMEDY}", endpoint=DISTRIBUTION) from error
 
 
 def environment_at(endpoints: Endpoints) -> Environment:

@@ -31,6 +31,7 @@ from polyhost.model.examination import Approving, Missing
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, SignedFields
 from polyhost.model.market import Market
 from polyhost.model.money import price_text, size_text
+from polyhost.model.relayer import RelayerKey
 from polyhost.model.rounding import limit_amounts, market_size
 from polyhost.model.times import day_text
 from polyhost.model.wallets import WalletKind, wallet_of
@@ -41,7 +42,13 @@ from polyhost.venue.polymarket.account import Credentials
 from polyhost.venue.polymarket.answers import too_few_or_many, with_pause
 from polyhost.venue.polymarket.approvals import approve, missing_approvals
 from polyhost.venue.polymarket.builders import credited, rates_of
-from polyhost.venue.polymarket.client import DISTRIBUTION, environment_at, require_surface, require_version
+from polyhost.venue.polymarket.client import (
+    DISTRIBUTION,
+    api_key_of,
+    environment_at,
+    require_surface,
+    require_version,
+)
 from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.fast_signing import TOKENS_MAX, FastSigner, fits
 from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer
@@ -49,6 +56,7 @@ from polyhost.venue.polymarket.rows import audit_row, earned_rows, position_row
 from polyhost.venue.polymarket.selftest import fast_signer, fields_of, signing_selftest
 from polyhost.venue.polymarket.wire_gateway import NotSignedError, Revoked, Signed, WireGateway
 
+NOT_MADE: Final = "log in to polymarket.com once with this key, which makes the wallet; or choose another kind"
 POSITIONS_PAGE: Final = 500
 """Positions read in one request (the venue takes up to 1,000)."""
 SALT_BITS: Final = 53
@@ -72,10 +80,13 @@ class PolymarketGateway(WireGateway):
         clock: VenueClock | None = None,
         selftest: bool = True,
         budget: Budget | None = None,
+        relayer: RelayerKey | None = None,
         fast: bool = False,
     ) -> None:
         """``fast``: sign without the client, once the self-test with the account's own key found no difference."""
-        super().__init__(endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget)
+        super().__init__(
+            endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget, relayer=relayer
+        )
         self._wants_fast = fast
         self._fast: FastSigner | None = None
         """Signs without the client; None: the client signs."""
@@ -92,18 +103,39 @@ class PolymarketGateway(WireGateway):
             require_surface()
 
     async def _open(self, owner: str) -> Credentials:
-        # Which generation of deposit wallet this key has, the client asks the relayer.
-        wallet = None if self._wallet is WalletKind.DEPOSIT else wallet_of(owner, self._wallet)
         try:
-            self._client = await AsyncSecureClient.create(
-                private_key=self._private_key, wallet=wallet, environment=environment_at(self._endpoints)
-            )
+            self._client = await self._created(owner)
         except UserInputError as error:
             raise ConfigError(f"the venue client does not take this key or wallet: {error}", key="wallet") from error
         except PolymarketError as error:
             raise VenueError(f"no credentials: {error}", endpoint=self._endpoints.clob) from error
         given = self._client.credentials
         return Credentials(given.key, given.secret, given.passphrase)
+
+    async def _created(self, owner: str) -> AsyncSecureClient:
+        """The client, with a relayer key where there is one. Raises its errors, ConfigError or VenueError."""
+        environment = environment_at(self._endpoints)
+        api_key = None if self._relayer is None else api_key_of(self._relayer, owner)
+        if self._wallet is not WalletKind.DEPOSIT:
+            return await AsyncSecureClient.create(
+                private_key=self._private_key, wallet=wallet_of(owner, self._wallet), environment=environment,
+                api_key=api_key,
+            )
+        # Which generation of deposit wallet this key has, the client asks the relayer. One that is not there yet it
+        # would make by itself, had it a relayer key: nothing is sent that nobody asked for, so it gets that one later.
+        try:
+            found = await AsyncSecureClient.create(private_key=self._private_key, environment=environment)
+        except UserInputError as error:
+            raise ConfigError(f"its deposit wallet does not exist: {error}", key="wallet", remedy=NOT_MADE) from error
+        if api_key is None:
+            return found
+        try:
+            return await AsyncSecureClient.create(
+                private_key=self._private_key, wallet=found.wallet, environment=environment,
+                credentials=found.credentials, api_key=api_key,
+            )
+        finally:
+            await found.close()
 
     async def connect(self) -> None:
         await super().connect()
@@ -141,7 +173,7 @@ class PolymarketGateway(WireGateway):
         return await missing_approvals(self._connected)
 
     async def approve(self) -> Approving:
-        return await approve(self._connected, self._read, self._wallet)
+        return await approve(self._connected, self._read, self._wallet, keyed=self._relayer is not None)
 
     # --- builder code -------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from polyhost.model.examination import Approving, Examination, Missing
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, SignedFields
 from polyhost.model.market import Market
 from polyhost.model.order_hash import order_id
+from polyhost.model.relayer import RelayerKey
 from polyhost.model.rounding import limit_amounts
 from polyhost.model.wallets import WalletKind
 from polyhost.model.words import Action, OrderType
@@ -82,10 +83,12 @@ class WireGateway(ABC):
         clock: VenueClock | None = None,
         selftest: bool = True,
         budget: Budget | None = None,
+        relayer: RelayerKey | None = None,
     ) -> None:
         """``wallet``: which of the key's wallets holds the funds. ``budget``: None: one of its own.
 
-        Live it is the account's, shared by everything that asks the venue.
+        Live it is the account's, shared by everything that asks the venue. ``relayer``: what a contract wallet's
+        transactions are sent with; None: it sends none.
         """
         self._endpoints = endpoints
         self._private_key = private_key
@@ -94,6 +97,7 @@ class WireGateway(ABC):
         """The key's own address, from ``connect`` on."""
         self._clock = clock
         self._selftest = selftest
+        self._relayer = relayer
         self._reader: AccountReader | None = None
         self._credentials: Credentials | None = None
         self._catalogue: Catalogue | None = None

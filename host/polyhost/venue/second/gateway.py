@@ -265,7 +265,7 @@ class SecondGateway(WireGateway):
 
             chain = PolymarketGateway(
                 self._endpoints, self._private_key, wallet=self._wallet, clock=self._clock, selftest=False,
-                budget=self.budget,
+                budget=self.budget, relayer=self._relayer,
             )
             await chain.connect()
             self._chain = chain
