@@ -132,6 +132,60 @@ def test_cfg_02_a_key_in_the_file_itself_is_refused_and_not_repeated(tmp_path: P
     assert key.strip("'") not in message
 
 
+KEYED = LIVE + "key = { env = 'A' }\nwallet = 'safe'\n"
+REFERENCE = "{ env = 'R' }"
+UUID = "0197b2c4-11d2-7f00-9c55-1f2e3d4c5b6a"
+
+
+@pytest.mark.parametrize(
+    "relayer",
+    [
+        "{ key = R }", "{ key = R, address = '0x" + "aB" * 20 + "' }", "{ key = R, secret = R, passphrase = R }",
+        "{ key = { keyring = 'polyhost/relayer' } }", "{ key = { file = '~/relayer' } }",
+    ],
+)
+def test_a_relayer_key_or_a_builder_key_is_taken_and_stays_where_it_is(tmp_path: Path, relayer: str) -> None:
+    """ORD-22, SET-03: contract wallets."""
+    found = loaded(tmp_path, f"{KEYED}relayer = {relayer.replace('= R', '= ' + REFERENCE)}").for_account("a")
+    assert found.configuration.accounts["a"].relayer is not None
+    assert found.again().configuration == found.configuration
+    assert loaded(tmp_path, KEYED).configuration.accounts["a"].relayer is None
+
+
+@pytest.mark.parametrize(
+    ("relayer", "words"),
+    [
+        ("{ address = '0x" + "ab" * 20 + "' }", "[accounts.a.relayer] key: a relayer or builder key needs its key"),
+        ("{}", "make one on polymarket.com, Settings, API Keys, and say where it is kept"),
+        ("{ key = R, secret = R }", "[accounts.a.relayer] passphrase: a builder key with its secret needs its pass"),
+        ("{ key = R, passphrase = R }", "[accounts.a.relayer] secret: a builder key with its passphrase needs its sec"),
+        ("{ key = R, secret = R, passphrase = R, address = '0x" + "ab" * 20 + "' }", "goes with a relayer key, secret"),
+        ("{ key = R, address = '0x12' }", "address: is no address; given '0x12'; allowed: 0x and 40 hexadecimal"),
+        ("{ key = R, addres = 'x' }", "did you mean 'address'?"),
+        ("{ key = { env = 'R', file = 'r' } }", "names no place of a secret, or several"),
+        ("{ key = {} , secret = {} }", "needs its key"),
+    ],
+)
+def test_what_is_neither_a_relayer_key_nor_a_builder_key_is_refused(tmp_path: Path, relayer: str, words: str) -> None:
+    message = refused(tmp_path, f"{KEYED}relayer = {relayer.replace('= R', '= ' + REFERENCE)}")
+    assert words in message
+    assert "mine.toml:" in message
+
+
+@pytest.mark.parametrize(
+    "relayer",
+    [
+        f"'{UUID}'", f"{{ key = '{UUID}' }}", f"{{ key = R, address = '{UUID}' }}", f"{{ key = {{ env = '{UUID}' }} }}",
+        f"{{ key = {{ file = '{UUID}' }} }}", f"{{ key = R, secret = '{UUID}', passphrase = R }}",
+        f"{{ key = R, secret = R, passphrase = '{UUID}' }}", f"{{ key = R, api_key = '{UUID}' }}",
+    ],
+)
+def test_cfg_02_a_relayer_key_in_the_file_itself_is_refused_and_not_repeated(tmp_path: Path, relayer: str) -> None:
+    message = refused(tmp_path, f"{KEYED}relayer = {relayer.replace('= R', '= ' + REFERENCE)}")
+    assert UUID[:13] not in message
+    assert "mine.toml:" in message
+
+
 @pytest.mark.parametrize("name", ["paper.toml", "live.toml"])
 def test_the_shipped_files_of_the_modes_pass_config_check(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

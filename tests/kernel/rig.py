@@ -63,11 +63,12 @@ class Rig:
     def __init__(
         self, *, cash: str = "1000", market: Market | None = None, settings: dict[str, Any] | None = None,
         start_at: int = START - 5_000, follow: bool = True, told_hooks: tuple[str, ...] = (),
-        channels: tuple[str, ...] = (), builder: Builder | UnsetType = UNSET,
+        channels: tuple[str, ...] = (), builder: Builder | UnsetType = UNSET, cannot_act: str | UnsetType = UNSET,
     ) -> None:
         self.kernel = Kernel(Configuration.model_validate(settings or {}), "main", told_hooks, channels)
         self.kernel.analyse = self.kernel.explain = False
         self.builder = builder
+        self.cannot_act = cannot_act
         self.now = start_at
         self.records: list[Record] = []
         self.commands: list[Command] = []
@@ -82,7 +83,7 @@ class Rig:
             self.begin()
 
     def begin(self) -> None:
-        self.do(RunBegan("run-1", "0.1.0", "sim", "hash", "main", self.builder))
+        self.do(RunBegan("run-1", "0.1.0", "sim", "hash", "main", self.builder, cannot_act=self.cannot_act))
         self.do(BalanceSeen(self.balance, True))
         self.do(StreamChanged("user", True, 1))
         self.do(SweepDone("", (), (), True, begun=self.now))

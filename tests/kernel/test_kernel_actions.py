@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from polyhost.kernel.exits import ASIDE_MS, OBLIGATION_NEAR_MS
 from polyhost.kernel.state import ActionEntry, OrderEntry, fold
 from polyhost.model.commands import Act, Cancel, Command, Post, Prepare, QueryTokenBalance
-from polyhost.model.events import ActionAnswered, BalanceSeen, Operator, RunBegan, TokenBalanceSeen
+from polyhost.model.events import (
+    ActionAnswered,
+    BalanceSeen,
+    Operator,
+    RunBegan,
+    StreamChanged,
+    SweepDone,
+    TokenBalanceSeen,
+)
 from polyhost.model.money import micros, ticks
 from polyhost.model.proposals import Enter, ExitNow, ExitTarget, Merge, Split
 from polyhost.model.records import ActionIntended, LedgerPosted, NoticeRaised
@@ -18,9 +28,9 @@ from .rig import CONDITION, START, Rig, none, only
 UP, DOWN = f"{CONDITION}:UP", f"{CONDITION}:DOWN"
 
 
-def both(shares: str = "20") -> Rig:
+def both(shares: str = "20", **options: Any) -> Rig:
     """UP and DOWN are held, settled and visible."""
-    rig = Rig()
+    rig = Rig(**options)
     rig.to(START + 60_000)
     rig.book("0.41/0.42")
     for side, price in ((Side.UP, "0.42"), (Side.DOWN, "0.60")):
@@ -28,6 +38,37 @@ def both(shares: str = "20") -> Rig:
         rig.accept(post, "matched")
         rig.fill(rig.order(post), price, shares)
     return rig
+
+
+NO_KEY = "a safe wallet has no relayer key; make one"
+
+
+def test_set_03_what_a_wallet_cannot_send_is_not_begun_and_the_operator_is_told_what_mends_it() -> None:
+    rig = both(cannot_act=NO_KEY)
+    for word, target in (("merge", rig.market.slug), ("merge", ""), ("redeem", "")):
+        rig.wait(70_000)
+        before = len(rig.records)
+        rig.do(Operator(word, target, "me"))
+        told = [each.text for each in rig.records[before:] if isinstance(each, NoticeRaised)]
+        assert told == [f"No {word}: {NO_KEY}"]
+    rig.answer(Merge(micros("5"), "test"))
+    rig.answer(Split(micros("5"), "test"))
+    none(rig.commands, Act)
+    assert rig.kernel.state.actions == {}
+    sound(rig)
+
+
+def test_set_03_what_cannot_be_done_by_itself_is_told_once_and_not_tried() -> None:
+    rig = both(settings={"settlement": {"auto_merge": True, "auto_redeem": True}}, cannot_act=NO_KEY)
+    rig.wait(600_000)
+    told = [each.text for each in rig.records if isinstance(each, NoticeRaised) and NO_KEY in each.text]
+    assert told == [f"Nothing is redeemed or merged by itself: {NO_KEY}"]
+    assert rig.kernel.state.actions == {}
+    rig.do(RunBegan("run-3", "0.1.0", "live", "hash", "main", rig.builder))
+    rig.do(StreamChanged("user", True, 2))
+    rig.do(SweepDone("", (), (), True, begun=rig.now))
+    rig.do(Operator("merge", rig.market.slug, "me"))
+    assert rig.kernel.state.actions, "a later run with a key can"
 
 
 def the_action(rig: Rig) -> ActionEntry:

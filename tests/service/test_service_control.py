@@ -57,8 +57,9 @@ class Host:
         return len(self.heard) if self.on_disk else 0
 
 
-def words_of(host: Host) -> dict[str, Word]:
-    return OperatorWords(host, host.heard.append, lambda: Live("run-1", 5, True, "", {}, []), "run-1").table()
+def words_of(host: Host, cannot: dict[str, str] | None = None) -> dict[str, Word]:
+    live = Live("run-1", 5, True, "", {}, [])
+    return OperatorWords(host, host.heard.append, lambda: live, "run-1", cannot).table()
 
 
 def served(
@@ -95,6 +96,20 @@ async def raw(folder: Path, data: bytes) -> list[dict[str, Any]]:
     answered = await reader.read()
     writer.close()
     return [json.loads(line) for line in answered.splitlines()]
+
+
+def test_set_03_a_word_that_the_account_cannot_do_is_refused_with_what_mends_it(tmp_path: Path) -> None:
+    """A contract wallet without a relayer key."""
+
+    async def body() -> None:
+        with pytest.raises(RefusedError, match="no redeem: no relayer key; make one") as refused:
+            await said(tmp_path, "redeem", {"window": ""})
+        assert refused.value.exit_code == 1
+        assert (await said(tmp_path, "close", {"window": "w"}))["taken"]
+
+    host = Host()
+    served(tmp_path, body, words_of(host, {"redeem": "no relayer key; make one"}), host)
+    assert [word.word for word in host.heard] == ["close"]
 
 
 def test_ops_08_a_word_over_the_socket_reaches_the_kernel_with_who_and_why(tmp_path: Path) -> None:

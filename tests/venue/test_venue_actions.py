@@ -156,7 +156,7 @@ def test_ord_22_a_deposit_wallet_that_does_not_exist_yet_is_not_made_by_looking_
             gateway = PolymarketGateway(
                 endpoints_at(up.url, up.ws_url), KEY, wallet=WalletKind.DEPOSIT, relayer=RELAYED, selftest=False
             )
-            with pytest.raises(ConfigError, match="its deposit wallet does not exist.*log in to polymarket.com once"):
+            with pytest.raises(ConfigError, match=r"its deposit wallet does not exist.*log in to polymarket.com once"):
                 await gateway.connect()
             wallets = up.engine.wallets.known()
             assert [up.engine.world.exchange.nonce(wallet, pending=True) for wallet in wallets] == [0] * len(wallets)

@@ -22,6 +22,7 @@ from polyhost.model.builder import Builder, Credited
 from polyhost.model.examination import Approving, Examination
 from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest, OrderRow, SignedFields
 from polyhost.model.market import Market
+from polyhost.model.relayer import RelayerKey
 from polyhost.model.times import MarketMs
 from polyhost.model.unanswered import AWAY
 from polyhost.model.wallets import WalletKind
@@ -33,7 +34,14 @@ from polyhost.venue.gatekeeper import worker as process_side
 from polyhost.venue.gatekeeper.__main__ import Key
 from polyhost.venue.gatekeeper.client import ABSENT, GatewayProcess, unsent
 from polyhost.venue.gatekeeper.policy import Policy
-from polyhost.venue.gatekeeper.protocol import COMMANDS, PROTOCOL, VenueEvent, failure, raised
+from polyhost.venue.gatekeeper.protocol import (
+    COMMANDS,
+    PROTOCOL,
+    RelayerSource,
+    VenueEvent,
+    failure,
+    raised,
+)
 from polyhost.venue.gatekeeper.worker import Worker, masked, require_place, stranger
 from polyhost.venue.polymarket.account import Credentials, ReadError
 from polyhost.venue.polymarket.endpoints import LIVE, endpoints_at
@@ -44,6 +52,7 @@ PLACES = endpoints_at("http://127.0.0.1:9", "ws://127.0.0.1:9")
 KEY = "0x" + "17" * 32
 UP, DOWN = str(71 << 200), str(72 << 200)
 MARKET = Market("btc", "0x" + "ab" * 32, UP, DOWN, MarketMs(4 * 10**12))
+RELAYER_KEY = "0197b2c4-11d2-7f00-9c55-1f2e3d4c5b6a"
 POLICY = Policy(50_000_000, 100_000_000, 150_000_000)
 
 
@@ -123,6 +132,9 @@ class Pair(GatewayProcess):
         }
         super().__init__(folder, **given | changes)
         self.secret = Key(KEY)
+        self.relayer_parts = {"key": Key(RELAYER_KEY)}
+        self.relayers: list[RelayerKey | None] = []
+        """What each worker's gateway was made with."""
         self.peer = os.getpid()
         self.workers: list[Worker] = []
         self.gateways: list[Scripted] = []
@@ -141,11 +153,12 @@ class Pair(GatewayProcess):
         launch = structs.replace(self._launch, host_pid=self.peer)
 
         def make(launch: Any, endpoints: Any, key: str, clock: Any, budget: Budget, relayer: Any) -> Any:
+            self.relayers.append(relayer)
             self.gateways.append(Scripted(clock, budget))
             self.gateways[-1].refuses = self.first_refuses
             return self.gateways[-1]
 
-        self.workers.append(Worker(launch, self.secret, {}, make))
+        self.workers.append(Worker(launch, self.secret, self.relayer_parts, make))
         self.tasks.append(asyncio.get_running_loop().create_task(self.workers[-1].serve(self.listener)))
 
     def kill(self) -> None:
@@ -287,6 +300,25 @@ def test_sec_01_what_the_client_refuses_at_the_start_is_raised_here(tmp_path: Pa
         pair.secret = Key(problem="the environment variable KEY is not set", remedy="export KEY=…")
         with pytest.raises(ConfigError, match="no key: the environment variable KEY is not set; export KEY=…"):
             await pair.connect()
+        await pair.close()
+
+    asyncio.run(go())
+
+
+def test_sec_01_a_relayer_key_reaches_the_client_whole_or_the_start_says_which_part_is_missing(tmp_path: Path) -> None:
+    async def go() -> None:
+        nowhere = {"env": "NOWHERE"}
+        source = RelayerSource({"key": nowhere, "secret": nowhere, "passphrase": nowhere}, "")
+        pair = Pair(tmp_path, relayer=source)
+        pair.at(PLACES)
+        pair.relayer_parts = {"key": Key("k1"), "secret": Key("s1"), "passphrase": Key("p1")}
+        await pair.connect()
+        assert pair.relayers == [RelayerKey("k1", secret="s1", passphrase="p1")]
+        await pair.close()
+        pair.relayer_parts["secret"] = Key(problem="the environment variable S is not set", remedy="export S=…")
+        with pytest.raises(ConfigError, match="no relayer key: the environment variable S is not set; expo") as no:
+            await pair.connect()
+        assert (no.value.key, len(pair.relayers)) == ("relayer.secret", 1)
         await pair.close()
 
     asyncio.run(go())
@@ -496,17 +528,19 @@ def test_log_04_nothing_that_crosses_the_socket_holds_the_key_or_the_api_secret(
         try:
             (said,) = await pair.execute(commands.QueryOrder("0x1"))
             logger.info("the key {}, secret {} and phrase {}", KEY, "s3cr3t-of-the-api", "p4ssphrase")
+            logger.info("sent by {}", RELAYER_KEY)
         finally:
             logger.remove(sink)
         assert isinstance(said, events.QueryFailed)
         await pair.balance()
         await asyncio.sleep(0)
 
-    running(tmp_path, job)
+    running(tmp_path, job, relayer=RelayerSource({"key": {"env": "NOWHERE"}}))
     whole = b"".join(crossed)
+    assert b"sent by <secret>" in whole
     assert b"the key <secret>, secret <secret> and phrase <secret>" in whole
     assert b"with 0x" + b"*" * 64 in whole or b"with " + b"*" * 66 in whole
-    for secret in (KEY[2:], "s3cr3t-of-the-api", "p4ssphrase"):
+    for secret in (KEY[2:], RELAYER_KEY, "s3cr3t-of-the-api", "p4ssphrase"):
         assert secret.encode() not in whole
 
 

@@ -19,12 +19,16 @@ import pytest
 
 from polyhost.errors import ConfigError
 from polyhost.model import commands, events
+from polyhost.venue.gatekeeper.__main__ import keys_of
 from polyhost.venue.gatekeeper.client import GatewayProcess
 from polyhost.venue.gatekeeper.policy import Policy
+from polyhost.venue.gatekeeper.protocol import RelayerSource
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.selftest import ADDRESS, KEY
 
 VARIABLE = "POLYHOST_TEST_KEY_OF_AN_ACCOUNT"
+RELAYER = "POLYHOST_TEST_RELAYER_KEY"
+RELAYER_KEY = "0197b2c4-11d2-7f00-9c55-1f2e3d4c5b6a"
 ELSEWHERE = "POLYHOST_TEST_KEY_OF_ANOTHER"
 POLICY = Policy(50_000_000, 100_000_000, 150_000_000)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -70,21 +74,23 @@ def test_sec_01_the_key_is_in_the_process_alone_and_a_killed_worker_comes_back_w
     async def go() -> None:
         async with venue() as fake:
             monkeypatch.setenv(VARIABLE, KEY)
+            monkeypatch.setenv(RELAYER, RELAYER_KEY)
             monkeypatch.setenv(ELSEWHERE, "0x" + "77" * 32)
             mine = GatewayProcess(
                 tmp_path, account="main", key={"env": VARIABLE}, policy=POLICY, place=fake.url, hide=(ELSEWHERE,),
-                selftest=False, log=tmp_path / "gateway.log",
+                relayer=RelayerSource({"key": {"env": RELAYER}}), selftest=False, log=tmp_path / "gateway.log",
             )
             mine.at(endpoints_at(fake.url))
             try:
                 await mine.connect()
-                assert VARIABLE not in os.environ
+                assert not {VARIABLE, RELAYER} & set(os.environ)
                 assert mine.wallet == ADDRESS
                 assert mine.opened is not None
                 assert mine.opened.fast
                 assert mine.pid is not None
                 for pid in (mine.pid, mine.opened.pid):
                     assert not holds(pid, KEY[2:])
+                    assert not holds(pid, RELAYER_KEY)
                     assert not holds(pid, "77" * 32)
                 first = mine.opened.pid
                 os.kill(first, signal.SIGKILL)
@@ -160,3 +166,12 @@ def test_sec_01_a_key_that_is_not_there_stops_the_start_with_the_remedy(tmp_path
             await mine.close()
 
     asyncio.run(go())
+
+
+def test_sec_01_each_part_of_a_key_is_read_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RELAYER, RELAYER_KEY)
+    found = keys_of([{"throwaway": KEY}, {"file": str(tmp_path / "none")}, {"env": RELAYER}])
+    assert [each.value for each in found] == [KEY, "", RELAYER_KEY]
+    assert "none cannot be read" in found[1].problem
+    assert "chmod 600" in found[1].remedy
+    assert RELAYER_KEY not in repr(found)
