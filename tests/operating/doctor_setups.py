@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import re
 import shutil
 import sqlite3
@@ -69,6 +70,8 @@ class SetUp(NamedTuple):
     """The host is to start an exchange of its own, and that does not come up."""
     silent: bool = False
     """The streams open, and nobody says anything on them."""
+    account: str = ""
+    """A table ``[accounts.real]``; empty: the simulator's own account."""
 
 
 def damaged(folder: Path, stack: ExitStack) -> None:
@@ -116,6 +119,11 @@ def dead_loop(folder: Path, stack: ExitStack) -> None:
     live_file.write(folder, Live("run", time.time_ns() // 1_000_000, False, "", loops, []))
 
 
+def with_a_key(folder: Path, stack: ExitStack) -> None:
+    stack.enter_context(patch.dict(os.environ, {"DOCTORS_KEY": "0x" + "5a" * 32}))
+
+
+LIVE: Final = '[accounts.real]\nmode = "live"\nwallet = "safe"\nkey = { env = "DOCTORS_KEY" }\n'
 SETUPS: Final = (
     SetUp("healthy"),
     SetUp("funds in another wallet of the key", Troubles(funded=("proxy",))),
@@ -138,6 +146,11 @@ SETUPS: Final = (
     SetUp("data folder is a file", prepare=no_folder),
     SetUp("disk nearly full", prepare=full),
     SetUp("a loop of the running host is dead", prepare=dead_loop),
+    SetUp("contract wallet without a relayer key", prepare=with_a_key, account=LIVE),
+    SetUp(
+        "relayer key that is not there", prepare=with_a_key,
+        account=f'{LIVE}relayer = {{ key = {{ env = "NOT_THERE" }} }}\n',
+    ),
 )
 
 
@@ -171,13 +184,15 @@ async def _diagnosis(setup: SetUp, up: Running, quiet: str, number: int, deep: b
         stack.enter_context(patch.object(ExchangeChild, "start", side_effect=VenueError("it was not ready")))
         file.write_text(
             f'{setup.toml}[host]\naccount = "a{number}"\ndata_dir = "{folder}"\n[venue]\nurl = "{url}"\n'
+            f'{setup.account}'
         )
         if setup.silent:
             # It is not waited for in full.
             stack.enter_context(patch.object(probe, "HEAR_S", 0.5))
             points = msgspec.structs.replace(endpoints_at(url), market_ws=quiet, user_ws=quiet, price_ws=quiet)
             stack.enter_context(patch.object(patients, "endpoints_at", lambda url: points))
-        async with patient(load_configuration(file, env={})) as subject:
+        loaded = load_configuration(file, env={})
+        async with patient(loaded.for_account("real") if setup.account else loaded) as subject:
             found = await checks(subject, deep=deep)
         report = described(subject, found)
     told = [

@@ -2,7 +2,8 @@
 
 It passes everything on, and learns the API credentials on the way, as a venue knows them. While it ``spills_requests``,
 every authenticated one is refused with a text that holds the request, its headers and the credentials; while it
-``spills_sockets``, one that authenticates is told the same and closed with the passphrase as the reason.
+``spills_sockets``, one that authenticates is told the same and closed with the passphrase as the reason, and the first
+request with a relayer key is refused with that key.
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ class SpillingVenue:
         body = await request.read()
         if self.spills_requests and "POLY_PASSPHRASE" in request.headers:
             return self._refused(request, body)
+        if self.spills_sockets and "RELAYER_API_KEY" in request.headers and not self.spilled["the relayer"]:
+            self.spilled["the relayer"] += 1
+            # It is another server than the one that gives API credentials, and knows nothing of them.
+            return web.json_response({"error": f"{MARK}: {dict(request.headers)}"}, status=400)
         passed = {name: value for name, value in request.headers.items() if name.lower() not in HOPS}
         address = f"{self._exchange}{request.path_qs}"
         async with self._session.request(request.method, address, headers=passed, data=body) as answer:

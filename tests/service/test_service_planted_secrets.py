@@ -1,8 +1,8 @@
 """A run with errors, and afterwards every place that something can be written to, looked through for planted secrets.
 
-LOG-04, SEC-01, SEC-03: the private key is nowhere but in the gateway process; API credentials nowhere but there; a
-plugin's token nowhere but in the owner's file. The venue repeats in its errors whatever it knows, the gateway process
-is killed, a plugin raises, logs and tells its token.
+LOG-04, SEC-01, SEC-03: private key and relayer key are nowhere but in the gateway process; API credentials nowhere but
+there; a plugin's token nowhere but in the owner's file. The venue repeats in its errors whatever it knows, the gateway
+process is killed, a plugin raises, logs and tells its token.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import tarfile
+import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -46,7 +47,9 @@ VARIABLE: Final = "PLANTED_KEY_OF_THE_ACCOUNT"
 KEY: Final = "0x" + hashlib.sha256(b"planted").hexdigest()
 TOKEN: Final = 'tok/3n+of the=plugin"\\5f2c'
 """With what every encoding writes in another way."""
-CREDENTIALS: Final = ("the API secret", "the passphrase")
+RELAYER: Final = "0197b2c4-11d2-7f00-9c55-1f2e3d4c5b6a"
+CREDENTIALS: Final = ("the API secret", "the passphrase", "the relayer key")
+"""The host has them nowhere, not even in its memory: it reads no file of keys."""
 GATEWAY: Final = b"polyhost.venue.gatekeeper"
 LATER_S: Final = 120.0
 """Whatever is waited for has happened by then, on a busy machine too."""
@@ -166,11 +169,16 @@ def configured(folder: Path, url: str, port: int) -> Path:
     kept = folder / "token"
     kept.write_text(TOKEN)
     kept.chmod(0o600)
+    relayer = folder / "relayer"
+    relayer.write_text(RELAYER)
+    relayer.chmod(0o600)
     config = eager_configuration(folder, folder / "data", f"""
 [venue]
 url = "{url}"
 [accounts.main]
+wallet = "safe"
 key = {{ env = "{VARIABLE}" }}
+relayer = {{ key = {{ file = "{relayer}" }} }}
 [metrics]
 port = {port}
 [plugins.spiller]
@@ -249,7 +257,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
         "the private key": spellings(KEY[2:], bytes.fromhex(KEY[2:])),
         "the API secret": spellings(given["secret"], base64.urlsafe_b64decode(given["secret"])),
         "the passphrase": spellings(given["passphrase"], bytes.fromhex(given["passphrase"])),
-        "the plugin's token": spellings(TOKEN),
+        "the plugin's token": spellings(TOKEN), "the relayer key": spellings(RELAYER, uuid.UUID(RELAYER).bytes),
     }
     return Ended(config, data, host, wanted, meanwhile, processes, held)
 
@@ -372,6 +380,12 @@ def test_log_04_sec_03_after_a_run_with_errors_no_secret_is_in(ended: Ended, pla
     texts = look(ended)
     assert any(witness in text for text in texts.values()), f"{place} is not what was looked at: {sorted(texts)}"
     assert found_in(texts, ended.wanted) == []
+
+
+def test_sec_01_the_venue_has_repeated_the_relayer_key(ended: Ended) -> None:
+    """Else what is looked for could not be found."""
+    told = b"".join(logs(ended).values())
+    assert b"RELAYER_API_KEY" in told.upper().replace(b"-", b"_")
 
 
 def test_sec_01_the_api_credentials_are_not_even_in_the_hosts_memory(ended: Ended) -> None:
