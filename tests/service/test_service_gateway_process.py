@@ -18,8 +18,10 @@ from polyhost.model.money import micros
 from polyhost.service import exchange_child
 from polyhost.service.folder import KEPT, DataFolder
 from polyhost.service.gateways import gateway_of, key_variables, policy_of
+from polyhost.service.relaying import relayer_key_of, without_a_key
 from polyhost.service.shadow import ShadowGateway
 from polyhost.venue.gatekeeper.client import GatewayProcess
+from polyhost.venue.gatekeeper.protocol import RelayerSource
 from polyhost.venue.gatekeeper.spent import FILE
 
 from .service_runs import START_S, configuration, environment
@@ -145,6 +147,75 @@ def test_sec_01_what_the_policy_leaves_open_follows_from_the_account_s_own_limit
     assert (policy.order_max, policy.hour_max, policy.day_max) == (micros("30"), 12 * micros("60"), micros("100"))
     assert policy.actions == ("merge", "redeem", "split")
     assert key_variables(loaded.configuration) == ("KEY_OF_REAL", "KEY_OF_REAL")
+
+
+RELAYED = """\
+[accounts.first]
+mode = "live"
+wallet = "safe"
+key = { env = "KEY_OF_FIRST" }
+relayer = { key = { env = "R1" }, secret = { env = "R2" }, passphrase = { file = "~/phrase" } }
+[accounts.second]
+mode = "live"
+wallet = "proxy"
+key = { env = "KEY_OF_SECOND" }
+relayer = { key = { env = "R3" }, address = "0x00000000000000000000000000000000000000A1" }
+[accounts.plain]
+mode = "live"
+key = { env = "KEY_OF_PLAIN" }
+relayer = { key = { env = "R4" } }
+[accounts.bare]
+mode = "live"
+wallet = "deposit"
+key = { env = "KEY_OF_BARE" }
+[accounts.seen]
+mode = "shadow"
+wallet = "safe"
+key = { env = "KEY_OF_SEEN" }
+relayer = { key = { env = "R5" } }
+"""
+
+
+def test_sec_01_each_accounts_process_is_given_the_relayer_key_that_its_wallet_needs_and_no_other(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "several.toml"
+    path.write_text(RELAYED, encoding="utf-8")
+    loaded = load_configuration(path, env={})
+    variables = key_variables(loaded.configuration)
+    assert set(variables) == {f"KEY_OF_{name.upper()}" for name in loaded.configuration.accounts} | {
+        "R1", "R2", "R3", "R4", "R5",
+    }
+    given, lacking = {}, {}
+    for name in loaded.configuration.accounts:
+        settings = loaded.for_account(name).configuration
+        process = gateway_of(settings, DataFolder(tmp_path / name), variables=variables).process
+        given[name] = process._launch.relayer
+        lacking[name] = without_a_key(settings)
+        own = {f"KEY_OF_{name.upper()}"} | ({"R1", "R2"} if name == "first" else {"R3"} if name == "second" else set())
+        assert set(process._hide) == set(variables) - own, name
+        assert set(process._launch.variables) == own
+    address = "0x00000000000000000000000000000000000000A1"
+    assert given == {
+        "first": RelayerSource({"key": {"env": "R1"}, "secret": {"env": "R2"}, "passphrase": {"file": "~/phrase"}}),
+        "second": RelayerSource({"key": {"env": "R3"}}, address), "plain": None, "bare": None, "seen": None,
+    }
+    assert {name for name, why in lacking.items() if why} == {"bare"}
+    assert "a deposit wallet has that done by the venue's relayer" in lacking["bare"]
+
+
+@pytest.mark.parametrize(("wallet", "thrown"), [("eoa", False), ("proxy", True), ("safe", True), ("deposit", True)])
+def test_set_03_every_kind_of_wallet_can_act_at_a_simulated_exchange(
+    tmp_path: Path, wallet: str, thrown: bool
+) -> None:
+    loaded = load_configuration(None, env={}, sets=[f"venue.wallet={wallet}"])
+    source = gateway_of(loaded.configuration, DataFolder(tmp_path)).process._launch.relayer
+    assert (source is not None) is thrown
+    assert without_a_key(loaded.configuration) == ""
+    key = relayer_key_of(loaded.configuration)
+    assert (key is not None) is thrown
+    if source is not None and key is not None:
+        assert source.parts == {"key": {"throwaway": key.key}}
 
 
 def test_ops_06_a_shadow_accounts_process_signs_nothing_whoever_asks(tmp_path: Path) -> None:

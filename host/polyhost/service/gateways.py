@@ -80,7 +80,7 @@ def key_variables(settings: Configuration) -> tuple[str, ...]:
     """Variables of the environment that hold the key, or a relayer key, of any account."""
     keys = tuple(table.key["env"] for table in settings.accounts.values() if "env" in table.key)
     relayers = (variables_of(table.relayer) for table in settings.accounts.values())
-    return tuple(dict.fromkeys((*keys, *chain.from_iterable(relayers))))
+    return (*keys, *chain.from_iterable(relayers))
 
 
 def gateway_of(
