@@ -47,6 +47,13 @@ def test_every_dependency_is_pinned_by_hash_and_without_an_address() -> None:
         assert len(pinned) == len(re.findall(r"^[A-Za-z0-9._-]+==", text, re.MULTILINE)), "one without a hash"
 
 
+def test_what_comes_with_an_extra_is_pinned_by_hash_too() -> None:
+    """Whoever installs one by the requirements of development gets what the tests ran with."""
+    extras = [text for group in PROJECT["optional-dependencies"].values() for text in group]
+    text = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+    assert {name for name in names(extras) if f"\n{name}==" not in text} == set()
+
+
 def test_decisions_are_numbered_without_a_gap() -> None:
     assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
 
