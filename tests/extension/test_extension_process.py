@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from textwrap import dedent
 
 import extension_builders as make
 import pytest
@@ -19,6 +20,7 @@ from polyhost.extension import Deadlines, Runner
 from polyhost.extension.protocol import Ask
 from polyhost.extension.table import Inputs
 from polyhost.model.events import PluginStruck
+from polyhost.model.records import NoticeRaised
 
 pytestmark = pytest.mark.alone
 
@@ -206,6 +208,41 @@ def test_a_plugins_log_lines_are_the_hosts_under_its_name(started: Start) -> Non
     finally:
         logger.remove(sink)
     assert ("WARNING", "speaks", "odd 4 <{x}>") in lines
+
+
+def test_log_03_what_a_process_says_over_a_question_is_about_what_it_was_asked_about(started: Start) -> None:
+    """Its lines come with the answer, read by whoever reads the socket: the window is that of the question."""
+    from loguru import logger
+
+    bound: list[tuple[str, str]] = []
+    sink = logger.add(
+        lambda message: bound.append((message.record["message"], message.record["extra"].get("market", ""))),
+        format="{message}",
+    )
+    speaks = """
+        @hookimpl
+        def signal(self, view): self.log.info("asked")
+        @hookimpl
+        def on_market(self, at, market): self.log.info("told")
+        @hookimpl
+        def notify(self, notice): self.log.info("delivered {}", notice.text)
+    """
+
+    async def talk(runner: Runner) -> None:
+        with logger.contextualize(market="w1"):
+            await runner.evaluate(make.view(1))
+        with logger.contextualize(market="w2"):
+            await runner.tell_async("on_market", at=1, market=make.view(1).market)
+        with logger.contextualize(market="w3"):
+            assert await runner.deliver(NoticeRaised(1, "n1", "info", "t", "this"), "speaks") == ""
+        await runner.evaluate(make.view(2))
+
+    try:
+        asyncio.run(talk(started({"speaks": dedent(speaks)}, ("speaks",))))
+    finally:
+        logger.remove(sink)
+    said = [row for row in bound if row[0].startswith(("asked", "told", "delivered"))]
+    assert said == [("asked", "w1"), ("told", "w2"), ("delivered this", "w3"), ("asked", "")]
 
 
 def test_plugins_of_other_processes_work_side_by_side(started: Start) -> None:

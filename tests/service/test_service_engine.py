@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from loguru import logger
 
 from polyhost.journal import JournalError, MemoryJournal
 from polyhost.kernel.kernel import Kernel
 from polyhost.model.commands import (
+    Ask,
     Cancel,
     CancelMany,
     Command,
@@ -19,17 +22,18 @@ from polyhost.model.commands import (
     Post,
     PostMany,
     QueryBalance,
+    Tell,
     Unfollow,
 )
 from polyhost.model.events import BalanceSeen, Event, LoopChanged, PostAnswered, PostLeft, RunBegan
 from polyhost.model.gateway import OrderRequest, SignedFields
 from polyhost.model.market import Fees, Market
 from polyhost.model.order_hash import ZERO_BYTES32
-from polyhost.model.records import NoticeRaised, RunEnded
+from polyhost.model.records import HeldDeclared, NoticeRaised, RunEnded
 from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
 from polyhost.model.unanswered import unanswered
-from polyhost.model.words import Action, OrderType
+from polyhost.model.words import Action, OrderType, Side
 from polyhost.service.engine import Engine
 from polyhost.settings import Configuration
 
@@ -477,3 +481,59 @@ def test_u9_a_batch_whose_answer_was_lost_is_lost_order_by_order() -> None:
     lost = unanswered(PostMany((post(1).request, post(2).request)), "gone")
     assert lost == [PostAnswered("0x1", "unknown", text="gone"), PostAnswered("0x2", "unknown", text="gone")]
     assert [event.order_id for event in unanswered(CancelMany(("0x1", "0x2")), "gone")] == ["0x1", "0x2"]
+
+
+class Speaker(Runner):
+    """One plugin, which says what it is asked and told, in this process or after a moment, and delivers nothing."""
+
+    async def evaluate(self, view: Any) -> Event:
+        await asyncio.sleep(0)
+        return self.evaluate_inline(view)
+
+    def evaluate_inline(self, view: Any) -> Event:
+        logger.info("asked")
+        return BalanceSeen(0, True)
+
+    async def tell_async(self, hook: str, **facts: Any) -> list[Any]:
+        await asyncio.sleep(0)
+        return self.tell(hook, **facts)
+
+    def tell(self, hook: str, **facts: Any) -> list[Any]:
+        logger.info(hook)
+        return []
+
+    async def deliver(self, notice: NoticeRaised, channel: str) -> str:
+        return "nobody listens"
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_log_03_what_plugins_say_is_about_what_they_are_asked_about(inline: bool) -> None:
+    """A line over a question, a fact or a notice stands in its window's log, and so does a delivery that failed."""
+    bench = Bench()
+    speaker = bench.engine.runner = Speaker()  # type: ignore[assignment]
+    speaker.all_inline = inline
+    market = Market(
+        "btc-updown-5m-1", "0xc0", "1", "2", start=MarketMs(0), end=MarketMs(300_000), symbol="BTC", duration_s=300
+    )
+    view: Any = SimpleNamespace(market=market)
+    held = HeldDeclared(MarketMs(1), "0xc0", Side.DOWN, "rule", "clearly ahead")
+    notice = NoticeRaised(MarketMs(1), "n1", "info", "orders", "text", "0xc0", channels=(CHANNEL,))
+    bound: list[tuple[str, ...]] = []
+
+    async def body() -> None:
+        for command in (
+            Ask(view), Tell("on_settlement", MarketMs(1), market, (held, ())), Tell("on_day", MarketMs(1), None, None),
+            Deliver(notice, CHANNEL),
+        ):
+            bench.engine.carry_out(Step([], [command]))
+            await soon()
+
+    def keep(message: Any) -> None:
+        extra = message.record["extra"]
+        bound.append((message.record["message"].partition(" n1 ")[0], extra.get("market", ""), extra.get("side", "")))
+
+    sink = logger.add(keep, format="{message}")
+    run(body)
+    logger.remove(sink)
+    slug = market.slug
+    assert bound == [("asked", slug, ""), ("on_settlement", slug, "DOWN"), ("on_day", "", ""), ("notice", "0xc0", "")]

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -107,6 +108,8 @@ class ForeignPlugin:
         self._deliveries: dict[int, asyncio.Future[FromChild | None]] = {}
         self._latest: dict[str, tuple[str, asyncio.Future[FromChild | None]]] = {}
         """Channel → the notice it was last asked to deliver, and what came of it."""
+        self._asked_in: dict[int, Context] = {}
+        """Questions and deliveries → in whose name they were sent: what is logged over them is about the same."""
         self._launched = 0.0
         self._reason = ""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -197,6 +200,7 @@ class ForeignPlugin:
         self._open.clear()
         self._wanted.clear()
         self._answered.clear()
+        self._asked_in.clear()
         self._hello_seq = 0
         futures = [*self._futures.values(), *self._deliveries.values()]
         self._futures, self._deliveries = {}, {}
@@ -259,6 +263,7 @@ class ForeignPlugin:
         seq = self._seq + 1
         self._open[seq] = time.monotonic()
         self._wanted.add(seq)
+        self._asked_in[seq] = copy_context()
         self._send(make)
         return seq
 
@@ -343,6 +348,7 @@ class ForeignPlugin:
         else:
             self._latest[channel] = (notice.notice_id, future)
             self._deliveries[self._seq + 1] = future
+            self._asked_in[self._seq + 1] = copy_context()
             self._send(lambda seq: Notify(seq, notice, channel))
         return future
 
@@ -419,8 +425,9 @@ class ForeignPlugin:
             self._lost(f"refused when it was started again: {message.refusal.problem}")
 
     def _heard(self, message: Answers | Told | Notified) -> None:
+        asked_in = self._asked_in.pop(message.seq, None) or copy_context()
         for line in message.log:
-            relayed(self._log, line)
+            asked_in.run(relayed, self._log, line)
         if not isinstance(message, Notified):
             self.metrics = message.metrics
 

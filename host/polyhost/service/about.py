@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from polyhost.kernel.state import State
-from polyhost.model.records import Record
+from polyhost.model.commands import Tell
 
 
-def about(record: Record, state: State) -> dict[str, str]:
-    """Only what applies. ``state`` is the state after the record."""
+def about(record: object, state: State) -> dict[str, str]:
+    """Only what applies. ``record``: one, or another fact with such fields; ``state`` is the state after it."""
     ref = getattr(record, "ref", "") or getattr(getattr(record, "draft", None), "ref", "")
     of = _whole(ref, state)
     slot = getattr(record, "slot", None) or getattr(of, "slot", None)
@@ -25,6 +25,13 @@ def about(record: Record, state: State) -> dict[str, str]:
         "plugin": getattr(record, "plugin", ""),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def about_told(command: Tell, state: State) -> dict[str, str]:
+    """The same of what plugins are told, whose own lines are about it, too."""
+    what = command.what[0] if isinstance(command.what, tuple) else command.what
+    market = {} if command.market is None else {"market": command.market.slug}
+    return about(what, state) | market
 
 
 def _whole(ref: str, state: State) -> Any:

@@ -43,7 +43,7 @@ from polyhost.model.step import Step
 from polyhost.model.times import MarketMs
 from polyhost.model.unanswered import never_sent, unanswered
 from polyhost.model.view import Candle
-from polyhost.service.about import about
+from polyhost.service.about import about, about_told
 from polyhost.service.telling import lines_of
 
 TICK_MAX_S: Final = 0.05
@@ -331,12 +331,15 @@ class Engine:
         match command:
             case Ask(view=view):
                 if self.runner.all_inline:
-                    self._inbox.append(self.runner.evaluate_inline(view))
+                    with logger.contextualize(market=view.market.slug):
+                        self._inbox.append(self.runner.evaluate_inline(view))
                 else:
                     self.start(self._evaluate(command))
             case Tell():
                 if self.runner.all_inline:
-                    self._told(self.runner.tell(command.hook, **facts_of(command)))
+                    with logger.contextualize(**about_told(command, self.kernel.state)):
+                        told = self.runner.tell(command.hook, **facts_of(command))
+                    self._told(told)
                 else:
                     self.start(self._tell(command))
             case Remember():
@@ -367,12 +370,16 @@ class Engine:
             self.event(event)
 
     async def _evaluate(self, ask: Ask) -> None:
-        self.event(await self.runner.evaluate(ask.view))
+        with logger.contextualize(market=ask.view.market.slug):
+            evaluated = await self.runner.evaluate(ask.view)
+        self.event(evaluated)
         for struck in self.runner.take_struck():
             self.event(struck)
 
     async def _tell(self, command: Tell) -> None:
-        self._told(await self.runner.tell_async(command.hook, **facts_of(command)))
+        with logger.contextualize(**about_told(command, self.kernel.state)):
+            told = await self.runner.tell_async(command.hook, **facts_of(command))
+        self._told(told)
         self._pump()
 
     def _told(self, said: list[PluginTold]) -> None:
@@ -387,14 +394,14 @@ class Engine:
 
     async def _deliver(self, command: Deliver) -> None:
         notice, channel = command.notice, command.channel
-        try:
-            with logger.contextualize(**about(notice, self.kernel.state)):
+        with logger.contextualize(**about(notice, self.kernel.state)):
+            try:
                 problem = await self.runner.deliver(notice, channel)
-        except Exception as error:  # whatever it is, the notice was not delivered, and is tried again
-            problem = f"{type(error).__name__}: {error}"
+            except Exception as error:  # whatever it is, the notice was not delivered, and is tried again
+                problem = f"{type(error).__name__}: {error}"
+            if problem:
+                logger.warning("notice {} was not delivered by {}: {}", notice.notice_id, channel, problem)
         self._deliveries.pop(channel, None)
-        if problem:
-            logger.warning("notice {} was not delivered by {}: {}", notice.notice_id, channel, problem)
         self.event(NoticeTold(notice.notice_id, channel, problem))
 
     def deliver_anew(self, channel: str = "") -> None:
