@@ -24,7 +24,7 @@ from polyhost.web.words import safe, window_name
 LOOK_S: Final = 1.0
 """A picture is this old at most, wall seconds, while somebody looks on."""
 CHART_EVERY: Final = 2
-"""Charts are drawn with every second picture."""
+"""Charts are drawn with every second picture, and at once when they show something else."""
 KILL_WORD: Final = "KILL"
 """What is typed to confirm it."""
 LOGS: Final = "logs"
@@ -80,6 +80,8 @@ class Page:
         self._drawn = 0
         self._shown = ""
         """The window whose chart is drawn."""
+        self._curve: tuple[tuple[int, int], ...] = ()
+        """Realised P&L as it is drawn."""
         self._parts: dict[str, ui.html] = {}
         self._opinions: ui.echart
         self._result: ui.echart
@@ -146,7 +148,9 @@ class Page:
             self._parts[name].content = text
         self._parts["log"].content = await asyncio.to_thread(self._log)
         window = self._charted(picture)
-        if self._drawn % CHART_EVERY == 0 or (window is not None and window.condition_id != self._shown):
+        other = window is not None and window.condition_id != self._shown
+        # A close stands in the figures with this picture: the curve below them must not say otherwise.
+        if self._drawn % CHART_EVERY == 0 or other or picture.money.curve != self._curve:
             await self._draw_charts(picture, window)
         self._drawn += 1
 
@@ -206,10 +210,12 @@ class Page:
         names = dict.fromkeys(name for point in points[-1:] for name in sorted(point.estimates))
         series = charts.opinion_series(points, names)
         if not charts.same(self._opinions.options, series):
-            assert window is not None, "there are no points without a window"
-            self._opinions.options.update(series=series, xAxis=charts.window_axis(window.opens_at, window.ends_at))
+            self._opinions.options["series"] = series
+            if window is not None:
+                self._opinions.options["xAxis"] = charts.window_axis(window.opens_at, window.ends_at)
             self._opinions.update()
-        result = charts.result_series(picture.money.curve, picture.now)
+        self._curve = picture.money.curve
+        result = charts.result_series(self._curve, picture.now)
         if not charts.same(self._result.options, result):
             self._result.options["series"] = result
             self._result.update()
