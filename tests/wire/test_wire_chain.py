@@ -24,6 +24,7 @@ from polyhost.exchange.server.contracts import ADAPTER, CONDITIONAL
 from polyhost.exchange.server.keys import hmac_signature
 from polyhost.model.wallets import WalletKind, wallet_of
 from polyhost.model.words import Side
+from polyhost.venue.polymarket.rows import audit_row
 
 CASH = 1_000_000_000
 KINDS = list(WalletKind)
@@ -86,6 +87,28 @@ def test_set_03_split_merge_and_redeem_change_the_balances_of_each_wallet(wire: 
             assert exchange.audit() == []
             others = [wallet for wallet in up.engine.wallets.known() if wallet != client.wallet]
             assert [exchange.collateral(wallet) for wallet in others] == [CASH] * 3
+
+    wire.on_exchange(body, settings=wire.QUIET, speed=SPEED)
+
+
+def test_set_02_closed_positions_hold_the_cost_of_a_split(wire: Any) -> None:
+    """30 pairs for 30.00, 10 UP sold, DOWN wins: what the data API calls the result is what the wallet gained."""
+
+    async def body(up: Any) -> None:
+        market = plain_market(up)
+        async with official(wire, up, WalletKind.EOA) as client, wire.official(up, wire.OTHER_KEY) as buyer:
+            await (await client.split_position(condition_id=market.condition_id, amount=30_000_000)).wait()
+            await buyer.post_order(
+                await buyer.create_limit_order(asset_id=market.up, price="0.45", size="10", side="BUY")
+            )
+            sale = await client.create_limit_order(asset_id=market.up, price="0.45", size="10", side="SELL")
+            assert (await client.post_order(sale)).status == "matched"
+            wire.decide(up, market, Side.DOWN)
+            await (await client.redeem_positions(condition_id=market.condition_id)).wait()
+            gained = await _cash(client) - CASH
+            closed = {row.asset_id: row for row in (await client.list_positions(status="CLOSED").first_page()).items}
+            assert {row.entry_cost_usdc for row in closed.values()} == {Decimal(15)}
+            assert sum(audit_row(row).pnl for row in closed.values()) == gained != 0
 
     wire.on_exchange(body, settings=wire.QUIET, speed=SPEED)
 

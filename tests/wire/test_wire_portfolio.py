@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyhost.exchange.api import StoredTrade
-from polyhost.exchange.portfolio import holdings_of, parts_of
+from polyhost.exchange.portfolio import Move, holdings_of, parts_of
 from polyhost.model.gateway import MakerSlice, TradeRow
 from polyhost.model.money import LOT, notional
 from polyhost.model.words import Action
@@ -63,3 +63,15 @@ def test_what_was_paid_is_what_is_held_plus_what_was_given(steps: list[tuple[boo
     assert held.cost >= 0
     assert (held.size == 0) <= (held.cost == 0)
     assert held.realized == proceeds - (held.entry_cost - held.cost)
+
+
+def test_set_02_within_a_second_a_split_comes_before_what_was_sold_of_it_and_a_merge_after_what_was_bought() -> None:
+    """Trades tell their second only: what is sold is there, so that its cost is taken off what it brought."""
+    sold = _trade(1, Action.SELL, 6_000, 10_000_000)
+    split = Move("split", "0xc", ("up", "down"), 10_000_000, 1_001)
+    held = holdings_of(parts_of(ME, [sold]), [split])["up"]
+    assert (held.size, held.cost, held.realized) == (0, 0, 1_000_000)
+    bought = _trade(1, Action.BUY, 6_000, 10_000_000)
+    merge = Move("merge", "0xc", ("up", "down"), 10_000_000, 1_001)
+    held = holdings_of(parts_of(ME, [bought]), [merge])["up"]
+    assert (held.size, held.cost, held.realized) == (0, 0, -1_000_000)

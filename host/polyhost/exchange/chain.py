@@ -84,7 +84,7 @@ class Chain:
         return done
 
     def record(self, transaction_id: str, account: str, call: ChainCall, paid: Micros, now: int) -> Transaction:
-        """Keep what somebody else's transaction did to a wallet."""
+        """Keep what happened to a wallet otherwise than by a transaction that was sent for it."""
         made = transaction_hash_of(transaction_id)
         done = Transaction(transaction_id, account, (call,), CONFIRMED, made, now, (paid,))
         self.transactions[transaction_id] = done

@@ -653,10 +653,13 @@ class Exchange:
         self._say(api.BalanceReply(request.request_id, balance, UNLIMITED if approved else 0))
 
     def _act(self, request: api.Split | api.Merge | api.Redeem) -> None:
-        """A split, merge or redemption at once."""
+        """A split, merge or redemption at once; it stands in the wallet's history like a transaction."""
         size = 0 if isinstance(request, api.Redeem) else request.size
         call = api.ChainCall(type(request).__name__.lower(), request.condition_id, size)
         problem, paid = self._chain.act(request.account, call)
+        if not problem:
+            name = f"{call.kind} {request.account} {self.now} {request.request_id}"
+            self._chain.record(name, request.account, call, paid, self.now)
         self._say(api.Done(request.request_id, not problem, problem, abs(paid)))
         self._revalidate(request.account)
 

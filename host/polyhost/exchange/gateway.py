@@ -236,10 +236,13 @@ class InProcessGateway:
         return [events.QueryFailed(what, "" if what == "positions" else about, problem)]
 
     def _positions(self, trades: tuple[api.StoredTrade, ...]) -> tuple[PositionRow, ...]:
-        """What the wallet holds now, with the average cost that its trades tell (0 where they do not)."""
-        costs = holdings_of(parts_of(self.address, reversed(trades)))
+        """What the wallet holds now, with the average cost that its trades and splits tell (0 where they do not)."""
+        held = self.exchange.holdings(self.address)
+        markets = [each for token in held if (each := self.exchange.market_of_token(token)) is not None]
+        moves = moves_of(self.exchange.transactions(self.address), {each.condition_id: each for each in markets})
+        costs = holdings_of(parts_of(self.address, reversed(trades)), moves)
         rows = []
-        for token_id, size in self.exchange.holdings(self.address).items():
+        for token_id, size in held.items():
             market, paid = self.exchange.market_of_token(token_id), costs.get(token_id)
             if market is None:
                 continue

@@ -129,11 +129,15 @@ def moves_of(transactions: Iterable[Transaction], markets: Mapping[str, Market])
 
 
 def holdings_of(parts: Iterable[Part], moves: Iterable[Move] = ()) -> dict[str, Holding]:
-    """Holdings by token; within a second trades come first."""
+    """Holdings by token.
+
+    Trades tell their second only. Within one, what was split comes before them and what was merged after them: nobody
+    sells or merges what is not there yet.
+    """
     found: dict[str, Holding] = {}
-    steps: list[tuple[int, Part | Move]] = [(part.trade.row.matched_s, part) for part in parts]
-    steps += [(move.at_s, move) for move in moves]
-    for _, step in sorted(steps, key=lambda step: step[0]):
+    steps: list[tuple[int, int, Part | Move]] = [(part.trade.row.matched_s, 1, part) for part in parts]
+    steps += [(move.at_s, 0 if move.kind == "split" else 2, move) for move in moves]
+    for _, _, step in sorted(steps, key=lambda step: step[:2]):
         if isinstance(step, Part):
             _of(found, step.token_id, step.trade.row.condition_id).take(step)
             continue

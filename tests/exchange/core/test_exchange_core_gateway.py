@@ -14,7 +14,7 @@ from polyhost.model.gateway import ActionRequest, OrderDraft, OrderRequest
 from polyhost.model.money import micros, ticks
 from polyhost.model.order_hash import order_id
 from polyhost.model.times import MarketMs
-from polyhost.model.words import Action, ActionKind, OrderType
+from polyhost.model.words import Action, ActionKind, OrderType, Side
 
 KEY = bytes([0x11]) * 32
 ADDRESS = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
@@ -204,3 +204,22 @@ def test_set_03_split_merge_and_redeem_are_answered_and_conserve_the_money(desk:
     desk.venue.exchange.decide(condition_id, None, None, None, MarketMs(desk.venue.now))
     assert act(ActionKind.REDEEM).outcome == "done"
     assert desk.do(commands.QueryBalance()) == [events.BalanceSeen(micros("1000"), True)]
+
+
+def test_set_02_the_venues_account_counts_what_a_split_cost_and_a_merge_gave_back(desk: Desk) -> None:
+    """20.00 for 20 pairs, 5 of them back, 10 UP sold at 0.60, then DOWN wins: the wallet's money tells the same."""
+    act = {kind: commands.Act(ActionRequest(kind.value, kind, "0xc0", micros(size))) for kind, size in (
+        (ActionKind.SPLIT, "20"), (ActionKind.MERGE, "5"), (ActionKind.REDEEM, "0"),
+    )}  # fmt: skip
+    for kind in (ActionKind.SPLIT, ActionKind.MERGE):
+        assert desk.do(act[kind])[0].outcome == "done"
+    (held,) = desk.do(commands.QueryPositions(1))
+    assert {(row.size, row.average) for row in held.rows} == {(micros("15"), ticks("0.50"))}
+    desk.venue.house("BUY", "0.60", "10")
+    desk.do(commands.Post(desk.prepare("0.60", "10", "FAK", action="SELL")))
+    desk.wait(10_000)
+    desk.venue.exchange.decide("0xc0", Side.DOWN, 1, 2, MarketMs(desk.venue.now))
+    desk.do(act[ActionKind.REDEEM])
+    (seen,) = desk.do(commands.QueryAudit("0xc0"))
+    (cash,) = desk.do(commands.QueryBalance())
+    assert sum(row.pnl for row in seen.rows) == cash.collateral - micros("1000") != 0
