@@ -13,7 +13,7 @@ import pytest
 from polyhost.configuration import load_configuration
 from polyhost.errors import ConfigError
 from polyhost.kernel.entries import exposure
-from polyhost.model.events import Prepared
+from polyhost.model.events import Operator, Prepared
 from polyhost.model.gateway import OrderDraft
 from polyhost.model.market import Market
 from polyhost.model.money import Micros, micros, ticks
@@ -21,6 +21,7 @@ from polyhost.model.records import FillBooked, ForeignSeen, NoticeRaised, OrderI
 from polyhost.model.words import Action, OrderType, Side
 from polyhost.service import account as account_module
 from polyhost.service.account import AccountRun
+from polyhost.service.control_client import RefusedError, ask
 from polyhost.service.folder import DataFolder
 from polyhost.service.gateways import throwaway_key
 from polyhost.service.lease import Lease
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.timeout(400)
 WITHIN_S = 380.0
 """For the whole story, on a machine that does other things."""
 BY_HAND = micros("7")
+NO_KEY = "a safe wallet has no relayer key; make one"
+"""As of an account whose wallet can send nothing."""
 
 
 class Story(NamedTuple):
@@ -51,6 +54,8 @@ class Story(NamedTuple):
     """Why another host does not take the good one's wallet."""
     frames: tuple[int, int]
     """Messages that each account's engine got."""
+    redeem: str
+    """What the good one, whose wallet can send nothing, answers to that word."""
 
 
 async def until(true: Callable[[], object], run: asyncio.Task[Any]) -> None:
@@ -86,6 +91,15 @@ async def buy_by_hand(account: AccountRun, market: Market) -> str:
     return market.token(side)
 
 
+async def asked_to_redeem(account: AccountRun) -> str:
+    """The operator's word, over the socket (its answer) and by file."""
+    account.hear(Operator("redeem", "", "a file"))
+    with pytest.raises(RefusedError) as refused:
+        await asyncio.to_thread(ask, account.folder.path, "redeem", {"window": ""}, within_s=60.0)
+    assert refused.value.exit_code == 1
+    return str(refused.value)
+
+
 def held_elsewhere(account: AccountRun) -> str:
     """A second host on the same wallet is refused; with which words?"""
     with pytest.raises(ConfigError) as refused, \
@@ -99,6 +113,7 @@ async def _story(session: Session) -> tuple[Any, ...]:
     run = asyncio.create_task(session.run())
     try:
         await until(lambda: hasattr(good, "kernel") and bought(good), run)
+        redeem = await asked_to_redeem(good)
         foreign, token = good.kernel.state.foreign, ""
         while token not in foreign:
             # On a slow machine a window may be decided before the wallet is counted again: then in the next one.
@@ -125,7 +140,7 @@ async def _story(session: Session) -> tuple[Any, ...]:
         await until(lambda: good.settled_here > settled, run)
         frames = good.engine.messages, bad.engine.messages
         session.stop("the test has seen enough")
-        return await run, broken_at, token, (before, after), second_host, frames
+        return await run, broken_at, token, (before, after), second_host, frames, redeem
     finally:
         run.cancel()
 
@@ -139,6 +154,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     # Few events: what is shown here does not depend on how lively the books are.
     loaded = load_configuration(config, {"exchange.speed": 30.0, "exchange.density": 3.0})
     with ExitStack() as stack:
+        lacks = stack.enter_context(pytest.MonkeyPatch.context())
+        lacks.setattr(account_module, "without_a_key", lambda each: NO_KEY if each.host.account == "good" else "")
         folder = stack.enter_context(DataFolder(data))
         places = {name: stack.enter_context(DataFolder(data / name)) for name in ("good", "bad")}
         report, *seen = asyncio.run(asyncio.wait_for(_story(Session(loaded, folder, places)), WITHIN_S))
@@ -191,6 +208,12 @@ def test_ops_06_a_trade_by_hand_is_told_once_counted_and_never_managed(story: St
         if isinstance(record, OrderIntended) and record.draft.token_id == story.token:
             assert record.draft.action is Action.BUY or record.draft.size <= held, "a sale of somebody else's shares"
     assert not [record for record in story.bad if isinstance(record, ForeignSeen)], "it is the other wallet's"
+
+
+def test_set_03_an_account_whose_wallet_can_send_nothing_says_so_and_trades_on(story: Story) -> None:
+    assert story.redeem == f"no redeem: {NO_KEY}"
+    told = [record.text for record in story.good if isinstance(record, NoticeRaised) and NO_KEY in record.text]
+    assert told == [f"No redeem: {NO_KEY}"]
 
 
 def test_sec_04_a_second_host_on_the_same_wallet_is_refused(story: Story) -> None:

@@ -114,6 +114,7 @@ def test_live_starts_only_when_the_doctor_found_nothing_wrong(
     [
         (VenueError("not reached"), "not asked: see credentials"),
         (ConfigError("the proxy wallet needs more", table="venue", key="wallet"), "not asked: see wallet"),
+        (ConfigError("no relayer key: it is not set", key="relayer.secret"), "not asked: see relayer"),
         (ConfigError("no key: it is not set", key="key", remedy="export it"), "no key: it is not set"),
     ],
 )
