@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from polyhost.configuration import load_configuration
+from polyhost.exchange.server import relayer as relayer_routes
 from polyhost.exchange.server import running
+from polyhost.exchange.server.http import HttpError
 from polyhost.exchange.server.settings import Troubles
 from polyhost.service.approvals import Setting, described, outcome, question, set_up
 from polyhost.service.doctor import checks
@@ -94,7 +96,7 @@ def test_ops_11_a_contract_wallet_is_approved_end_to_end_at_a_simulated_exchange
     assert first.given is not None
     assert (first.given.done, first.left, doctor["allowances"][0]) == (True, (), "ok"), first.given
     assert (second.missing, second.done) == ((), True)
-    assert doctor["relayer"][:2] == ("ok", "the simulator's throwaway key")
+    assert doctor["relayer"][:2] == ("ok", "the simulator's throwaway key; the relayer takes it")
     assert "relayer" in "\n".join(question(first))
 
 
@@ -104,7 +106,7 @@ def test_ops_11_a_contract_wallet_is_approved_with_the_relayer_key_of_its_accoun
     (first, _), doctor = settings_of(tmp_path, "safe", yes, account)
     assert first.given is not None
     assert (first.given.done, doctor["allowances"][0], doctor["relayer"][0]) == (True, "ok", "ok")
-    assert doctor["relayer"][1] == f'relayer key {{ file = "{relayer}" }}'
+    assert doctor["relayer"][1] == f'relayer key {{ file = "{relayer}" }}; the relayer takes it'
     assert "a-relayer-key" not in str(doctor)
 
 
@@ -124,6 +126,22 @@ def test_ops_11_what_a_contract_wallet_cannot_do_without_a_relayer_key_is_told_w
     assert doctor["relayer"][0] == "warning"
     assert first.given.problem in outcome(first)[0]
     assert second.missing == first.missing != ()
+
+
+def test_set_03_a_relayer_key_that_the_relayer_does_not_take_is_found_before_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(request: object) -> str:
+        raise HttpError(401, "invalid authorization")
+
+    monkeypatch.setattr(relayer_routes, "_authorized", nobody)
+    (first, _), doctor = settings_of(tmp_path, "safe", yes)
+    assert first.given is not None
+    assert not first.given.done
+    assert "invalid authorization; the relayer does not take the key of [accounts.NAME] relayer" in first.given.problem
+    assert doctor["relayer"][0] == "warning"
+    assert "the venue's relayer does not take it for 0x" in doctor["relayer"][1]
+    assert "polymarket.com, Settings, API Keys" in doctor["relayer"][2]
 
 
 def test_set_03_a_relayer_key_that_is_not_where_the_configuration_says_is_named_and_hides_nothing_else(

@@ -57,6 +57,9 @@ class Examination(Struct, frozen=True):
     user_stream: SocketHeard | None
     price_stream: SocketHeard | None
     problems: dict[str, str] = {}
+    relayer: bool | None = None
+    """The venue's relayer takes the account's relayer key; None: it has none, or a builder key, which cannot be asked.
+    """
 
 
 class Approving(Struct, frozen=True):

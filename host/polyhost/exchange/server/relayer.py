@@ -94,6 +94,17 @@ def _wallet(engine: Engine, owner: str, kind: str) -> str:
     return engine.wallets.of(to_checksum_address(owner), KINDS[kind])
 
 
+@routes.get("/relayer/api/keys")
+async def keys(request: web.Request) -> web.Response:
+    """The keys of the address whose key is shown: here this one. A builder key does not do."""
+    owner = _authorized(request)
+    if not owner:
+        raise HttpError(401, "invalid authorization")
+    made = "2026-01-01T00:00:00Z"
+    shown = request.headers["RELAYER_API_KEY"]
+    return answer([{"apiKey": shown, "address": owner, "createdAt": made, "updatedAt": made}])
+
+
 @routes.get("/v1/account/transactions/params")
 async def params(request: web.Request) -> web.Response:
     """The nonce that the wallet's next transaction must carry."""

@@ -86,7 +86,22 @@ async def relayer(context: Context) -> Check:
             raise
     except (VenueError, Depends):
         pass  # told by credentials, or by what that needs
-    return ok("relayer", described(settings))
+    return await _taken(context, described(settings), remedy(settings))
+
+
+async def _taken(context: Context, key: str, remedy: str) -> Check:
+    """Whether the venue's relayer takes the key; trading does not hang on it."""
+    try:
+        seen = await context.examination()
+    except Depends as other:
+        return ok("relayer", f"{key}; not shown to the relayer: see {other}")
+    if seen.relayer is False:
+        return warning("relayer", f"{key}: the venue's relayer does not take it for {seen.owner}", remedy)
+    if seen.relayer:
+        return ok("relayer", f"{key}; the relayer takes it")
+    if problem := seen.problems.get("relayer"):
+        return warning("relayer", f"{key}; whether the relayer takes it was not read: {problem}", "ask again")
+    return ok("relayer", f"{key}; whether the relayer takes it shows with the first transaction")
 
 
 async def wallet(context: Context) -> Check:

@@ -13,6 +13,7 @@ from polyhost.model.examination import Approving, Missing
 from polyhost.model.relayer import WEBSITE
 from polyhost.model.wallets import WalletKind
 from polyhost.venue.polymarket.account import AccountReader, ReadError
+from polyhost.venue.polymarket.client import told_of_the_relayer
 from polyhost.venue.polymarket.examination import MANUAL
 
 KEYLESS: Final = (
@@ -47,7 +48,7 @@ async def approve(client: AsyncSecureClient, reader: AccountReader, kind: Wallet
     try:
         await client.setup_trading_approvals()
     except PolymarketError as error:
-        return Approving(False, str(error), manual)
+        return Approving(False, told_of_the_relayer(error), manual)
     except Exception as error:  # a transaction may be on its way: the operator is told, whatever it was
         logger.opt(exception=error).error("approvals were not given")
         return Approving(False, f"{type(error).__name__}: {error}", manual)

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from polymarket import AsyncSecureClient, BuilderApiKey, Environment, RelayerApiKey, SignedOrder
-from polymarket.errors import UserInputError
+from polymarket.errors import PolymarketError, RequestRejectedError, UserInputError
 
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model.clients import FIRST
-from polyhost.model.relayer import RelayerKey
+from polyhost.model.relayer import WEBSITE, RelayerKey
 from polyhost.venue.drift import Relied
 from polyhost.venue.polymarket.endpoints import FOREIGN_HOSTS, Endpoints
+from polyhost.venue.polymarket.examination import NOT_TAKEN
 
 DISTRIBUTION: Final = FIRST
 VERSION: Final = "0.14.0"
@@ -85,6 +86,13 @@ def api_key_of(key: RelayerKey, owner: str) -> BuilderApiKey | RelayerApiKey:
         raise ConfigError("is no address", key="relayer.address", value=key.address) from error
     except TypeError as error:
         raise VenueError(f"the client takes a relayer key in another form; {REMEDY}", endpoint=DISTRIBUTION) from error
+
+
+def told_of_the_relayer(error: PolymarketError) -> str:
+    """Why a transaction was refused, with what mends it where the relayer does not take the key."""
+    if isinstance(error, RequestRejectedError) and error.status in NOT_TAKEN:
+        return f"{error}; the relayer does not take the key of [accounts.NAME] relayer: make one ({WEBSITE})"
+    return str(error)
 
 
 def environment_at(endpoints: Endpoints) -> Environment:

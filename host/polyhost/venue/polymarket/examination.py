@@ -15,9 +15,11 @@ import msgspec
 
 from polyhost.errors import VenueError
 from polyhost.model.examination import Examination, Holding, Missing, SocketHeard
+from polyhost.model.relayer import RelayerKey
 from polyhost.model.wallets import WalletKind, wallet_of
 from polyhost.venue.polymarket.account import AccountReader, Credentials, ReadError, error_text, l2_headers, parsed
 from polyhost.venue.polymarket.endpoints import Endpoints
+from polyhost.venue.polymarket.http import http_client
 from polyhost.venue.polymarket.market_stream import is_pong
 from polyhost.venue.polymarket.streams import greeting_of_prices, greeting_of_user, is_op_pong, subscription
 from polyhost.venue.probe import probe
@@ -27,6 +29,10 @@ MANUAL: Final = (
     "without gas"
 )
 """How a person gives a contract wallet's approvals."""
+RELAYER_KEYS: Final = "/relayer/api/keys"
+"""The relayer's list of an address's keys, for whoever shows one of them (docs.polymarket.com, api-reference,
+relayer-api-keys, read 2026-11)."""
+NOT_TAKEN: Final = (401, 403)
 PRICE_PING: Final = '{"op":"ping"}'
 T = TypeVar("T")
 
@@ -45,21 +51,23 @@ class Asking(NamedTuple):
     symbols: Sequence[str]
     missing: Callable[[], Awaitable[tuple[Missing, ...]]]
     """Approvals that are not given, as the client knows them. Raises VenueError."""
+    relayer: RelayerKey | None = None
 
 
 async def examine(by: Asking) -> Examination:
     """Everything at once. Never raises for what the venue or the network does."""
     problems: dict[str, str] = {}
-    money, missing, closed, user, prices = await asyncio.gather(
+    money, missing, closed, user, prices, relayer = await asyncio.gather(
         _money(by, problems),
         _part(by.missing(), "missing", problems),
         _part(_closed_only(by), "closed_only", problems),
         _user_stream(by),
         _price_stream(by),
+        _part(_relayer(by), "relayer", problems),
     )
     return Examination(
         by.owner, by.kind, by.wallet, money.collateral, money.approved, missing, money.holdings, closed,
-        user, prices, problems,
+        user, prices, problems, relayer,
     )
 
 
@@ -113,6 +121,19 @@ async def _closed_only(by: Asking) -> bool:
     if response.status_code != 200 or not isinstance(value, bool):
         raise ReadError(f"HTTP {response.status_code}: {error_text(response, said)}")
     return value
+
+
+async def _relayer(by: Asking) -> bool | None:
+    """Does the relayer know the key? Nothing that it answers is repeated: it may hold keys."""
+    key = by.relayer
+    if key is None or key.secret:
+        return None
+    headers = {"RELAYER_API_KEY": key.key, "RELAYER_API_KEY_ADDRESS": key.address or by.owner}
+    async with http_client(by.endpoints.relayer, None, live=by.endpoints.live) as relayer:
+        status = (await relayer.get(RELAYER_KEYS, headers=headers)).status_code
+    if status not in (200, *NOT_TAKEN):
+        raise ReadError(f"HTTP {status}")
+    return status == 200
 
 
 async def _user_stream(by: Asking) -> SocketHeard:

@@ -48,6 +48,7 @@ from polyhost.venue.polymarket.client import (
     environment_at,
     require_surface,
     require_version,
+    told_of_the_relayer,
 )
 from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.fast_signing import TOKENS_MAX, FastSigner, fits
@@ -249,7 +250,8 @@ class PolymarketGateway(WireGateway):
         except (UserInputError, RateLimitError) as error:  # not sent, or not taken
             return events.ActionAnswered(ref, "refused", f"the client refuses: {error}")
         except RequestRejectedError as error:
-            return events.ActionAnswered(ref, "refused" if error.status < 500 else "unknown", str(error))
+            outcome = "refused" if error.status < 500 else "unknown"
+            return events.ActionAnswered(ref, outcome, told_of_the_relayer(error))
         except Exception as error:  # whatever it is, the transaction may be on its way: balances are asked
             return events.ActionAnswered(ref, "unknown", f"{type(error).__name__}: {error}")
         transaction = handle.transaction_hash or ""

@@ -212,7 +212,7 @@ class WireGateway(ABC):
         return await examine(
             Asking(
                 self._https[0], self._owner, self.wallet, self._wallet, self.credentials, self._endpoints, symbols,
-                self._missing_approvals,
+                self._missing_approvals, self._relayer,
             )
         )
 
