@@ -23,6 +23,7 @@ from polyhost.journal.explanations import explanations_of
 from polyhost.kernel.state import State
 from polyhost.lab.counterfactual import RecordedMarket, begin_cash, compared, with_cash
 from polyhost.lab.plugins import running
+from polyhost.lab.replay import recorded_run
 from polyhost.lab.summary import text_lines
 from polyhost.model.money import money_text
 from polyhost.model.records import EntriesBlocked, FillBooked, NoticeRaised, OrderIntended, OrderPrepared
@@ -330,7 +331,7 @@ def test_evd_04_the_same_configuration_decides_the_same(whole: Whole) -> None:
     assert cash is not None
     with running(loaded) as plugins, running(loaded) as others:
         passes = [RecordedMarket(with_cash(loaded.configuration, cash), each, "same") for each in (plugins, others)]
-        found = compared(recording, whole.data / "journal.db", *passes)
+        found = compared(recording, recorded_run(whole.data / "journal.db", recording.name), *passes)
     assert (found.decisions_differ, found.windows, found.broken, found.problems) == (0, [], [], [])
     assert found.pnl["run"] == whole.summary["pnl"]["central"]
     assert (found.pnl["own"], found.pnl["difference"]) == (found.pnl["other"], "0.000000")

@@ -21,6 +21,7 @@ from polyhost.cli.options import (
 
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
+    from polyhost.lab.replay import Journaled
     from polyhost.model.records import RunStarted
 
 app = command_app("Repeat a recorded run.")
@@ -50,25 +51,24 @@ def replay(
     """
     loaded = in_folder(config, data_dir, account, sets=sets)
     from polyhost.lab.plugins import as_begun, running
-    from polyhost.lab.replay import begun, find_run, journal_of
+    from polyhost.lab.replay import find_run, journal_of, recorded_run
     from polyhost.lab.replay import replay as again
     from polyhost.service.logs import set_up
 
     set_up(None)
     recording = find_run(run, Path(loaded.configuration.host.data_dir))
-    journal = journal_of(recording)
-    started, moves = begun(journal, recording.name)
-    own, notes = _run_of(loaded, recording, started, named=config is not None or bool(sets))
-    own = as_begun(own, moves)
+    journaled = recorded_run(journal_of(recording), recording.name)
+    own, notes = _run_of(loaded, recording, journaled.started, named=config is not None or bool(sets))
+    own = as_begun(own, journaled.moves)
     for note in notes:
         typer.echo(f"note: {note}", err=True)
     if other is not None:
-        _compare(recording, journal, own, configured(other), as_json=as_json)
+        _compare(recording, journaled, own, configured(other), as_json=as_json)
         return
     settings = own.configuration
     with running(own) as plugins:
         found = again(
-            recording, journal, settings, settings.host.account, plugins.told_hooks, plugins.evaluate,
+            recording, journaled, settings, settings.host.account, plugins.told_hooks, plugins.evaluate,
             plugins.channels, plugins.keep, plugins.moved,
         )
     found.notes = notes
@@ -107,7 +107,7 @@ def _run_of(loaded: Loaded, recording: Path, started: RunStarted, *, named: bool
     return own, notes
 
 
-def _compare(recording: Path, journal: Path, own: Loaded, other: Loaded, *, as_json: bool) -> None:
+def _compare(recording: Path, journaled: Journaled, own: Loaded, other: Loaded, *, as_json: bool) -> None:
     from polyhost.lab.counterfactual import RecordedMarket, begin_cash, compared, text_lines, with_cash
     from polyhost.lab.plugins import running
 
@@ -119,7 +119,7 @@ def _compare(recording: Path, journal: Path, own: Loaded, other: Loaded, *, as_j
             )
             for each, asked in ((own, plugins), (other, others))
         ]
-        found = compared(recording, journal, *passes)
+        found = compared(recording, journaled, *passes)
     if as_json:
         print_json(found.described())
     else:

@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from polyhost.journal import CandleInput, FeedInput, PriceInput, RecordingReader
 from polyhost.kernel.state import State, fold
 from polyhost.lab.backtest import Backtest, rare_collections
-from polyhost.lab.replay import recorded_run
+from polyhost.lab.replay import Journaled
 from polyhost.lab.summary import market_pnl
 from polyhost.lab.tape import Line, TapeMessage
 from polyhost.model.events import (
@@ -148,12 +148,9 @@ def with_cash(settings: Configuration, cash: Micros) -> Configuration:
     return settings.model_copy(update={"exchange": exchange})
 
 
-def compared(recording: Path, journal: Path, own: RecordedMarket, other: RecordedMarket) -> Compared:
-    """Play the recording to both and compare.
-
-    Raises ReplayError when the journal does not know the run, RecordingError for a damaged recording.
-    """
-    before, records = recorded_run(journal, recording.name)
+def compared(recording: Path, run: Journaled, own: RecordedMarket, other: RecordedMarket) -> Compared:
+    """Play the recording to both and compare; ``run``: what became of it. Raises RecordingError for a damaged one."""
+    records = run.own
     reader = RecordingReader(recording)
     with rare_collections():
         for _, payload, now, _ in reader:
@@ -162,7 +159,7 @@ def compared(recording: Path, journal: Path, own: RecordedMarket, other: Recorde
     states = {OWN: own.end(), OTHER: other.end()}
     wanted = {name: list(_wanted_orders(each)) for name, each in ((OWN, own), (OTHER, other))}
     apart = _differing(wanted[OWN], wanted[OTHER])
-    lived = fold([*before, *records])
+    lived = fold([*run.before, *records])
     touched = {record.condition_id for record in records if hasattr(record, "condition_id")}
     totals = {name: _total(state, state.markets) for name, state in states.items()}
     pnl: dict[str, str | None] = {"run": money_text(_total(lived, touched))}

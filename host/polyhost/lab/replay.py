@@ -91,8 +91,25 @@ def journal_of(recording: Path) -> Path:
     return recording.parent.parent / "journal.db"
 
 
+class Journaled(Struct, frozen=True):
+    """What a journal says of one run."""
+
+    before: list[Record]
+    """Records before it: what it continued."""
+    own: list[Record]
+
+    @property
+    def started(self) -> RunStarted:
+        return next(record for record in self.own if isinstance(record, RunStarted))
+
+    @property
+    def moves(self) -> list[PluginMoved]:
+        """What became of plugins in it."""
+        return [record for record in self.own if isinstance(record, PluginMoved)]
+
+
 def replay(
-    recording: Path, journal: Path, settings: Configuration, account: str, told_hooks: frozenset[str],
+    recording: Path, run: Journaled, settings: Configuration, account: str, told_hooks: frozenset[str],
     ask: Callable[[View], Evaluated] | None, channels: tuple[str, ...] = (), keep: Keep | None = None,
     moved: Moved | None = None,
 ) -> Replayed:
@@ -101,20 +118,19 @@ def replay(
     ``ask``: the plugins of this process; None leaves them out. ``channels``: who was told of notices.
     ``keep`` gets what becomes of the plugins' state; None: they have none. ``moved`` gets the plugins that came, went
     or were put out of service in the run, with their state.
-    Raises ReplayError when the journal does not know the run, JournalError and RecordingError for damaged files.
+    Raises RecordingError for a damaged recording.
     """
-    before, expected = recorded_run(journal, recording.name)
     found = Replayed(recording.name)
     reader = RecordingReader(recording)
     kernel = Kernel(settings, account, told_hooks, channels)
-    kernel.restore(before)
+    kernel.restore(run.before)
     if keep is not None:
         for plugin, state in kernel.state.plugin_state.items():
             keep(plugin, state)
     if moved is not None:
         for plugin, why in kernel.state.quarantined.items():
             moved(PluginMoved(0, plugin, "quarantined", why=why), {})
-    player = _Player(kernel, found, expected, ask, keep, moved)
+    player = _Player(kernel, found, run.own, ask, keep, moved)
     for kind, payload, now, wall in reader:
         found.inputs += 1
         player.play(kind, payload, now, wall)
@@ -123,15 +139,8 @@ def replay(
     return found
 
 
-def begun(journal: Path, run_id: str) -> tuple[RunStarted, list[PluginMoved]]:
-    """How a run began, and what became of plugins in it. Raises as ``replay``."""
-    _, own = recorded_run(journal, run_id)
-    started = next(record for record in own if isinstance(record, RunStarted))
-    return started, [record for record in own if isinstance(record, PluginMoved)]
-
-
-def recorded_run(journal: Path, run_id: str) -> tuple[list[Record], list[Record]]:
-    """Records before the run, and the run's own. Raises ReplayError when the journal does not know it."""
+def recorded_run(journal: Path, run_id: str) -> Journaled:
+    """What the journal says of a run. Raises ReplayError when it does not know it, JournalError when it is damaged."""
     before: list[Record] = []
     own: list[Record] = []
     inside = over = False
@@ -145,7 +154,7 @@ def recorded_run(journal: Path, run_id: str) -> tuple[list[Record], list[Record]
         (own if inside else before).append(record)
     if not own:
         raise ReplayError(f"the journal {journal.name} does not know run {run_id!r}")
-    return before, own
+    return Journaled(before, own)
 
 
 class _Player:
