@@ -39,7 +39,8 @@ class Setup(Struct, frozen=True):
     close_before_expiry_s: float
     """So many seconds before the end the host sees to it that everything is closed or held."""
     plugins: tuple[tuple[str, str, Any], ...] = ()
-    """(name, class name, settings) of every plugin that runs."""
+    """(name, class name, settings) of every built-in plugin that runs. Who is not built in does not see those that have
+    a setting for a secret."""
     full_s: int = 900
     """Times are written for windows of this length."""
 

@@ -393,3 +393,50 @@ def entry(self, estimate): return Skip(estimate.reason)
     make.plugin_file(tmp_path, "additive", body)
     evaluated = Runner(make.load(tmp_path, {"additive": {"trusted": True}}), "additive").evaluate_inline(make.view(9))
     assert evaluated.proposals[0].answer.reason == "9 1"  # type: ignore[union-attr]
+
+
+LATE = '''
+class Knobs(Settings):
+    wait_s: float = 60.0
+    boast: str = ""
+
+    def contradictions(self, setup):
+        if self.boast == "raise":
+            raise ValueError("a mistake of mine")
+        if self.boast:
+            yield self.boast
+        ((_, plan),) = setup.settings_of("exit_plan")
+        most = setup.longest_s - setup.first_entry_s - plan.age_min_s
+        if self.wait_s >= most:
+            yield Contradiction("wait_s", f"it would never act in a {setup.window} window", f"below {most:g}")
+'''
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_exi_11_a_plugin_of_anybodys_refuses_a_configuration_in_which_it_could_never_act(
+    tmp_path: Path, trusted: bool
+) -> None:
+    """Where it runs, with what the built-in plugins are set to; a mistake in it refuses the plugin alone."""
+    make.plugin_file(tmp_path, "late", SIGNAL + "\nSettings = Knobs", make.HEADER + LATE)
+
+    def looked(**settings: object) -> LoadedPlugin:
+        plugins = {
+            "entry_policy": {"not_first_s": 40.0}, "exit_plan": {"age_min_s": 200.0},
+            "late": {"trusted": trusted, **settings},
+        }
+        configuration = Configuration.model_validate({"plugin_paths": [str(tmp_path)], "plugins": plugins})
+        found = discover(configuration, tmp_path, "mine.toml", deadlines=make.PATIENT)
+        return next(plugin for plugin in found if plugin.name == "late")
+
+    assert looked(wait_s=659.0).state == ("inline" if trusted else "process")
+    with pytest.raises(ConfigError) as caught:
+        looked(wait_s=660.0)
+    assert str(caught.value) == (
+        "mine.toml [plugins.late] wait_s: it would never act in a 5m window; given 660.0; allowed: below 660; "
+        "or switch it off: [plugins.late] enabled = false"
+    )
+    assert looked(wait_s=660.0, enabled=False).state == "disabled"
+    for boast, words in (("raise", "ValueError: a mistake of mine"), ("loud", "gave str")):
+        refused = looked(boast=boast)
+        assert refused.state == "refused"
+        assert words in refused.problem

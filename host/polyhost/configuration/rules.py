@@ -1,7 +1,7 @@
 """Contradictions: configurations in which something could never trade, never fire or never end (EXI-11).
 
 Each check names the setting to change. What could never fire in a plugin its own settings say (``contradictions``); the
-built-in ones are looked up through their entry points, like anyone's.
+built-in ones are looked up through their entry points and asked here, all others where they run (extension/setups.py).
 """
 
 from __future__ import annotations

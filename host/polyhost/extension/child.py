@@ -50,6 +50,7 @@ from polyhost.extension.protocol import (
     Told,
     sealed,
 )
+from polyhost.extension.setups import refuse_contradictions
 from polyhost.extension.table import Question, Table
 from polyhost.extension.telling import told
 from polyhost.frames import Frames, framed, receive
@@ -115,6 +116,8 @@ class Child:
         limit_memory(message.memory_bytes_max)
         try:
             plugin = built(message.source, message.name, message.table, handed=message.secrets)
+            if message.around is not None:
+                refuse_contradictions(plugin.instance.settings, message.name, message.around)
         except ConfigError as error:
             return Hello(message.seq, refusal=_config_refusal(error))
         except PluginError as error:

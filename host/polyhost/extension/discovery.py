@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from polyhost.errors import ConfigError, PluginError, nearest_name
 from polyhost.extension.building import SecretMissingError, built, host_keys, settings_of
 from polyhost.extension.handing import handed_over
+from polyhost.extension.setups import Surroundings, refuse_contradictions, surroundings
 from polyhost.extension.sources import Source, Sources, found_sources, loaded_class
 from polyhost.extension.specification import Bound, deprecations, hooks_of
 from polyhost.extension.state import PluginState
@@ -127,7 +128,7 @@ def discover(
     try:
         if sources is None:
             sources = found_sources(configuration.plugin_paths, base, points)
-        way = _Way(sources, file, deadlines, admit, excused, looking)
+        way = _Way(sources, file, deadlines, admit, excused, looking, configuration)
         return _discovered(configuration, way)
     except ConfigError as error:
         if places is not None:
@@ -145,6 +146,11 @@ class _Way:
     admit: Admit | None = None
     excused: Container[str] = ()
     looking: bool = False
+    configuration: Configuration = field(default_factory=Configuration)
+    """What settings of plugins that are not built in are held against."""
+
+    def around(self) -> Surroundings:
+        return surroundings(self.configuration, self.sources)
 
 
 def _discovered(configuration: Configuration, way: _Way) -> tuple[LoadedPlugin, ...]:
@@ -188,7 +194,8 @@ def discover_one(
     Raises as ``discover`` does.
     """
     sources = found_sources(configuration.plugin_paths, base)
-    return _plugin(name, configuration.plugins[name], _Way(sources, file, deadlines, admit, excused, looking))
+    way = _Way(sources, file, deadlines, admit, excused, looking, configuration)
+    return _plugin(name, configuration.plugins[name], way)
 
 
 def look_up(
@@ -302,6 +309,8 @@ def _inline(plugin: LoadedPlugin, way: _Way) -> LoadedPlugin:
         if not way.looking:
             raise
         return _looked_at(plugin, error)
+    if not plugin.source.built_in:
+        refuse_contradictions(made.instance.settings, plugin.name, way.around(), way.file)
     _check_feeds(plugin, made.hooks)
     return replace(
         plugin,
@@ -338,7 +347,9 @@ def _foreign(plugin: LoadedPlugin, way: _Way) -> LoadedPlugin:
         if missing:
             return replace(plugin, settings=plugin.table, notes=tuple(_not_here(problem) for problem in missing))
     try:
-        hello = look(plugin.name, plugin.source, plugin.table, way.deadlines or Deadlines())
+        hello = look(
+            plugin.name, plugin.source, plugin.table, way.deadlines or Deadlines(), around=way.around()
+        )
     except ConfigError as error:
         error.file = error.file or way.file
         raise

@@ -40,6 +40,7 @@ from polyhost.extension.protocol import (
     ToChild,
     Told,
 )
+from polyhost.extension.setups import Surroundings
 from polyhost.extension.sources import Source
 from polyhost.frames import FrameError, Frames, framed, receive
 from polyhost.model.records import NoticeRaised
@@ -88,6 +89,8 @@ class ForeignPlugin:
         """What its files must be when it is started again; empty: that is not looked at."""
         self.describe = False
         """Ask for the schema of its settings when it starts."""
+        self.around: Surroundings | None = None
+        """What its settings are held against when it starts; None: nothing."""
         self.metrics: dict[str, float] = {}
         self.state: dict[str, str] = {}
         """The last durable state: what a restarted process begins with."""
@@ -147,7 +150,8 @@ class ForeignPlugin:
         secrets = handed_over(self._table)
         self._send(
             lambda seq: Build(
-                seq, self.name, self.source, self._table, self.state, MEMORY_BYTES_MAX, secrets, self.describe
+                seq, self.name, self.source, self._table, self.state, MEMORY_BYTES_MAX, secrets, self.describe,
+                self.around,
             )
         )
 
@@ -503,14 +507,16 @@ def _failed(reply: FromChild | None) -> bool:
 
 
 def look(
-    name: str, source: Source, table: Mapping[str, Any], deadlines: Deadlines | None = None, describe: bool = False
+    name: str, source: Source, table: Mapping[str, Any], deadlines: Deadlines | None = None, describe: bool = False,
+    around: Surroundings | None = None,
 ) -> Hello:
     """What a plugin is, found out in a process of its own; ``describe``: with the JSON Schema of its settings.
+    ``around``: what its settings are held against for contradictions.
 
     Raises ConfigError or PluginError when it is refused.
     """
     foreign = ForeignPlugin(name, source, table, deadlines or Deadlines(), lambda reason: None)
-    foreign.describe = describe
+    foreign.describe, foreign.around = describe, around
     foreign.launch()
     try:
         return foreign.greet()

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct, field
 
 from polyhost.extension.answers import SealedDict, plain
+from polyhost.extension.setups import Surroundings
 from polyhost.extension.sources import Source
 from polyhost.extension.table import Inputs
 from polyhost.model.days import DayFigures
@@ -50,6 +51,8 @@ class Build(_Message, tag="build", frozen=True):
     """What the references in ``table`` stand for, resolved by the host; nobody else is sent it."""
     describe: bool = False
     """Send the JSON Schema of the settings, too."""
+    around: Surroundings | None = None
+    """What the settings are to be held against for contradictions; None: nothing, it runs already."""
 
 
 class Ask(_Message, tag="ask", frozen=True):

@@ -32,6 +32,10 @@ their names.
 - **Telling** hooks (`on_…`) run after the fact and may write `self.state`; what they change becomes one durable record.
 - What a plugin raises, answers wrongly or too late is a strike; with five it is quarantined. *Open*: the others are
   asked as if it had said nothing. *Closed*: no entry is made on what it did not say.
+- **Settings** that are wrong by themselves a pydantic validator refuses. What a configuration makes impossible
+  `Settings.contradictions(setup)` says: asked for each window length that is traded, with what the built-in plugins are
+  set to, at the start and by `config check`, where the plugin runs (its own process). It gives
+  `Contradiction(key, problem, allowed)`, and the start is refused with these words.
 
 `polyhost plugins new NAME --kind KIND` writes a plugin that works, `polyhost plugins check NAME` says which promises
 one keeps. A first plugin step by step: [tutorial.md](tutorial.md).
