@@ -281,6 +281,28 @@ Generated (`python -m polyhost.venue.polymarket.outcomes > docs/order-outcomes.m
 proves that the order is not at the venue, and only for bytes that were posted once; *unknown* is never guessed at: the
 order's id is asked for until its fate is known ([order-rules.md](order-rules.md), U1 to U6). *Blocks* names what stops
 besides the order itself, a cause of [blocks.md](blocks.md); exits and cancels never stop.
+
+## Whichever client asks
+
+There is one table for both clients (`[venue] client`): whatever a client makes of an answer is brought back to its HTTP
+status and the venue's own words before it is looked up, and both pass the same tests
+([decision](decisions/0017-the-second-client.md)).
+
+| | `polymarket-client` | `py-clob-client-v2` |
+| --- | --- | --- |
+| what is read | status and text of its exception, else its answer | the HTTP answer itself |
+| `not_sent` | it refuses what it is to build or sign (`UserInputError`) | it raises before its first request |
+| `malformed` | `UnexpectedResponseError` | no JSON, or without the fields that say what became of it |
+| `transport` | `TransportError`, which nothing proves | the error of our own connection, which nothing proves |
+| pause of a 429, 425 or 503 | `retry_after` of its exception | the header `Retry-After`, which the client throws away |
+| an answer to a match | when it comes | when it comes: the client's own waiting for the chain is cut out |
+| a batch | one request | one for what is post-only and one for the rest: each part is answered, or unknown, by itself |
+| merge, split, redeem | by itself | through the first client where that one works, else refused with the reason |
+
+The client that does not trade stands by. It never posts: a second post of a lost order must not happen (U5). It sends a
+cancel at once when the order client raises or is silent for 4 s, and after two cancels of an order in a row whose
+meaning is *unknown*, unless the venue itself asked to wait (`rate_limit`, `restarting`, `budget`, `disabled`). What it
+is told is read by the same table. After three sweeps or balances in a row that failed it reads them, too.
 """
 
 
