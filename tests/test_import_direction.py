@@ -15,12 +15,13 @@ from typing import Final, NamedTuple
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-BASE: Final = frozenset({"model", "errors", "files", "frames", "settings", "hooks", "plugin"})
+BASE: Final = frozenset({"model", "allocator", "errors", "files", "frames", "settings", "hooks", "plugin"})
 """What any layer above the kernel may know: values, faults, typed settings and the contract with plugins."""
 PARTS: Final = frozenset({"kernel", "extension", "journal", "venue", "exchange", "configuration"})
 MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset({"model", "hooks", "plugin", "polling", "secret"}),
     "model": frozenset(),
+    "allocator": frozenset(),
     "errors": frozenset(),
     "files": frozenset(),
     "frames": frozenset(),
@@ -70,7 +71,7 @@ PURE: Final = frozenset(
      "re", "typing"}
 )
 """All that a kernel without clock, randomness and input or output needs besides model and settings."""
-SEEDED: Final = PURE | {"datetime", "eth_keys", "hashlib", "loguru", "random"}
+SEEDED: Final = PURE | {"array", "datetime", "eth_keys", "hashlib", "loguru", "random"}
 """The simulated exchange's core may also draw from its own seed, sign, write dates and log; it has no clock either."""
 CLOCKS: Final = frozenset({"now", "utcnow", "today"})
 LIGHT: Final = frozenset({"", "cli", "errors"})

@@ -106,7 +106,7 @@ def test_not_01_the_days_figures_are_counted_and_told_when_the_next_day_begins()
     rig = won()
     rig.book("0.58/0.60")
     day, state = START // DAY_MS, rig.kernel.state
-    fill = next(iter(state.fills.values())).fill
+    fill = next(iter(fold(rig.records, whole=True).fills.values())).fill
     wanted = DayFigures(day, 1, 1, 0, state.closes[-1].pnl, fill.fee, 0, 0, ())
     assert state.today == wanted
     assert told(rig, "on_day") == []

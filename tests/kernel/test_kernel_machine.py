@@ -126,9 +126,12 @@ class World:
     winner: Side | None = None
     resolved: bool = False
     forgetful: bool = False
+    whole: bool = False
+    """The host puts nothing away."""
 
     def __post_init__(self) -> None:
         self.rig = Rig(settings=CALM)
+        self.rig.kernel.state.whole = self.whole
         self.run = 1
         self.sent: dict[str, int] = {}
         self.rig.to(START + 60_000)
@@ -418,8 +421,9 @@ class World:
                 self.arrive(command)
         self.todo, self.mail = [], []
         records = self.rig.records
-        assert fold(records) == self.rig.kernel.state
+        assert fold(records, whole=self.whole) == self.rig.kernel.state
         self.rig.kernel = Kernel(Configuration.model_validate(CALM), "main")
+        self.rig.kernel.state.whole = self.whole
         self.rig.kernel.analyse = False
         self.rig.kernel.restore(records)
         self.rig.now += 2_000

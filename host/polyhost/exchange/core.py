@@ -285,6 +285,7 @@ class Exchange:
                 self._desk.cancel_house(order.order_id)
             else:
                 self._desk.close_resting(order, CANCELED_RESOLVED)
+        state.give_room()
         state.decision = api.MarketDecided(condition_id, winner, strike, final)
         for account in self._bank.accounts.values():
             if account.house:

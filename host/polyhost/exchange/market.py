@@ -105,6 +105,13 @@ class MarketState:
         else:
             self.resting.set_ask(price, self.resting.asks[price] - size)
 
+    def give_room(self) -> None:
+        """It is decided and nothing rests here: an emptied table keeps the room of all that it ever held, a new one
+        has none. Decided markets stay for a day, hundreds of them."""
+        for emptied in (self.bids, self.asks, self.resting.bids, self.resting.asks):
+            if not emptied:
+                emptied.clear()
+
     def first(self, bids: bool) -> Order | None:
         """The order that is next to be met on one side; None when nothing rests there."""
         queues = self.bids if bids else self.asks

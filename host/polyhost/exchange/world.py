@@ -6,7 +6,8 @@ every output belongs to a market ms that the caller knows (see ``advance``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -79,8 +80,8 @@ class World:
         self.exchange.open_house(MAKERS)
         self.exchange.open_house(TAKERS)
         self._first = self.windows.begin(settings.durations_s, settings.plain_market, now)
-        self._mids: dict[str, list[tuple[int, Ticks]]] = {}
-        """UP midpoints by condition id: (unix second of the minute, ticks)."""
+        self._mids: dict[str, array[int]] = {}
+        """UP midpoints by condition id, one after the other: unix second of the minute, ticks."""
         self._now = now
         self._next_minute = now - now % MINUTE + MINUTE
         self._due = int(now)
@@ -238,7 +239,7 @@ class World:
         market = self.market_by_token(token_id)
         if market is None:
             return []
-        mids = self._mids.get(market.condition_id, [])
+        mids = _pairs(self._mids.get(market.condition_id, ()))
         is_up = token_id == market.up
         return [
             (second, mid if is_up else ONE - mid)
@@ -254,10 +255,10 @@ class World:
                 continue
             book = self.exchange.book(condition_id)
             if book.bids or book.asks:
-                mids = self._mids.setdefault(condition_id, [])
-                mids.append((at // 1_000, (book.best_bid + book.best_ask) // 2))
-                if len(mids) > MIDS_MAX:
-                    del mids[:MINUTES_DROPPED]
+                mids = self._mids.setdefault(condition_id, array("q"))
+                mids.extend((at // 1_000, (book.best_bid + book.best_ask) // 2))
+                if len(mids) > 2 * MIDS_MAX:
+                    del mids[: 2 * MINUTES_DROPPED]
         for condition_id in [known for known in self._mids if known not in self.windows.listed]:
             del self._mids[condition_id]
 
@@ -276,7 +277,7 @@ class World:
             "prices": {symbol: prices.save() for symbol, prices in self.prices.items()},
             "windows": self.windows.save(),
             "population": self.population.save(),
-            "mids": {condition_id: [list(mid) for mid in mids] for condition_id, mids in self._mids.items()},
+            "mids": {condition_id: [list(mid) for mid in _pairs(mids)] for condition_id, mids in self._mids.items()},
         }
 
     @classmethod
@@ -297,10 +298,17 @@ class World:
         self.windows.restore(data["windows"])
         self.population.restore(data["population"])
         self._mids = {
-            condition_id: [(second, mid) for second, mid in mids] for condition_id, mids in data["mids"].items()
+            condition_id: array("q", [number for mid in mids for number in mid])
+            for condition_id, mids in data["mids"].items()
         }
         self._reckon()
         return self
+
+
+def _pairs(mids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(unix second, midpoint), oldest first."""
+    numbers = iter(mids)
+    return zip(numbers, numbers, strict=True)
 
 
 def _history_s(duration_s: int, now: int) -> int:

@@ -38,8 +38,9 @@ Key: TypeAlias = tuple[str, ...]
 
 OURS: Final = frozenset({"free", "reserved", "in_flight", "settled", "unredeemed"})
 """Ledger accounts whose shares are ours; the others are the outside."""
-ROWS_MAX: Final = 20_000
-"""Rows kept in memory; past it all are dropped and fetched again when needed."""
+ROWS_MAX: Final = 1_000
+"""Rows kept in memory, 1 to 3 kB each; past it all are dropped and fetched again when needed: what a day of eight
+markets has open at once is a tenth of it."""
 _ROW_TABLES: Final[tuple[type[Model], ...]] = (
     Runs, Markets, Orders, Trades, Positions, Settlements, Notices, PluginState
 )

@@ -56,7 +56,8 @@ def _positions_are_fills(state: State) -> bool:
             key = f"{fill.slot.condition_id}:{fill.slot.side.value}"
             sizes[key] = sizes.get(key, 0) + (fill.size if fill.action is Action.BUY else -fill.size)
     return all(
-        sizes.get(key, 0) + position.adopted - position.taken == position.size + position.merged - position.split
+        sizes.get(key, 0) + position.put_away + position.adopted - position.taken
+        == position.size + position.merged - position.split
         for key, position in state.positions.items()
     )
 

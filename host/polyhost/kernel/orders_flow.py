@@ -566,7 +566,9 @@ class OrderFlow:
                 order.slot.condition_id,
             )
             status = TradeStatus.MATCHED
-        if known is None:
+        if key in core.state.final:
+            pass  # it is over, whatever is told of it once more
+        elif known is None:
             if status is not TradeStatus.FAILED:
                 self._book(order, row, price, size, status, maker=maker)
             elif order.open:

@@ -2,6 +2,10 @@
 
 The same reducer runs live, in recovery and in tests, so ``state == fold(records)`` holds by construction. Everything
 here can be shown, compared and rebuilt; what decisions saw lives in the records, what feeds rebuild lives elsewhere.
+
+What nobody asks for any more is put away by the reducer itself, so that a host may run for months (decision 0020): the
+bytes of a closed order, and with its market's result the reasons of its orders, its slots, and the trades that are
+final. That an order or a trade is ours, and what became of it, stays for ever.
 """
 
 from __future__ import annotations
@@ -61,6 +65,8 @@ KEYED: Final = (Purpose.GRID_LEVEL, Purpose.QUOTE)
 """Purposes whose slots of one side differ by key."""
 UNFILLED: Final = "cancelled_unfilled"
 """How a resting entry ends that met nobody (ENT-05)."""
+FINAL: Final = (TradeStatus.CONFIRMED, TradeStatus.FAILED)
+"""How a trade ends: nothing changes it any more."""
 PAIR_KIND: Final = "pair"
 """Of ``HeldDeclared``: so many shares of a side pair off with the other side."""
 
@@ -95,8 +101,12 @@ class OrderEntry(Struct):
     """Collateral still reserved."""
     placed_at: int
     why: dict[str, str]
+    """Empty once its market is settled; the journal has it."""
     state: OrderState = OrderState.INTENDED
+    order_id: str = ""
+    """The venue's; empty until it is signed."""
     request: OrderRequest | None = None
+    """Everything to post it with; None before it is signed and after its end, from which no post of it ever leaves."""
     told: Micros = 0
     """Cumulative size matched as the venue told it."""
     traded: Micros = 0
@@ -112,10 +122,6 @@ class OrderEntry(Struct):
     cause: str = ""
     valid_until: int = 0
     """A resting buy's life ends at this market ms; 0: it has no end of its own."""
-
-    @property
-    def order_id(self) -> str:
-        return self.request.order_id if self.request is not None else ""
 
     @property
     def done(self) -> Micros:
@@ -195,6 +201,8 @@ class PositionEntry(Struct):
     """Of ``sold``, what left without a trade of ours."""
     paired: Micros = 0
     """Of its size, held because it pairs off with the other side (a pair pays 1.00 whatever happens)."""
+    put_away: Micros = 0
+    """Of its size, what came of trades that are put away (``State.final``)."""
     closing: str = ""
     """The operator's close or flatten of it, until it is closed: a restart goes on with it."""
 
@@ -317,8 +325,14 @@ class State(Struct):
     """Venue order id → ref."""
     open_refs: dict[str, list[str]] = field(default_factory=dict)
     """Condition id → refs of orders that are not closed, oldest first."""
+    refs: dict[str, list[str]] = field(default_factory=dict)
+    """Condition id → refs of all its orders, oldest first, until it is settled."""
+    whole: bool = False
+    """Nothing is put away: for who reads the past."""
     fills: dict[str, FillEntry] = field(default_factory=dict)
-    """``trade_id/ref`` → fill."""
+    """``trade_id/ref`` → fill, until it is put away."""
+    final: dict[str, TradeStatus] = field(default_factory=dict)
+    """The same → how it ended, of settled markets: nothing about them is news any more, and none is booked twice."""
     unsettled: dict[str, str] = field(default_factory=dict)
     """Fills neither CONFIRMED nor FAILED → condition id."""
     positions: dict[str, PositionEntry] = field(default_factory=dict)
@@ -410,17 +424,18 @@ def filled_key(slot: Slot) -> str:
     return f"{slot_key(slot)}:{slot.key}"
 
 
-def fold(records: Iterable[Record]) -> State:
-    """The state after these records, in order."""
-    state = State()
+def fold(records: Iterable[Record], *, whole: bool = False) -> State:
+    """The state after these records, in order. ``whole``: with all that was ever known, for who reads the past."""
+    state = State(whole=whole)
     for record in records:
         apply(state, record)
     return state
 
 
 def folding(records: Iterable[Record]) -> Iterator[tuple[Record, State]]:
-    """Each record with the state as it is after it: one state, which goes on changing."""
-    state = State()
+    """Each record with the state as it is after it: one state, which goes on changing, and nothing of it is put away.
+    """
+    state = State(whole=True)
     for record in records:
         apply(state, record)
         yield record, state
@@ -441,7 +456,7 @@ def apply(state: State, record: Record) -> None:
             order = state.orders[record.ref]
             assert order.state is OrderState.INTENDED, (record.ref, order.state)
             order.state = OrderState.PREPARED
-            order.request = record.request
+            order.request, order.order_id = record.request, record.request.order_id
             order.posts = 1
             state.by_id[record.request.order_id] = record.ref
             _touch(state, order.slot.condition_id)
@@ -467,6 +482,7 @@ def apply(state: State, record: Record) -> None:
             state.exposed.pop(record.condition_id, None)
             state.unfilled.pop(record.condition_id, None)
             _touch(state, record.condition_id)
+            _put_away(state, record.condition_id)
         case ObligationSet():
             state.obligations[f"{record.condition_id}:{record.side.value}"] = record.due
         case ObligationMet():
@@ -554,6 +570,34 @@ def apply(state: State, record: Record) -> None:
             assert_never(record)
 
 
+def _put_away(state: State, condition_id: str) -> None:
+    """A market was decided: what nobody asks for any more of it leaves the memory."""
+    refs = state.refs.pop(condition_id, ())
+    if state.whole:
+        return
+    for ref in refs:
+        state.orders[ref].why = {}
+    for key in [key for key, entry in state.fills.items() if entry.fill.slot.condition_id == condition_id]:
+        _put_away_fill(state, key)
+    for slots in (state.slots_used, state.slots_filled, state.slots_locked):
+        for name in [name for name in slots if name.startswith(f"{condition_id}:")]:
+            del slots[name]
+
+
+def _put_away_fill(state: State, key: str) -> None:
+    """A trade that is final, of a settled market: of it stays that it was booked, and what it was to its position."""
+    entry = state.fills[key]
+    fill = entry.fill
+    market = state.markets.get(fill.slot.condition_id)
+    if state.whole or entry.status not in FINAL or market is None or not market.settled:
+        return
+    del state.fills[key]
+    state.final[key] = entry.status
+    if entry.status is TradeStatus.CONFIRMED:
+        position = state.positions[f"{fill.slot.condition_id}:{fill.slot.side.value}"]
+        position.put_away += fill.size if fill.action is Action.BUY else -fill.size
+
+
 def _close_all(state: State, record: OperatorSaid) -> None:
     """A close or a flatten stands until its positions are gone; the other words' effects are in records beside them."""
     if record.word == "close":
@@ -586,7 +630,11 @@ def _post(state: State, record: LedgerPosted) -> None:
     for entry in record.entries:
         sums[entry.asset] = sums.get(entry.asset, 0) + entry.delta
         key = f"{entry.account}/{entry.asset}"
-        ledger[key] = ledger.get(key, 0) + entry.delta
+        balance = ledger.get(key, 0) + entry.delta
+        if balance:
+            ledger[key] = balance
+        else:
+            ledger.pop(key, None)
         if entry.account == "unredeemed":
             condition_id = record.ref.partition(":")[0]
             state.unredeemed[condition_id] = state.unredeemed.get(condition_id, 0) + entry.delta
@@ -606,6 +654,7 @@ def _intend(state: State, record: OrderIntended) -> None:
         ref, slot, record.draft, record.reserve, record.at, record.why, valid_until=record.valid_until
     )
     state.open_refs.setdefault(slot.condition_id, []).append(ref)
+    state.refs.setdefault(slot.condition_id, []).append(ref)
     if slot.condition_id in state.markets and not state.markets[slot.condition_id].settled:
         state.exposed[slot.condition_id] = None
     key = slot_key(slot)
@@ -760,6 +809,8 @@ def _move_order(state: State, record: OrderMoved) -> None:
         state.open_refs.setdefault(condition_id, []).append(record.ref)
     elif not order.open:
         state.open_refs[condition_id].remove(record.ref)
+        if not state.whole:
+            order.request = None
     _touch(state, condition_id)
 
 
@@ -775,6 +826,7 @@ def _repost(state: State, record: OrderReposted) -> None:
 def _book_fill(state: State, record: FillBooked) -> None:
     key = f"{record.trade_id}/{record.ref}"
     assert key not in state.fills, key
+    assert key not in state.final, key
     state.fills[key] = FillEntry(record, record.status)
     order = state.orders[record.ref]
     order.traded += record.size
@@ -799,8 +851,9 @@ def _book_fill(state: State, record: FillBooked) -> None:
             position.opened_at, position.spot_entry = record.at, record.spot
         elif position.held == "minimum":
             position.held = ""  # it is no longer the rest that was too small to sell
-        bought = filled_key(slot)
-        state.slots_filled[bought] = state.slots_filled.get(bought, 0) + record.size
+        if market is None or not market.settled or state.whole:
+            bought = filled_key(slot)
+            state.slots_filled[bought] = state.slots_filled.get(bought, 0) + record.size
         position.bought += record.size
         position.paid += record.money
         position.entry_fees += record.fee
@@ -818,6 +871,7 @@ def _book_fill(state: State, record: FillBooked) -> None:
     if record.status is TradeStatus.CONFIRMED:
         if record.action is Action.BUY:
             position.settled += record.size
+        _put_away_fill(state, key)
     else:
         state.unsettled[key] = slot.condition_id
     _touch(state, slot.condition_id)
@@ -826,7 +880,7 @@ def _book_fill(state: State, record: FillBooked) -> None:
 def _move_fill(state: State, record: FillMoved) -> None:
     key = f"{record.trade_id}/{record.ref}"
     entry = state.fills[key]
-    assert entry.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED), record
+    assert entry.status not in FINAL, record
     fill = entry.fill
     entry.status = record.status
     position = state.positions[f"{fill.slot.condition_id}:{fill.slot.side.value}"]
@@ -840,6 +894,7 @@ def _move_fill(state: State, record: FillMoved) -> None:
         filled = filled_key(fill.slot)
         if fill.action is Action.BUY and filled in state.slots_filled:
             state.slots_filled[filled] = max(state.slots_filled[filled] - fill.size, 0)
+    _put_away_fill(state, key)
     _touch(state, fill.slot.condition_id)
 
 

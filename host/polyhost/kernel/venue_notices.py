@@ -46,7 +46,7 @@ class VenueWords:
         """Is the fill booked, and taken back if it failed?"""
         if not event.trade_id:
             return event.kind == "filled" and order.done >= order.draft.size
-        fill = self.core.state.fills.get(f"{event.trade_id}/{order.ref}")
-        if fill is None:
-            return False
-        return event.kind == "filled" or fill.status is TradeStatus.FAILED
+        state, key = self.core.state, f"{event.trade_id}/{order.ref}"
+        fill = state.fills.get(key)
+        status = state.final.get(key) if fill is None else fill.status
+        return status is not None and (event.kind == "filled" or status is TradeStatus.FAILED)

@@ -518,7 +518,8 @@ class CrashRun:
             write_atomically(self._folder / "shown.json", shown.state)
             write_atomically(self._folder / "fold.json", msgspec.json.encode(told))
             self._outcome.problems.append("the fold of the journal is not the host's state")
-        self._outcome.problems += final_problems(told, self._exchange, API_KEY, ADDRESS, self._seen, self._now)
+        every = fold(records, whole=True)  # the venue's trades are compared one by one, those put away too
+        self._outcome.problems += final_problems(every, self._exchange, API_KEY, ADDRESS, self._seen, self._now)
         return True
 
 

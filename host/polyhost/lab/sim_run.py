@@ -326,7 +326,7 @@ class Simulation:
     def _count(self) -> None:
         state = self.checks.shadow
         self.outcome.orders = len(state.orders)
-        self.outcome.fills = len(state.fills)
+        self.outcome.fills = len(state.fills) + len(state.final)
         if self._host is not None:
             self.outcome.evaluations += self._host.kernel.evaluations
 

@@ -64,7 +64,7 @@ def summary(state: State, extras: Extras) -> dict[str, Any]:
         "unsettled": sum(not market.settled for market in markets),
         "evaluations": extras.evaluations,
         "orders": len(state.orders),
-        "fills": sum(entry.status is not TradeStatus.FAILED for entry in state.fills.values()),
+        "fills": _fills(state),
         "positions_open": len(_open_positions(state)),
         "orphans": extras.orphans,
         "cash_start": money_text(cash_start),
@@ -113,6 +113,12 @@ def earned_by_day(state: State) -> dict[str, dict[str, str]]:
         day_text(day): {"rewards": money_text(rewards), "rebates": money_text(rebates)}
         for day, (rewards, rebates) in sorted(days.items())
     }
+
+
+def _fills(state: State) -> int:
+    """Trades of ours that did not fail."""
+    statuses = (*(entry.status for entry in state.fills.values()), *state.final.values())
+    return sum(status is not TradeStatus.FAILED for status in statuses)
 
 
 def market_pnl(state: State, market: MarketState) -> Micros | None:

@@ -12,7 +12,9 @@ from polyhost.model.view import Candle
 from polyhost.model.words import SettlementRule
 
 MINUTE_MS: Final = 60_000
-KEPT: Final = 20_000
+APART_MS: Final = 300_000
+"""Every series' windows begin at full five minutes; prices of other minutes open nothing."""
+KEPT: Final = 5_000
 """Opening prices remembered, and opening prices waited for; the oldest is forgotten beyond it (four symbols and four
 sources: about a day)."""
 FEED_OF: Final = {SettlementRule.TWAP_60: "twap_60", SettlementRule.SPOT: "chainlink"}
@@ -59,7 +61,7 @@ def ended_by(market: Market) -> Key | None:
 
 
 class Openings:
-    """Prices at full minutes, where windows begin, and the markets that wait for one."""
+    """Prices where windows begin, and the markets that wait for one."""
 
     def __init__(self) -> None:
         self._known: dict[Key, int] = {}
@@ -83,12 +85,14 @@ class Openings:
 
     def price(self, feed: str, symbol: str, price: int, stamp: int) -> list[Strike]:
         """A tick of a reference feed."""
-        if stamp % MINUTE_MS or feed == "binance":
+        if stamp % APART_MS or feed == "binance":
             return []
         return self._told((feed, symbol, stamp), price)
 
     def candle(self, symbol: str, candle: Candle, closed: bool) -> list[Strike]:
         """A one-minute spot candle: its open is known at once, its close when it is closed."""
+        if candle.start % APART_MS:
+            return []
         found: list[Strike] = []
         if ("candle_open", symbol, candle.start) not in self._known:
             found = self._told(("candle_open", symbol, candle.start), round(candle.open * PRICE_E8))

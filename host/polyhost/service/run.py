@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from loguru import logger
 
+from polyhost.allocator import save_memory
 from polyhost.configuration import Loaded
 from polyhost.errors import ConfigError
 from polyhost.journal import write_atomically
@@ -44,6 +45,7 @@ def run_host(
         # Said now, not after the run.
         raise ConfigError(f"the summary {summary_file} cannot be written: there is no folder {summary_file.parent}")
     sys.setswitchinterval(SWITCH_S)
+    save_memory()
     names = tuple(loaded.configuration.accounts)
     with ExitStack() as stack:
         folder = stack.enter_context(DataFolder(Path(loaded.configuration.host.data_dir)))

@@ -7,6 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
+from polyhost.allocator import save_memory
 from polyhost.errors import ConfigError
 from polyhost.exchange.server.serving import run_server
 from polyhost.exchange.server.settings import ServerSettings
@@ -22,6 +23,7 @@ def serve_exchange(
 
     Raises ConfigError for an address, speed or state file that can't be used.
     """
+    save_memory()
     if with_parent:
         threading.Thread(target=_stop_with_stdin, name="parent", daemon=True).start()
     try:

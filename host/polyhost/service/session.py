@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
+from polyhost.allocator import give_back
 from polyhost.configuration import Loaded
 from polyhost.errors import PolyhostError
 from polyhost.service.account import AccountRun
@@ -140,6 +141,7 @@ class Session:
         await self._prices.begin(self._living)
         self._watch(self.market.watch_exchange(), "exchange")
         self._watch(self.market.supervisor.run(), "supervisor")
+        self._tasks.append(asyncio.get_running_loop().create_task(give_back(), name="memory"))
         self._begun = True
         if self.on_ready is not None:
             self.on_ready(self)

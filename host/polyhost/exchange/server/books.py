@@ -23,6 +23,8 @@ def _level(price: Ticks, size: Micros) -> bytes:
 class _Ladder:
     """One side of the market's book in UP ticks, rendered for both tokens."""
 
+    __slots__ = ("_down", "_up", "prices", "sizes")
+
     def __init__(self) -> None:
         self.prices: list[Ticks] = []
         self.sizes: dict[Ticks, Micros] = {}
@@ -47,6 +49,11 @@ class _Ladder:
         self._up.clear()
         self._down.clear()
 
+    def give_room(self) -> None:
+        """Without levels: keep no room for those that there were (``clear`` gives it back)."""
+        if not self.prices:
+            self.clear()
+
     def rendered(self, up: bool, falling: bool) -> bytes:
         texts = self._up if up else self._down
         order = reversed(self.prices) if falling else iter(self.prices)
@@ -55,6 +62,8 @@ class _Ladder:
 
 class WireBook:
     """A market's book for REST and the market channel."""
+
+    __slots__ = ("_asks", "_bids", "changed_at", "last", "market", "tick")
 
     def __init__(self, market: Market, now: int) -> None:
         self.market = market
@@ -106,6 +115,11 @@ class WireBook:
             ladder = self._bids if (action is Action.BUY) == up else self._asks
             ladder.set(price if up else ONE - price, size)
         self.changed_at = now
+
+    def over(self) -> None:
+        """Its market is decided: it stays as it is, for a day, in as little room as that takes."""
+        self._bids.give_room()
+        self._asks.give_room()
 
     def levels(self, token_id: str) -> tuple[bytes, bytes]:
         """Bids and asks of a token as JSON items, worst first."""

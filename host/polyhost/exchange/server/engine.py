@@ -359,8 +359,10 @@ class Engine:
                 self.books[output.token_id].tick = output.new
             case api.MarketOpened():
                 self._know(output.market)
-            case api.MarketEnded() | api.MarketDecided():
+            case api.MarketEnded():
                 self._refresh(output.condition_id)
+            case api.MarketDecided():
+                self.books[self._refresh(output.condition_id).up].over()
             case _:
                 pass
 

@@ -14,6 +14,7 @@ from typing import Final
 from aiohttp import web
 from loguru import logger
 
+from polyhost.allocator import give_back
 from polyhost.exchange.server import (
     builders,
     clob_private,
@@ -139,9 +140,10 @@ async def serve(
             logger.info("exchange serves on {} (seed {}, speed {:g})", up.url, seed, speed)
             if ready_file is not None:
                 _write_ready(ready_file, up)
-            stopped = asyncio.create_task(stop.wait())
+            stopped, memory = asyncio.create_task(stop.wait()), asyncio.create_task(give_back())
             await asyncio.wait({stopped, up.drive}, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
+            memory.cancel()
     finally:
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(name)

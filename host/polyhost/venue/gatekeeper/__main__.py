@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
+from polyhost.allocator import save_memory
 from polyhost.venue.gatekeeper.secrecy import close_to_others, wipe_environment
 
 PAUSE_S: Final = 0.1
@@ -44,6 +45,7 @@ class Key(msgspec.Struct, frozen=True):
 
 def main() -> int:
     """Serve until the host is gone."""
+    save_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an operator's Ctrl-C is the host's to answer
     told = _first_message()
     close_to_others()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 from loguru import logger
 
+from polyhost.allocator import give_back
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model.clients import FIRST
 from polyhost.model.events import Event
@@ -176,6 +177,7 @@ class Worker:
         _, wire = await loop.connect_accepted_socket(lambda: Wire(self._arrived, self._ended.set), connection)
         self._wire = wire
         self._start(self._live(), "sign of life")
+        self._start(give_back(), "memory")
         await self._ended.wait()
         wire.abort()
         for task in self._tasks:
