@@ -22,7 +22,7 @@ LARGE_BYTES: Final = 1 << 20
 """A block of this size is mapped by itself, and so much free room at the end of the heap goes back. With less, every
 read of a socket would cost two calls of the system and its pages anew, 10 microseconds: asyncio takes 256 kB for each.
 """
-GIVE_BACK_EVERY_S: Final = 60.0
+GIVE_BACK_EVERY_S: Final = 15.0
 """Free pages between blocks in use are looked for this often, wall seconds; it takes 1 ms."""
 
 

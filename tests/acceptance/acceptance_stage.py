@@ -21,7 +21,7 @@ from polyhost.exchange.pathologies.chance import Episode
 from polyhost.exchange.pathologies.faults import refused
 from polyhost.exchange.population import MAKERS
 from polyhost.kernel.kernel import Kernel
-from polyhost.kernel.state import OrderEntry, PositionEntry, State
+from polyhost.kernel.state import OrderEntry, PositionEntry, State, fold
 from polyhost.lab.sim_finding import Broken
 from polyhost.lab.sim_run import BEGIN, Host, Plan, Simulation
 from polyhost.model.batching import single
@@ -294,7 +294,7 @@ class Stage(Simulation):
     def fills(self, action: Action, side: Side | None = None) -> list[FillBooked]:
         """Of those that stand, oldest first."""
         return [
-            entry.fill for entry in self.state.fills.values()
+            entry.fill for entry in fold(self.records, whole=True).fills.values()
             if entry.fill.action is action and entry.status.value != "FAILED" and side in (None, entry.fill.slot.side)
         ]
 

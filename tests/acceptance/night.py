@@ -166,7 +166,7 @@ class Night:
     # --- what is true ------------------------------------------------------------------------------------------------
 
     def state(self, account: str) -> State:
-        return fold(records(self.data / account))
+        return fold(records(self.data / account), whole=True)
 
     def open(self, account: str) -> bool:
         """It has an order or a position."""
@@ -268,7 +268,7 @@ class Night:
 
     def _account(self, name: str, problems: list[str]) -> dict[str, Any]:
         told = records(self.data / name)
-        state = fold(told)
+        state = fold(told, whole=True)
         entries = Counter(
             (one.slot.condition_id, one.slot.side) for one in told
             if isinstance(one, OrderIntended) and one.draft.action is Action.BUY

@@ -11,6 +11,7 @@ from loguru import logger
 from polyhost.configuration import load_configuration
 from polyhost.lab.sim_run import Outcome, Plan, Simulation
 from polyhost.model.events import LoopChanged
+from polyhost.model.records import FillBooked
 from polyhost.model.words import Action
 
 from .acceptance_stage import PLAYBOOK, logged_errors
@@ -45,8 +46,9 @@ def test_sim_07_g_twenty_four_calm_hours_bring_not_one_error_line_and_no_unexpla
     # A day in which nothing happens proves nothing.
     state = run.checks.shadow
     assert len(state.closes) > 60
-    assert sum(entry.fill.action is Action.BUY for entry in state.fills.values()) > 60
-    assert sum(entry.fill.action is Action.SELL for entry in state.fills.values()) > 40
+    fills = [record for _, record in run.journal.read() if isinstance(record, FillBooked)]
+    assert sum(fill.action is Action.BUY for fill in fills) > 60
+    assert sum(fill.action is Action.SELL for fill in fills) > 40
     assert sum(market.settled for market in state.markets.values()) > 90
     assert outcome.evaluations > 8_000
 

@@ -197,7 +197,7 @@ def records(data: Path) -> list[Record]:
 
 
 def state(data: Path) -> State:
-    return fold(records(data))
+    return fold(records(data), whole=True)
 
 
 def report(started: Started) -> Mapping[str, Any]:

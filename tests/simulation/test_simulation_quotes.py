@@ -9,6 +9,7 @@ import pytest
 from polyhost.configuration import Loaded, load_configuration
 from polyhost.lab.sim_run import Outcome, Plan, Simulation
 from polyhost.lab.simulate import chosen_pathologies
+from polyhost.model.records import FillBooked
 from polyhost.model.words import Action, Purpose
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "two_sided.py"
@@ -40,7 +41,8 @@ def test_rew_03_two_sided_quotes_break_nothing_under_any_pathology(loaded: Loade
         assert not outcome.broken, f"seed {seed}: {outcome.broken}: {outcome.text}"
         state = simulation.checks.shadow
         quotes = [order for order in state.orders.values() if order.slot.purpose is Purpose.QUOTE]
-        filled = [entry.fill for entry in state.fills.values() if entry.fill.slot.purpose is Purpose.QUOTE]
+        records = (record for _, record in simulation.journal.read())
+        filled = [each for each in records if isinstance(each, FillBooked) and each.slot.purpose is Purpose.QUOTE]
         assert all(fill.maker and fill.fee == 0 for fill in filled)
         fills += len(filled)
         sells += sum(fill.action is Action.SELL for fill in filled)
