@@ -15,7 +15,9 @@ from typing import Final, NamedTuple
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-BASE: Final = frozenset({"model", "allocator", "errors", "files", "frames", "settings", "hooks", "plugin"})
+BASE: Final = frozenset(
+    {"model", "allocator", "errors", "files", "frames", "collecting", "settings", "hooks", "plugin"}
+)
 """What any layer above the kernel may know: values, faults, typed settings and the contract with plugins."""
 PARTS: Final = frozenset({"kernel", "extension", "journal", "venue", "exchange", "configuration"})
 MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
@@ -25,6 +27,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "errors": frozenset(),
     "files": frozenset(),
     "frames": frozenset(),
+    "collecting": frozenset(),
     "plugin": frozenset({"meanings"}),
     "meanings": frozenset(),
     "polling": frozenset(),

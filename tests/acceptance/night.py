@@ -36,7 +36,7 @@ from service_runs import Exchange, Started, account_at, command, records  # noqa
 from polyhost.kernel.state import State, fold  # noqa: E402
 from polyhost.model.records import OrderIntended, RunEnded, RunStarted  # noqa: E402
 from polyhost.model.words import Action, OrderState  # noqa: E402
-from polyhost.service.gateways import throwaway_key  # noqa: E402
+from polyhost.service.gateway_launch import throwaway_key  # noqa: E402
 
 ACCOUNTS: Final = ("real", "paper")
 STEP_S: Final = 240.0

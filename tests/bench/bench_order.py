@@ -36,7 +36,7 @@ from polyhost.service.engine import Engine
 from polyhost.venue.budget import Budget
 from polyhost.venue.contract import Gateway
 from polyhost.venue.gatekeeper.client import GatewayProcess
-from polyhost.venue.gatekeeper.policy import Policy
+from polyhost.venue.gatekeeper.launch import Policy
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from bench_start import as_installed
+
 WINDOWS: Final = 1_000
 ROUNDS: Final = 3
 BUDGET_S: Final = 2.0
@@ -129,7 +131,8 @@ def started(host: str, config: Path, data: Path) -> tuple[subprocess.Popen[bytes
     (data / live_file.LIVE_FILE).unlink(missing_ok=True)
     began = time.perf_counter()
     process = subprocess.Popen(
-        [host, "run", "-c", str(config), "--data-dir", str(data)], stdout=subprocess.DEVNULL, stderr=errors
+        [host, "run", "-c", str(config), "--data-dir", str(data)], stdout=subprocess.DEVNULL, stderr=errors,
+        env=as_installed(),
     )
     while time.perf_counter() - began < WAIT_S and process.poll() is None:
         live = live_file.read(data)

@@ -9,8 +9,9 @@ import pytest
 from polyhost.configuration import load_configuration
 from polyhost.errors import ConfigError
 from polyhost.exchange.pathologies import BY_NAME
-from polyhost.service.exchange_child import _environment
-from polyhost.service.exchange_settings import USABLE, all_pathologies, offered_symbols, pathologies_of, server_settings
+from polyhost.service.exchange_launch import environment
+from polyhost.service.exchange_pathologies import USABLE, all_pathologies, pathologies_of
+from polyhost.service.exchange_settings import offered_symbols, server_settings
 
 
 def test_a_name_alone_has_its_default_probability() -> None:
@@ -58,7 +59,7 @@ def test_the_exchange_of_a_run_gets_exactly_the_runs_pathologies(tmp_path: Path)
     mine.write_text("[exchange]\npathologies = { ghost_fill = 0.5 }\n")
     other.write_text("[exchange]\npathologies = { rate_limit = 1 }\n")
     settings = load_configuration(mine, env={}).configuration
-    handed = {name: text for name, text in _environment(settings).items() if name.startswith("POLYHOST__")}
+    handed = {name: text for name, text in environment(settings).items() if name.startswith("POLYHOST__")}
     theirs = load_configuration(other, env=handed).configuration
     assert all_pathologies(theirs) == all_pathologies(settings)
     assert all_pathologies(theirs)["ghost_fill"] == 0.5

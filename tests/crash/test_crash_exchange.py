@@ -17,7 +17,8 @@ from polyhost.exchange.server.engine import Engine
 from polyhost.exchange.world import WorldSettings
 from polyhost.model.money import micros
 from polyhost.model.times import MarketMs
-from polyhost.model.wallets import WalletKind, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import wallet_of
 from polyhost.model.words import Action, OrderType
 
 SETTINGS = ServerSettings(world=WorldSettings(symbols=("BTC",), durations_s=(300,), density=0.0))

@@ -15,7 +15,8 @@ from py_clob_client_v2.signer import Signer
 from polyhost.model.gateway import SignedFields
 from polyhost.model.order_hash import exchange_address, order_id
 from polyhost.model.order_signature import plain_signature, signed_digest, wrapping
-from polyhost.model.wallets import WalletKind, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import wallet_of
 from polyhost.model.words import Action
 
 KEY = "0x" + "11" * 32

@@ -22,7 +22,7 @@ from polyhost.kernel.state import State, fold
 from polyhost.model.events import SweepDone, TokenBalanceSeen
 from polyhost.model.money import Micros
 from polyhost.model.records import Record
-from polyhost.service.gateways import throwaway_key
+from polyhost.service.gateway_launch import throwaway_key
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 

@@ -23,9 +23,9 @@ from polyhost.service import account as account_module
 from polyhost.service.account import AccountRun
 from polyhost.service.control_client import RefusedError, ask
 from polyhost.service.folder import DataFolder
-from polyhost.service.gateways import throwaway_key
+from polyhost.service.gateway_launch import throwaway_key
+from polyhost.service.hosted import exit_code
 from polyhost.service.lease import Lease
-from polyhost.service.run import exit_code
 from polyhost.service.session import Session
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 

@@ -14,7 +14,7 @@ from polyhost.configuration import load_configuration
 from polyhost.exchange.prices import MODELS
 from polyhost.exchange.server.settings import ServerSettings
 from polyhost.model.series import SIMULATED
-from polyhost.service.exchange_child import _environment
+from polyhost.service.exchange_launch import environment
 from polyhost.service.exchange_settings import offered_symbols, server_settings
 from polyhost.settings import Configuration
 
@@ -55,9 +55,9 @@ def test_configured_symbols_are_offered_and_no_others(tmp_path: Path, monkeypatc
 
 def test_the_exchange_of_a_run_offers_what_the_run_trades(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert served(_environment(Configuration())).world.symbols == ("BTC", "ETH")
+    assert served(environment(Configuration())).world.symbols == ("BTC", "ETH")
     solana = Configuration.model_validate({"markets": {"symbols": ("SOL",)}})
-    assert served(_environment(solana)).world.symbols == ("SOL",)
+    assert served(environment(solana)).world.symbols == ("SOL",)
 
 
 def test_exchange_serve_alone_has_windows_and_spot_prices_of_all_four(tmp_path: Path) -> None:

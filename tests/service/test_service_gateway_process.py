@@ -15,13 +15,14 @@ import pytest
 
 from polyhost.configuration import load_configuration
 from polyhost.model.money import micros
-from polyhost.service import exchange_child
+from polyhost.service import exchange_launch
 from polyhost.service.folder import KEPT, DataFolder
-from polyhost.service.gateways import gateway_of, key_variables, policy_of
+from polyhost.service.gateway_launch import account_told, key_variables, policy_of
+from polyhost.service.gateways import gateway_of
 from polyhost.service.relaying import relayer_key_of, without_a_key
 from polyhost.service.shadow import ShadowGateway
 from polyhost.venue.gatekeeper.client import GatewayProcess
-from polyhost.venue.gatekeeper.protocol import RelayerSource
+from polyhost.venue.gatekeeper.launch import RelayerSource
 from polyhost.venue.gatekeeper.spent import FILE
 
 from .service_runs import START_S, configuration, environment
@@ -224,7 +225,7 @@ def test_ops_06_a_shadow_accounts_process_signs_nothing_whoever_asks(tmp_path: P
     seen = load_configuration(path, env={}).for_account("seen").configuration
     policy = policy_of(seen)
     assert (policy.order_max, policy.hour_max, policy.day_max, policy.actions) == (0, 0, 0, ())
-    way = gateway_of(seen, DataFolder(tmp_path / "data"))
+    way = gateway_of(seen, account_told(seen, DataFolder(tmp_path / "data")))
     assert isinstance(way.gateway, ShadowGateway)
     assert isinstance(way.process, GatewayProcess)
 
@@ -244,6 +245,6 @@ def test_sec_01_an_exchange_of_the_hosts_own_gets_no_key(tmp_path: Path, monkeyp
     monkeypatch.setenv("SOMETHING_ELSE", "5")
     path = tmp_path / "two.toml"
     path.write_text(ACCOUNTS, encoding="utf-8")
-    given = exchange_child._environment(load_configuration(path, env={}).configuration)
+    given = exchange_launch.environment(load_configuration(path, env={}).configuration)
     assert "KEY_OF_REAL" not in given
     assert given["SOMETHING_ELSE"] == "5"

@@ -16,10 +16,23 @@ def test_the_host_does_not_load_the_exchanges_server() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_b9_the_other_processes_begin_before_the_host_has_loaded_what_it_trades_with() -> None:
+    """What begins them may import little: it is on the way of the gateway process, which a start waits for."""
+    code = (
+        "import sys, polyhost.service.run, polyhost.service.exchange_launch; "
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & "
+        "{'asyncio', 'loguru', 'httpx', 'peewee', 'websockets', 'eth_utils'}), "
+        "[name for name in sys.modules if name.startswith(('polyhost.kernel', 'polyhost.journal', 'polyhost.extension',"
+        " 'polyhost.venue.polymarket', 'polyhost.exchange.core', 'polyhost.model.events'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", "[]"]
+
+
 def test_sec_01_the_host_loads_no_client_of_the_venue() -> None:
     """Neither a second of every start and its memory, nor anything that could sign: they are the gateway process's."""
     code = (
-        "import sys, polyhost.service.run, polyhost.service.session, polyhost.service.terminal; "
+        "import sys, polyhost.service.hosted, polyhost.service.session, polyhost.service.terminal; "
         "print([name for name in sys.modules if name.partition('.')[0] in ('polymarket', 'py_clob_client_v2', "
         "'eth_account')])"
     )

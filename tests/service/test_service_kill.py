@@ -19,7 +19,7 @@ from polyhost.model.records import OperatorSaid, OrderIntended, Record
 from polyhost.model.words import Action, Side
 from polyhost.service.account import AccountRun
 from polyhost.service.folder import DataFolder
-from polyhost.service.gateways import throwaway_key
+from polyhost.service.gateway_launch import throwaway_key
 from polyhost.service.operator_box import FOLDER, KILL_FILE, waiting
 from polyhost.service.session import Session
 from polyhost.venue.polymarket.endpoints import endpoints_at

@@ -27,7 +27,7 @@ from polyhost.model.records import MarketAdded, OrderIntended, OrderMoved, Order
 from polyhost.model.words import Action, OrderState, OrderType, Purpose, Side
 from polyhost.service import direct_kill
 from polyhost.service.folder import DataFolder
-from polyhost.service.gateways import throwaway_key
+from polyhost.service.gateway_launch import throwaway_key
 from polyhost.venue import clients
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.second.gateway import SecondGateway

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from eth_account import Account
 
-from polyhost.model.wallets import WalletKind, wallet_of
-from polyhost.service.gateways import throwaway_key
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import wallet_of
+from polyhost.service.gateway_launch import throwaway_key
 
 from .service_runs import Started, eager_configuration, exchange, state
 

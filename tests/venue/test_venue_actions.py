@@ -26,7 +26,7 @@ from polyhost.model import commands, events
 from polyhost.model.gateway import ActionRequest
 from polyhost.model.market import Market
 from polyhost.model.relayer import RelayerKey
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.model.words import ActionKind, Side
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway

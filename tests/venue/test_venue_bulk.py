@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 from polyhost.exchange.core import Exchange
 from polyhost.exchange.gateway import InProcessGateway
-from polyhost.exchange.pathologies import FaultyGateway, Pathologies
+from polyhost.exchange.pathologies import Pathologies
+from polyhost.exchange.pathologies.inprocess import FaultyGateway
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.server import ServerSettings, running
 from polyhost.exchange.world import WorldSettings

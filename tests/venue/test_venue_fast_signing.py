@@ -9,19 +9,21 @@ from typing import Any
 import pytest
 from loguru import logger
 
+from polyhost.errors import VenueError
 from polyhost.model import events
 from polyhost.model.builder import Builder
 from polyhost.model.gateway import OrderDraft, SignedFields
 from polyhost.model.market import Market
 from polyhost.model.order_hash import order_id
 from polyhost.model.times import MarketMs
-from polyhost.model.wallets import WalletKind, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import wallet_of
 from polyhost.model.words import Action, OrderType
-from polyhost.venue.polymarket import fast_signing, gateway
+from polyhost.venue.polymarket import fast_signing, gateway, selftest
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.fast_signing import FastSigner, fits
 from polyhost.venue.polymarket.gateway import PolymarketGateway
-from polyhost.venue.polymarket.selftest import ADDRESS, KEY, TOKEN, fast_signer
+from polyhost.venue.polymarket.selftest import ADDRESS, KEY, TOKEN, Rehearsal, fast_signer
 
 DOWN = "52114319501245915516055106046884209969926127482827954674443846427813813222426"
 MARKET = Market("m", "0x" + "ab" * 32, TOKEN, DOWN, MarketMs(1_795_225_800_000), tick=100)
@@ -67,6 +69,36 @@ def test_b4_another_field_is_a_difference_too(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(fast_signing, "NOBODY", "0x" + "01" * 32)
     assert _signer() is None
     assert "builder is 0x0000" in told[0]
+
+
+def test_b9_one_client_makes_both_selftests_of_a_key_and_they_are_made_once(
+    monkeypatch: pytest.MonkeyPatch, told: list[str]
+) -> None:
+    made: list[str] = []
+    canned = selftest._canned_client
+
+    async def counted(url: str, private_key: str, wallet: str) -> Any:
+        made.append(wallet)
+        return await canned(url, private_key, wallet)
+
+    async def twice(rehearsal: Rehearsal) -> None:
+        await rehearsal.run()
+        await rehearsal.run()
+
+    monkeypatch.setattr(selftest, "_canned_client", counted)
+    rehearsal = gateway.rehearsal_of(KEY, WalletKind.SAFE)
+    asyncio.run(twice(rehearsal))
+    assert made == [wallet_of(ADDRESS, WalletKind.SAFE)]
+    assert isinstance(rehearsal.signer(), FastSigner)
+    assert told == []
+    monkeypatch.setattr(fast_signing, "_BUY", bytes(31) + b"\2")
+    slower = gateway.rehearsal_of(KEY, WalletKind.EOA)
+    asyncio.run(slower.run())
+    assert slower.signer() is None
+    assert "orders are signed by the client" in told[0]
+    monkeypatch.setattr(selftest, "proves", lambda *given: False)
+    with pytest.raises(VenueError, match="order hash is not ours"):
+        asyncio.run(gateway.rehearsal_of(KEY, WalletKind.EOA).run())
 
 
 def test_b4_the_worked_example_of_the_venues_notes() -> None:

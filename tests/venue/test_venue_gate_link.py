@@ -25,7 +25,7 @@ from polyhost.model.market import Market
 from polyhost.model.relayer import RelayerKey
 from polyhost.model.times import MarketMs
 from polyhost.model.unanswered import AWAY
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.model.words import Action, ActionKind, OrderType
 from polyhost.venue.budget import Budget
 from polyhost.venue.contract import Gateway
@@ -33,15 +33,8 @@ from polyhost.venue.gatekeeper import client as host_side
 from polyhost.venue.gatekeeper import worker as process_side
 from polyhost.venue.gatekeeper.__main__ import Key
 from polyhost.venue.gatekeeper.client import ABSENT, GatewayProcess, unsent
-from polyhost.venue.gatekeeper.policy import Policy
-from polyhost.venue.gatekeeper.protocol import (
-    COMMANDS,
-    PROTOCOL,
-    RelayerSource,
-    VenueEvent,
-    failure,
-    raised,
-)
+from polyhost.venue.gatekeeper.launch import PROTOCOL, Policy, RelayerSource, listening
+from polyhost.venue.gatekeeper.protocol import COMMANDS, VenueEvent, failure, raised
 from polyhost.venue.gatekeeper.worker import Worker, masked, require_place, stranger
 from polyhost.venue.polymarket.account import Credentials, ReadError
 from polyhost.venue.polymarket.endpoints import LIVE, endpoints_at
@@ -144,7 +137,7 @@ class Pair(GatewayProcess):
 
     def spawn(self) -> None:
         self.started += 1
-        self.listener = host_side._listening(self._folder)
+        self.listener = listening(self._folder)
         self.listener.setblocking(False)
         self.work()
 

@@ -19,7 +19,8 @@ from polyhost.model.money import notional
 from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE, exchange_address, order_id
 from polyhost.model.times import MarketMs
 from polyhost.model.words import Action, ActionKind, OrderType
-from polyhost.venue.gatekeeper.policy import DAY_MS, HOUR_MS, Guard, Policy, refused
+from polyhost.venue.gatekeeper.launch import Policy
+from polyhost.venue.gatekeeper.policy import DAY_MS, HOUR_MS, Guard, refused
 from polyhost.venue.gatekeeper.spent import BUCKET_MS, FILE, Spent
 
 UP, DOWN = str(71 << 200), str(72 << 200)

@@ -21,8 +21,7 @@ from polyhost.errors import ConfigError
 from polyhost.model import commands, events
 from polyhost.venue.gatekeeper.__main__ import keys_of
 from polyhost.venue.gatekeeper.client import GatewayProcess
-from polyhost.venue.gatekeeper.policy import Policy
-from polyhost.venue.gatekeeper.protocol import RelayerSource
+from polyhost.venue.gatekeeper.launch import Policy, RelayerSource
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.selftest import ADDRESS, KEY
 
@@ -119,7 +118,7 @@ def test_sec_01_when_the_host_dies_the_process_ends_at_once_and_cancels_nothing(
     code = (
         f"import asyncio, sys; sys.path[:0] = {sys.path!r}; from pathlib import Path\n"
         "from polyhost.venue.gatekeeper.client import GatewayProcess\n"
-        "from polyhost.venue.gatekeeper.policy import Policy\n"
+        "from polyhost.venue.gatekeeper.launch import Policy\n"
         "from polyhost.venue.polymarket.endpoints import endpoints_at\n"
         "async def go(url, folder):\n"
         f"    mine = GatewayProcess(folder, account='main', key={{'throwaway': '{KEY}'}}, policy=Policy(1, 1, 1),\n"

@@ -21,7 +21,8 @@ from polyhost.errors import ConfigError, VenueError
 from polyhost.model import events
 from polyhost.model.clients import DEAD, FIRST, SECOND
 from polyhost.model.gateway import ActionRequest, OrderDraft
-from polyhost.model.wallets import WalletKind, first_deposit_wallet, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import first_deposit_wallet, wallet_of
 from polyhost.model.words import Action, ActionKind, OrderType
 from polyhost.venue import clients
 from polyhost.venue.clients import client_gateway, client_selftest

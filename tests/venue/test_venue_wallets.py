@@ -12,7 +12,8 @@ from polyhost.exchange.server import ServerSettings, running
 from polyhost.exchange.world import WorldSettings
 from polyhost.model import events
 from polyhost.model.gateway import OrderDraft
-from polyhost.model.wallets import WalletKind, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import wallet_of
 from polyhost.model.words import Action, OrderType
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.proof import proves

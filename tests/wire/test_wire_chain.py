@@ -22,7 +22,8 @@ from polymarket.errors import RequestRejectedError, TransactionFailedError, User
 
 from polyhost.exchange.server.contracts import ADAPTER, CONDITIONAL
 from polyhost.exchange.server.keys import hmac_signature
-from polyhost.model.wallets import WalletKind, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import wallet_of
 from polyhost.model.words import Side
 from polyhost.venue.polymarket.rows import audit_row
 

@@ -19,7 +19,8 @@ from py_clob_client_v2.client import ClobClient
 from py_clob_client_v2.clob_types import AssetType, BalanceAllowanceParams, OrderArgsV2, OrderPayload, OrderType
 from py_clob_client_v2.exceptions import PolyApiException
 
-from polyhost.model.wallets import WalletKind, first_deposit_wallet, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import first_deposit_wallet, wallet_of
 
 CASH = 1_000_000_000
 KINDS = list(WalletKind)

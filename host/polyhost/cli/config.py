@@ -220,7 +220,7 @@ def _admission(loaded: Loaded) -> Callable[[Source], str]:
 
 
 def _check_pathologies(loaded: Loaded) -> None:
-    from polyhost.service.exchange_settings import all_pathologies
+    from polyhost.service.exchange_pathologies import all_pathologies
 
     try:
         all_pathologies(loaded.configuration)

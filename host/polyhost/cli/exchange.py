@@ -41,7 +41,8 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the venue's wire protocol on one loopback port until SIGINT or SIGTERM."""
-    from polyhost.service.exchange_settings import offered_symbols, pathologies_of, server_settings
+    from polyhost.service.exchange_pathologies import pathologies_of
+    from polyhost.service.exchange_settings import offered_symbols, server_settings
 
     chosen = pathologies_of(pathology or ())
     loaded = configured(

@@ -21,7 +21,8 @@ from polyhost import __version__
 from polyhost.configuration import Loaded
 from polyhost.exchange import api
 from polyhost.exchange.gateway import reward_event
-from polyhost.exchange.pathologies import FaultyGateway, Pathologies
+from polyhost.exchange.pathologies import Pathologies
+from polyhost.exchange.pathologies.inprocess import FaultyGateway
 from polyhost.exchange.rewards import DAY_MS
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.exchange.world import World, WorldSettings

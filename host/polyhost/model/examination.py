@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from polyhost.model.money import Micros
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 
 
 class Holding(Struct, frozen=True):

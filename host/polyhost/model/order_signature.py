@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 
 from polyhost.model.gateway import SignedFields
 from polyhost.model.order_hash import CHAIN_ID, ORDER_TYPE, domain_separator, exchange_address, order_id, struct_hash
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 
 SIGNATURE_BYTES: Final = 65
 _NESTED_TYPE: Final = keccak(

@@ -6,12 +6,13 @@ A contract wallet's address follows from its owner (CREATE2), so nobody needs to
 
 from __future__ import annotations
 
-from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
+
+from polyhost.model.wallet_kinds import WalletKind
 
 PROXY_FACTORY: Final = "0xaB45c5A4B0c941a2F231C04C3f49182e1A254052"
 SAFE_FACTORY: Final = "0xaacFeEa03eb1561C4e67d661e40682Bd20E3541b"
@@ -35,27 +36,6 @@ _BEACON_TAIL: Final = bytes.fromhex(
     "1b60e01b36527fa3f0ad74e5423aebfd80d3ef4346578335a9a72aeaee59ff6c"
     "b3582b35133d50545afa5036515af43d6000803e604d573d6000fd5b3d6000f3"
 )
-
-
-class WalletKind(IntEnum):
-    """A wallet by the signature type of its orders."""
-
-    EOA = 0
-    """The key's own address."""
-    PROXY = 1
-    """Made for e-mail and Magic accounts."""
-    SAFE = 2
-    """Made for browser wallets."""
-    DEPOSIT = 3
-    """Default of new accounts: its orders are signed inside an ERC-7739 wrapper."""
-
-
-_BY_NUMBER: Final = {kind.value: kind for kind in WalletKind}
-
-
-def wallet_kind(number: int) -> WalletKind | None:
-    """The kind with this signature type; None when there is none."""
-    return _BY_NUMBER.get(number)
 
 
 def _address(value: str) -> bytes:

@@ -41,9 +41,11 @@ from polyhost.service.banner import tell_versions
 from polyhost.service.control import ControlServer
 from polyhost.service.control_words import OperatorWords
 from polyhost.service.coverage import coverage
+from polyhost.service.early import Begun
 from polyhost.service.engine import Engine
 from polyhost.service.extra_feeds import ExtraFeeds
 from polyhost.service.folder import DataFolder
+from polyhost.service.gateway_launch import account_told
 from polyhost.service.gateways import gateway_of, paper_gateway_of
 from polyhost.service.lease import Lease
 from polyhost.service.live_file import Live
@@ -73,10 +75,11 @@ class AccountRun:
 
     def __init__(
         self, loaded: Loaded, folder: DataFolder, market: MarketData, *, run_id: str, windows: int | None = None,
-        label: str = "", share: float = 1.0, variables: tuple[str, ...] = (),
+        label: str = "", share: float = 1.0, variables: tuple[str, ...] = (), begun: Begun | None = None,
     ) -> None:
         """``label``: how log lines name the account; empty while it is the only one. ``share``: of the venue's budget
-        of requests. ``variables``: of the environment, those that hold any account's key.
+        of requests. ``variables``: of the environment, those that hold any account's key. ``begun``: processes that
+        run already.
         """
         self.loaded = loaded
         self.settings = loaded.configuration
@@ -115,6 +118,7 @@ class AccountRun:
         self.phase = Phase.STARTING
         self._share = share
         self._variables = variables
+        self._begun = begun or Begun()
         self._reaching: asyncio.Task[Gateway] | None = None
         self._stack = AsyncExitStack()
         self._loops = AccountLoops(self)
@@ -154,11 +158,12 @@ class AccountRun:
         """What needs nobody else: plugins found, journal opened and folded. Raises PolyhostError."""
         settings, loaded = self.settings, self.loaded
         if settings.host.mode != "paper":
-            # First of all: it takes a second to load its client, while the rest of the host starts.
-            way = gateway_of(settings, self.folder, share=self._share, variables=self._variables)
+            told = account_told(settings, self.folder, share=self._share, variables=self._variables)
+            way = gateway_of(settings, told, self._begun.gateways.get(self.name))
             self.gateway, self.process = way.gateway, way.process
             self._stack.push_async_callback(way.process.close)
-            way.process.spawn()
+            if way.process.pid is None:
+                way.process.spawn()
         self._found = plugins = discover(
             settings, loaded.base, str(loaded.path or ""), places=loaded.place, admit=self._lock.problem,
             excused=loaded.chosen.union(self._lock.plugins),

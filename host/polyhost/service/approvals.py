@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from polyhost.errors import VenueError
 from polyhost.model.examination import Approving, Examination, Missing
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.service.checkup.account import missing_text
 from polyhost.service.checkup.check import Subject
 from polyhost.service.relaying import without_a_key

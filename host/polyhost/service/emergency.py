@@ -18,7 +18,7 @@ from polyhost.configuration import Loaded
 from polyhost.errors import VenueError
 from polyhost.kernel.state import State
 from polyhost.model.money import money_text
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.service.folder import DataFolder
 from polyhost.service.gateways import key_of
 from polyhost.venue.clients import client_gateway, guarded_gateway, other_client

@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import IO, Final
 
 from polyhost.errors import ConfigError
-from polyhost.journal.restoring import schema_aside
-from polyhost.service.operator_box import FOLDER
 from polyhost.service.state_lock import WITHIN_S, only_one_exchange
 
+WORDS: Final = "operator"
+"""Where in it the operator's words are left (operator_box)."""
 KEPT: Final = (
     "journal.db*", "analysis.db*", "exchange.state", "exchange.state.log", "paper.state*", "recordings",
     "gateway-spent.jsonl",
@@ -66,7 +66,7 @@ class DataFolder:
                 f"the data folder {self.path} cannot be used: {error.strerror}; name another one with --data-dir"
             ) from error
         # Before the lock: who sees it held speaks to this host.
-        self.words_before = tuple(sorted((self.path / FOLDER).glob("*.json")))
+        self.words_before = tuple(sorted((self.path / WORDS).glob("*.json")))
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -99,6 +99,8 @@ class DataFolder:
             return self._move_away()
 
     def _move_away(self) -> Path | None:
+        from polyhost.journal.restoring import schema_aside  # a start that goes on needs none of it
+
         schema_aside(self.journal, time.strftime("%Y%m%d-%H%M%S", time.gmtime()))
         present = sorted(path for pattern in KEPT for path in self.path.glob(pattern))
         if not present:

@@ -20,6 +20,7 @@ from polyhost.model.events import Event, MarketFound, StrikeSeen
 from polyhost.model.market import Market
 from polyhost.model.messages import Message
 from polyhost.model.view import Candle
+from polyhost.service.early import Begun, own_exchange
 from polyhost.service.engine import Engine
 from polyhost.service.exchange_child import ExchangeChild
 from polyhost.service.folder import DataFolder
@@ -110,8 +111,8 @@ class SharedMarkets:
 class MarketData:
     """The feeds of a host. ``open`` first, then ``join`` each account, then ``begin``."""
 
-    def __init__(self, settings: Configuration, folder: DataFolder, seed: str) -> None:
-        """``seed`` spreads the moments at which connections are replaced."""
+    def __init__(self, settings: Configuration, folder: DataFolder, seed: str, begun: Begun) -> None:
+        """``seed`` spreads the moments at which connections are replaced; ``begun``: what was started already."""
         self.settings = settings
         self.clock = VenueClock()
         self.budget = Budget(scale=lambda: budget_scale(self.clock))
@@ -128,6 +129,7 @@ class MarketData:
         self.supervisor = Supervisor(self.event, done=lambda: all(each.engine.halted for each in self._accounts))
         self._folder = folder
         self._seed = seed
+        self._begun = begun
         self._http: Any
         self._accounts: tuple[Listener, ...] = ()
 
@@ -138,19 +140,16 @@ class MarketData:
         if self.settings.venue.url:
             self.endpoints = endpoints_at(self.settings.venue.url)
             await require_exchange(self.endpoints)
-        elif "sim" in self._modes():
+        elif own_exchange(self.settings):
             self.endpoints = await self._own_exchange(stack)
         else:
             self.endpoints = LIVE
 
-    def _modes(self) -> set[str]:
-        """Of the accounts; sim goes with sim only."""
-        return {each.mode for each in self.settings.accounts.values()} or {self.settings.host.mode}
-
     async def _own_exchange(self, stack: AsyncExitStack) -> Endpoints:
         folder = self._folder
         self.child = await ExchangeChild.start(
-            self.settings, folder.exchange_state, folder.exchange_ready, folder.logs / "exchange.log"
+            self.settings, folder.exchange_state, folder.exchange_ready, folder.logs / "exchange.log",
+            self._begun.exchange,
         )
         stack.push_async_callback(self.child.stop)
         return endpoints_at(self.child.url, self.child.ws_url)
@@ -158,7 +157,7 @@ class MarketData:
     async def watch_exchange(self) -> None:
         """Raises VenueError when the exchange of our own ends; returns at once when it is somebody else's."""
         if self.child is not None:
-            code = await self.child.process.wait()
+            code = await self.child.ended()
             log = self._folder.logs / "exchange.log"
             raise VenueError(f"the simulated exchange ended by itself with code {code}; see {log}")
 

@@ -19,8 +19,9 @@ from loguru import logger
 
 from polyhost.journal import write_atomically
 from polyhost.model.events import Operator
+from polyhost.service.folder import WORDS
 
-FOLDER: Final = "operator"
+FOLDER: Final = WORDS
 KILL_FILE: Final = "kill"
 """A kill by hand: ``touch DATA/operator/kill``. The words "flatten" and "all" in it are the command's options."""
 POLL_S: Final = 0.25

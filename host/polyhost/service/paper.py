@@ -28,7 +28,7 @@ from polyhost.model.messages import Message
 from polyhost.model.money import notional
 from polyhost.model.times import MarketMs
 from polyhost.model.unanswered import unanswered
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.service.paper_file import PaperFile
 from polyhost.service.paper_venue import PaperVenue, Said
 from polyhost.settings import Configuration

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from polyhost.configuration import Loaded
 from polyhost.configuration.accounts import account_of
 from polyhost.errors import ConfigError, VenueError
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.service.checkup.check import Depends, Subject
 from polyhost.service.exchange_child import ExchangeChild, ready_at
 from polyhost.service.folder import DataFolder, running_pid

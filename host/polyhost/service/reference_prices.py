@@ -13,7 +13,8 @@ from loguru import logger
 from polyhost.errors import PolyhostError
 from polyhost.service.account import AccountRun
 from polyhost.service.folder import DataFolder
-from polyhost.service.gateways import price_process
+from polyhost.service.gateway_launch import prices_told
+from polyhost.service.gateways import process_of
 from polyhost.service.market_data import STREAM_SILENT_S, MarketData
 from polyhost.settings import Configuration
 from polyhost.venue.gatekeeper.client import GatewayProcess
@@ -33,7 +34,7 @@ class ReferencePrices:
     def prepare(self, accounts: Sequence[AccountRun]) -> None:
         """Start a process that may be needed; it loads its client while the host goes on."""
         if self._settings.venue.url and not any(account.process for account in accounts):
-            self._own = price_process(self._settings, self._folder)
+            self._own = process_of(prices_told(self._settings, self._folder))
             self._own.spawn()
 
     async def begin(self, accounts: Sequence[AccountRun]) -> None:
@@ -71,7 +72,7 @@ class ReferencePrices:
                 )
             return
         if self._source is None:
-            self._source = self._own = self._own or price_process(self._settings, self._folder)
+            self._source = self._own = self._own or process_of(prices_told(self._settings, self._folder))
             self._own.at(market.endpoints)
             await self._own.connect()
         await self._source.hear_prices(self._settings.markets.symbols, market.price, market.event)

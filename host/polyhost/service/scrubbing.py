@@ -16,7 +16,8 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from polyhost.model.secrecy import HIDDEN
-from polyhost.model.wallets import WalletKind, first_deposit_wallet, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import first_deposit_wallet, wallet_of
 
 _NUMBER: Final = re.compile(r"(?<![0-9a-fA-F])(?:0[xX])?([0-9a-fA-F]{64})(?![0-9a-fA-F])")
 _ADDRESS: Final = re.compile(r"0[xX][0-9a-fA-F]{40}(?![0-9a-fA-F])")

@@ -10,26 +10,25 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from polyhost.allocator import give_back
+from polyhost.collecting import rarely_collecting
 from polyhost.configuration import Loaded
 from polyhost.errors import PolyhostError
 from polyhost.service.account import AccountRun
 from polyhost.service.accounts_report import Failed, together
+from polyhost.service.early import Begun
 from polyhost.service.folder import DataFolder
-from polyhost.service.gateways import key_variables
+from polyhost.service.gateway_launch import key_variables, share_of
 from polyhost.service.logs import REDACTOR, SPEAKS_FOR
 from polyhost.service.market_data import MarketData
 from polyhost.service.presence import Condition
 from polyhost.service.reference_prices import ReferencePrices
 from polyhost.service.start_permit import well
 from polyhost.venue.gatekeeper.secrecy import wipe_environment
-
-ACCOUNTS_MAX: Final = 2
-"""So many accounts have a whole budget of requests each; the venue counts by address, too: more share what two have."""
 
 if TYPE_CHECKING:
     from polyhost.service.metrics import Metrics
@@ -44,14 +43,15 @@ class Session:
 
     def __init__(
         self, loaded: Loaded, folder: DataFolder, accounts: Mapping[str, DataFolder] | None = None, *,
-        windows: int | None = None,
+        windows: int | None = None, begun: Begun | None = None,
     ) -> None:
         """``folder`` is the host's, ``accounts`` those of the configured accounts; None: there is one, which lives in
-        the host's folder."""
+        the host's folder. ``begun``: processes that were started for it already."""
         self.folder = folder
         self.run_id = new_run_id()
         self.ping_url = loaded.configuration.host.ping_url
-        self.market = MarketData(loaded.configuration, folder, self.run_id)
+        begun = begun or Begun()
+        self.market = MarketData(loaded.configuration, folder, self.run_id, begun)
         self._variables = key_variables(loaded.configuration)
         self._prices = ReferencePrices(self.market, loaded.configuration, folder)
         parts = {"": (loaded, folder)} if not accounts else {
@@ -60,7 +60,7 @@ class Session:
         self.accounts = [
             AccountRun(
                 own, place, self.market, run_id=self.run_id, windows=windows, label=label,
-                share=min(1.0, ACCOUNTS_MAX / len(parts)), variables=self._variables,
+                share=share_of(len(parts)), variables=self._variables, begun=begun,
             )
             for label, (own, place) in parts.items()
         ]
@@ -103,7 +103,8 @@ class Session:
         async with AsyncExitStack() as stack:
             # Whatever the start comes to; and before what they stand on, once that is there.
             stack.push_async_callback(self._close)
-            await self._start(stack)
+            with rarely_collecting():
+                await self._start(stack)
             await asyncio.gather(*(self._life(account) for account in self._living))
         if not self._several:
             return self._reports[self.accounts[0].name]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from importlib import import_module, metadata
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model.clients import DEAD, DEAD_REMEDY, FIRST, SECOND, living_client
 from polyhost.model.relayer import RelayerKey
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.venue.budget import Budget
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import ClientGateway
 from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.standby import Standby
+
+if TYPE_CHECKING:
+    from polyhost.venue.polymarket.selftest import Rehearsal
 
 _HOMES: Final = {
     FIRST: ("polyhost.venue.polymarket", "PolymarketGateway"),
@@ -40,14 +43,15 @@ def client_gateway(
     budget: Budget | None = None,
     relayer: RelayerKey | None = None,
     fast: bool = False,
+    rehearsal: Rehearsal | None = None,
 ) -> ClientGateway:
     """The gateway of a client, not connected. ConfigError: no such client; VenueError: it cannot be imported.
 
     ``relayer``: what a contract wallet's transactions are sent with. ``fast``: the first client's gateway signs without
-    it, where its self-test found no difference.
+    it, where its self-test found no difference. ``rehearsal``: that test, where it was made before.
     """
     kind = getattr(_imported(client, "gateway"), _HOMES[client][1])
-    more = {"fast": fast} if client == FIRST else {}
+    more = {"fast": fast, "rehearsal": rehearsal} if client == FIRST else {}
     found: ClientGateway = kind(
         endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget, relayer=relayer,
         **more,
@@ -66,14 +70,15 @@ def guarded_gateway(
     selftest: bool = False,
     relayer: RelayerKey | None = None,
     fast: bool = False,
+    rehearsal: Rehearsal | None = None,
 ) -> Standby:
     """The order client's gateway, not connected, with the other client standing by; that one cancels and reads only.
 
-    ``relayer`` and ``fast``: see client_gateway.
+    ``relayer``, ``fast`` and ``rehearsal``: see client_gateway.
     """
     main = client_gateway(
         client, endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget, relayer=relayer,
-        fast=fast,
+        fast=fast, rehearsal=rehearsal,
     )
     behind = other_client(client)
 
@@ -93,6 +98,17 @@ async def client_selftest(client: str) -> None:
         await test()
     else:
         await asyncio.to_thread(test)
+
+
+async def rehearsed(client: str, private_key: str, wallet: WalletKind) -> Rehearsal | None:
+    """The first client's self-tests, made before anybody says where the venue is; None: of this client or wallet there
+    are none. Raises as ``connect`` of its gateway.
+    """
+    if client != FIRST or wallet is WalletKind.DEPOSIT:
+        return None
+    made: Rehearsal = _imported(client, "gateway").rehearsal_of(private_key, wallet)
+    await made.run()
+    return made
 
 
 def load(client: str) -> None:

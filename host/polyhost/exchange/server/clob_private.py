@@ -37,7 +37,7 @@ from polyhost.exchange.server.notices import REWARD_PAID, notice_row
 from polyhost.exchange.server.orders import OrderRefused, judge, read_post
 from polyhost.model.market import normal_token
 from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
-from polyhost.model.wallets import WalletKind, wallet_kind
+from polyhost.model.wallet_kinds import WalletKind, wallet_kind
 from polyhost.model.words import Action
 
 BATCH_MAX: Final = 15

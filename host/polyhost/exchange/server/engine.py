@@ -49,7 +49,7 @@ from polyhost.exchange.server.wallets import Wallets
 from polyhost.exchange.world import World
 from polyhost.model.market import Market
 from polyhost.model.times import MarketMs, WallMs
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 
 STEP_S: Final = 0.003
 """Most wall time one step of the world may take before the sockets get their turn."""

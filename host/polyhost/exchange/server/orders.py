@@ -20,7 +20,7 @@ from polyhost.model.builder import NOBODY
 from polyhost.model.gateway import SignedFields
 from polyhost.model.market import Market, normal_token
 from polyhost.model.order_hash import order_id
-from polyhost.model.wallets import WalletKind, wallet_kind
+from polyhost.model.wallet_kinds import WalletKind, wallet_kind
 from polyhost.model.words import Action, OrderType
 
 _BYTES32: Final = re.compile(r"^0x[0-9a-fA-F]{64}$")

@@ -21,7 +21,8 @@ from polyhost.exchange.server.chain_signatures import WalletCall, batch_signer, 
 from polyhost.exchange.server.contracts import RELAY, RELAY_HUB
 from polyhost.exchange.server.engine import Engine, wall_ms
 from polyhost.exchange.server.http import ENGINE, HttpError, answer, json_body
-from polyhost.model.wallets import DEPOSIT_FACTORY, PROXY_FACTORY, WalletKind
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import DEPOSIT_FACTORY, PROXY_FACTORY
 
 KINDS: Final = {"SAFE": WalletKind.SAFE, "PROXY": WalletKind.PROXY, "WALLET": WalletKind.DEPOSIT}
 CREATE: Final = "WALLET-CREATE"

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from polyhost.model.wallets import WalletKind, first_deposit_wallet, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import first_deposit_wallet, wallet_of
 
 
 class Wallets:

@@ -12,10 +12,11 @@ from polyhost.model.examination import Examination, Missing
 from polyhost.model.gateway import OrderDraft
 from polyhost.model.money import Micros, money_text, price_text, size_text
 from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.model.words import Action, OrderType
 from polyhost.service.checkup.check import Check, Context, Depends, Fault, failed, ok, skipped, warning
-from polyhost.service.relaying import described, lacks_a_key, relayer_key_of, remedy, source_of, why
+from polyhost.service.relayer_source import source_of
+from polyhost.service.relaying import described, lacks_a_key, relayer_key_of, remedy, why
 from polyhost.venue.contract import Gateway
 
 LOW: Final[Micros] = 10_000_000

@@ -17,7 +17,7 @@ from polyhost.model.examination import Examination
 from polyhost.model.market import Market
 from polyhost.model.money import Micros
 from polyhost.model.series import DURATIONS, window_slugs, windows_from
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import Gateway
 from polyhost.venue.polymarket.catalogue import Catalogue

@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from polyhost.allocator import save_memory
+from polyhost.collecting import rarely_collecting
 from polyhost.venue.gatekeeper.secrecy import close_to_others, wipe_environment
 
 PAUSE_S: Final = 0.1
@@ -154,7 +155,8 @@ def _work(told: bytes, key: Key, relayer: dict[str, Key], keeper: int) -> None:
                 os._exit(0)
         os.close(INPUT)
         os.open(os.devnull, os.O_RDONLY)
-        from polyhost.venue.gatekeeper.worker import work
+        with rarely_collecting():
+            from polyhost.venue.gatekeeper.worker import work
 
         code = work(told, key, relayer)
     finally:

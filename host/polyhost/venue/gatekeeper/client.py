@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from loguru import logger
 
 from polyhost.errors import PolyhostError, VenueError
 from polyhost.files import short_path
-from polyhost.frames import framed
 from polyhost.model.batching import single
 from polyhost.model.builder import Builder, Credited
 from polyhost.model.commands import Command
@@ -31,16 +28,14 @@ from polyhost.model.events import Event, PostAnswered, PrepareFailed, QueryFaile
 from polyhost.model.examination import Approving, Examination
 from polyhost.model.market import Market
 from polyhost.model.unanswered import AWAY, never_sent, unanswered
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.venue.gatekeeper.launch import PROTOCOL, SOCKET, Launch, Policy, RelayerSource, started
 from polyhost.venue.gatekeeper.link import Wire
-from polyhost.venue.gatekeeper.policy import MARKETS_MAX, Policy
+from polyhost.venue.gatekeeper.policy import MARKETS_MAX
 from polyhost.venue.gatekeeper.protocol import (
     ANSWER,
     COMMANDS,
     ENCODE,
-    FRAME_BYTES_MAX,
-    PROTOCOL,
-    SOCKET,
     Alive,
     Answer,
     AskBalance,
@@ -58,7 +53,6 @@ from polyhost.venue.gatekeeper.protocol import (
     Failed,
     Heard,
     HeartbeatSaid,
-    Launch,
     Listen,
     Logged,
     NotificationsSaid,
@@ -66,7 +60,6 @@ from polyhost.venue.gatekeeper.protocol import (
     Opened,
     Reconnect,
     Refresh,
-    RelayerSource,
     Request,
     SendHeartbeat,
     Ticked,
@@ -120,11 +113,12 @@ class GatewayProcess:
         share: float = 1.0,
         relayer: RelayerSource | None = None,
         log: Path | None = None,
+        begun: subprocess.Popen[bytes] | None = None,
     ) -> None:
         """``key``: where the key is (``env``, ``file``, ``keyring``, or a simulator's ``throwaway``). ``place``: see
         ``Launch``. ``hide``: variables of the environment that are no matter of this account. ``share``: of the budget
         of requests. ``relayer``: what a contract wallet's transactions are sent with. ``log``: file for what it says
-        before and after there is a host.
+        before and after there is a host. ``begun``: the process, where it was started already with all of this.
         """
         self.opened: Opened | None = None
         """What the present worker said of itself; None: there is none that can be asked."""
@@ -145,7 +139,7 @@ class GatewayProcess:
         self._on_event: Callable[[Event], None] = lambda event: None
         self._on_price_event: Callable[[Event], None] = lambda event: None
         self._on_price: Callable[[str, str, int, int], None] = lambda feed, symbol, price, stamp: None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = begun
         self._wire: Wire | None = None
         self._ended = asyncio.Event()
         self._asked: dict[int, asyncio.Future[Answer]] = {}
@@ -170,29 +164,7 @@ class GatewayProcess:
 
     def spawn(self) -> None:
         """Start the process; it loads its client while the host goes on. Raises OSError."""
-        listener = _listening(self._folder)
-        try:
-            launch = msgspec.structs.replace(self._launch, socket=listener.fileno())
-            with self._sink() as sink:
-                # A group of its own: an operator's Ctrl-C reaches the host, which still has cancels to send.
-                # -P: modules that happen to lie in the operator's working folder are not imported.
-                self._process = process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "polyhost.venue.gatekeeper"], stdin=subprocess.PIPE, stdout=sink,
-                    stderr=sink, pass_fds=(listener.fileno(),), start_new_session=True,
-                    env={name: value for name, value in os.environ.items() if name not in self._hide},
-                )
-        finally:
-            listener.close()
-        assert process.stdin is not None
-        with suppress(BrokenPipeError):
-            process.stdin.write(framed(ENCODE(launch), FRAME_BYTES_MAX))
-            process.stdin.flush()
-
-    def _sink(self) -> IO[bytes]:
-        if self._log is None:
-            return Path(os.devnull).open("ab")
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        return self._log.open("ab")
+        self._process = started(self._launch, hide=self._hide, log=self._log)
 
     @property
     def pid(self) -> int | None:
@@ -603,24 +575,6 @@ def unsent(command: Command) -> list[Event]:
 def _away(event: Event) -> Event:
     """An order that was not signed since nobody was there: it says nothing about the order."""
     return msgspec.structs.replace(event, away=True) if isinstance(event, PrepareFailed) else event
-
-
-def _listening(folder: Path) -> socket.socket:
-    """The account's socket, readable and writable by this user alone from its first moment. Raises OSError."""
-    path = folder / SOCKET
-    path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX)
-    try:
-        with suppress(OSError):
-            os.fchmod(listening.fileno(), 0o600)
-        with short_path(folder, SOCKET) as short:
-            listening.bind(short)
-        path.chmod(0o600)
-        listening.listen(2)
-    except OSError:
-        listening.close()
-        raise
-    return listening
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from loguru import logger
 
 from polyhost.frames import FrameError, Frames, framed
-from polyhost.venue.gatekeeper.protocol import FRAME_BYTES_MAX
+from polyhost.venue.gatekeeper.launch import FRAME_BYTES_MAX
 
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 """What the other end has not read yet. Nothing is dropped: beyond this the connection ends, and both ends know it."""

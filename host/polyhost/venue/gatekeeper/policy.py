@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from polyhost.model import events
 from polyhost.model.commands import Act, Command, Post, PostMany, Prepare
 from polyhost.model.events import Event
@@ -20,6 +18,7 @@ from polyhost.model.market import Market
 from polyhost.model.money import Micros, money_text, notional
 from polyhost.model.order_hash import order_id
 from polyhost.model.words import Action, ActionKind
+from polyhost.venue.gatekeeper.launch import Policy
 from polyhost.venue.gatekeeper.spent import Spent
 
 MARKETS_MAX: Final = 4_096
@@ -30,19 +29,6 @@ DAY_MS: Final = 24 * HOUR_MS
 """The day of ``day_max``, market ms."""
 ENDED: Final = ("CANCELED", "INVALID")
 """Beginnings of an order's status when it is over and its unfilled part was never spent."""
-
-
-class Policy(Struct, frozen=True):
-    """The limits, in micro-units of collateral; money counts at the worst price with every fee."""
-
-    order_max: Micros
-    """Of a single buy."""
-    hour_max: Micros
-    """Of all buys and splits within an hour."""
-    day_max: Micros
-    """Of all buys and splits within a day."""
-    actions: tuple[str, ...] = tuple(kind.value for kind in ActionKind)
-    """Chain actions that are carried out."""
 
 
 class Guard:

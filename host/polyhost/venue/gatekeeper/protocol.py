@@ -2,7 +2,7 @@
 
 Requests run side by side; answers come in any order, what the streams tell comes in the order in which it was heard.
 There is no message that signs what it is given, none that approves a contract, and none that gives the key or the API
-secret away.
+secret away. What the process is told before there is a connection stands in ``launch``.
 """
 
 from __future__ import annotations
@@ -18,58 +18,9 @@ from polyhost.model.builder import Builder, Credited
 from polyhost.model.commands import Command
 from polyhost.model.examination import Examination
 from polyhost.model.market import Market
-from polyhost.venue.gatekeeper.policy import Policy
 from polyhost.venue.polymarket.account import ReadError
 from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.heartbeats import Beaten
-
-PROTOCOL: Final = 2
-"""Rises with every change of what stands below; both ends say theirs, and another one is refused."""
-SOCKET: Final = "gateway.sock"
-FRAME_BYTES_MAX: Final = 32 * 1024 * 1024
-"""The largest message: all trades and orders of a busy account are some megabytes."""
-
-
-class RelayerSource(Struct, frozen=True):
-    """Where the parts of an account's relayer key are."""
-
-    parts: dict[str, dict[str, str]]
-    """``key``, and of a builder key ``secret`` and ``passphrase``: each as ``Launch.key`` says where the key is."""
-    address: str = ""
-    """Address that it was made for; empty: the private key's own."""
-
-
-class Launch(Struct, frozen=True):
-    """What the process is for, said once on its standard input; no later message changes it."""
-
-    protocol: int
-    account: str
-    folder: str
-    """The account's folder: socket, sums."""
-    socket: int
-    """File descriptor of the listening socket, inherited."""
-    host_pid: int
-    """The only process that is served."""
-    key: dict[str, str]
-    """Where the key is: ``env``, ``file`` or ``keyring`` as in the configuration; ``throwaway``: a simulator's own key.
-    """
-    wallet: int
-    client: str
-    policy: Policy
-    place: str
-    """Where the venue must be: ``live``, ``loopback``, or an address of the configuration."""
-    selftest: bool = True
-    share: float = 1.0
-    """Of the venue's budget of requests, where several accounts ask from one address."""
-    relayer: RelayerSource | None = None
-    """What a contract wallet's transactions are sent with; None: it sends none."""
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """Variables of the environment that hold what this process is to read."""
-        parts = () if self.relayer is None else self.relayer.parts.values()
-        return tuple(reference["env"] for reference in (self.key, *parts) if "env" in reference)
-
 
 # --- host to process --------------------------------------------------------------------------------------------------
 

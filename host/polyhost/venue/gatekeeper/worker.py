@@ -23,22 +23,23 @@ import msgspec
 from loguru import logger
 
 from polyhost.allocator import give_back
+from polyhost.collecting import rarely_collecting
 from polyhost.errors import ConfigError, VenueError
 from polyhost.model.clients import FIRST
 from polyhost.model.events import Event
 from polyhost.model.market import Market
 from polyhost.model.relayer import RelayerKey
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.venue.budget import Budget
-from polyhost.venue.clients import guarded_gateway, load, tell_of_the_dead_client
+from polyhost.venue.clients import guarded_gateway, load, rehearsed, tell_of_the_dead_client
 from polyhost.venue.clock import VenueClock
 from polyhost.venue.contract import ClientGateway
 from polyhost.venue.gatekeeper.guarded import executed
+from polyhost.venue.gatekeeper.launch import PROTOCOL, Launch
 from polyhost.venue.gatekeeper.link import Wire
 from polyhost.venue.gatekeeper.policy import Guard
 from polyhost.venue.gatekeeper.protocol import (
     ENCODE,
-    PROTOCOL,
     REQUEST,
     Alive,
     Answer,
@@ -56,7 +57,6 @@ from polyhost.venue.gatekeeper.protocol import (
     Examined,
     Heard,
     HeartbeatSaid,
-    Launch,
     Listen,
     Logged,
     NotificationsSaid,
@@ -81,6 +81,8 @@ from polyhost.venue.rotation import Turnover
 
 if TYPE_CHECKING:
     from loguru import Message
+
+    from polyhost.venue.polymarket.selftest import Rehearsal
 
 ALIVE_EVERY_S: Final = 1.0
 """A sign of life this often, wall seconds."""
@@ -113,12 +115,13 @@ class Made(Protocol):
 
 
 def made(
-    launch: Launch, endpoints: Endpoints, key: str, clock: VenueClock, budget: Budget, relayer: RelayerKey | None
+    launch: Launch, endpoints: Endpoints, key: str, clock: VenueClock, budget: Budget, relayer: RelayerKey | None,
+    rehearsal: Rehearsal | None = None,
 ) -> ClientGateway:
     """The gateway of the client that the configuration names, with the other client standing by (CON-19)."""
     return guarded_gateway(
         launch.client or FIRST, endpoints, key, wallet=WalletKind(launch.wallet), clock=clock, budget=budget,
-        selftest=launch.selftest, relayer=relayer, fast=True,
+        selftest=launch.selftest, relayer=relayer, fast=True, rehearsal=rehearsal,
     )
 
 
@@ -161,7 +164,7 @@ class Worker:
         self._user: UserStream | None = None
         self._prices: PriceStream | None = None
         self._beats: dict[str, float] = {}
-        self._masked: list[str] = []
+        self._masked = [key.value, key.value.removeprefix("0x"), *(part.value for part in relayer.values())]
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -169,9 +172,8 @@ class Worker:
         """Until the host's connection ends."""
         loop = asyncio.get_running_loop()
         if self._make is made:
-            # The client is loaded while the host does other things.
-            loading = loop.run_in_executor(None, _loaded, self._launch.client or FIRST)
-            connection, _ = await asyncio.gather(self._admitted(listener), loading)
+            # The client is loaded and tested while the host does other things.
+            connection, _ = await asyncio.gather(self._admitted(listener), self._loaded())
         else:
             connection = await self._admitted(listener)
         _, wire = await loop.connect_accepted_socket(lambda: Wire(self._arrived, self._ended.set), connection)
@@ -186,6 +188,18 @@ class Worker:
         if self._gateway is not None:
             await self._gateway.close()
         self._spent.close()
+
+    async def _loaded(self) -> None:
+        """Have the client here, and its self-tests made; what is wrong with it is told when it is opened."""
+        launch = self._launch
+        client = launch.client or FIRST
+        with rarely_collecting():
+            await asyncio.get_running_loop().run_in_executor(None, _loaded, client)
+            if not launch.selftest or self._key.problem:
+                return
+            with suppress(ConfigError, VenueError):
+                rehearsal = await rehearsed(client, self._key.value, WalletKind(launch.wallet))
+                self._make = partial(made, rehearsal=rehearsal)
 
     async def _admitted(self, listener: socket.socket) -> socket.socket:
         """The host's connection; anybody else's is closed without a word."""

@@ -11,7 +11,7 @@ from polymarket.errors import PolymarketError
 from polyhost.errors import VenueError
 from polyhost.model.examination import Approving, Missing
 from polyhost.model.relayer import WEBSITE
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.venue.polymarket.account import AccountReader, ReadError
 from polyhost.venue.polymarket.client import told_of_the_relayer
 from polyhost.venue.polymarket.examination import MANUAL

@@ -16,7 +16,8 @@ import msgspec
 from polyhost.errors import VenueError
 from polyhost.model.examination import Examination, Holding, Missing, SocketHeard
 from polyhost.model.relayer import RelayerKey
-from polyhost.model.wallets import WalletKind, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import wallet_of
 from polyhost.venue.polymarket.account import AccountReader, Credentials, ReadError, error_text, l2_headers, parsed
 from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.http import http_client

@@ -21,7 +21,7 @@ from polyhost.model.gateway import OrderDraft, SignedFields
 from polyhost.model.order_hash import ORDER_TYPE, ZERO_BYTES32, domain_separator, exchange_address
 from polyhost.model.order_signature import signed_digest, wrapping
 from polyhost.model.rounding import Amounts
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.model.words import Action, OrderType
 
 TOKENS_MAX: Final = 4_096

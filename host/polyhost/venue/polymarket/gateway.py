@@ -34,7 +34,8 @@ from polyhost.model.money import price_text, size_text
 from polyhost.model.relayer import RelayerKey
 from polyhost.model.rounding import limit_amounts, market_size
 from polyhost.model.times import day_text
-from polyhost.model.wallets import WalletKind, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import wallet_of
 from polyhost.model.words import Action, ActionKind, OrderType
 from polyhost.venue.budget import Budget, OverBudget
 from polyhost.venue.clock import VenueClock
@@ -54,8 +55,8 @@ from polyhost.venue.polymarket.endpoints import Endpoints
 from polyhost.venue.polymarket.fast_signing import TOKENS_MAX, FastSigner, fits
 from polyhost.venue.polymarket.outcomes import NO_ANSWER, Answer
 from polyhost.venue.polymarket.rows import audit_row, earned_rows, position_row
-from polyhost.venue.polymarket.selftest import fast_signer, fields_of, signing_selftest
-from polyhost.venue.polymarket.wire_gateway import NotSignedError, Revoked, Signed, WireGateway
+from polyhost.venue.polymarket.selftest import Rehearsal, fast_signer, fields_of, signing_selftest
+from polyhost.venue.polymarket.wire_gateway import NotSignedError, Revoked, Signed, WireGateway, address_of
 
 NOT_MADE: Final = "log in to polymarket.com once with this key, which makes the wallet; or choose another kind"
 POSITIONS_PAGE: Final = 500
@@ -83,12 +84,16 @@ class PolymarketGateway(WireGateway):
         budget: Budget | None = None,
         relayer: RelayerKey | None = None,
         fast: bool = False,
+        rehearsal: Rehearsal | None = None,
     ) -> None:
-        """``fast``: sign without the client, once the self-test with the account's own key found no difference."""
+        """``fast``: sign without the client, once the self-test with the account's own key found no difference.
+        ``rehearsal``: of this key and wallet, where it was made before.
+        """
         super().__init__(
             endpoints, private_key, wallet=wallet, clock=clock, selftest=selftest, budget=budget, relayer=relayer
         )
         self._wants_fast = fast
+        self._rehearsal = rehearsal
         self._fast: FastSigner | None = None
         """Signs without the client; None: the client signs."""
         self._facts: dict[str, bool] = {}
@@ -97,11 +102,15 @@ class PolymarketGateway(WireGateway):
     # --- life ---------------------------------------------------------------------------------------------------------
 
     async def _check(self) -> None:
-        if self._selftest:
-            await signing_selftest()
-        else:
+        if not self._selftest:
             require_version()
             require_surface()
+        elif self._wants_fast and self._wallet is not WalletKind.DEPOSIT:
+            self._rehearsal = self._rehearsal or rehearsal_of(self._private_key, self._wallet)
+            await self._rehearsal.run()
+            self._fast = self._rehearsal.signer()
+        else:
+            await signing_selftest()
 
     async def _open(self, owner: str) -> Credentials:
         try:
@@ -140,7 +149,7 @@ class PolymarketGateway(WireGateway):
 
     async def connect(self) -> None:
         await super().connect()
-        if self._wants_fast and self._fast is None:
+        if self._wants_fast and self._fast is None and self._rehearsal is None:
             self._fast = await fast_signer(self._private_key, self._wallet, self.wallet, self._owner, _signed)
 
     def _closer(self) -> Callable[[], Awaitable[None]]:
@@ -320,6 +329,11 @@ class PolymarketGateway(WireGateway):
             return events.EarningsSeen(day, earned_rows(rewards, rebates))
         except (PolymarketError, VenueError, ValueError) as error:
             return events.QueryFailed("earnings", str(day), str(error))
+
+
+def rehearsal_of(private_key: str, kind: WalletKind) -> Rehearsal:
+    """The self-tests of a key and one of its wallets, no deposit wallet. Raises ConfigError for a key that is none."""
+    return Rehearsal(private_key, kind, address_of(private_key), _signed)
 
 
 def _plain(draft: OrderDraft) -> bool:

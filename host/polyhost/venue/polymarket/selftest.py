@@ -21,7 +21,8 @@ from polyhost.errors import VenueError
 from polyhost.model.gateway import OrderDraft, SignedFields
 from polyhost.model.market import normal_token
 from polyhost.model.rounding import limit_amounts
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import wallet_of
 from polyhost.model.words import Action
 from polyhost.venue.polymarket.client import DISTRIBUTION, REMEDY, environment_at, require_surface, require_version
 from polyhost.venue.polymarket.endpoints import endpoints_at
@@ -117,39 +118,88 @@ async def signing_selftest() -> None:
     require_surface()
     async with _CannedVenue() as url:
         try:
-            await _sign_and_compare(url)
+            client = await _canned_client(url, KEY, ADDRESS)
+            try:
+                await _sign_and_compare(client, ADDRESS)
+            finally:
+                await client.close()
         except PolymarketError as error:
-            problem = f"the client cannot sign a test order: {error}; {REMEDY}"
-            raise VenueError(problem, endpoint=DISTRIBUTION) from error
+            raise _unable(error) from error
 
 
-async def _sign_and_compare(url: str) -> None:
-    client = await AsyncSecureClient.create(
-        private_key=KEY, wallet=ADDRESS, environment=environment_at(endpoints_at(url))
+async def _canned_client(url: str, private_key: str, wallet: str) -> AsyncSecureClient:
+    """A client of this key that speaks to the canned answers."""
+    return await AsyncSecureClient.create(
+        private_key=private_key, wallet=wallet, environment=environment_at(endpoints_at(url))
     )
-    try:
-        limit = await client.create_limit_order(token_id=TOKEN, price="0.52", size="10", side="BUY")
-        market = await client.create_market_order(
-            token_id=TOKEN, side="SELL", shares="10", min_price="0.37", order_type="FAK"
-        )
-    finally:
-        await client.close()
-    compare(limit, Action.BUY, 5_200, 10_000_000)
-    compare(market, Action.SELL, 3_700, 10_000_000)
 
 
-def compare(signed: SignedOrder, action: Action, price: int, size: int) -> None:
-    """Raises VenueError unless amounts and hash of the signed order are the ones we compute."""
+def _unable(error: PolymarketError) -> VenueError:
+    return VenueError(f"the client cannot sign a test order: {error}; {REMEDY}", endpoint=DISTRIBUTION)
+
+
+async def _sign_and_compare(client: AsyncSecureClient, owner: str) -> None:
+    limit = await client.create_limit_order(token_id=TOKEN, price="0.52", size="10", side="BUY")
+    market = await client.create_market_order(
+        token_id=TOKEN, side="SELL", shares="10", min_price="0.37", order_type="FAK"
+    )
+    compare(limit, Action.BUY, 5_200, 10_000_000, owner)
+    compare(market, Action.SELL, 3_700, 10_000_000, owner)
+
+
+def compare(signed: SignedOrder, action: Action, price: int, size: int, owner: str = ADDRESS) -> None:
+    """Raises VenueError unless amounts and hash of the order, signed by this owner, are the ones we compute."""
     amounts = limit_amounts(action, price, size)
     if (signed.maker_amount, signed.taker_amount) != tuple(amounts):
         given = f"{signed.maker_amount}/{signed.taker_amount}, expected {amounts.maker}/{amounts.taker}"
         raise VenueError(f"the client rounds amounts differently ({given}); {REMEDY}", endpoint=DISTRIBUTION)
-    if not proves(fields_of(signed), signed.signature, ADDRESS):
+    if not proves(fields_of(signed), signed.signature, owner):
         raise VenueError(f"the client's order hash is not ours: ids would be wrong; {REMEDY}", endpoint=DISTRIBUTION)
 
 
 Sign: TypeAlias = Callable[[AsyncSecureClient, OrderDraft], Awaitable[SignedOrder]]
 """Has the client sign a draft."""
+
+
+class Rehearsal:
+    """Both self-tests of a key, with one client, before the venue is asked for anything: making a client costs 0.2 s.
+
+    Not for a deposit wallet: which one it is, the venue says.
+    """
+
+    def __init__(self, private_key: str, kind: WalletKind, owner: str, sign: Sign) -> None:
+        """``owner``: the key's own address."""
+        self._key = private_key
+        self._kind = kind
+        self._owner = owner
+        self._sign = sign
+        self._passed = False
+        self._signer: FastSigner | None = None
+        self._difference = ""
+
+    async def run(self) -> None:
+        """Once: neither client nor tables change while the process lives. Raises VenueError as ``signing_selftest``."""
+        if self._passed:
+            return
+        require_version()
+        require_surface()
+        wallet = wallet_of(self._owner, self._kind)
+        signer = _fast_signer(self._key, self._kind, wallet, self._owner)
+        async with _CannedVenue() as url:
+            try:
+                client = await _canned_client(url, self._key, wallet)
+                try:
+                    await _sign_and_compare(client, self._owner)
+                    self._difference = await _first_difference(signer, client, self._sign)
+                finally:
+                    await client.close()
+            except PolymarketError as error:
+                raise _unable(error) from error
+        self._signer, self._passed = signer, True
+
+    def signer(self) -> FastSigner | None:
+        """Who signs without the client, once it ran; None, told with the first difference, where the client must."""
+        return _slower(self._difference) if self._difference else self._signer
 
 
 async def fast_signer(private_key: str, kind: WalletKind, wallet: str, owner: str, sign: Sign) -> FastSigner | None:
@@ -158,31 +208,38 @@ async def fast_signer(private_key: str, kind: WalletKind, wallet: str, owner: st
     None, told once with the first difference, when it did not: then the client signs. Nothing of this is sent: the
     client is aimed at the canned answers.
     """
-    signer = FastSigner(private_key, kind, maker=wallet, signer=wallet if kind is WalletKind.DEPOSIT else owner)
+    signer = _fast_signer(private_key, kind, wallet, owner)
     async with _CannedVenue() as url:
-        client = None
         try:
-            client = await AsyncSecureClient.create(
-                private_key=private_key, wallet=wallet, environment=environment_at(endpoints_at(url))
-            )
-            problem = await _first_difference(signer, client, sign)
+            client = await _canned_client(url, private_key, wallet)
         except (PolymarketError, ValueError) as error:
-            problem = f"the client signs no samples: {error}"
+            return _slower(f"the client signs no samples: {error}")
+        try:
+            problem = await _first_difference(signer, client, sign)
         finally:
-            if client is not None:
-                await client.close()
-    if problem:
-        logger.warning("orders are signed by the client, slower: the fast signer differs from it ({})", problem)
-        return None
-    return signer
+            await client.close()
+    return _slower(problem) if problem else signer
+
+
+def _fast_signer(private_key: str, kind: WalletKind, wallet: str, owner: str) -> FastSigner:
+    return FastSigner(private_key, kind, maker=wallet, signer=wallet if kind is WalletKind.DEPOSIT else owner)
+
+
+def _slower(problem: str) -> FastSigner | None:
+    logger.warning("orders are signed by the client, slower: the fast signer differs from it ({})", problem)
+    return None
 
 
 async def _first_difference(signer: FastSigner, client: AsyncSecureClient, sign: Sign) -> str:
-    for token, neg_risk in ((TOKEN, False), (NEG_RISK_TOKEN, True)):
-        for draft in sample_drafts(token, neg_risk, int(time.time())):
-            signed = await sign(client, draft)
-            amounts = limit_amounts(draft.action, draft.price, draft.size)
-            problem = difference(signer, draft, amounts, fields_of(signed), signed.signature)
-            if problem:
-                return problem
+    """What of the samples the client signs otherwise, or why it does not; empty: every byte is the same."""
+    try:
+        for token, neg_risk in ((TOKEN, False), (NEG_RISK_TOKEN, True)):
+            for draft in sample_drafts(token, neg_risk, int(time.time())):
+                signed = await sign(client, draft)
+                amounts = limit_amounts(draft.action, draft.price, draft.size)
+                problem = difference(signer, draft, amounts, fields_of(signed), signed.signature)
+                if problem:
+                    return problem
+    except (PolymarketError, ValueError) as error:
+        return f"the client signs no samples: {error}"
     return ""

@@ -27,7 +27,7 @@ from polyhost.model.market import Market
 from polyhost.model.order_hash import order_id
 from polyhost.model.relayer import RelayerKey
 from polyhost.model.rounding import limit_amounts
-from polyhost.model.wallets import WalletKind
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.model.words import Action, OrderType
 from polyhost.venue.budget import Budget, OverBudget, Urgency
 from polyhost.venue.clock import VenueClock

@@ -34,7 +34,8 @@ from polyhost.model.money import MICRO
 from polyhost.model.order_hash import ZERO_BYTES32
 from polyhost.model.rounding import limit_amounts, market_size
 from polyhost.model.times import day_text
-from polyhost.model.wallets import WalletKind, deposit_wallet, first_deposit_wallet, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import deposit_wallet, first_deposit_wallet, wallet_of
 from polyhost.model.words import OrderType
 from polyhost.venue.budget import OverBudget
 from polyhost.venue.contract import ClientGateway

@@ -16,7 +16,8 @@ from polyhost.model.builder import NOBODY
 from polyhost.model.clients import SECOND
 from polyhost.model.gateway import SignedFields
 from polyhost.model.order_hash import ZERO_BYTES32
-from polyhost.model.wallets import WalletKind, wallet_of
+from polyhost.model.wallet_kinds import WalletKind
+from polyhost.model.wallets import wallet_of
 from polyhost.model.words import Action
 from polyhost.venue.polymarket.proof import proves
 from polyhost.venue.second.client import REMEDY, SecondClient, fields_of, require_surface, require_version
