@@ -18,11 +18,12 @@ from polyhost.model.clients import FIRST
 from polyhost.model.relayer import WEBSITE, RelayerKey
 from polyhost.venue.drift import Relied
 from polyhost.venue.polymarket.endpoints import FOREIGN_HOSTS, Endpoints
-from polyhost.venue.polymarket.examination import NOT_TAKEN
 
 DISTRIBUTION: Final = FIRST
 VERSION: Final = "0.14.0"
 """The release that was read line by line; the surface below and the private names hold for it."""
+UNAUTHORIZED: Final = 401
+"""The relayer's status for a key that it does not take (``invalid authorization``)."""
 NEAR_POLL_MS: Final = 200
 """How often the client asks an exchange elsewhere what became of a transaction, wall ms; the venue itself every 2 s."""
 NEAR_POLLS: Final = 1_000
@@ -90,7 +91,7 @@ def api_key_of(key: RelayerKey, owner: str) -> BuilderApiKey | RelayerApiKey:
 
 def told_of_the_relayer(error: PolymarketError) -> str:
     """Why a transaction was refused, with what mends it where the relayer does not take the key."""
-    if isinstance(error, RequestRejectedError) and error.status in NOT_TAKEN:
+    if isinstance(error, RequestRejectedError) and error.status == UNAUTHORIZED:
         return f"{error}; the relayer does not take the key of [accounts.NAME] relayer: make one ({WEBSITE})"
     return str(error)
 
