@@ -249,6 +249,26 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
         "            if False:\n",
         "tests/extension/test_extension_secrets.py", False,
     ),
+    Mutation(
+        "act without a relayer key", "SET-03", "kernel/actions.py",
+        """        if core.cannot_act:
+            return core.cannot_act
+""",
+        "",
+        "tests/kernel/test_kernel_actions.py", simulated=False,
+    ),
+    Mutation(
+        "deploy a wallet by looking", "ORD-22", "venue/polymarket/gateway.py",
+        "AsyncSecureClient.create(private_key=self._private_key, environment=environment)",
+        "AsyncSecureClient.create(private_key=self._private_key, environment=environment, api_key=api_key)",
+        "tests/venue/test_venue_actions.py", simulated=False,
+    ),
+    Mutation(
+        "say the relayer key", "SEC-01", "venue/gatekeeper/worker.py",
+        ", *(relayer.secrets if relayer else ())]",
+        "]",
+        "tests/venue/test_venue_gate_link.py", simulated=False,
+    ),
 )
 """In the order of the table."""
 
