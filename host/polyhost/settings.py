@@ -50,10 +50,16 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 
+def _defaults() -> Any:
+    """A table nobody wrote: it is validated from nothing, with the table around it (a start builds one model, not 20).
+    """
+    return Field(default_factory=dict)
+
+
 class Table(BaseModel):
     """Base of every table: unknown keys are errors, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -191,7 +197,7 @@ class ExchangeTable(Table):
     """Tier of every signer's rate limits for orders and cancels; empty: nobody is limited."""
     pathologies: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """How the exchange misbehaves: names (docs/pathologies.md) and their probabilities; empty: not at all."""
-    troubles: TroublesTable = TroublesTable()
+    troubles: TroublesTable = _defaults()
     """What is wrong with accounts and place, to try `doctor` and `setup approvals` on; nothing by default.
     ``unapproved``: a newcomer's wallets have approved no contract; ``funded``: only these of its wallets own anything
     (eoa, proxy, safe, deposit; empty: all); ``closed_only``; ``country``: where everybody is blocked; ``protocol``: the
@@ -396,23 +402,23 @@ class AccountTable(Table):
 class Configuration(Table):
     """The whole file."""
 
-    host: HostTable = HostTable()
-    log: LogTable = LogTable()
-    metrics: MetricsTable = MetricsTable()
-    markets: MarketsTable = MarketsTable()
-    venue: VenueTable = VenueTable()
-    exchange: ExchangeTable = ExchangeTable()
-    paper: PaperTable = PaperTable()
-    limits: LimitsTable = LimitsTable()
-    policy: PolicyTable = PolicyTable()
-    breakers: BreakersTable = BreakersTable()
-    safety: SafetyTable = SafetyTable()
-    pair: PairTable = PairTable()
-    quotes: QuotesTable = QuotesTable()
-    pending: PendingTable = PendingTable()
-    depth: DepthTable = DepthTable()
-    settlement: SettlementTable = SettlementTable()
-    evaluation: EvaluationTable = EvaluationTable()
+    host: HostTable = _defaults()
+    log: LogTable = _defaults()
+    metrics: MetricsTable = _defaults()
+    markets: MarketsTable = _defaults()
+    venue: VenueTable = _defaults()
+    exchange: ExchangeTable = _defaults()
+    paper: PaperTable = _defaults()
+    limits: LimitsTable = _defaults()
+    policy: PolicyTable = _defaults()
+    breakers: BreakersTable = _defaults()
+    safety: SafetyTable = _defaults()
+    pair: PairTable = _defaults()
+    quotes: QuotesTable = _defaults()
+    pending: PendingTable = _defaults()
+    depth: DepthTable = _defaults()
+    settlement: SettlementTable = _defaults()
+    evaluation: EvaluationTable = _defaults()
     accounts: dict[Annotated[str, Field(pattern=ACCOUNT_NAME)], AccountTable] = Field(default_factory=dict)
     """``[accounts.NAME]``: the accounts, where there are several."""
     plugin_paths: tuple[str, ...] = ()

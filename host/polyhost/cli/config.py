@@ -32,9 +32,12 @@ def check(
     config: ConfigFile = None, data_dir: DataDir = None, sets: Sets = None, as_json: Json = False
 ) -> None:
     """Check the configuration and every plugin it names. Exit code 1: a plugin is refused; 2: a setting is wrong."""
+    from polyhost.collecting import rarely_collecting
+
     try:
         loaded = configured(config, {"host.data_dir": data_dir}, sets=sets)
-        refused = [plugin for plugin in discovered(loaded) if plugin.state == "refused"]
+        with rarely_collecting():
+            refused = [plugin for plugin in discovered(loaded) if plugin.state == "refused"]
     except ConfigError as error:
         if as_json:
             print_json({"ok": False, "problems": [str(error)]})

@@ -75,8 +75,12 @@ COMMANDS: Final[dict[str, Entry]] = {
 
 def load(name: str) -> Any:
     """The real command of that name, imported now."""
+    from polyhost.collecting import rarely_collecting
+
     entry = COMMANDS[name]
-    app: typer.Typer = getattr(import_module(entry.module), entry.app)
+    with rarely_collecting():
+        app: typer.Typer = getattr(import_module(entry.module), entry.app)
+        import_module("pydantic")  # typer needs it for the options, and loads it otherwise
     return typer.main.get_group(app) if entry.group else typer.main.get_command(app)
 
 
@@ -122,6 +126,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run one command line (None: this process's own) and exit with its code."""
     # Before anybody imports loguru: its tracebacks show the values of variables, and one of them may be a key (LOG-09).
     os.environ["LOGURU_DIAGNOSE"] = "NO"
+    # Before anybody imports pydantic: whatever is installed may offer it a plugin, which would see every setting here.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     try:
         typer.main.get_group(app).main(args=args, prog_name="polyhost")
     except PolyhostError as error:

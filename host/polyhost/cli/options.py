@@ -44,11 +44,14 @@ def configured(
     ``sets`` are the words of ``--set``; ``chosen`` False leaves out what was chosen for this data folder.
     Raises ConfigError.
     """
-    from polyhost.configuration import load_configuration
+    from polyhost.collecting import rarely_collecting
 
     given = {key: str(value) if isinstance(value, Path) else value for key, value in (overrides or {}).items()}
     given = {key: value for key, value in given.items() if value is not None}
-    return load_configuration(config, given, sets=sets or (), chosen=chosen)
+    with rarely_collecting():
+        from polyhost.configuration import load_configuration
+
+        return load_configuration(config, given, sets=sets or (), chosen=chosen)
 
 
 def in_folder(

@@ -65,10 +65,27 @@ def deprecations(hooks: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def implementations(instance: object, plugin: str, origin: str = "") -> dict[str, Bound]:
-    """The hooks that a plugin implements. Raises PluginError for what would be silently wrong at run time."""
+@cache
+def _manager() -> pluggy.PluginManager:
+    """Knows what hooks there are; reading that costs more than what a plugin says of its own."""
     manager = pluggy.PluginManager(NAMESPACE)
     manager.add_hookspecs(Hooks)
+    return manager
+
+
+def implementations(instance: object, plugin: str, origin: str = "") -> dict[str, Bound]:
+    """The hooks that a plugin implements. Raises PluginError for what would be silently wrong at run time."""
+    manager = _manager()
+    try:
+        found = _read(manager, instance, plugin, origin)
+        manager.unregister(instance)
+    except BaseException:
+        _manager.cache_clear()  # what half of a plugin left behind is nobody else's
+        raise
+    return found
+
+
+def _read(manager: pluggy.PluginManager, instance: object, plugin: str, origin: str) -> dict[str, Bound]:
     try:
         manager.register(instance, plugin)
     except pluggy.PluginValidationError as error:
