@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,25 @@ def test_the_help_of_a_command_imports_nothing_that_does_its_work(name: str) -> 
     if find_spec(front.COMMANDS[name].module) is None:
         pytest.skip(f"{front.COMMANDS[name].module} does not exist")
     assert imported_by(name, "--help") & HEAVY <= {"pydantic"}
+
+
+def test_sec_02_nobody_may_look_into_the_settings_as_they_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pydantic would load whatever any installed distribution offers it, into the process that holds the secrets."""
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "a_plugin")
+    assert exit_code(["--version"]) == 0
+    assert os.environ["PYDANTIC_DISABLE_PLUGINS"] == "__all__"
+
+
+def test_b7_reading_a_configuration_builds_one_model_of_all_its_tables() -> None:
+    code = (
+        "from polyhost.configuration import load_configuration; import polyhost.settings as s\n"
+        "loaded = load_configuration(None, {}, {}).configuration\n"
+        "print(loaded.safety == s.SafetyTable(), s.Configuration.__pydantic_complete__)\n"
+        "print([n for n, k in vars(s).items() if isinstance(k, type) and issubclass(k, s.Table)\n"
+        "       and k.__pydantic_complete__ and n not in ('Configuration', 'HostTable', 'SafetyTable')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == ["True True", "[]"]
 
 
 def test_version_is_the_packages_version(capsys: pytest.CaptureFixture[str]) -> None:
