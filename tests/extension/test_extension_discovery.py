@@ -192,7 +192,7 @@ def test_plg_02_the_trading_combiner_must_be_one_that_runs(tmp_path: Path) -> No
         ("nowhere", "plugin_paths 'nowhere': there is no such file or folder; name a .py file"),
         ("notes.txt", "plugin_paths 'notes.txt': is no .py file"),
         ("mine\0.py", "cannot be looked at: ValueError"),
-        ("loop", "plugin_paths 'loop': cannot be looked at"),
+        ("loop", "plugin_paths 'loop': is a link that leads nowhere"),
         ("binary.py", "null bytes; mend it"),
     ],
 )

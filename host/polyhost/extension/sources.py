@@ -208,6 +208,8 @@ def _named(distribution: Distribution) -> tuple[str, str]:
 
 def _file_sources(path: str, base: Path) -> list[Source]:
     try:
+        if os.path.islink(base / path) and not os.path.exists(base / path):
+            return [_broken(path, base / path, "is a link that leads nowhere")]
         place = (base / path).resolve()
         if place.is_dir():
             names = sorted(each for each in os.listdir(place) if each.endswith(".py") and each[0] not in "._")
@@ -215,7 +217,7 @@ def _file_sources(path: str, base: Path) -> list[Source]:
         if place.is_file():
             return _sources_in(place) if place.suffix == ".py" else [_broken(path, place, "is no .py file")]
         return [_broken(path, place, "there is no such file or folder")]
-    except (OSError, ValueError, RuntimeError) as error:  # no right to look, a NUL in it, links in a circle
+    except (OSError, ValueError, RuntimeError) as error:  # no right to look, a NUL in it, links in a circle above it
         return [_broken(path, base / path, f"cannot be looked at: {contained(error)}")]
 
 

@@ -31,7 +31,7 @@ class Keeper(Protocol):
         """The error in words for people."""
 
     def forget(self) -> None:
-        """The thread that had the connection is gone: the next one is a new one."""
+        """The writing thread lets go of its connection: whoever writes next opens a new one."""
 
     def close(self) -> None:
         """Give everything back; call it from the writing thread."""
@@ -68,6 +68,7 @@ class FileKeeper:
         return sqlite_errors.told(self._path, error)
 
     def forget(self) -> None:
+        self._database.close()  # this thread's connection: another thread's is its own to close
         self._database = database(self._path, busy_ms=self._busy_ms)
 
     def close(self) -> None:

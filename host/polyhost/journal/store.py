@@ -78,11 +78,15 @@ class JournalStore:
 
         Raises JournalError when the database cannot be read.
         """
-        self._connection = None
-        self._keeper.forget()
+        self.let_go()
         self._projector.forget()
         with reading(self.path) as connection:
             self.last_seq = last_seq(connection)
+
+    def let_go(self) -> None:
+        """This thread writes no more: its connection is closed, as no other thread can close it."""
+        self._connection = None
+        self._keeper.forget()
 
     def close(self) -> None:
         """Give the database back; call it from the writing thread."""
@@ -99,8 +103,7 @@ class JournalStore:
             self.commit(rest)
         finally:
             # Another thread writes from here on.
-            self._connection = None
-            self._keeper.forget()
+            self.let_go()
         crash_point("emergency.absorbed")
         emergency.put_away(self.path)
 

@@ -141,6 +141,13 @@ class JournalWriter:
     # --- the thread ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._write_all()
+        except BaseException:
+            self._store.let_go()
+            raise
+
+    def _write_all(self) -> None:
         self._take_over()
         while records := self._next():
             self._group = records
