@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from polyhost.journal import JournalStore
 from polyhost.journal.following import Following
-from polyhost.journal.place import elsewhere
+from polyhost.journal.place import elsewhere, pointer_path
 from polyhost.service.folder import DataFolder
 
 
@@ -55,3 +58,26 @@ def test_a_new_journal_in_the_place_of_the_old_one_is_read_from_its_first_record
     assert following.look() is True
     assert (following.seq, following.pnl, following.positions) == (1, 0, {})
     store.close()
+
+
+def test_a_journal_whose_address_is_written_anew_in_its_place_is_read_from_its_first_record(
+    tmp_path: Path, build: Any, remote: Any
+) -> None:
+    """As when the file system gives the new file the inode of the old one."""
+    path = tmp_path / "journal.db"
+    remote(path)
+    pointer = pointer_path(path)
+    first = JournalStore(path, "main")
+    first.commit([build.run("old"), build.run("older")])
+    first.close()
+    following = Following(path)
+    assert (following.look(), following.seq) == (True, 2)
+    old = pointer.stat()
+    place = remote(tmp_path / "other.db")
+    pointer.write_bytes(msgspec.json.encode(place))
+    os.utime(pointer, ns=(old.st_atime_ns, old.st_mtime_ns + 1))
+    assert pointer.stat().st_ino == old.st_ino
+    second = JournalStore(path, "main")
+    second.commit([build.run("anew")])
+    second.close()
+    assert (following.look(), following.seq) == (True, 1)

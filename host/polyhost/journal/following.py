@@ -60,12 +60,22 @@ MARKETS_KEPT: Final = 200
 """Markets, the latest by their end; those with something open stay beside them."""
 
 
+def _identity_of(path: Path) -> tuple[int, int, int]:
+    """Device, inode, and of a file that only names the journal when it was written: a file system gives the inode of
+    one that is gone to the next."""
+    if elsewhere(path) is None:
+        file = path.stat()
+        return file.st_dev, file.st_ino, 0
+    pointer = pointer_path(path).stat()
+    return pointer.st_dev, pointer.st_ino, pointer.st_mtime_ns
+
+
 class Following:
     """One journal as it grows. Not for several threads at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._identity: tuple[int, int] | None = None
+        self._identity: tuple[int, int, int] | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -102,14 +112,14 @@ class Following:
             self._identity = None
             self._forget()
             return False
-        stat = (self.path if elsewhere(self.path) is None else pointer_path(self.path)).stat()
-        if self._identity != (stat.st_dev, stat.st_ino):
+        identity = _identity_of(self.path)
+        if self._identity != identity:
             # Another journal stands there: a first look, or `run --fresh`.
             self._forget()
             with reading(self.path, READ_MS) as connection:
                 connection.execute("BEGIN")
                 self._begin(connection)
-            self._identity = (stat.st_dev, stat.st_ino)
+            self._identity = identity
             return True
         return self._go_on()
 
