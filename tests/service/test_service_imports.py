@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 
 def test_the_host_does_not_load_the_exchanges_server() -> None:
@@ -27,6 +28,13 @@ def test_b9_the_other_processes_begin_before_the_host_has_loaded_what_it_trades_
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "[]"]
+
+
+def test_b4_no_request_looks_through_the_search_path_for_what_is_not_installed() -> None:
+    """httpcore imports sniffio with every request, four times; it must be known, one way or the other."""
+    import polyhost.venue.polymarket.http  # noqa: F401
+
+    assert "sniffio" in sys.modules or find_spec("sniffio") is not None
 
 
 def test_sec_01_the_host_loads_no_client_of_the_venue() -> None:
