@@ -12,6 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "tests", deadline=None, derandomize=True, database=None, print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("tests")  # the same examples everywhere, and none that a busy machine can fail
 
 HERE: Final = Path(__file__).parent
 ALONE: Final = "alone"
