@@ -11,15 +11,14 @@ from polymarket import PRODUCTION
 from polymarket._internal import wallet as official
 from polymarket._internal.environment import get_environment_config
 
+from polyhost.model.wallet_kinds import WalletKind, wallet_kind
 from polyhost.model.wallets import (
     DEPOSIT_BEACON,
     DEPOSIT_FACTORY,
     DEPOSIT_IMPLEMENTATION,
     PROXY_FACTORY,
     SAFE_FACTORY,
-    WalletKind,
     first_deposit_wallet,
-    wallet_kind,
     wallet_of,
 )
 
