@@ -9,7 +9,8 @@ import pytest
 
 from polyhost.exchange import api
 from polyhost.exchange.core import Exchange
-from polyhost.exchange.pathologies import FaultyGateway, Pathologies
+from polyhost.exchange.pathologies import Pathologies
+from polyhost.exchange.pathologies.inprocess import FaultyGateway
 from polyhost.exchange.rules import ExchangeRules
 from polyhost.model import commands, events
 from polyhost.model.gateway import OrderDraft
