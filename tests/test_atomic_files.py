@@ -26,6 +26,7 @@ ALLOWED: Final = {
     "cli/backtest.py": "results of a backtest in a folder of the caller's: no state, made anew by the same command",
     "service/control.py": "the control socket's token: made anew at each start, exclusively (O_EXCL)",
     "testing/conformance_child.py": "a pipe",
+    "venue/gatekeeper/__main__.py": "a pipe",
     "testing/scaffold.py": "a new plugin in its author's folder: what is there is never touched (x)",
     "testing/tapes.py": "tapes made for a test, in its own folder",
 }

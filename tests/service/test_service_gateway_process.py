@@ -190,7 +190,9 @@ def test_sec_01_each_accounts_process_is_given_the_relayer_key_that_its_wallet_n
     given, lacking = {}, {}
     for name in loaded.configuration.accounts:
         settings = loaded.for_account(name).configuration
-        process = gateway_of(settings, DataFolder(tmp_path / name), variables=variables).process
+        process = gateway_of(
+            settings, account_told(settings, DataFolder(tmp_path / name), variables=variables)
+        ).process
         given[name] = process._launch.relayer
         lacking[name] = without_a_key(settings)
         own = {f"KEY_OF_{name.upper()}"} | ({"R1", "R2"} if name == "first" else {"R3"} if name == "second" else set())
@@ -210,7 +212,7 @@ def test_set_03_every_kind_of_wallet_can_act_at_a_simulated_exchange(
     tmp_path: Path, wallet: str, thrown: bool
 ) -> None:
     loaded = load_configuration(None, env={}, sets=[f"venue.wallet={wallet}"])
-    source = gateway_of(loaded.configuration, DataFolder(tmp_path)).process._launch.relayer
+    source = account_told(loaded.configuration, DataFolder(tmp_path)).launch.relayer
     assert (source is not None) is thrown
     assert without_a_key(loaded.configuration) == ""
     key = relayer_key_of(loaded.configuration)

@@ -85,7 +85,7 @@ def prices(folder: Path, market: Market, url: str = "") -> ReferencePrices:
 def own(monkeypatch: pytest.MonkeyPatch) -> Process:
     """What is started where no account has a process."""
     process = Process()
-    monkeypatch.setattr(reference_prices, "price_process", lambda settings, folder: process)
+    monkeypatch.setattr(reference_prices, "process_of", lambda told: process)
     return process
 
 
