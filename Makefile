@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
+# One test process more than there are cores: some of them wait.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# What is started often is compiled once, whatever this shell is set to.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run dashboard test bench lint calm-day night requirements clean
 
@@ -22,7 +26,7 @@ dashboard: $(READY)  ## the web page that looks on; make dashboard ARGS="--port 
 	$(BIN)/polyhost dashboard --open $(ARGS)
 
 test: $(READY)  ## every test: on all cores, then those that need the machine for themselves
-	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -m "not alone" --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 	$(BIN)/python -m pytest -m alone $(ARGS)
 
 bench: $(READY)  ## the figures of the budget table

@@ -23,6 +23,8 @@ from polyhost.settings import Configuration
 
 from .test_service_engine import Clock, post, soon
 
+pytestmark = pytest.mark.alone  # it measures when orders leave
+
 PLUGIN = """
 import time
 from polyhost import Plugin, hookimpl
