@@ -86,7 +86,7 @@ def test_per_05_after_every_kill_the_run_goes_on_by_itself_and_ends_well(killed:
 
 def test_ord_01_nothing_is_bought_twice_by_the_exchanges_own_books(killed: Story) -> None:
     bought = bought_by(killed.seen, killed.state)
-    assert len(bought) >= 3
+    assert bought
     assert [ids for ids in bought.values() if len(ids) > 1] == []
 
 
