@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from polyhost.configuration.accounts import account_of
-from polyhost.errors import ConfigError
 from polyhost.model.events import Event
 from polyhost.model.wallet_kinds import WalletKind
-from polyhost.secret import Secret, Unresolved
+from polyhost.service.account_secrets import account_secret
 from polyhost.service.folder import DataFolder
 from polyhost.service.gateway_launch import Told, needs_key, throwaway_key
-from polyhost.service.logs import REDACTOR
 from polyhost.service.relaying import relayer_key_of
 from polyhost.service.shadow import ShadowGateway
 from polyhost.settings import Configuration
@@ -89,13 +87,7 @@ def key_of(settings: Configuration, endpoints: Endpoints) -> str:
     """
     name, source = settings.host.account, account_of(settings).key
     if source:
-        secret = Secret.model_validate(source)
-        try:
-            secret.resolve()
-        except Unresolved as error:
-            raise ConfigError(str(error), table=f"accounts.{name}", key="key", remedy=error.remedy) from None
-        REDACTOR.add(secret.reveal())
-        return secret.reveal()
+        return account_secret(settings, "key", {str(place): text for place, text in source.items()})
     if endpoints.live:
         raise needs_key(settings)
     return throwaway_key(settings.exchange.seed, name)

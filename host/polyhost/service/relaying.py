@@ -6,9 +6,8 @@ the venue's relayer, which wants a key that the website makes. Trading needs non
 
 from __future__ import annotations
 
-from polyhost.errors import ConfigError
 from polyhost.model.relayer import WEBSITE, RelayerKey
-from polyhost.secret import Secret, Unresolved
+from polyhost.service.account_secrets import account_secret
 from polyhost.service.logs import REDACTOR
 from polyhost.service.relayer_source import sends, source_of, table_of
 from polyhost.settings import Configuration
@@ -23,21 +22,12 @@ def relayer_key_of(settings: Configuration) -> RelayerKey | None:
     source = source_of(settings)
     if source is None:
         return None
-    parts = {name: _fetched(settings, name, reference) for name, reference in source.parts.items()}
+    parts = {
+        name: reference.get("throwaway") or account_secret(settings, f"relayer.{name}", reference)
+        for name, reference in source.parts.items()
+    }
     REDACTOR.add(*parts.values())
     return RelayerKey(address=source.address, **parts)
-
-
-def _fetched(settings: Configuration, name: str, reference: dict[str, str]) -> str:
-    if "throwaway" in reference:
-        return reference["throwaway"]
-    secret = Secret.model_validate(reference)
-    try:
-        secret.resolve()
-    except Unresolved as error:
-        where = {"table": f"accounts.{settings.host.account}", "key": f"relayer.{name}"}
-        raise ConfigError(str(error), **where, remedy=error.remedy) from None
-    return secret.reveal()
 
 
 def lacks_a_key(settings: Configuration) -> bool:
