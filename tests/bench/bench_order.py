@@ -47,7 +47,7 @@ from polyhost.service.run import SWITCH_S
 from polyhost.venue.budget import Budget
 from polyhost.venue.contract import Gateway
 from polyhost.venue.gatekeeper.client import GatewayProcess
-from polyhost.venue.gatekeeper.launch import Policy
+from polyhost.venue.gatekeeper.launch import Launch, Policy
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 
@@ -216,10 +216,11 @@ def gateway_at(port: int, folder: Path, process: bool) -> Gateway:
     if not process:
         return PolymarketGateway(endpoints, KEY, selftest=False, fast=True, budget=Budget(scale=lambda: PACE))
     much = 1_000_000_000_000
-    found = GatewayProcess(
+    launch = Launch.of(
         folder, account="bench", key={"throwaway": KEY}, policy=Policy(much, much, much), place="loopback",
-        selftest=False, log=folder / "gateway.log", share=PACE,
+        selftest=False, share=PACE,
     )
+    found = GatewayProcess(launch, log=folder / "gateway.log")
     found.at(endpoints)
     return found
 

@@ -33,7 +33,7 @@ from polyhost.venue.gatekeeper import client as host_side
 from polyhost.venue.gatekeeper import worker as process_side
 from polyhost.venue.gatekeeper.__main__ import Key
 from polyhost.venue.gatekeeper.client import ABSENT, GatewayProcess, unsent
-from polyhost.venue.gatekeeper.launch import PROTOCOL, Policy, RelayerSource, listening
+from polyhost.venue.gatekeeper.launch import PROTOCOL, Launch, Policy, RelayerSource, listening
 from polyhost.venue.gatekeeper.protocol import COMMANDS, VenueEvent, failure, raised
 from polyhost.venue.gatekeeper.worker import Worker, masked, require_place, stranger
 from polyhost.venue.polymarket.account import Credentials, ReadError
@@ -123,7 +123,7 @@ class Pair(GatewayProcess):
         given: dict[str, Any] = {
             "account": "main", "key": {"throwaway": KEY}, "policy": POLICY, "place": "loopback",
         }
-        super().__init__(folder, **given | changes)
+        super().__init__(Launch.of(folder, **given | changes))
         self.secret = Key(KEY)
         self.relayer_parts = {"key": Key(RELAYER_KEY)}
         self.relayers: list[RelayerKey | None] = []

@@ -21,7 +21,7 @@ from polyhost.errors import ConfigError
 from polyhost.model import commands, events
 from polyhost.venue.gatekeeper.__main__ import keys_of
 from polyhost.venue.gatekeeper.client import GatewayProcess
-from polyhost.venue.gatekeeper.launch import Policy, RelayerSource
+from polyhost.venue.gatekeeper.launch import Launch, Policy, RelayerSource
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.selftest import ADDRESS, KEY
 
@@ -75,10 +75,11 @@ def test_sec_01_the_key_is_in_the_process_alone_and_a_killed_worker_comes_back_w
             monkeypatch.setenv(VARIABLE, KEY)
             monkeypatch.setenv(RELAYER, RELAYER_KEY)
             monkeypatch.setenv(ELSEWHERE, "0x" + "77" * 32)
-            mine = GatewayProcess(
-                tmp_path, account="main", key={"env": VARIABLE}, policy=POLICY, place=fake.url, hide=(ELSEWHERE,),
-                relayer=RelayerSource({"key": {"env": RELAYER}}), selftest=False, log=tmp_path / "gateway.log",
+            launch = Launch.of(
+                tmp_path, account="main", key={"env": VARIABLE}, policy=POLICY, place=fake.url, selftest=False,
+                relayer=RelayerSource({"key": {"env": RELAYER}}),
             )
+            mine = GatewayProcess(launch, hide=(ELSEWHERE,), log=tmp_path / "gateway.log")
             mine.at(endpoints_at(fake.url))
             try:
                 await mine.connect()
@@ -118,11 +119,12 @@ def test_sec_01_when_the_host_dies_the_process_ends_at_once_and_cancels_nothing(
     code = (
         f"import asyncio, sys; sys.path[:0] = {sys.path!r}; from pathlib import Path\n"
         "from polyhost.venue.gatekeeper.client import GatewayProcess\n"
-        "from polyhost.venue.gatekeeper.launch import Policy\n"
+        "from polyhost.venue.gatekeeper.launch import Launch, Policy\n"
         "from polyhost.venue.polymarket.endpoints import endpoints_at\n"
         "async def go(url, folder):\n"
-        f"    mine = GatewayProcess(folder, account='main', key={{'throwaway': '{KEY}'}}, policy=Policy(1, 1, 1),\n"
-        "                          place='loopback', selftest=False, log=folder / 'gateway.log')\n"
+        f"    launch = Launch.of(folder, account='main', key={{'throwaway': '{KEY}'}}, policy=Policy(1, 1, 1),\n"
+        "                       place='loopback', selftest=False)\n"
+        "    mine = GatewayProcess(launch, log=folder / 'gateway.log')\n"
         "    mine.at(endpoints_at(url))\n"
         "    await mine.connect()\n"
         "    print(mine.pid, mine.opened.pid, flush=True)\n"
@@ -153,10 +155,10 @@ def test_sec_01_when_the_host_dies_the_process_ends_at_once_and_cancels_nothing(
 def test_sec_01_a_key_that_is_not_there_stops_the_start_with_the_remedy(tmp_path: Path) -> None:
     async def go() -> None:
         missing = tmp_path / "key"
-        mine = GatewayProcess(
-            tmp_path, account="main", key={"file": str(missing)}, policy=POLICY, place="loopback",
-            log=tmp_path / "gateway.log",
+        launch = Launch.of(
+            tmp_path, account="main", key={"file": str(missing)}, policy=POLICY, place="loopback"
         )
+        mine = GatewayProcess(launch, log=tmp_path / "gateway.log")
         mine.at(endpoints_at("http://127.0.0.1:9"))
         try:
             with pytest.raises(ConfigError, match=r"no key: .*key cannot be read: No such file or directory; write"):

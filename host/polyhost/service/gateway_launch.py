@@ -6,7 +6,6 @@ It imports next to nothing, because the process starts before the host is loaded
 from __future__ import annotations
 
 import hashlib
-import os
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,7 @@ from polyhost.model.wallet_kinds import WalletKind
 from polyhost.service.folder import DataFolder
 from polyhost.service.relayer_source import source_of, variables_of
 from polyhost.settings import Configuration
-from polyhost.venue.gatekeeper.launch import PROTOCOL, Launch, Policy, RelayerSource
+from polyhost.venue.gatekeeper.launch import Launch, Policy, RelayerSource
 
 HOUR_TURNS: Final = 12
 """``hour_max`` when it is 0: ``[limits] total`` put at risk so often, once in each 5-minute window of an hour."""
@@ -109,8 +108,8 @@ def _told(
 ) -> Told:
     """``variables``: of the environment; it is given those that hold what it is to read."""
     place = settings.venue.url or ("loopback" if settings.host.mode == "sim" else "live")
-    launch = Launch(
-        PROTOCOL, account, str(folder.path), -1, os.getpid(), key, int(wallet), settings.venue.client, policy, place,
+    launch = Launch.of(
+        folder.path, account=account, key=key, policy=policy, place=place, wallet=wallet, client=settings.venue.client,
         share=share, relayer=relayer,
     )
     hide = tuple(variable for variable in variables if variable not in launch.variables)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -54,12 +53,7 @@ def gateway_of(settings: Configuration, told: Told, begun: subprocess.Popen[byte
 
 def process_of(told: Told, begun: subprocess.Popen[bytes] | None = None) -> GatewayProcess:
     """The process that is, or was, started with this."""
-    launch = told.launch
-    return GatewayProcess(
-        Path(launch.folder), account=launch.account, key=launch.key, policy=launch.policy, place=launch.place,
-        wallet=WalletKind(launch.wallet), client=launch.client, share=launch.share, hide=told.hide,
-        relayer=launch.relayer, log=told.log, begun=begun,
-    )
+    return GatewayProcess(told.launch, hide=told.hide, log=told.log, begun=begun)
 
 
 def paper_gateway_of(

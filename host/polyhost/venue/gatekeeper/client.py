@@ -8,7 +8,6 @@ and no client.
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,8 +27,7 @@ from polyhost.model.events import Event, PostAnswered, PrepareFailed, QueryFaile
 from polyhost.model.examination import Approving, Examination
 from polyhost.model.market import Market
 from polyhost.model.unanswered import AWAY, never_sent, unanswered
-from polyhost.model.wallet_kinds import WalletKind
-from polyhost.venue.gatekeeper.launch import PROTOCOL, SOCKET, Launch, Policy, RelayerSource, started
+from polyhost.venue.gatekeeper.launch import PROTOCOL, SOCKET, Launch, started
 from polyhost.venue.gatekeeper.link import Wire
 from polyhost.venue.gatekeeper.policy import MARKETS_MAX
 from polyhost.venue.gatekeeper.protocol import (
@@ -99,36 +97,18 @@ class GatewayProcess:
     """One account's gateway process. ``spawn`` early, ``connect`` when the venue's addresses are known."""
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        account: str,
-        key: Mapping[str, str],
-        policy: Policy,
-        place: str,
-        wallet: WalletKind = WalletKind.EOA,
-        client: str = "polymarket-client",
-        hide: Sequence[str] = (),
-        selftest: bool = True,
-        share: float = 1.0,
-        relayer: RelayerSource | None = None,
-        log: Path | None = None,
+        self, launch: Launch, *, hide: Sequence[str] = (), log: Path | None = None,
         begun: subprocess.Popen[bytes] | None = None,
     ) -> None:
-        """``key``: where the key is (``env``, ``file``, ``keyring``, or a simulator's ``throwaway``). ``place``: see
-        ``Launch``. ``hide``: variables of the environment that are no matter of this account. ``share``: of the budget
-        of requests. ``relayer``: what a contract wallet's transactions are sent with. ``log``: file for what it says
+        """``hide``: variables of the environment that are no matter of this account. ``log``: file for what it says
         before and after there is a host. ``begun``: the process, where it was started already with all of this.
         """
         self.opened: Opened | None = None
         """What the present worker said of itself; None: there is none that can be asked."""
         self.deaths = 0
         """How often a worker that worked was lost."""
-        self._folder = folder
-        self._launch = Launch(
-            PROTOCOL, account, str(folder), -1, os.getpid(), dict(key), int(wallet), client, policy, place, selftest,
-            share, relayer,
-        )
+        self._folder = Path(launch.folder)
+        self._launch = launch
         self._hide = tuple(hide)
         self._log = log
         self._endpoints: Endpoints | None = None

@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
@@ -19,7 +19,9 @@ from msgspec import Struct
 
 from polyhost.files import short_path
 from polyhost.frames import framed
+from polyhost.model.clients import FIRST
 from polyhost.model.money import Micros
+from polyhost.model.wallet_kinds import WalletKind
 from polyhost.model.words import ActionKind
 
 PROTOCOL: Final = 2
@@ -75,6 +77,18 @@ class Launch(Struct, frozen=True):
     """Of the venue's budget of requests, where several accounts ask from one address."""
     relayer: RelayerSource | None = None
     """What a contract wallet's transactions are sent with; None: it sends none."""
+
+    @classmethod
+    def of(
+        cls, folder: Path, *, account: str, key: Mapping[str, str], policy: Policy, place: str,
+        wallet: WalletKind = WalletKind.EOA, client: str = FIRST, selftest: bool = True, share: float = 1.0,
+        relayer: RelayerSource | None = None,
+    ) -> Launch:
+        """Of a process that serves this one; its socket is made when it is ``started``."""
+        return cls(
+            PROTOCOL, account, str(folder), -1, os.getpid(), dict(key), int(wallet), client, policy, place, selftest,
+            share, relayer,
+        )
 
     @property
     def variables(self) -> tuple[str, ...]:
