@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -292,6 +293,15 @@ def test_plg_05_the_fifth_strike_quarantines_and_an_absent_guard_still_refuses(b
     assert evaluated.candidates[0].vetoes == (("guard", "review failed: is quarantined"),)
     assert runner.take_struck() == []
     assert [status.state for status in runner.status()][1] == "quarantined"
+
+
+def test_plg_05_answers_of_less_than_a_microsecond_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polyhost.extension.table.perf_counter_ns", itertools.count(step=300).__next__)
+    runner = make.runner(tmp_path, {"quick": SIGNAL})
+    for seq in range(10):
+        runner.evaluate_inline(make.view(seq))
+    status, = runner.status()
+    assert (status.asked, status.used_us, status.slowest_us) == (10, 3, 0)
 
 
 def test_plg_07_state_written_in_an_on_hook_is_told_and_read_later(bench: Bench) -> None:

@@ -52,8 +52,9 @@ class Work(Struct):
     """Of a plugin in this process: its numbers, read anew for each status."""
     asked: int = 0
     """Evaluations that it was part of."""
-    used_us: int = 0
-    slowest_us: int = 0
+    used_ns: int = 0
+    """Nanoseconds, as most answers of a plugin in this process take less than a microsecond."""
+    slowest_ns: int = 0
 
 
 def _work(plugin: LoadedPlugin) -> Work:
@@ -370,8 +371,8 @@ class Runner:
             state = "quarantined"
         work = self._work[index]
         return PluginStatus(
-            plugin.name, state, strikes.total, metrics, strikes.reason, work.asked, work.used_us, work.slowest_us,
-            plugin.hooks,
+            plugin.name, state, strikes.total, metrics, strikes.reason, work.asked, work.used_ns // 1_000,
+            work.slowest_ns // 1_000, plugin.hooks,
         )
 
     # --- evaluating ------------------------------------------------------------------------------------------------
@@ -666,11 +667,11 @@ class Runner:
         """Strikes for what failed in a chain: one a plugin and chain, however often it failed."""
         work, used = self._work, tally.used
         for index in self._asked:
-            done, used_us = work[index], used[index] // 1_000
+            done, used_ns = work[index], used[index]
             done.asked += 1
-            done.used_us += used_us
-            if used_us > done.slowest_us:
-                done.slowest_us = used_us
+            done.used_ns += used_ns
+            if used_ns > done.slowest_ns:
+                done.slowest_ns = used_ns
         if not tally.failed:
             for index in self._asked:
                 self._strikes[index].behaved()
