@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,19 +153,24 @@ class Timed:
         self.posted: list[int] = []
         self.prepared: list[int] = []
 
-    async def execute(self, command: Command) -> list[Event]:
+    def execute(self, command: Command) -> Coroutine[Any, Any, list[Event]]:
         name = type(command).__name__
+        start = time.monotonic_ns()
         if name == "Prepare":
-            start = time.monotonic_ns()
-            events = await self.gateway.execute(command)
-            self.prepared.append(time.monotonic_ns())
-            self.signing.append(self.prepared[-1] - start)
-            return events
+            return self._prepared(self.gateway.execute(command), start)
         if name == "Post":
-            self.posted.append(time.monotonic_ns())
-        if name in ("Post", "Cancel"):
-            return await self.gateway.execute(command)
-        return []
+            self.posted.append(start)
+        return self.gateway.execute(command) if name in ("Post", "Cancel") else nothing()
+
+    async def _prepared(self, asked: Coroutine[Any, Any, list[Event]], start: int) -> list[Event]:
+        events = await asked
+        self.prepared.append(time.monotonic_ns())
+        self.signing.append(self.prepared[-1] - start)
+        return events
+
+
+async def nothing() -> list[Event]:
+    return []
 
 
 @contextmanager

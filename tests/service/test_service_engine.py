@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
@@ -429,6 +429,51 @@ def test_ord_15_a_gateway_that_raises_proves_nothing_about_the_order() -> None:
         assert bench.engine.broken is None
 
     run(body)
+
+
+def test_ord_15_a_gateway_that_cannot_even_begin_an_order_holds_up_no_other_one() -> None:
+    bench = Bench(hold=True)
+
+    async def body() -> None:
+        begun = bench.gateway.execute
+
+        def execute(command: Command) -> Coroutine[Any, Any, list[Event]]:
+            if command == post(7, Action.SELL):
+                raise ValueError("too long a message")
+            return begun(command)
+
+        bench.gateway.execute = execute  # type: ignore[method-assign]
+        bench.engine.carry_out(Step([ended(1)], [post(7, Action.SELL), post(8)]))
+        bench.commit()
+        await soon()
+        assert bench.gateway.done == [post(8)]
+        assert PostAnswered("0x7", "unknown", text="ValueError: too long a message") in bench.recorder.events
+
+    run(body)
+
+
+def test_ord_01_a_durable_order_leaves_before_the_host_does_anything_else() -> None:
+    """A gateway that sends at once has it before the log line and before the kernel hears that it left."""
+    bench = Bench(hold=True)
+    told: list[object] = []
+
+    async def body() -> None:
+        begun = bench.gateway.execute
+
+        def execute(command: Command) -> Coroutine[Any, Any, list[Event]]:
+            told.append(command)
+            assert not bench.recorder.events
+            return begun(command)
+
+        bench.gateway.execute = execute  # type: ignore[method-assign]
+        bench.engine.carry_out(Step([ended(1)], [post(1)]))
+        assert not told, "not before it is durable"
+        bench.commit()
+        assert told == [post(1)]
+        assert bench.recorder.events == [PostLeft("0x1")]
+        await bench.engine.close()  # its task has not begun: nothing of it is left behind
+
+    assert run(body) == ["run run-1 ended: test"]
 
 
 def test_ord_15_a_delivery_that_hangs_is_given_up_and_stays_owed() -> None:

@@ -219,6 +219,16 @@ def test_sec_01_the_process_is_a_gateway_like_any_other(tmp_path: Path) -> None:
     running(tmp_path, job)
 
 
+def test_ord_01_the_process_has_a_command_before_anybody_waits_for_its_answer(tmp_path: Path) -> None:
+    async def job(pair: Pair) -> None:
+        asked = pair.execute(commands.Cancel("0x1"))
+        await until(lambda: pair.gateways[0].done)
+        assert pair.gateways[0].done == [commands.Cancel("0x1")]
+        assert await asked == [events.CancelAnswered("0x1", "canceled")]
+
+    running(tmp_path, job)
+
+
 def test_sec_01_a_cancel_waits_for_no_query(tmp_path: Path) -> None:
     async def job(pair: Pair) -> None:
         asked = asyncio.create_task(pair.execute(commands.Sweep("", 0)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -62,9 +62,9 @@ class Clock(Protocol):
 
 
 class Gateway(Protocol):
-    """The way to the venue."""
+    """The way to the venue. It may send the command before it is awaited."""
 
-    def execute(self, command: Command) -> Awaitable[list[Event]]: ...
+    def execute(self, command: Command) -> Coroutine[Any, Any, list[Event]]: ...
 
 
 class _Fatal:
@@ -245,15 +245,17 @@ class Engine:
             with self._kernels:
                 seq = self.journal.append(step.records)
             self._note(step.records)
-            self._after.extend((seq, say) for say in lines_of(step.records, self.kernel.state))
             self.changed.set()
         else:
             seq = self.journal.last_seq
+        told: list[Callable[[], None]] = []
         for command in batched([command for command in step.commands if not isinstance(command, GATED)]):
             if isinstance(command, Deliver):
-                self._after.append((seq, partial(self._notify, command)))
+                told.append(partial(self._notify, command))
             else:
                 self._try(command)
+        # What people read is put into words when the requests have left.
+        self._after.extend((seq, say) for say in (*lines_of(step.records, self.kernel.state), *told))
         self._gated.extend((seq, command) for command in step.commands if isinstance(command, GATED))
         self.durable(self.journal.durable_seq)
 
@@ -356,11 +358,16 @@ class Engine:
         self.requests[type(command).__name__] += 1
         if len(self._tasks) >= TASKS_MAX:
             logger.error("{} requests are under way; {} waits with them", len(self._tasks), type(command).__name__)
-        self.start(self._execute(command))
-
-    async def _execute(self, command: Command) -> None:
         try:
-            events = await self.gateway.execute(command)
+            asked = self.gateway.execute(command)
+        except Exception as error:  # as if it were raised later: it must not keep the next command from leaving
+            asked = _raising(error)
+        # A task that is cancelled before it begins leaves nothing behind.
+        self.start(self._execute(command, asked)).add_done_callback(lambda task: asked.close())
+
+    async def _execute(self, command: Command, asked: Coroutine[Any, Any, list[Event]]) -> None:
+        try:
+            events = await asked
         except Exception as error:  # a gateway answers with events; what it raises is a fault, and no proof of anything
             logger.opt(exception=error).error("{} failed in the gateway: {}", type(command).__name__, error)
             events = unanswered(command, f"{type(error).__name__}: {error}")
@@ -490,3 +497,7 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _raising(error: Exception) -> list[Event]:
+    raise error

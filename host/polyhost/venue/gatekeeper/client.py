@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from loguru import logger
@@ -87,6 +87,8 @@ REFRESH_S: Final = 5.0
 ABSENT: Final = "the gateway process is not there"
 
 _AnswerT = TypeVar("_AnswerT", bound=Answer)
+_Asked: TypeAlias = tuple[int, asyncio.Future[Answer]]
+"""A request's number, and its answer to come."""
 
 
 class Gone(Exception):  # noqa: N818 it is named for what happened
@@ -352,6 +354,7 @@ class GatewayProcess:
         for future in asked.values():
             if not future.done():
                 future.set_exception(Gone("the gateway process ended before the answer"))
+                future.exception()  # whoever does not wait any more need not be told
         self._before = dict(self._epochs)
         up, self._streams_up = self._streams_up, set()
         for stream in () if self._closing else sorted(up):
@@ -392,6 +395,10 @@ class GatewayProcess:
         self, make: Callable[[int], Request], kind: type[_AnswerT], *, opening: bool = False
     ) -> _AnswerT:
         """Ask, and wait for the answer. Raises Gone, or what was raised at the other end."""
+        return await self._said(self._ask(make, opening=opening), kind)
+
+    def _ask(self, make: Callable[[int], Request], *, opening: bool = False) -> _Asked:
+        """Ask: the request is on its way when this returns. Raises Gone."""
         if self._wire is None or not (opening or self.opened is not None):
             raise Gone(ABSENT)
         self._seq += 1
@@ -399,6 +406,11 @@ class GatewayProcess:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked[seq] = future
         self._wire.send(ENCODE(make(seq)))
+        return seq, future
+
+    async def _said(self, asked: _Asked, kind: type[_AnswerT]) -> _AnswerT:
+        """Wait for the answer. Raises Gone, or what was raised at the other end."""
+        seq, future = asked
         try:
             answer = await future
         finally:
@@ -452,16 +464,22 @@ class GatewayProcess:
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
-    async def execute(self, command: Command) -> list[Event]:
-        """Do one command of the kernel; commands that are none of a gateway's give nothing."""
+    def execute(self, command: Command) -> Coroutine[Any, Any, list[Event]]:
+        """Do one command of the kernel; commands that are none of a gateway's give nothing.
+
+        The process has it when this returns: nothing that the host does besides comes before an order.
+        """
         name = type(command).__name__
         if name not in COMMANDS:
-            return []
+            return _told([])
         if self.opened is None:
-            return unsent(command)
+            return _told(unsent(command))
         body = msgspec.Raw(ENCODE(command))
+        return self._done(command, self._ask(lambda seq: Do(seq, name, body)))
+
+    async def _done(self, command: Command, asked: _Asked) -> list[Event]:
         try:
-            answer = await self._answer(lambda seq: Do(seq, name, body), Did)
+            answer = await self._said(asked, Did)
         except Gone as error:
             return [_away(event) for event in unanswered(command, str(error))]
         except (PolyhostError, ReadError) as error:
@@ -537,6 +555,10 @@ class GatewayProcess:
             return await self._answer(make, kind)
         except (Gone, PolyhostError) as error:
             raise ReadError(str(error)) from error
+
+
+async def _told(told: list[Event]) -> list[Event]:
+    return told
 
 
 def unsent(command: Command) -> list[Event]:
