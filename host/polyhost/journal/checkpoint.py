@@ -32,8 +32,11 @@ class Checkpointer:
     def committed(self, records: int) -> None:
         """So many more records are in the log."""
         with self._changed:
+            first = not self._records
             self._records += records
-            self._changed.notify()
+            # In between there is nothing to wake for: the interpreter is wanted for the orders of this commit.
+            if first or self._records >= CHECKPOINT_RECORDS:
+                self._changed.notify()
 
     def close(self) -> None:
         with self._changed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from polyhost.journal import emergency
 from polyhost.journal.codec import KINDS, encode_record
@@ -21,6 +21,7 @@ from polyhost.model.records import Record
 LOCK_WAIT_MS: Final = 1_000
 """A lock is waited for in steps of this length, for ever; between them the waiter may be told to stop."""
 _INSERT: Final = insert_sql(Journal)
+_Row: TypeAlias = tuple[int, int, str, str, str, str]
 
 
 def last_seq(connection: Connection) -> int:
@@ -46,6 +47,8 @@ class JournalStore:
         self._keeper = keeper(self.path, LOCK_WAIT_MS)
         self._projector = Projector(account)
         self._connection: Connection | None = None
+        self._staged: list[_Row] = []
+        """Rows of the next records to be committed."""
         try:
             with reading(self.path) as connection:
                 self.last_seq = last_seq(connection)
@@ -53,6 +56,15 @@ class JournalStore:
         except BaseException:
             self._keeper.close()
             raise
+
+    def stage(self, records: Sequence[Record]) -> None:
+        """Work out the rows of what ``commit`` will get first, before its rest is known. Nothing is written."""
+        if self._connection is None:
+            return
+        try:
+            self._staged += self._rows(records)
+        except Exception:  # whatever it is, ``commit`` meets it again, and says so
+            self._unstage()
 
     def commit(self, records: Sequence[Record], waiting: Callable[[], bool] = lambda: True) -> int:
         """Write all records in one transaction; when it returns they are on the disk. The last one's number.
@@ -79,13 +91,13 @@ class JournalStore:
         Raises JournalError when the database cannot be read.
         """
         self.let_go()
-        self._projector.forget()
         with reading(self.path) as connection:
             self.last_seq = last_seq(connection)
 
     def let_go(self) -> None:
         """This thread writes no more: its connection is closed, as no other thread can close it."""
         self._connection = None
+        self._unstage()
         self._keeper.forget()
 
     def close(self) -> None:
@@ -113,23 +125,34 @@ class JournalStore:
         return connection
 
     def _write(self, connection: Connection, records: Sequence[Record]) -> None:
-        projector, account, seq = self._projector, self.account, self.last_seq
-        rows = []
         try:
             connection.execute(self._keeper.begin)
             crash_point("journal.begun")
-            for record in records:
-                seq += 1
-                market = projector.apply(seq, record)
-                rows.append((seq, record.at, account, market, KINDS[type(record)], encode_record(record).decode()))
+            rows = self._staged + self._rows(records[len(self._staged) :])
             connection.executemany(_INSERT, rows)
             crash_point("journal.inserted")
-            projector.flush(connection)
+            self._projector.flush(connection)
             crash_point("journal.written")
             connection.execute("COMMIT")
             crash_point("journal.committed")
+            self._staged = []
         except BaseException:
-            projector.forget()
+            self._unstage()
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _rows(self, records: Sequence[Record]) -> list[_Row]:
+        """The journal's rows of the records after the staged ones; their projections wait in the projector."""
+        rows, seq = [], self.last_seq + len(self._staged)
+        for record in records:
+            seq += 1
+            market = self._projector.apply(seq, record)
+            body = encode_record(record).decode()
+            rows.append((seq, record.at, self.account, market, KINDS[type(record)], body))
+        return rows
+
+    def _unstage(self) -> None:
+        """What is in memory is not what is in the database: it is worked out anew."""
+        self._staged = []
+        self._projector.forget()

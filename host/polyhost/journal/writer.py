@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -182,10 +183,14 @@ class JournalWriter:
         """Every step that waits, as one group; empty when the journal is closed and all is written."""
         with self._changed:
             self._changed.wait_for(lambda: self._steps or self._deadline is not None)
+            intended = [] if self._hurry or self.sealed is not None else [*chain.from_iterable(self._steps)]
+        # While it is being signed: only the signature's own rows are left to be made when that comes.
+        self._store.stage(intended)
+        with self._changed:
             if not self._hurry:
                 self._changed.wait_for(lambda: self._hurry or self._deadline is not None, INTENT_WAIT_S)
             self._hurry = False
-            group = [record for step in self._steps for record in step]
+            group = [*chain.from_iterable(self._steps)]
             self._steps.clear()
             return group
 
