@@ -499,3 +499,21 @@ def test_ops_08_an_operators_cancel_ends_one_order_or_all_and_an_unknown_name_is
     assert cancels(rig.do(Operator("cancel", order.ref, "ann"))) == []
     assert cancels(rig.do(Operator("cancel", "all", "ann"))) == []
     assert fold(rig.records) == rig.kernel.state
+
+
+def test_ops_08_a_word_about_nothing_that_is_there_is_told() -> None:
+    """A mistyped breaker or window: the word is journaled, clears and sells nothing, and somebody hears of it."""
+    rig = opened()
+    rig.enter()
+    rig.kernel.breakers.late_fill("test")
+    rig.do(Operator("resume", "late_fil", "ann"))
+    none(rig.do(Operator("close", "btc-updown-5m-1", "ann")), Prepare)
+    told = ["No breaker to clear: 'late_fil' blocks nothing", "No position to close is open in 'btc-updown-5m-1'"]
+    assert [record.text for record in rig.records if isinstance(record, NoticeRaised)][-2:] == told
+    assert "late_fill" in rig.kernel.state.blocked
+    rig.do(Operator("resume", "late_fill", "ann"))
+    rig.do(Operator("resume", "", "ann"))
+    assert rig.kernel.state.blocked == {}
+    rig.book("0.41/0.42")
+    rig.posted(rig.do(Operator("close", rig.market.slug, "ann")))
+    assert sum(record.text.startswith("No ") for record in rig.records if isinstance(record, NoticeRaised)) == 2

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import re
@@ -102,6 +103,10 @@ def full(folder: Path, stack: ExitStack) -> None:
     stack.enter_context(patch.object(shutil, "disk_usage", lambda path: left))
 
 
+def without_room(folder: Path, stack: ExitStack) -> None:
+    stack.enter_context(patch.object(machine, "_synced", side_effect=OSError(errno.ENOSPC, "No space left on device")))
+
+
 def drifted(folder: Path, stack: ExitStack) -> None:
     stack.enter_context(
         patch.object(machine, "require_version", side_effect=VenueError("version 9 is installed", endpoint="client"))
@@ -145,6 +150,7 @@ SETUPS: Final = (
     SetUp("journal of a later release", prepare=newer),
     SetUp("data folder is a file", prepare=no_folder),
     SetUp("disk nearly full", prepare=full),
+    SetUp("disk full", prepare=without_room),
     SetUp("a loop of the running host is dead", prepare=dead_loop),
     SetUp("contract wallet without a relayer key", prepare=with_a_key, account=LIVE),
     SetUp(

@@ -62,6 +62,7 @@ def test_ops_01_the_unit_starts_what_there_is_and_stops_it_gracefully() -> None:
     assert service["User"] not in ("", "root")
     assert float(service["TimeoutStopSec"]) > KILL_WITHIN_S, "a kill has its time"
     assert service["RestartPreventExitStatus"].split() == ["2", "4"]
+    assert unit()["Unit"]["StartLimitIntervalSec"] == "0", "an outage longer than some starts is no reason to stay down"
     assert unit()["Install"]["WantedBy"] == "multi-user.target"
 
 

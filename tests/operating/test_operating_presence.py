@@ -26,8 +26,13 @@ class Host:
     def __init__(self, *conditions: Condition) -> None:
         self.said = list(conditions)
 
+        self.failed: dict[str, str] = {}
+
     def conditions(self) -> list[Condition]:
         return self.said
+
+    def failures(self) -> dict[str, str]:
+        return self.failed
 
 
 class Heard:
@@ -124,10 +129,10 @@ def test_ops_01_an_abstract_socket_is_heard_and_no_listener_stops_nobody(tmp_pat
 
 
 def test_ops_01_the_status_line_names_what_is_wrong() -> None:
-    assert line_of([WELL, changed(name="b", dead=("kernel",)), changed(name="c", begun=False)]) == (
+    assert line_of([WELL, changed(name="b", dead=("kernel",)), changed(name="c", begun=False)], {}) == (
         "main trading; b not alive: kernel; c starting"
     )
-    assert line_of([changed(sealed="disk full"), changed(stopping=True)]) == "main SEALED: disk full; main stopping"
+    assert line_of([changed(sealed="disk full"), changed(stopping=True)], {}) == "main SEALED: disk full; main stopping"
 
 
 class Check:
@@ -170,11 +175,18 @@ def test_ops_11_a_health_check_hears_at_most_once_a_minute_and_at_once_when_it_t
             if presence._ping is not None:
                 await presence._ping
             assert len(check.asked) == count, (pause, condition)
+        # An account of several that ended by a failure: the host lives, and all is not well.
+        host.said, host.failed = [WELL], {"real": "live does not start"}
+        clock[0] += 90.0
+        presence.look()
+        assert presence._ping is not None
+        await presence._ping
         await presence.close()
         await runner.cleanup()
 
     asyncio.run(whole())
-    assert [path for path, _ in check.asked] == ["/uuid", "/uuid", "/uuid/fail", "/uuid"]
+    assert [path for path, _ in check.asked] == ["/uuid", "/uuid", "/uuid/fail", "/uuid", "/uuid/fail"]
+    assert check.asked[4][1] == "real FAILED: live does not start; main trading"
     assert check.asked[2][1] == "main not alive: kernel"
 
 

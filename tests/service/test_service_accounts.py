@@ -139,6 +139,8 @@ async def _story(session: Session) -> tuple[Any, ...]:
         settled = good.settled_here
         await until(lambda: good.settled_here > settled, run)
         frames = good.engine.messages, bad.engine.messages
+        # Whoever watches the host from outside hears of it, though the other one trades on.
+        assert session.failures() == {"bad": "a bug on purpose"}
         session.stop("the test has seen enough")
         return await run, broken_at, token, (before, after), second_host, frames, redeem
     finally:

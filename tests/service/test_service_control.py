@@ -8,6 +8,7 @@ import re
 import socket
 import stat
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from polyhost.cli.main import main
 from polyhost.errors import ConfigError
 from polyhost.files import PATH_BYTES_MAX, short_path
 from polyhost.journal import JournalStore
+from polyhost.kernel.state import fold
 from polyhost.model.events import Operator
-from polyhost.model.records import Record, RunEnded
+from polyhost.model.records import EntriesBlocked, Record, RunEnded
 from polyhost.service import control, control_client
 from polyhost.service.control import ControlServer, Word
 from polyhost.service.control_client import (
@@ -37,6 +39,7 @@ from polyhost.service.live_file import Live
 from polyhost.service.operator_box import leave, waiting
 from polyhost.service.order_words import OrderWords
 from polyhost.service.plugin_life import CHANGES, plugin_words
+from polyhost.service.word_targets import means_nothing
 
 TIMEOUT_S = 20.0
 
@@ -57,9 +60,11 @@ class Host:
         return len(self.heard) if self.on_disk else 0
 
 
-def words_of(host: Host, cannot: dict[str, str] | None = None) -> dict[str, Word]:
+def words_of(
+    host: Host, cannot: dict[str, str] | None = None, pointless: Callable[[str, str], str] | None = None
+) -> dict[str, Word]:
     live = Live("run-1", 5, True, "", {}, [])
-    return OperatorWords(host, host.heard.append, lambda: live, "run-1", cannot).table()
+    return OperatorWords(host, host.heard.append, lambda: live, "run-1", cannot, pointless).table()
 
 
 def served(
@@ -110,6 +115,35 @@ def test_set_03_a_word_that_the_account_cannot_do_is_refused_with_what_mends_it(
     host = Host()
     served(tmp_path, body, words_of(host, {"redeem": "no relayer key; make one"}), host)
     assert [word.word for word in host.heard] == ["close"]
+
+
+@pytest.mark.parametrize(
+    ("word", "args", "says"),
+    [
+        ("close", {"window": "btc-updown-5m-1"}, "no position is open in 'btc-updown-5m-1'; open: none"),
+        ("redeem", {"window": "btc-updown-5m-1"}, "no market of this account is called"),
+        ("merge", {"window": "btc-updown-5m-1"}, "no market of this account is called"),
+        ("resume", {"breaker": "drawdwon"}, "'drawdwon' blocks nothing; what does: drawdown"),
+        ("resume", {"breaker": "low_balance"}, "ends by itself with the funds; no word clears it"),
+    ],
+)
+def test_ops_08_a_word_about_nothing_is_refused_with_what_it_may_be_about(
+    tmp_path: Path, word: str, args: dict[str, str], says: str
+) -> None:
+    """A mistyped window is not closed by being taken."""
+    state = fold([EntriesBlocked(1, "drawdown", True, "test")])
+
+    async def body() -> None:
+        with pytest.raises(RefusedError, match=re.escape(says)) as refused:
+            await said(tmp_path, word, args)
+        assert refused.value.exit_code == 1
+        for fine in ("close", "resume"):
+            await said(tmp_path, fine)
+        await said(tmp_path, "resume", {"breaker": "drawdown"})
+
+    host = Host()
+    served(tmp_path, body, words_of(host, pointless=partial(means_nothing, state)), host)
+    assert [each.word for each in host.heard] == ["close", "resume", "resume"]
 
 
 def test_ops_08_a_word_over_the_socket_reaches_the_kernel_with_who_and_why(tmp_path: Path) -> None:
@@ -380,7 +414,7 @@ class Lost:
         (["kill"], "SIGINT", 1, "kill: the host ended before it answered (it ended by: SIGINT); nothing is left", []),
         (["kill"], "", 1, "kill: the host ended before it answered (the journal has no end of its run)", []),
         (["close", "--all"], "kill", 1, "close: the host ended before it answered (it ended by: kill)", []),
-        (["pause"], "kill", 0, "pause: no host runs; it is taken at the next start", ["pause"]),
+        (["pause"], "kill", 0, "pause: no host runs on ", ["pause"]),
     ],
 )
 def test_ord_17_a_word_that_a_host_ends_over_is_not_left_for_the_next_one(

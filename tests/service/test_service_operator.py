@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -45,6 +46,26 @@ def test_ops_08_a_pause_waits_for_the_next_start(tmp_path: Path, capsys: pytest.
     assert ended.value.code in (0, None)
     assert json.loads(capsys.readouterr().out) == {"word": "pause", "target": "", "taken": False, "running": False}
     assert [word.word for _, word in waiting(tmp_path)] == ["pause"]
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "free space there"), (errno.EACCES, "say it as the user that runs the host (")],
+)
+@pytest.mark.parametrize("command", [["pause"], ["plugins", "disable", "stop_loss"]])
+def test_ops_08_a_word_that_cannot_be_left_is_refused_with_what_mends_it(
+    command: list[str], number: int, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refused(*args: object) -> None:
+        raise OSError(number, "it takes nothing")
+
+    monkeypatch.setattr("polyhost.service.operator_box.write_atomically", refused)
+    monkeypatch.setattr("polyhost.configuration.choices.write_atomically", refused)
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--data-dir", str(tmp_path)])
+    assert ended.value.code == 2
+    assert remedy in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["kill"], ["close", "--all"]])

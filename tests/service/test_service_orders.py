@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,54 @@ def test_ord_17_a_journal_that_cannot_be_read_stops_no_kill(
         code, told = said(capsys, "kill", "--all")
         assert (code, told["proved"], told["cancelled"]) == (0, True, [whose.order_id])
         assert listed(up.url) == []
+
+
+def test_ord_17_a_disk_that_takes_nothing_holds_up_no_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host ended because its disk is full: neither the lock nor a line on the terminal can be written."""
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    with exchange() as up:
+        market = max((one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end)
+        (tmp_path / "polyhost.toml").write_text(f'[host]\ndata_dir = "{data}"\n[venue]\nurl = "{up.url}"\n')
+        ours = resting(up.url, market, 2_000)
+        journaled(data, market, ours)
+
+        def full(*args: object, **more: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("polyhost.service.folder.FileIO", type("Full", (FileIO,), {"write": full}))
+        monkeypatch.setattr("typer.echo", full)
+        with pytest.raises(SystemExit) as ended:
+            main(["kill"])
+        assert not ended.value.code
+        assert listed(up.url) == []
+        told: list[str] = []
+        monkeypatch.setattr("typer.echo", lambda text, err: told.append(text))
+        # The next start says so, and is worth trying again: no wrong configuration (2).
+        with pytest.raises(SystemExit) as ended:
+            main(["run", "--data-dir", str(data)])
+        assert ended.value.code == 1
+        assert "the disk takes nothing" in told[-1]
+
+
+def test_ord_17_in_a_folder_where_nothing_was_run_no_order_is_called_anothers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistyped --data-dir has no journal, so every order of the key looks like a person's: nothing is proved."""
+    monkeypatch.chdir(tmp_path)
+    with exchange() as up:
+        market = max((one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end)
+        (tmp_path / "polyhost.toml").write_text(f'[venue]\nurl = "{up.url}"\n')
+        ours = resting(up.url, market, 2_000)
+        code, told = said(capsys, "kill", "--data-dir", tmp_path / "mistyped")
+        assert (code, told["proved"]) == (1, False)
+        assert told["failed"] == [{"order_id": ours.order_id, "reason": direct_kill.UNKNOWN}]
+        assert listed(up.url) == [ours.order_id]
+        code, told = said(capsys, "kill", "--all", "--data-dir", tmp_path / "mistyped")
+        assert (code, told["proved"], told["cancelled"]) == (0, True, [ours.order_id])
 
 
 def test_ord_17_a_kill_of_a_stuck_host_cancels_for_it_and_says_that_it_was_not_taken(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,11 +12,15 @@ import pytest
 from polyhost.configuration import Loaded, load_configuration
 from polyhost.errors import ConfigError, VenueError
 from polyhost.journal import JournalStore
+from polyhost.kernel.kernel import Kernel
+from polyhost.model.events import Event, Operator, RunBegan
 from polyhost.model.records import RunStarted
 from polyhost.service import doctor, patients
 from polyhost.service.checkup import account
-from polyhost.service.checkup.check import Check, Context, Subject, Verdict
-from polyhost.service.start_permit import NotWellError, may_begin, well
+from polyhost.service.checkup.check import Check, Context, Fault, Subject, Verdict, failed
+from polyhost.service.folder import DataFolder
+from polyhost.service.session import Session
+from polyhost.service.start_permit import ONLY_ENTRIES, NotWellError, may_begin, well
 from polyhost.venue.polymarket.endpoints import LIVE as LIVE_VENUE
 
 LIVE = """\
@@ -110,6 +115,39 @@ def test_live_starts_only_when_the_doctor_found_nothing_wrong(
 
 
 @pytest.mark.parametrize(
+    ("found", "guarding", "exit_code"),
+    [
+        ({"balance": Fault.HOST, "spot prices": Fault.VENUE}, True, None),
+        ({"balance": Fault.HOST}, False, 1),
+        ({"venue": Fault.VENUE}, True, 3),
+        ({"venue": Fault.VENUE, "balance": Fault.HOST}, False, 3),
+        ({"key": Fault.CONFIGURATION, "balance": Fault.HOST}, True, 2),
+    ],
+)
+def test_per_05_a_live_host_that_comes_back_to_open_positions_is_not_kept_from_them(
+    live: Loaded, monkeypatch: pytest.MonkeyPatch, found: dict[str, Fault], guarding: bool, exit_code: int | None
+) -> None:
+    """All its money is in positions: too little is free, and nobody else watches them. What is refused is refused with
+    the doctor's own exit code: a service manager tries again unless the configuration is wrong (2)."""
+
+    async def checks(subject: Subject) -> list[Check]:
+        return [failed(name, "bad", "mend it", fault) for name, fault in found.items()]
+
+    monkeypatch.setattr(doctor, "checks", checks)
+    asked = well(live, Reached(), guarding=guarding)  # type: ignore[arg-type]
+    if exit_code is None:
+        assert asyncio.run(asked) == "balance: bad (mend it); spot prices: bad (mend it)"
+    else:
+        with pytest.raises(NotWellError, match="live does not start") as refused:
+            asyncio.run(asked)
+        assert refused.value.exit_code == exit_code
+
+
+def test_what_may_fail_beside_open_positions_is_what_the_doctor_asks() -> None:
+    assert set(doctor.QUESTIONS) > ONLY_ENTRIES
+
+
+@pytest.mark.parametrize(
     ("error", "told"),
     [
         (VenueError("not reached"), "not asked: see credentials"),
@@ -130,3 +168,18 @@ def test_sec_01_a_live_start_asks_its_gateway_process_for_the_key_s_address(
                 await context.close()
 
     assert told in asyncio.run(go())
+
+
+def test_per_05_an_account_that_is_not_well_and_has_positions_begins_without_entries(tmp_path: Path) -> None:
+    said: list[Event] = []
+    with DataFolder(tmp_path) as folder:
+        (begins,) = Session(load_configuration(env={}), folder).accounts
+        begins.kernel = Kernel(begins.settings, "main", {}, ())
+        begins.runner = SimpleNamespace(start=tuple, stop=tuple)  # type: ignore[assignment]
+        begins.market = SimpleNamespace(join=lambda _: None)  # type: ignore[assignment]
+        begins.engine = SimpleNamespace(event=said.append)  # type: ignore[assignment]
+        begins.unwell = "balance: 0.40 is free"
+        begins.begin()
+    began, paused = said
+    assert isinstance(began, RunBegan)
+    assert paused == Operator("pause", "", "the doctor", why="it found at the start: balance: 0.40 is free")

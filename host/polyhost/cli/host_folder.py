@@ -10,9 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import typer
-
-from polyhost.cli.options import account_of, configured
+from polyhost.cli.options import account_of, configured, tell
 from polyhost.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,8 +37,8 @@ def host_folder(
         if running_pid(folder) is None:
             raise
         folder = _of_account(folder, account, running_accounts(folder))
-        typer.echo(f"the configuration cannot be read: {error}", err=True)
-        typer.echo(f"the host that runs on {folder} is asked all the same", err=True)
+        tell(f"the configuration cannot be read: {error}", err=True)
+        tell(f"the host that runs on {folder} is asked all the same", err=True)
         return folder, None
     loaded = account_of(loaded, account)
     return Path(loaded.configuration.host.data_dir), loaded

@@ -11,7 +11,7 @@ import typer
 
 from polyhost.cli.host_folder import host_folder
 from polyhost.cli.operator import Why
-from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, command_app, print_json
+from polyhost.cli.options import AccountName, ConfigFile, DataDir, Json, command_app, json_text, tell
 
 if TYPE_CHECKING:
     from polyhost.configuration import Loaded
@@ -61,11 +61,11 @@ def kill(
         return
     said = _said(folder, "all" if everything else "", flatten=flatten, why=why)
     if not as_json:
-        typer.echo(f"kill: {said.how}", err=not said.taken)
+        tell(f"kill: {said.how}", err=not said.taken)
     killed, problem = _proof(loaded, folder, said, everything=everything)
     said = _at_the_end(folder, said)
     if as_json:
-        print_json(_report(said, killed, problem, everything=everything))
+        tell(json_text(_report(said, killed, problem, everything=everything)))
     else:
         _tell(killed, problem)
     if not said.taken or not killed.proved:
@@ -81,7 +81,7 @@ def _without_host(
     from polyhost.errors import ConfigError
     from polyhost.service.direct_kill import kill_at_the_venue
     from polyhost.service.emergency import endpoints_of
-    from polyhost.service.folder import DataFolder
+    from polyhost.service.folder import no_host_starts
 
     endpoints = None if loaded is None else endpoints_of(loaded, folder)
     if loaded is None or endpoints is None or not (endpoints.live or loaded.configuration.venue.url):
@@ -89,18 +89,18 @@ def _without_host(
             f"no host runs on {folder}, and its exchange runs only with it; start it with `polyhost run`, it recovers "
             "what is open"
         )
-    with DataFolder(folder):
+    with no_host_starts(folder):
         killed = asyncio.run(kill_at_the_venue(loaded, folder, everything=everything))
     said = Said(killed.proved, False, "")
     if as_json:
-        print_json(_report(said, killed, "", everything=everything))
+        tell(json_text(_report(said, killed, "", everything=everything)))
     else:
-        typer.echo(f"kill: no host runs; {len(killed.cancelled)} orders cancelled at {endpoints.clob}")
+        tell(f"kill: no host runs; {len(killed.cancelled)} orders cancelled at {endpoints.clob}")
         _tell(killed, "")
         for line in killed.left:
-            typer.echo(f"still open: {line}", err=True)
+            tell(f"still open: {line}", err=True)
         if flatten and killed.left:
-            typer.echo(
+            tell(
                 "--flatten sells nothing without a host: `polyhost run` recovers, and `polyhost kill --flatten` then "
                 "sells what is open and ends it", err=True,
             )
@@ -131,7 +131,7 @@ def _said(folder: Path, target: str, *, flatten: bool, why: str) -> Said:
     try:
         left = leave(folder, Operator("kill", target, said_by(), flatten, why))
     except OSError as error:
-        typer.echo(f"kill: no word can be left in {folder}: {error.strerror}", err=True)
+        tell(f"kill: no word can be left in {folder}: {error.strerror}", err=True)
     if _taken(folder, left):
         return Said(True, True, "taken by the host")
     if running_pid(folder) is None:
@@ -232,11 +232,11 @@ def _report(said: Said, killed: Killed, problem: str, *, everything: bool) -> Ma
 
 def _tell(killed: Killed, problem: str) -> None:
     if problem:
-        typer.echo(f"NOT PROVED that nothing is live: {problem}", err=True)
+        tell(f"NOT PROVED that nothing is live: {problem}", err=True)
     elif killed.proved:
         where = "the journal says" if killed.by == "journal" else f"the venue says, asked by {killed.by}"
-        typer.echo(f"kill: none of our orders is live ({where}); {len(killed.cancelled)} were cancelled directly")
+        tell(f"kill: none of our orders is live ({where}); {len(killed.cancelled)} were cancelled directly")
     for row in killed.live:
-        typer.echo(f"STILL LIVE {row['order_id']}: {row['what']}", err=True)
+        tell(f"STILL LIVE {row['order_id']}: {row['what']}", err=True)
     for order_id, reason in killed.failed:
-        typer.echo(f"NOT CANCELLED {order_id or 'orders'}: {reason}", err=True)
+        tell(f"NOT CANCELLED {order_id or 'orders'}: {reason}", err=True)

@@ -91,7 +91,7 @@ def redeem(
 def _say(folder: Path, as_json: bool, word: str, target: str = "", *, why: str) -> None:
     from polyhost.errors import ConfigError
     from polyhost.model.events import Operator
-    from polyhost.service.folder import running_pid
+    from polyhost.service.folder import running_pid, writing_words
     from polyhost.service.operator_box import leave, said_by
 
     running = began_running = running_pid(folder) is not None
@@ -106,10 +106,8 @@ def _say(folder: Path, as_json: bool, word: str, target: str = "", *, why: str) 
         if not running and word not in WAITING:
             _ended_first(folder, as_json, word, target)
             return
-    try:
+    with writing_words(folder):
         left = leave(folder, Operator(word, target, said_by(), False, why))
-    except OSError as error:
-        raise ConfigError(f"the word cannot be left in {folder}: {error.strerror}") from error
     deadline = time.monotonic() + TAKEN_WITHIN_S
     while running and left.exists() and time.monotonic() < deadline:
         time.sleep(POLL_S)
@@ -127,7 +125,7 @@ def _say(folder: Path, as_json: bool, word: str, target: str = "", *, why: str) 
         typer.echo(f"{word}: the host did not take it within {TAKEN_WITHIN_S:.0f} s; it waits in {left}", err=True)
         raise typer.Exit(1)
     else:
-        typer.echo(f"{word}: no host runs; it is taken at the next start")
+        typer.echo(f"{word}: no host runs on {folder}; it is taken at the next start")
 
 
 def _ended_first(folder: Path, as_json: bool, word: str, target: str) -> None:

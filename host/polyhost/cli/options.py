@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,4 +81,17 @@ def account_of(loaded: Loaded, account: str) -> Loaded:
 
 def print_json(report: Mapping[str, Any]) -> None:
     """One object, one line, keys in the order given; the only thing on standard output."""
-    typer.echo(json.dumps(report, ensure_ascii=False, separators=(",", ":")))
+    typer.echo(json_text(report))
+
+
+def json_text(report: Mapping[str, Any]) -> str:
+    return json.dumps(report, ensure_ascii=False, separators=(",", ":"))
+
+
+def tell(text: str, *, err: bool = False) -> None:
+    """Say what holds up nothing: that nobody reads it (a closed pipe, a full disk) is no reason to stop half-way."""
+    try:
+        typer.echo(text, err=err)
+    except OSError:
+        with suppress(OSError):  # what could not be written is not tried once more at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if err else sys.stdout).fileno())

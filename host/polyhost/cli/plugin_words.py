@@ -65,7 +65,7 @@ def release(
     """Let a quarantined plugin in again."""
     from polyhost.model.events import Operator
     from polyhost.service.control_client import NoAnswerError, ask
-    from polyhost.service.folder import running_pid
+    from polyhost.service.folder import running_pid, writing_words
     from polyhost.service.operator_box import leave, said_by
     from polyhost.service.plugin_figures import figures_of
 
@@ -78,7 +78,8 @@ def release(
     if answer is None:
         out = running or figures_of(folder).of(name).get("state") == "quarantined"
         if out:
-            leave(folder, Operator("release", name, said_by(), why=why))
+            with writing_words(folder):
+                leave(folder, Operator("release", name, said_by(), why=why))
         answer = {"plugin": name, "changed": out}
     if as_json:
         print_json(answer | {"running": running})
@@ -97,7 +98,7 @@ def accept(
     from polyhost.extension.lock import Lock
     from polyhost.model.events import Operator
     from polyhost.service.control_client import NoAnswerError, ask
-    from polyhost.service.folder import running_pid
+    from polyhost.service.folder import running_pid, writing_words
     from polyhost.service.operator_box import done_before, leave, said_by
 
     loaded = in_folder(config, data_dir, account, sets=sets)
@@ -109,12 +110,14 @@ def accept(
     try:
         answer = ask(folder, "accept", {"plugin": name}, who=said_by(), why=why) if running else None
     except NoAnswerError:
-        leave(folder, Operator("accept", name, said_by(), why=why))
+        with writing_words(folder):
+            leave(folder, Operator("accept", name, said_by(), why=why))
         answer, told = None, "; the host does not answer, it finds the word as a file"
     if answer is None:
-        answer = {"plugin": name, "accepted": bool(Lock(folder).accept([source]))}
-        if answer["accepted"] and not running:
-            leave(folder, done_before("accept", name, why))
+        with writing_words(folder):
+            answer = {"plugin": name, "accepted": bool(Lock(folder).accept([source]))}
+            if answer["accepted"] and not running:
+                leave(folder, done_before("accept", name, why))
     if as_json:
         print_json(answer | {"was": problem, "running": running})
     elif answer["accepted"]:
@@ -184,7 +187,7 @@ def parsed(name: str, pairs: list[str]) -> dict[str, Any]:
 def _choose(loaded: Loaded, word: str, name: str, settings: dict[str, Any], why: str, as_json: bool) -> None:
     from polyhost.model.events import Operator
     from polyhost.service.control_client import NoAnswerError, ask
-    from polyhost.service.folder import running_pid
+    from polyhost.service.folder import running_pid, writing_words
     from polyhost.service.operator_box import done_before, leave, said_by
     from polyhost.service.plugin_choice import chosen
 
@@ -200,11 +203,12 @@ def _choose(loaded: Loaded, word: str, name: str, settings: dict[str, Any], why:
         except NoAnswerError:
             told = "the host does not answer; it finds the word as a file"
     if answer is None:
-        answer = chosen(loaded, name, {"enable": True, "disable": False}.get(word), settings)
-        if running:
-            leave(folder, Operator(word, name, said_by(), why=why))
-        elif answer["changed"]:
-            leave(folder, done_before(word, name, why))
+        with writing_words(folder):
+            answer = chosen(loaded, name, {"enable": True, "disable": False}.get(word), settings)
+            if running:
+                leave(folder, Operator(word, name, said_by(), why=why))
+            elif answer["changed"]:
+                leave(folder, done_before(word, name, why))
     if as_json:
         print_json(answer | {"running": running})
         return

@@ -1066,6 +1066,8 @@ class Kernel:
                 for name in [event.target] if event.target else list(core.state.blocked):
                     if name in core.state.blocked:
                         core.record(EntriesBlocked(core.now, name, False, f"cleared {_by(event)}"))
+                    elif event.target:
+                        core.notice("word_unknown", f"resume {name}", f"No breaker to clear: {name!r} blocks nothing")
                 if not event.target:
                     self.flow.unknown.release_slots()
             case "kill":
@@ -1082,7 +1084,10 @@ class Kernel:
             case "merge" | "redeem":
                 self.actions.operator(event.word, event.target, event.who)
             case "close":
-                self._close_positions(event.target, "operator")
+                if not self._close_positions(event.target, "operator") and event.target:
+                    core.notice(
+                        "word_unknown", f"close {event.target}", f"No position to close is open in {event.target!r}"
+                    )
             case "cancel":
                 self._cancel_for_operator(event.target)
             case word:
@@ -1101,12 +1106,15 @@ class Kernel:
         for order in orders:
             self.flow.cancel(order, for_good=True)
 
-    def _close_positions(self, slug: str, reason: str) -> None:
-        core = self._core
+    def _close_positions(self, slug: str, reason: str) -> bool:
+        """Those of a market, or (empty slug) all; False: there is none."""
+        core, found = self._core, False
         for position in list(core.state.positions.values()):
             entry = core.state.markets[position.condition_id]
             if position.size > 0 and not entry.settled and slug in ("", entry.market.slug):
+                found = True
                 self._close(position, reason)
+        return found
 
     def _close(self, position: PositionEntry, reason: str) -> None:
         """Sell all of it at market, whatever was meant with it."""

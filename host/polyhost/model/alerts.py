@@ -134,7 +134,8 @@ TABLE: Final[tuple[Alert, ...]] = (
     Alert("plugin_quarantined", "warning", "plugins", "a plugin is out of service; its positions have their "
           "obligations", "mend it, then `polyhost plugins release NAME`"),
     Alert("triggers_many", "warning", "plugins", "more triggers on one market than are kept"),
-    Alert("word_unknown", "warning", "operator", "a word of the operator that the host does not know"),
+    Alert("word_unknown", "warning", "operator", "a word of the operator that the host does not know, or that is about "
+          "nothing that is there"),
     Alert("outbox_given_up", "warning", "notifications", "a channel did not take a notice in all its tries",
           "look at the channel's settings"),
     Alert("outbox_full", "warning", "notifications", "too many notices wait for a channel; the least important go",

@@ -58,6 +58,7 @@ from polyhost.service.plugin_life import CHANGES, PluginLife, plugin_words, told
 from polyhost.service.presence import Condition
 from polyhost.service.relaying import without_a_key
 from polyhost.service.supervision import Supervisor
+from polyhost.service.word_targets import means_nothing
 from polyhost.venue.contract import Gateway
 from polyhost.venue.gatekeeper.client import GatewayProcess
 from polyhost.venue.polymarket.faults import retried
@@ -114,6 +115,8 @@ class AccountRun:
         """The operator's kill ended the run (exit code 4)."""
         self.flatten = False
         self.stop_reason = ""
+        self.unwell = ""
+        """What the doctor has against it, where it starts all the same to manage what is open; empty: nothing."""
         self.stopping = asyncio.Event()
         self.phase = Phase.STARTING
         self._share = share
@@ -364,6 +367,9 @@ class AccountRun:
         )
         for told in (*trusted_on_sight(self._lock, self._found), *said):
             self.engine.event(told)
+        if self.unwell:
+            logger.error("nothing is entered until `polyhost resume`, what is open is managed: {}", self.unwell)
+            self.hear(Operator("pause", "", "the doctor", why=f"it found at the start: {self.unwell}"))
 
     def supervise(self) -> None:
         """Every loop of the account is started, and watched from here on (ORD-15)."""
@@ -400,7 +406,10 @@ class AccountRun:
         """The socket on which this account is spoken to."""
         why = without_a_key(self.settings)
         cannot = dict.fromkeys(("merge", "redeem"), why) if why else {}
-        words = OperatorWords(self.engine, self.hear, self.live, self.run_id, cannot)
+        words = OperatorWords(
+            self.engine, self.hear, self.live, self.run_id, cannot,
+            lambda word, target: means_nothing(self.kernel.state, word, target),
+        )
         orders = OrderWords(lambda: self.kernel.state, self.market.clock.now, self.gateway.execute, words.said)
         return ControlServer(self.folder.path, words.table() | orders.table() | plugin_words(self.plugins))
 

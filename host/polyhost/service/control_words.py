@@ -44,15 +44,17 @@ class OperatorWords:
 
     def __init__(
         self, host: Host, hear: Callable[[Operator], None], live: Callable[[], Live], run_id: str,
-        cannot: Mapping[str, str] | None = None,
+        cannot: Mapping[str, str] | None = None, pointless: Callable[[str, str], str] | None = None,
     ) -> None:
         """``hear`` takes a word at once; ``live`` gives the figures of ``polyhost status``; ``cannot``: words that this
-        account cannot do, with the reason and the remedy."""
+        account cannot do, with the reason and the remedy; ``pointless``: why a word about a target would do nothing
+        (empty: it does something)."""
         self._host = host
         self._hear = hear
         self._live = live
         self._run_id = run_id
         self._cannot = dict(cannot or {})
+        self._pointless = pointless or (lambda word, target: "")
 
     def table(self) -> dict[str, Word]:
         """Word → what does it."""
@@ -76,6 +78,8 @@ class OperatorWords:
         target = "all" if target is True else target or ""
         if word in self._cannot:
             raise RefusedError(f"no {word}: {self._cannot[word]}", 1)
+        if why := self._pointless(word, target):
+            raise RefusedError(f"no {word}: {why}", 1)
         return await self.said(Operator(word, target, request.who, given.get("flatten", False), request.why))
 
     async def said(self, word: Operator) -> dict[str, Any]:

@@ -37,6 +37,10 @@ POLL_S: Final = 0.5
 GONE: Final = ("canceled", "gone", "not_found")
 """Answers after which nothing of that order rests."""
 UNSURE: Final = "the journal cannot be read to its end: it may be ours or a person's; `polyhost kill --all` cancels it"
+UNKNOWN: Final = (
+    "nothing was ever run in this data folder, so nobody knows whose it is: is --data-dir right? `polyhost kill --all` "
+    "cancels it"
+)
 
 
 class Killed(Struct):
@@ -90,7 +94,7 @@ async def _until_none(
         rows = await _shown(gateway)
         killed.live = [_line(row) for row in rows if everything or ours.has(row.order_id)]
         if not killed.live:
-            killed.failed = [] if everything else [(row.order_id, UNSURE) for row in rows if ours.error is not None]
+            killed.failed = [] if everything or not ours.doubt else [(row.order_id, ours.doubt) for row in rows]
             killed.proved = not killed.failed
             return
         spent = time.monotonic() - began
@@ -144,6 +148,13 @@ class Ours:
         if self.state.by_order_id(order_id) is None:
             self._read()
         return self.state.by_order_id(order_id) is not None
+
+    @property
+    def doubt(self) -> str:
+        """Why an order that is not among them may be ours all the same; empty: it is not."""
+        if self.error is not None:
+            return UNSURE
+        return "" if self.state.runs else UNKNOWN
 
     def _read(self) -> None:
         self.state, self.error = State(), None

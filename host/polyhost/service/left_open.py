@@ -9,7 +9,12 @@ from polyhost.service.status import open_orders, open_positions
 
 def left_open(state: State) -> list[str]:
     """One line for each order, position and amount that is still open; empty: nothing is."""
-    return [*_orders(state), *_positions(state), *_unredeemed(state)]
+    return [*unfinished(state), *_unredeemed(state)]
+
+
+def unfinished(state: State) -> list[str]:
+    """Of it what wants a running host: orders, and positions of undecided markets."""
+    return [*_orders(state), *_positions(state)]
 
 
 def _orders(state: State) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from loguru import logger
@@ -48,6 +48,10 @@ class Hosted(Protocol):
     """What is asked of a session."""
 
     def conditions(self) -> Sequence[Condition]: ...
+
+    def failures(self) -> Mapping[str, str]:
+        """Accounts that ended by a failure while others trade on, and why."""
+        ...
 
 
 class Presence:
@@ -94,12 +98,13 @@ class Presence:
 
     def look(self) -> None:
         """Once round."""
-        found = list(self._host.conditions())
-        self._tell_manager(found)
+        found, failed = list(self._host.conditions()), self._host.failures()
+        line = line_of(found, failed)
+        self._tell_manager(found, line)
         if self._ping_url and found and all(each.begun for each in found):
-            self._tell_check(found)
+            self._tell_check(found, line, well=not failed)
 
-    def _tell_manager(self, found: list[Condition]) -> None:
+    def _tell_manager(self, found: list[Condition], line: str) -> None:
         words = []
         if not self._said_ready and found and all(each.begun for each in found):
             self._said_ready = True
@@ -110,18 +115,18 @@ class Presence:
         if self._manager.watchdog_s and not stuck(found):
             words.append(PET)
         if words:
-            self._manager.say(*words, status=line_of(found))
+            self._manager.say(*words, status=line)
 
-    def _tell_check(self, found: list[Condition]) -> None:
-        """At most once a minute, and at once when it changes from well to not well."""
+    def _tell_check(self, found: list[Condition], line: str, *, well: bool) -> None:
+        """At most once a minute, and at once when it changes from well to not well. ``well``: no account failed."""
         if any(each.stopping for each in found):
             return
-        well = all(each.ready for each in found)
+        well = well and all(each.ready for each in found)
         due = self._now() - self._pinged_at >= PING_EVERY_S
         turned = self._pinged_well is True and not well
         if (due or turned) and (self._ping is None or self._ping.done()):
             self._pinged_at, self._pinged_well = self._now(), well
-            self._ping = asyncio.get_running_loop().create_task(self._send(well, line_of(found)), name="health ping")
+            self._ping = asyncio.get_running_loop().create_task(self._send(well, line), name="health ping")
 
     async def _send(self, well: bool, text: str) -> None:
         try:
@@ -138,9 +143,10 @@ def stuck(found: Sequence[Condition]) -> str:
     return ", ".join(dead)
 
 
-def line_of(found: Sequence[Condition]) -> str:
-    """One line about every account."""
-    return "; ".join(f"{each.name} {_said(each)}" for each in found)
+def line_of(found: Sequence[Condition], failed: Mapping[str, str]) -> str:
+    """One line about every account: what failed first, the line may be cut."""
+    ended = [f"{name} FAILED: {why}" for name, why in failed.items()]
+    return "; ".join([*ended, *(f"{each.name} {_said(each)}" for each in found)])
 
 
 def _said(condition: Condition) -> str:

@@ -23,6 +23,7 @@ from polyhost.service.accounts_report import Failed, together
 from polyhost.service.early import Begun
 from polyhost.service.folder import DataFolder
 from polyhost.service.gateway_launch import key_variables, share_of
+from polyhost.service.left_open import unfinished
 from polyhost.service.logs import REDACTOR, SPEAKS_FOR
 from polyhost.service.market_data import MarketData
 from polyhost.service.presence import Condition
@@ -114,6 +115,10 @@ class Session:
     def conditions(self) -> list[Condition]:
         """How each account is that did not fail, for whoever watches the host from outside."""
         return [account.condition(begun=self._begun) for account in self._living]
+
+    def failures(self) -> dict[str, str]:
+        """Accounts that ended by a failure while others trade on, and why."""
+        return {name: failed.problem for name, failed in self._failed.items()}
 
     @property
     def _living(self) -> list[AccountRun]:
@@ -220,7 +225,7 @@ async def _prepare(account: AccountRun) -> None:
 
 async def _permitted(account: AccountRun) -> None:
     if account.settings.host.mode == "live":
-        await well(account.loaded, account)
+        account.unwell = await well(account.loaded, account, guarding=bool(unfinished(account.kernel.state)))
 
 
 async def _begin(account: AccountRun) -> None:

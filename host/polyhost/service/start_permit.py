@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from polyhost.configuration import Loaded
 from polyhost.configuration.difference import LOSSES, losses
@@ -22,12 +22,29 @@ if TYPE_CHECKING:
     from polyhost.service.patients import Reached
 
 
+ONLY_ENTRIES: Final = frozenset({
+    "disk", "clock", "geoblock", "relayer", "wallet", "balance", "allowances", "closed-only", "markets",
+    "market stream", "user stream", "reference prices", "spot prices",
+})
+"""What the doctor may find wrong while an exit still can be tried: no reason to leave positions to themselves."""
+
+
 class NotWellError(ConfigError):
-    """The doctor found something: live does not start."""
+    """The doctor found something: live does not start. ``exit_code`` is the doctor's: only what a person has to change
+    (2) keeps a service manager from trying again."""
+
+    def __init__(self, problem: str, exit_code: int) -> None:
+        super().__init__(problem, remedy="polyhost doctor tells all of it")
+        self.exit_code = exit_code  # type: ignore[misc]
 
 
-async def well(loaded: Loaded, account: Reached) -> None:
-    """Raises NotWellError unless ``polyhost doctor`` has nothing against this account, by its own gateway process."""
+async def well(loaded: Loaded, account: Reached, *, guarding: bool = False) -> str:
+    """Have this account examined as ``polyhost doctor`` does, by its own gateway process.
+
+    Raises NotWellError when anything fails. Only where ``guarding`` (orders or positions of an earlier run are open,
+    which nobody else watches) and what fails leaves exits possible, that is returned instead: the account starts, and
+    enters nothing. Empty: all is well.
+    """
     # Only a live start needs them.
     from polyhost.service import doctor, patients
 
@@ -35,9 +52,11 @@ async def well(loaded: Loaded, account: Reached) -> None:
         await account.reach()
     async with patients.patient(loaded, account) as subject:
         found = await doctor.checks(subject)
-    if bad := [check for check in found if check.failed]:
-        told = "; ".join(f"{each.name}: {each.text}" + (f" ({each.remedy})" if each.remedy else "") for each in bad)
-        raise NotWellError(f"live does not start, the doctor found: {told}", remedy="polyhost doctor tells all of it")
+    bad = [check for check in found if check.failed]
+    told = "; ".join(f"{each.name}: {each.text}" + (f" ({each.remedy})" if each.remedy else "") for each in bad)
+    if bad and not (guarding and all(each.name in ONLY_ENTRIES for each in bad)):
+        raise NotWellError(f"live does not start, the doctor found: {told}", doctor.exit_code(found))
+    return told
 
 
 def may_begin(

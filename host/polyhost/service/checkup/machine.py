@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -15,6 +17,7 @@ from polyhost.journal.status import ANALYSIS_FILE, JOURNAL_FILE
 from polyhost.service import live_file
 from polyhost.service.checkup.check import Check, Context, failed, ok, skipped, warning
 from polyhost.service.db_check import checked
+from polyhost.service.folder import DISK_FAILS
 from polyhost.service.live_file import LIVE_OLD_S
 from polyhost.venue.polymarket.client import DISTRIBUTION, REMEDY, require_surface, require_version
 from polyhost.venue.polymarket.selftest import signing_selftest
@@ -61,10 +64,7 @@ def _disk(folder: Path) -> Check:
         took_ms = _synced(there)
         free = shutil.disk_usage(there).free
     except OSError as error:
-        return failed(
-            "disk", f"{there} takes no file: {error.strerror or error}",
-            "give the user that runs polyhost the right to write there, or name another [host] data_dir",
-        )
+        return failed("disk", f"{there} takes no file: {error.strerror or error}", _mended(error))
     text = f"{there}: {free / 1e9:.1f} GB free, 4 kB on the disk in {took_ms:.1f} ms"
     if free < FREE_MIN:
         return failed("disk", text, "free space: without it the journal stops, and nothing is entered any more")
@@ -73,6 +73,15 @@ def _disk(folder: Path) -> Check:
     if took_ms > SYNC_WARN_MS:
         return warning("disk", text, "every order waits for this: use a local SSD, no network drive")
     return ok("disk", text)
+
+
+def _mended(error: OSError) -> str:
+    """What a disk that takes no file needs."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free space there, or name another [host] data_dir: nothing is entered while no journal can be written"
+    if error.errno in DISK_FAILS:
+        return "the disk is broken or mounted read-only: see `dmesg`, mend it, or name another [host] data_dir"
+    return "give the user that runs polyhost the right to write there, or name another [host] data_dir"
 
 
 def _synced(folder: Path) -> float:
@@ -86,7 +95,8 @@ def _synced(folder: Path) -> float:
             os.fsync(file.fileno())
         return (time.perf_counter() - began) * 1_000
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 async def database(context: Context) -> Check:
