@@ -252,7 +252,9 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(STEPS)
 def test_cfg_01_what_is_read_is_what_was_chosen(steps: list[tuple[str, bool | None, dict[str, Any]]]) -> None:
     Path("data", CHOICES_FILE).unlink(missing_ok=True)

@@ -117,7 +117,9 @@ INPUTS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(story=st.lists(INPUTS, max_size=20), size=st.sampled_from([1, 200, 10**9]))
 def test_evd_04_whatever_is_recorded_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, story: list[tuple[str, Any]], size: int

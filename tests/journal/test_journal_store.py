@@ -170,7 +170,9 @@ def told(story: list[list[tuple[str, Any]]], build: Any) -> list[list[r.Record]]
     return steps
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(story=stories(), cuts=st.sets(st.integers(0, 12)))
 def test_per_01_projections_are_the_fold_of_the_records_however_they_were_grouped(
     tmp_path_factory: pytest.TempPathFactory, build: Any, story: list[list[tuple[str, Any]]], cuts: set[int]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 from aiohttp import WSMsgType, web
+
+from ..unhurried import PATIENCE_S, unhurried
 
 OnText = Callable[[web.WebSocketResponse, str], Awaitable[None]]
 CONDITION = "0x" + "ab" * 32
@@ -65,7 +67,7 @@ class FakeVenue:
     def asked(self, key: str) -> list[tuple[dict[str, str], Any]]:
         return [(query, body) for made, query, body in self.requests if made == key]
 
-    async def until(self, true: Callable[[], bool], seconds: float = 20.0) -> None:
+    async def until(self, true: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
         """Wait until something has become true; fails after a while."""
         async with asyncio.timeout(seconds):
             while not true():
@@ -102,6 +104,12 @@ class FakeVenue:
                 elif message.data == "PING":
                     await ws.send_str("PONG")
         return ws
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _unhurried() -> Iterator[None]:
+    with unhurried():
+        yield
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_set_03_split_merge_and_a_refusal_of_the_plain_wallet_over_the_wire(clie
         async with running(AT_ONCE) as up:
             gateway = client(endpoints_at(up.url, up.ws_url), KEY, selftest=False)
             await gateway.connect()
-            market = up.engine.world.listing(False)[0]
+            market = next(market for market in up.engine.world.listing(False) if market.start is None)
 
             async def act(kind: ActionKind, size: int) -> events.ActionAnswered:
                 request = ActionRequest("a1", kind, market.condition_id, size)
@@ -76,7 +76,7 @@ def test_set_03_a_contract_wallet_without_a_relayer_key_is_refused_clearly() -> 
         async with running(AT_ONCE) as up:
             gateway = PolymarketGateway(endpoints_at(up.url, up.ws_url), KEY, wallet=WalletKind.PROXY, selftest=False)
             await gateway.connect()
-            market = up.engine.world.listing(False)[0]
+            market = next(market for market in up.engine.world.listing(False) if market.start is None)
             answer = await gateway.act(ActionRequest("a1", ActionKind.SPLIT, market.condition_id, 1_000_000))
             assert answer.outcome == "refused"
             assert answer.text.startswith("the client refuses: ")

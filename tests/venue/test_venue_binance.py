@@ -13,7 +13,12 @@ from polyhost.venue import binance
 from polyhost.venue.binance import BinanceFeed
 from polyhost.venue.link import Pace
 
-FAST = Pace(ping_s=0.05, first_s=5.0, data_s=0.0, backoff_s=0.01, backoff_max_s=0.02)
+from ..unhurried import PATIENCE_S
+
+FAST = Pace(
+    ping_s=0.05, pong_s=PATIENCE_S, first_s=PATIENCE_S, open_s=PATIENCE_S, data_s=0.0, backoff_s=0.01,
+    backoff_max_s=0.02,
+)
 MINUTE = 60_000
 
 
@@ -59,7 +64,7 @@ def _run(venue: Any, job: Any) -> None:
                 await job(fake, spot)
             finally:
                 spot.feed.close()
-                await asyncio.wait_for(task, 5)
+                await asyncio.wait_for(task, PATIENCE_S)
 
     asyncio.run(go())
 
@@ -87,7 +92,9 @@ def test_con_04_prints_and_candles_with_an_hour_of_backlog(venue: Any) -> None:
 def test_live_candles_wait_for_the_backlog_so_that_starts_never_go_back(
     venue: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(binance, "BACKFILL_WAIT_S", 0.2)
+    # It does not give up, however long this takes.
+    monkeypatch.setattr(binance, "BACKFILL_WAIT_S", 0.01)
+    monkeypatch.setattr(binance, "BACKFILL_TRIES", 1_000)
 
     async def job(fake: Any, spot: Spot) -> None:
         fake.answers["GET /api/v3/klines"] = (500, {})

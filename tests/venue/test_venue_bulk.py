@@ -29,6 +29,7 @@ from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.http import http_client
 from polyhost.venue.polymarket.wire_gateway import WireGateway
 
+from ..unhurried import PATIENCE_S
 from .both_clients import each_client
 
 KEY = "0x" + "33" * 32
@@ -117,7 +118,7 @@ def over_the_wire(story: Callable[[Venue], Awaitable[None]], client: type[WireGa
             try:
                 await gateway.connect()
                 await clock.ask(http)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_S):
                     market = await _next(Catalogue(http, http), clock)
                     venue = OverTheWire(gateway, clock, market, http)
                     while await venue.ask() > 9_000:
@@ -173,8 +174,7 @@ async def listed(venue: Venue) -> list[str]:
 
 async def every_type(venue: Venue) -> None:
     """CON-11: GTC, GTD, FAK, FOK and post-only in one batch, each answered by itself; one leg is refused."""
-    tick, ask = venue.market.tick, await venue.ask()
-    far = min(ask + 10 * tick, 9_900)
+    tick, far = venue.market.tick, 9_900  # it meets the best ask wherever that goes meanwhile
     least = market_size(Action.BUY, far, SHARES)
     requests = [
         await prepared(venue, "GTC", tick),

@@ -17,6 +17,8 @@ from polyhost.venue.polymarket.catalogue import Catalogue
 from polyhost.venue.polymarket.discovery import Discovery, wanted_windows
 from polyhost.venue.polymarket.gamma import market_of
 
+from ..unhurried import PATIENCE_S
+
 START = 1_795_225_800
 T0 = START * 1_000
 """The opening instant of a 5-minute window, in market ms."""
@@ -374,6 +376,6 @@ def test_the_loop_runs_until_it_is_closed(venue: Any, gamma_object: dict[str, An
         task = asyncio.create_task(town.discovery.run())
         await town.fake.until(lambda: len(town.kinds(MarketFound)) == 2)
         town.discovery.close()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, PATIENCE_S)
 
     _run(venue, job)

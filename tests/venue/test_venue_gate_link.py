@@ -41,6 +41,8 @@ from polyhost.venue.polymarket.endpoints import LIVE, endpoints_at
 from polyhost.venue.polymarket.heartbeats import Beaten
 from polyhost.venue.polymarket.wire_gateway import address_of
 
+from ..unhurried import PATIENCE_S
+
 PLACES = endpoints_at("http://127.0.0.1:9", "ws://127.0.0.1:9")
 KEY = "0x" + "17" * 32
 UP, DOWN = str(71 << 200), str(72 << 200)
@@ -187,7 +189,7 @@ def running(tmp_path: Path, job: Callable[[Pair], Awaitable[None]], **changes: A
     asyncio.run(go())
 
 
-async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(true: Callable[[], object], seconds: float = PATIENCE_S) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.001)
@@ -470,8 +472,8 @@ def test_ord_10_a_worker_without_a_sign_of_life_is_ended(tmp_path: Path, monkeyp
     monkeypatch.setattr(process_side, "ALIVE_EVERY_S", 60.0)
 
     async def job(pair: Pair) -> None:
-        await until(lambda: pair.deaths == 1)
-        await until(lambda: len(pair.workers) == 2)
+        await until(lambda: pair.deaths >= 1)
+        await until(lambda: len(pair.workers) >= 2)
 
     running(tmp_path, job)
 

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,9 +143,7 @@ def test_sec_01_when_the_host_dies_the_process_ends_at_once_and_cancels_nothing(
             assert all(alive(pid) for pid in pids)
             host.kill()
             await host.wait()
-            began = time.monotonic()
-            await until(lambda: not any(alive(pid) for pid in pids), 20)
-            assert time.monotonic() - began < 20
+            await until(lambda: not any(alive(pid) for pid in pids))
             assert not [key for key, _, _ in fake.requests if key.startswith("DELETE")]
 
     asyncio.run(go())

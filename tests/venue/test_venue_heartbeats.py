@@ -15,6 +15,7 @@ from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.heartbeats import Beaten, Heartbeats
 from polyhost.venue.polymarket.wire_gateway import WireGateway
 
+from ..unhurried import PATIENCE_S
 from .both_clients import each_client
 
 KEY = "0x" + "23" * 32
@@ -118,7 +119,11 @@ def test_ord_15_an_answer_that_does_not_come_is_not_waited_for(monkeypatch: pyte
 
 
 @each_client
-def test_ord_15_the_gateway_feeds_the_switch_of_an_exchange_over_the_wire(client: type[WireGateway]) -> None:
+def test_ord_15_the_gateway_feeds_the_switch_of_an_exchange_over_the_wire(
+    client: type[WireGateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_S", PATIENCE_S)
+
     async def whole() -> None:
         settings = ServerSettings(world=WorldSettings(symbols=("BTC",), durations_s=(300,), density=1.0))
         async with running(settings, speed=1, seed=7) as up:

@@ -33,6 +33,8 @@ from polyhost.venue.second.client import SecondClient, require_surface, require_
 from polyhost.venue.second.gateway import SecondGateway
 from polyhost.venue.second.selftest import ADDRESS, KEY, ORDERS, TOKEN, Known, compare, signing_selftest
 
+from ..unhurried import PATIENCE_S
+
 NOWHERE = endpoints_at("http://127.0.0.1:9")
 
 
@@ -132,7 +134,7 @@ def test_con_19_it_needs_nothing_of_the_first_client() -> None:
         "try: client_gateway('polymarket-client', endpoints_at('http://127.0.0.1:9'), '0x' + '11' * 32)\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
     assert "VenueError" in done.stdout
     assert "the client cannot be imported" in done.stdout
@@ -246,7 +248,7 @@ def test_a_cancel_never_waits_behind_reads_that_hang(venue: Any) -> None:
 
         def slow(method: str, url: str, **options: Any) -> Any:
             if "/data/order/" in url:
-                asyncio.run_coroutine_threadsafe(release.wait(), loop).result(20)
+                asyncio.run_coroutine_threadsafe(release.wait(), loop).result(PATIENCE_S)
             return real(method, url, **options)
 
         gateway._client.http.request = slow  # type: ignore[method-assign]
@@ -276,9 +278,9 @@ def test_a_gtd_order_needs_the_life_that_the_first_client_demands(venue: Any) ->
         now = int(time.time())
         short = await gateway.prepare(draft(order_type=OrderType.GTD, expiration_s=now + 170))
         assert isinstance(short, events.PrepareFailed)
-        long = await gateway.prepare(draft(order_type=OrderType.GTD, expiration_s=now + 200))
+        long = await gateway.prepare(draft(order_type=OrderType.GTD, expiration_s=now + 600))
         assert isinstance(long, events.Prepared)
-        assert long.request.expiration_s == now + 200
+        assert long.request.expiration_s == now + 600
 
     _with(venue, job)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from itertools import pairwise
+from contextlib import suppress
+from itertools import count, pairwise
 from typing import Any
 
 from polyhost.model.events import StreamChanged
@@ -12,6 +13,8 @@ from polyhost.venue.binance import BinanceFeed
 from polyhost.venue.link import Pace
 from polyhost.venue.polymarket.http import http_client
 from polyhost.venue.silence import SilenceWatch
+
+from ..unhurried import PATIENCE_S
 
 
 class Clock:
@@ -71,20 +74,23 @@ def test_con_02_a_frozen_symbol_has_the_spot_stream_made_anew(venue: Any) -> Non
             fake.answers["GET /api/v3/klines"] = (200, [])
             feed = BinanceFeed(
                 http, fake.ws_url, ["BTC", "ETH"], on_price=lambda *_: None, on_candle=lambda *_: None,
-                on_event=told.append, pace=Pace(first_s=5, backoff_s=0.01, ping_s=0.04), silent_s=0.15,
+                on_event=told.append, silent_s=0.15,
+                pace=Pace(pong_s=PATIENCE_S, first_s=PATIENCE_S, backoff_s=0.01, ping_s=0.04),
             )  # fmt: skip
             task = asyncio.create_task(feed.run())
             await fake.until(lambda: len(fake.opened["/stream"]) == 1)
             (ws,) = fake.opened["/stream"]
             await ws.send_str(_trade("ETHUSDT", 1))
-            for stamp in range(1_000):
-                if len(fake.opened["/stream"]) > 1:
-                    break
-                if not ws.closed:
-                    await ws.send_str(_trade("BTCUSDT", stamp))
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(PATIENCE_S):
+                for stamp in count():
+                    if len(fake.opened["/stream"]) > 1:
+                        break
+                    with suppress(ConnectionError):  # it is being left
+                        if not ws.closed:
+                            await ws.send_str(_trade("BTCUSDT", stamp))
+                    await asyncio.sleep(0.01)
             feed.close()
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, PATIENCE_S)
         reasons = [event.reason for event in told if isinstance(event, StreamChanged) and event.reason]
         assert reasons[0] == "ETH is silent for 0.15 s"
 
@@ -97,7 +103,7 @@ def test_con_04_a_connection_that_the_venue_announces_to_close_is_made_anew_befo
             fake.answers["GET /api/v3/klines"] = (200, [])
             feed = BinanceFeed(
                 http, fake.ws_url, ["BTC"], on_price=lambda *_: None, on_candle=lambda *_: None,
-                on_event=lambda _: None, pace=Pace(backoff_s=0.01),
+                on_event=lambda _: None, pace=Pace(pong_s=PATIENCE_S, first_s=PATIENCE_S, backoff_s=0.01),
             )  # fmt: skip
             task = asyncio.create_task(feed.run())
             await fake.until(lambda: len(fake.opened["/stream"]) == 1)
@@ -106,6 +112,6 @@ def test_con_04_a_connection_that_the_venue_announces_to_close_is_made_anew_befo
             )
             await fake.until(lambda: len(fake.opened["/stream"]) == 2)
             feed.close()
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, PATIENCE_S)
 
     asyncio.run(go())

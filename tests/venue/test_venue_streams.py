@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from loguru import logger
+from msgspec import structs
 
 from polyhost.errors import VenueError
 from polyhost.model.events import Event, OrderSeen, StreamChanged, TradeSeen
@@ -16,8 +17,13 @@ from polyhost.venue.link import Pace
 from polyhost.venue.polymarket.account import Credentials
 from polyhost.venue.polymarket.streams import MarketStream, PriceStream, UserStream
 
+from ..unhurried import PATIENCE_S
+
 CREDENTIALS = Credentials("key-1", "c2VjcmV0", "pass")
-FAST = Pace(ping_s=0.05, pong_s=10.0, first_s=10.0, data_s=0.0, backoff_s=0.01, backoff_max_s=0.02)
+FAST = Pace(
+    ping_s=0.05, pong_s=PATIENCE_S, first_s=PATIENCE_S, open_s=PATIENCE_S, data_s=0.0, backoff_s=0.01,
+    backoff_max_s=0.02,
+)
 BOOK = '{"event_type":"book","asset_id":"1","market":"0xa","bids":[],"asks":[],"timestamp":"1795225843999"}'
 PRINT = '{"event_type":"last_trade_price","asset_id":"1","market":"0xa","price":"0.5","size":"1","timestamp":"5"}'
 
@@ -62,7 +68,7 @@ async def _while_running(stream: Any, job: Awaitable[None]) -> None:
         await job
     finally:
         stream.close()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, PATIENCE_S)
 
 
 def _run(venue: Any, go: Callable[[Any], Awaitable[None]]) -> None:
@@ -159,7 +165,7 @@ def test_con_02_a_venue_that_answers_no_ping_is_left(venue: Any) -> None:
                 await ws.send_str(BOOK)
 
         fake.on_text["/ws/market"] = deaf
-        stream = _market(fake, heard, Pace(ping_s=0.02, pong_s=0.1, backoff_s=0.01))
+        stream = _market(fake, heard, Pace(ping_s=0.02, pong_s=0.1, first_s=PATIENCE_S, backoff_s=0.01))
         await _while_running(stream, _until_reconnected(fake, stream, "/ws/market"))
         assert "no PONG for 0.1 s" in heard.reasons
 
@@ -176,7 +182,7 @@ def test_con_02_data_alone_is_no_pong_and_pongs_alone_are_no_data(venue: Any) ->
             await ws.send_str("PONG" if text == "PING" else BOOK)
 
         fake.on_text["/ws/market"] = frozen
-        stream = _market(fake, heard, Pace(ping_s=0.02, pong_s=5, data_s=0.1, backoff_s=0.01))
+        stream = _market(fake, heard, structs.replace(FAST, ping_s=0.02, data_s=0.1))
         await _while_running(stream, _until_reconnected(fake, stream, "/ws/market"))
         assert "no data for 0.1 s" in heard.reasons
 
@@ -186,7 +192,7 @@ def test_con_02_data_alone_is_no_pong_and_pongs_alone_are_no_data(venue: Any) ->
 def test_con_02_a_subscription_that_gives_nothing_is_made_anew(venue: Any) -> None:
     async def go(fake: Any) -> None:
         heard = Heard()
-        stream = _market(fake, heard, Pace(ping_s=0.02, pong_s=5, first_s=0.1, backoff_s=0.01))
+        stream = _market(fake, heard, Pace(ping_s=0.02, pong_s=PATIENCE_S, first_s=0.1, backoff_s=0.01))
         await _while_running(stream, _until_reconnected(fake, stream, "/ws/market"))
         assert "no first event within 0.1 s" in heard.reasons
 
@@ -289,7 +295,7 @@ def test_log_03_a_venue_that_is_down_is_told_once_and_once_when_it_is_up(venue: 
     async def go(fake: Any) -> None:
         heard = Heard()
         tries = 0
-        stream = _market(fake, heard, Pace(backoff_s=0.001, backoff_max_s=0.002, data_s=0.0))
+        stream = _market(fake, heard, structs.replace(FAST, backoff_s=0.001, backoff_max_s=0.002))
         real, good = stream.link._rest, stream.link.url
 
         async def rest(seconds: float) -> None:
@@ -344,7 +350,7 @@ def test_what_a_callback_raises_is_not_swallowed(venue: Any, fault: Exception) -
         await fake.until(lambda: bool(fake.said["/ws/market"]))
         await fake.opened["/ws/market"][0].send_str(BOOK)
         with pytest.raises(type(fault), match="a fault of ours"):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, PATIENCE_S)
 
     _run(venue, go)
 
@@ -545,7 +551,7 @@ def test_a_price_stream_that_pongs_and_says_nothing_is_made_anew(venue: Any) -> 
             await ws.send_str('{"op":"pong"}')
 
         fake.on_text["/rt"] = only_pongs
-        stream = _prices(fake, heard, Pace(ping_s=0.02, pong_s=5, first_s=0.1, backoff_s=0.01))
+        stream = _prices(fake, heard, Pace(ping_s=0.02, pong_s=PATIENCE_S, first_s=0.1, backoff_s=0.01))
         await _while_running(stream, fake.until(lambda: len(fake.opened["/rt"]) >= 2))
 
     _run(venue, go)

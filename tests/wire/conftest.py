@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import aiohttp
@@ -22,6 +22,8 @@ from polyhost.exchange.server import Running, ServerSettings, running
 from polyhost.exchange.world import WorldSettings
 from polyhost.model.market import Market
 from polyhost.model.words import Side
+
+from ..unhurried import PATIENCE_S, unhurried
 
 KEY = "0x" + "11" * 32
 OTHER_KEY = "0x" + "22" * 32
@@ -113,12 +115,32 @@ async def frames(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[dict[
 
 
 async def until(socket: aiohttp.ClientWebSocketResponse, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The first frame that is wanted; an assertion fails when it does not come within five seconds."""
-    async with asyncio.timeout(5):
+    """The first frame that is wanted; fails when it does not come."""
+    async with asyncio.timeout(PATIENCE_S):
         async for frame in frames(socket):
             if wanted(frame):
                 return frame
     raise AssertionError("the socket ended")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _unhurried() -> Iterator[None]:
+    with unhurried():
+        yield
+
+
+@contextmanager
+def standing(up: Running) -> Iterator[None]:
+    """Inside, market time stands still: what is asked has no age, and nothing that waits for a moment comes."""
+    with up.engine.busy():
+        yield
+
+
+async def passed(up: Running, until_ms: int) -> None:
+    """Market time has come that far."""
+    async with asyncio.timeout(PATIENCE_S):
+        while up.engine.clock.now < until_ms:
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -130,6 +152,6 @@ def wire() -> Any:
 @pytest.fixture
 def own_http(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The second client keeps one module-wide connection pool; a test gets its own and closes it."""
-    with httpx.Client(http2=True) as client:
+    with httpx.Client(http2=True, timeout=PATIENCE_S) as client:
         monkeypatch.setattr(http_helpers, "_http_client", client)
         yield

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
+import importlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import httpx
@@ -37,8 +38,12 @@ from polyhost.model.money import price_text
 UNIFIED = "polymarket-client 0.14.0"
 SECOND = "py-clob-client-v2 1.2.1"
 CLIENTS = (UNIFIED, SECOND)
-PATIENCE_S = 1.5
-"""Wall seconds in which an event that is to come has come (streams run at speed 20 and more)."""
+PATIENCE_S = 60.0
+"""Wall seconds in which an event that is to come has come, on any machine."""
+PATIENCE_MARKET_MS = 15_000
+"""An event that did not come while market time went on by so much is not to come: the longest delay is ten seconds."""
+TURNS = 200
+"""Turns of the loop in which a client that has read a frame gives it to its caller."""
 NO_STREAMS = "has no streams"
 
 
@@ -181,7 +186,7 @@ class Second:
 def _own_http() -> Iterator[None]:
     """The second client keeps one module-wide connection pool: here each run has its own, and closes it."""
     kept = http_helpers._http_client
-    with httpx.Client(http2=True) as http:
+    with httpx.Client(http2=True, timeout=PATIENCE_S) as http:
         http_helpers._http_client = http
         try:
             yield
@@ -412,16 +417,34 @@ async def _collect(stream: Any, seen: list[Any]) -> None:
 class Stream:
     """A subscription of the unified client and what it has delivered so far."""
 
-    def __init__(self, client: Any, *specs: Any) -> None:
-        self._client = client
+    def __init__(self, scene: Scene, *specs: Any) -> None:
+        self._client = scene.client
+        self._engine = scene.up.engine
         self._specs = list(specs)
         self.seen: list[Any] = []
 
     async def __aenter__(self) -> Stream:
+        heard = self._subscribers()
         self._stream = await self._client.client.subscribe(self._specs)
         self._task = asyncio.create_task(_collect(self._stream, self.seen))
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(PATIENCE_S):
+            while self._subscribers() == heard:
+                await asyncio.sleep(0.01)
+        await self._read()
         return self
+
+    def _subscribers(self) -> list[int]:
+        """How many the exchange tells of something, hub by hub."""
+        engine = self._engine
+        return [len(each) for each in (engine.market_hub._followers, engine.user_hub._owners, engine.live_hub._wants)]
+
+    async def _read(self) -> None:
+        """Everything that the exchange has said so far is with the caller."""
+        async with asyncio.timeout(PATIENCE_S):
+            while any(each._queue or each.lag_s(monotonic()) for each in self._engine.crowd.sockets):
+                await asyncio.sleep(0.005)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
     async def __aexit__(self, *error: object) -> None:
         self._task.cancel()
@@ -430,11 +453,12 @@ class Stream:
         await self._stream.close()
 
     async def soon(self, true: Callable[[], bool]) -> None:
-        """Wait a while for something to become true; it may not."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
-                while not true():
-                    await asyncio.sleep(0.01)
+        """Wait a while of market time for something to become true; it may not."""
+        until = self._engine.clock.now + PATIENCE_MARKET_MS
+        async with asyncio.timeout(PATIENCE_S):
+            while not true() and self._engine.clock.now < until:
+                await asyncio.sleep(0.01)
+        await self._read()
 
     def of(self, kind: str) -> list[Any]:
         return [event for event in self.seen if getattr(event, "type", "") == kind]
@@ -448,7 +472,7 @@ class Stream:
 async def _user_events(scene: Scene) -> str:
     if isinstance(scene.client, Second):
         return NO_STREAMS
-    async with Stream(scene.client, UserSpec()) as stream:
+    async with Stream(scene, UserSpec()) as stream:
         scene.begin()
         return await _EVENTS[scene.name](scene, stream)
 
@@ -501,7 +525,7 @@ _EVENTS: dict[str, Callable[[Scene, Stream], Awaitable[str]]] = {
 async def _a_frozen_stream(scene: Scene) -> str:
     if isinstance(scene.client, Second):
         return NO_STREAMS
-    async with Stream(scene.client, UserSpec()) as stream:
+    async with Stream(scene, UserSpec()) as stream:
         scene.begin()
         await scene.client.limit(scene.market.up, "BUY", "0.30", "10")
         await stream.soon(lambda: bool(stream.seen))
@@ -512,7 +536,7 @@ async def _a_frozen_stream(scene: Scene) -> str:
 async def _a_broken_stream(scene: Scene) -> str:
     if isinstance(scene.client, Second):
         return NO_STREAMS
-    async with Stream(scene.client, UserSpec()) as stream:
+    async with Stream(scene, UserSpec()) as stream:
         scene.begin()
         await asyncio.sleep(0.1)
         await scene.client.limit(scene.market.up, "BUY", "0.30", "10")
@@ -532,7 +556,7 @@ async def _a_result(scene: Scene) -> str:
     if isinstance(scene.client, Second):
         return NO_STREAMS
     market = scene.market
-    async with Stream(scene.client, MarketSpec(asset_ids=[market.up], custom_feature_enabled=True)) as stream:
+    async with Stream(scene, MarketSpec(asset_ids=[market.up], custom_feature_enabled=True)) as stream:
         scene.begin()
         scene.wire.decide(scene.up, market, words.Side.UP)
         await stream.soon(lambda: bool(stream.of("market_resolved")))
@@ -546,7 +570,7 @@ async def _frozen_prices(scene: Scene) -> str:
     if scene.name == "spot_freeze":
         return "has no Binance streams"
     scene.begin()
-    async with Stream(scene.client, CryptoPriceSpec(symbols=["btcusd"])) as stream:
+    async with Stream(scene, CryptoPriceSpec(symbols=["btcusd"])) as stream:
         await stream.soon(lambda: bool(stream.of("update")))
         return f"updates delivered: {len(stream.of('update'))}, {stream.trouble()}"
 
@@ -580,13 +604,8 @@ def rows(wire: Any) -> Iterator[str]:
 
 
 def _conftest() -> Any:
-    spec = importlib.util.spec_from_file_location("wire_conftest", Path(__file__).with_name("conftest.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["wire_conftest"] = module
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    return importlib.import_module("tests.wire.conftest")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ from polymarket.models.clob.order_response import AcceptedOrder
 from polyhost.exchange.pathologies.catalogue import BY_NAME
 from polyhost.exchange.pathologies.chance import Episode
 
-SOON_S = 5
-"""Wall seconds that anything here may take."""
+from ..unhurried import PATIENCE_S
 
 
 def faulty(wire: Any, **probabilities: float) -> Any:
@@ -60,7 +59,7 @@ async def ping(socket: aiohttp.ClientWebSocketResponse) -> list[dict[str, Any]]:
     """Frames that come before the answer to a ping."""
     await socket.send_str("PING")
     found = []
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(PATIENCE_S):
         while (text := await socket.receive_str()) != "PONG":
             found.append(msgspec.json.decode(text))
     return found
@@ -161,7 +160,7 @@ def test_sim_heartbeats_that_are_missed_cancel_everything(wire: Any) -> None:
             with pytest.raises(RequestRejectedError) as refused:
                 await client.send_order_heartbeat(heartbeat_id=beat)
             assert refused.value.status == 500
-            async with asyncio.timeout(SOON_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while await open_ids(client):
                     await asyncio.sleep(0.01)
             up.engine.pathologies.probabilities.clear()
@@ -182,7 +181,7 @@ def test_sim_a_ghost_fill_is_reversed_on_the_wire_too(wire: Any) -> None:
                 await taker.create_market_order(asset_id=market.up, side="BUY", amount="5.5", max_price="0.55")
             )
             assert bought.taking_amount == 10
-            async with asyncio.timeout(SOON_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while (await taker.list_account_trades().first_page()).items[0].status != "FAILED":
                     await asyncio.sleep(0.02)
             for client in (maker, taker):
@@ -247,7 +246,7 @@ def test_con_a_stream_that_breaks_cannot_be_connected_until_it_is_over(wire: Any
         async with wire.official(up) as client, user_stream(up, client) as socket:
             up.engine.pathologies.probabilities["ws_gap"] = 1.0
             begin(up, "ws_gap")
-            message = await socket.receive(timeout=SOON_S)
+            message = await socket.receive(timeout=PATIENCE_S)
             assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 async with user_stream(up, client):
@@ -290,13 +289,14 @@ def test_sim_the_exchange_lives_and_its_money_is_right_whatever_strikes(wire: An
     settings = msgspec.structs.replace(wire.BUSY, pathologies=wired)
 
     async def body(up: Any) -> None:
-        until = up.engine.clock.now + 600_000
+        until, happened = up.engine.clock.now + 600_000, up.engine.pathologies.happened
         answered = 0
         async with wire.official(up) as client:
-            while up.engine.clock.now < until:
+            # On a slow machine fewer orders are sent in this time: it goes on until enough has struck.
+            while up.engine.clock.now < until or not answered or len(happened) <= 10:
                 markets = [market for market in up.engine.world.listing(False) if market.accepting]
                 try:
-                    async with asyncio.timeout(1):
+                    async with asyncio.timeout(10):
                         posted = await limit(client, markets[0], price="0.60")
                         if isinstance(posted, AcceptedOrder):
                             await client.cancel_order(order_id=posted.order_id)
@@ -305,8 +305,6 @@ def test_sim_the_exchange_lives_and_its_money_is_right_whatever_strikes(wire: An
                     pass  # what is struck is not the question here
                 await asyncio.sleep(0.005)
                 assert not up.drive.done()
-        assert answered
-        assert len(up.engine.pathologies.happened) > 10
         assert up.engine.world.exchange.audit() == []
 
     wire.on_exchange(body, settings=settings, speed=200.0)

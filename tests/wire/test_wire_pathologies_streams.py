@@ -23,7 +23,7 @@ from polyhost.exchange.pathologies.catalogue import BY_NAME, WIRE
 from polyhost.exchange.pathologies.chance import Episode
 from polyhost.model.words import Action, OrderType, Side
 
-SOON_S = 5
+from ..unhurried import PATIENCE_S
 
 
 def faulty(wire: Any, **probabilities: float) -> Any:
@@ -60,8 +60,8 @@ class Listener:
         self.seen: list[dict[str, Any]] = []
 
     async def until(self, wanted: Any) -> list[dict[str, Any]]:
-        """Listen until ``wanted(frames)``; fails after some seconds."""
-        async with asyncio.timeout(SOON_S):
+        """Listen until ``wanted(frames)``; fails when that does not come."""
+        async with asyncio.timeout(PATIENCE_S):
             while not wanted(self.seen):
                 text = await self.socket.receive_str()
                 if text != "PONG":
@@ -71,7 +71,7 @@ class Listener:
     async def quiet(self) -> list[dict[str, Any]]:
         """Everything that was sent up to now."""
         await self.socket.send_str("PING")
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(PATIENCE_S):
             while (text := await self.socket.receive_str()) != "PONG":
                 self.seen.append(msgspec.json.decode(text))
         return self.seen
@@ -103,11 +103,12 @@ def test_sim_03_late_fill(wire: Any, chance: float) -> None:
         async with (
             wire.official(up) as taker, wire.official(up, wire.OTHER_KEY) as maker, user_stream(up, taker) as heard,
         ):
-            await limit(maker, market.down, "0.45", "20")
-            bought = await buy(taker, market.up)
-            assert (await taker.get_order(order_id=bought.order_id)).size_matched == 10
-            rows = (await taker.list_account_trades().first_page()).items
-            await heard.quiet()
+            with wire.standing(up):
+                await limit(maker, market.down, "0.45", "20")
+                bought = await buy(taker, market.up)
+                assert (await taker.get_order(order_id=bought.order_id)).size_matched == 10
+                rows = (await taker.list_account_trades().first_page()).items
+                await heard.quiet()
             assert (len(rows), len(heard.of("trade"))) == ((0, 0) if chance else (1, 1))
 
     wire.on_exchange(body, settings=faulty(wire, late_fill=chance))
@@ -120,13 +121,17 @@ def test_sim_03_update_before_response(wire: Any, chance: float) -> None:
     async def body(up: Any) -> None:
         market = plain_market(up)
         async with wire.official(up) as client, user_stream(up, client) as heard:
-            posting = asyncio.create_task(limit(client, market.up, "0.30"))
-            await heard.until(lambda frames: any(frame["event_type"] == "order" for frame in frames))
-            early = not posting.done()
+            # The one answer waits for market time, which stands still; the other does not.
+            with wire.standing(up):
+                posting = asyncio.create_task(limit(client, market.up, "0.30"))
+                await heard.until(lambda frames: any(frame["event_type"] == "order" for frame in frames))
+                if chance:
+                    await wire.status_of(up, "GET", "/time")  # time enough for an answer that is not held
+                    assert not posting.done()
+                else:
+                    await posting
             answered = await posting
             assert heard.of("order")[0]["id"] == answered.order_id
-            # The one answer is held 0.1 s or more; the other is written before the event.
-            assert early or not chance
 
     wire.on_exchange(body, settings=faulty(wire, update_before_response=chance))
 
@@ -156,9 +161,7 @@ def test_sim_03_settlement_late(wire: Any, chance: float) -> None:
         async with wire.official(up) as taker, wire.official(up, wire.OTHER_KEY) as maker:
             await limit(maker, market.down, "0.45", "20")
             await buy(taker, market.up)
-            until = up.engine.clock.now + 10_000
-            while up.engine.clock.now < until:
-                await asyncio.sleep(0.005)
+            await wire.passed(up, up.engine.clock.now + 10_000)
             (trade,) = (await taker.list_account_trades().first_page()).items
             shares = await taker.get_balance_allowance(asset_type="CONDITIONAL", asset_id=market.up)
             assert (trade.status, shares.balance) == (("MATCHED", 0) if chance else ("CONFIRMED", 10_000_000))
@@ -267,7 +270,8 @@ def test_sim_03_ws_reorder(wire: Any, chance: float) -> None:
     async def body(up: Any) -> None:
         market = plain_market(up)
         async with wire.official(up) as client, user_stream(up, client) as heard:
-            posted = [(await limit(client, market.up, "0.30")).order_id for _ in range(8)]
+            with wire.standing(up):  # sent at one moment, whatever this machine takes for it
+                posted = [(await limit(client, market.up, "0.30")).order_id for _ in range(8)]
             await heard.until(lambda frames: len(frames) == len(posted))
             seen = [frame["id"] for frame in heard.seen]
             assert sorted(seen) == sorted(posted), "nothing is lost"
@@ -284,7 +288,7 @@ async def _market_frames(up: Any, token: str, wanted: Any) -> list[dict[str, Any
     seen: list[dict[str, Any]] = []
     async with aiohttp.ClientSession() as session, session.ws_connect(up.ws_url + "/ws/market") as socket:
         await socket.send_json({"type": "market", "assets_ids": [token], "custom_feature_enabled": True})
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not any(wanted(frame) for frame in seen):
                 decoded = msgspec.json.decode(await socket.receive_str())
                 seen += decoded if isinstance(decoded, list) else [decoded]
@@ -330,7 +334,7 @@ def test_set_01_market_resolved_missing(wire: Any, chance: float) -> None:
             wire.decide(up, market, Side.UP)
             await socket.send_str("PING")
             kinds = []
-            async with asyncio.timeout(SOON_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while (text := await socket.receive_str()) != "PONG":
                     kinds.append(msgspec.json.decode(text)["event_type"])
             assert ("market_resolved" in kinds) == (not chance)
@@ -350,7 +354,7 @@ async def _count(socket: aiohttp.ClientWebSocketResponse, words: tuple[str, ...]
             found.append(message.data)
 
 
-async def _price_frames(up: Any, client: Any) -> tuple[int, int]:
+async def _price_frames(up: Any, client: Any, passed: Any) -> tuple[int, int]:
     """Ticks of the reference channel and of Binance's streams within five seconds of market time; both answer PING."""
     shown = client.credentials
     auth = {"apiKey": shown.key, "secret": shown.secret, "passphrase": shown.passphrase}
@@ -366,12 +370,10 @@ async def _price_frames(up: Any, client: Any) -> tuple[int, int]:
             asyncio.create_task(_count(live, ("PONG", '"value"'), heard[0])),
             asyncio.create_task(_count(spot, ("PONG", "aggTrade", "kline"), heard[1])),
         ]
-        until = up.engine.clock.now + 5_000
-        while up.engine.clock.now < until:
-            await asyncio.sleep(0.005)
+        await passed(up, up.engine.clock.now + 5_000)
         await live.send_str("PING")
         await spot.send_str("PING")
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(PATIENCE_S):
             while "PONG" not in heard[0] or "PONG" not in heard[1]:
                 await asyncio.sleep(0.005)
         for task in tasks:
@@ -384,12 +386,12 @@ def test_con_02_a_price_stream_freezes_and_the_other_goes_on(wire: Any, name: st
     async def body(up: Any) -> None:
         up.engine.pathologies.probabilities.clear()
         async with wire.official(up) as client:
-            live, spot = await _price_frames(up, client)
+            live, spot = await _price_frames(up, client, wire.passed)
             assert live > 1
             assert spot > 1
             up.engine.pathologies.probabilities[name] = 1.0
             begin(up, name)
-            live, spot = await _price_frames(up, client)
+            live, spot = await _price_frames(up, client, wire.passed)
             frozen, going = (live, spot) if name == "price_freeze" else (spot, live)
             assert frozen == 0
             assert going > 1

@@ -21,6 +21,8 @@ from polyhost.exchange.server.store import Asked, KeyMade, Reached, Store, asked
 from polyhost.exchange.world import WorldSettings
 from polyhost.model.times import MarketMs
 
+from ..unhurried import PATIENCE_S
+
 SERVER = """
 import sys
 from pathlib import Path
@@ -45,7 +47,7 @@ def _started(tmp_path: Path, density: float = 0.0, speed: float = 20.0) -> tuple
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(state), str(ready), str(density), str(speed)], stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while not ready.exists():
         assert process.poll() is None, "the server ended"
         assert time.monotonic() < deadline, "the server did not come up"
@@ -57,7 +59,7 @@ def _started(tmp_path: Path, density: float = 0.0, speed: float = 20.0) -> tuple
 
 def _ended(process: subprocess.Popen[bytes], by: signal.Signals) -> int:
     process.send_signal(by)
-    return process.wait(timeout=10)
+    return process.wait(timeout=PATIENCE_S)
 
 
 async def _window(wire: Any, up: Any) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def test_sim_06_market_time_goes_on_from_the_state_and_never_back(wire: Any, tmp
 
     async def run_on(up: Any) -> int:
         until = up.engine.clock.now + 120_000
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while up.engine.clock.now < until:
                 await asyncio.sleep(0.005)
         return int(up.engine.clock.now)

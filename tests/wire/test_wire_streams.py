@@ -9,8 +9,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from polyhost.exchange.server import sockets
 from polyhost.exchange.server.books import WireBook
-from polyhost.exchange.server.sockets import STUCK_S, Socket
+from polyhost.exchange.server.sockets import Socket
+
+from ..unhurried import PATIENCE_S
 
 
 def test_con_01_a_subscription_begins_with_full_books_and_its_hashes_are_rest_s(wire: Any) -> None:
@@ -77,11 +80,13 @@ def test_con_01_subscriptions_change_while_connected_and_ping_gets_pong(wire: An
 def test_con_01_custom_features_tell_best_prices_new_and_resolved_markets(wire: Any) -> None:
     async def body(up: Any) -> None:
         world = up.engine.world
-        first = min((m for m in world.listing(False) if m.start is not None), key=lambda m: m.end)
+        # Not the running one: it may end before anybody has subscribed.
+        later = up.engine.clock.now + 60_000
+        first = min((m for m in world.listing(False) if m.start is not None and m.end > later), key=lambda m: m.end)
         async with aiohttp.ClientSession() as session, session.ws_connect(up.ws_url + "/ws/market") as socket:
             await socket.send_json({"type": "market", "assets_ids": [first.up], "custom_feature_enabled": True})
             seen: dict[str, Any] = {}
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 async for frame in wire.frames(socket):
                     seen.setdefault(frame["event_type"], frame)
                     if {"best_bid_ask", "new_market", "market_resolved"} <= set(seen):
@@ -121,7 +126,7 @@ def test_ord_10_the_user_channel_tells_a_key_its_own_orders_and_trades_only(wire
             )
             statuses = []
             updated = None
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 async for frame in wire.frames(socket):
                     if frame["event_type"] == "order":
                         updated = frame
@@ -147,7 +152,7 @@ def test_sim_01_a_bad_key_closes_the_user_channel(wire: Any, frame: str) -> None
     async def body(up: Any) -> None:
         async with aiohttp.ClientSession() as session, session.ws_connect(up.ws_url + "/ws/user") as socket:
             await socket.send_str(frame)
-            message = await socket.receive(timeout=5)
+            message = await socket.receive(timeout=PATIENCE_S)
             assert message.type is aiohttp.WSMsgType.CLOSE
             assert message.data == 4001
 
@@ -193,7 +198,7 @@ def test_con_04_binance_streams_raw_combined_and_subscribed_later(wire: Any) -> 
     async def body(up: Any) -> None:
         async with aiohttp.ClientSession() as session:
             async with session.ws_connect(up.ws_url + "/ws/btcusdt@aggTrade") as socket:
-                told = await socket.receive_json(timeout=5)
+                told = await socket.receive_json(timeout=PATIENCE_S)
                 assert (told["e"], told["s"]) == ("aggTrade", "BTCUSDT")
                 assert len(told["p"].split(".")[1]) == 8
                 await socket.send_json({"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker"], "id": 7})
@@ -220,7 +225,7 @@ def test_con_16_legacy_topics_give_a_backlog_and_updates(wire: Any) -> None:
             backlog = [await socket.receive_json() for _ in topics]
             assert [frame["type"] for frame in backlog] == ["subscribe"] * 3
             seen = set()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 async for frame in wire.frames(socket):
                     seen.add((frame["topic"], frame["payload"]["symbol"]))
                     if len(seen) == 3:
@@ -239,7 +244,7 @@ def test_the_wire_s_books_stay_equal_to_the_core_s(wire: Any) -> None:
     async def body(up: Any) -> None:
         engine = up.engine
         until = engine.clock.now + 600_000
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while engine.clock.now < until:
                 await asyncio.sleep(0.01)
         compared = 0
@@ -267,7 +272,7 @@ def test_a_client_that_reads_nothing_holds_market_time_back(wire: Any) -> None:
             await socket.send_json({"type": "market", "assets_ids": tokens})
             await socket.receive()
             transport.pause_reading()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not engine.held:
                     await asyncio.sleep(0.001)
             before = engine.clock.now
@@ -276,7 +281,7 @@ def test_a_client_that_reads_nothing_holds_market_time_back(wire: Any) -> None:
             assert engine.held
             assert engine.clock.now == before
             transport.resume_reading()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while engine.clock.now < before + 1_000:
                     await socket.receive()
 
@@ -299,7 +304,7 @@ def test_a_client_may_wait_for_its_order_without_reading_its_streams(wire: Any) 
             )
             signed = await taker.create_limit_order(asset_id=market.down, price="0.60", size="6", side="BUY")
             await socket.send_json({"type": "market", "assets_ids": [market.up]})
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while not up.engine.held:
                     await asyncio.sleep(0.001)
                 assert (await taker.post_order(signed)).status == "matched"
@@ -321,7 +326,7 @@ def test_a_client_that_stays_stuck_is_dropped_and_market_time_goes_on(
             await socket.send_json({"type": "market", "assets_ids": tokens})
             await socket.receive()
             socket._conn.transport.pause_reading()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while engine.crowd.sockets:
                     await asyncio.sleep(0.002)
             socket._conn.transport.resume_reading()
@@ -330,7 +335,7 @@ def test_a_client_that_stays_stuck_is_dropped_and_market_time_goes_on(
                 last = await socket.receive()
             assert last.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
         before = engine.clock.now
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while engine.clock.now <= before:
                 await asyncio.sleep(0.002)
 
@@ -350,10 +355,10 @@ def test_a_write_that_never_ends_ends_the_connection() -> None:
         socket, transport = Socket(), Transport()
         socket._transport = transport  # type: ignore[assignment]
         socket._writing_since = 100.0
-        socket.check(100.0 + STUCK_S)
+        socket.check(100.0 + sockets.STUCK_S)
         assert not transport.aborted
-        assert socket.holds(100.0 + STUCK_S, 1.0)
-        socket.check(100.1 + STUCK_S)
+        assert socket.holds(100.0 + sockets.STUCK_S, 1.0)
+        socket.check(100.1 + sockets.STUCK_S)
         assert transport.aborted
 
     asyncio.run(body())
