@@ -127,6 +127,28 @@ def test_ops_09_a_damaged_journal_does_not_keep_the_rest_away(planted: Path) -> 
     assert "journal.jsonl" not in texts
 
 
+def test_ops_09_a_folder_without_a_journal_is_told(tmp_path: Path, redactor: Any) -> None:
+    out, data = tmp_path / "out.tar.gz", tmp_path / "mistyped"
+    answer = CliRunner().invoke(front.app, ["bundle", "--data-dir", str(data), "--out", str(out)])
+    assert answer.exit_code == 0
+    assert f"not in it is the journal: {data}" in answer.stderr
+
+
+def test_ops_09_the_bundle_of_one_account_has_the_hosts_logs_too(planted: Path) -> None:
+    """Tracebacks, the start and the windows' logs are in the folder of the host, not of the account."""
+    data = planted / "data"
+    own = data / "real" / "logs"
+    own.mkdir(parents=True)
+    (own / "account_real.log").write_text("its own\n")
+    (data / "logs" / "gone.log").symlink_to(data / "nowhere")
+    with (planted / "polyhost.toml").open("a") as file:
+        file.write('[accounts.real]\nmode = "paper"\n[accounts.other]\nmode = "paper"\n')
+    report, texts = made(planted, "--account", "real")
+    assert {"logs/account_real.log", "host-logs/polyhost.log"} == {name for name in texts if "logs/" in name}
+    assert KEY not in texts["host-logs/polyhost.log"]
+    assert "there is no journal" in " ".join(report["missing"])
+
+
 def test_ops_09_a_secret_that_cannot_be_fetched_is_named(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PLANTED_TOKEN")
     report, _ = made(planted)

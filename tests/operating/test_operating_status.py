@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import time
 from collections.abc import Callable
@@ -57,10 +58,24 @@ def test_ops_01_the_report_is_shown_again_until_somebody_has_seen_enough(tmp_pat
         if len(looks) == 3:
             raise KeyboardInterrupt
 
-    console = Console(width=300, height=20, record=True)
+    console = Console(width=300, height=20, record=True, force_terminal=True, file=io.StringIO())
     watched(tmp_path, console=console, sleep=enough)
     assert looks == [2.0] * 3
     assert "nothing was ever run" in console.export_text()
+
+
+def test_ops_01_a_pipe_gets_every_look_as_it_is_made(tmp_path: Path) -> None:
+    """`polyhost status --watch | tee file`: a live picture would show nothing before its end."""
+    out, seen = io.StringIO(), []
+
+    def enough(seconds: float) -> None:
+        seen.append(out.getvalue())
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    watched(tmp_path, console=Console(width=20, file=out), sleep=enough)
+    line = f"{tmp_path}: nothing was ever run here\n\n"
+    assert seen == [line, line * 2]
 
 
 def test_ops_01_what_does_not_fit_on_the_screen_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +261,45 @@ def test_sec_01_markets_that_are_remembered_are_bounded(bench: Bench, monkeypatc
 
 def test_the_test_counts_as_the_kernel_does() -> None:
     assert notional(10_000_000, 5_000) == 5_000_000
+
+
+# --- a disk that takes nothing ----------------------------------------------------------------------------------------
+
+
+def test_sec_01_a_full_disk_refuses_buys_and_nothing_else_and_ends_no_process(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exits must leave while the disk is full, also by a worker that begins then."""
+    resting = request()
+    assert bench.guard.post(resting) == ""
+
+    def full(*args: object, **more: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("polyhost.venue.gatekeeper.spent.os.write", full)
+        disk.setattr("polyhost.venue.gatekeeper.spent.write_atomically", full)
+        for _ in ("the worker that was there", "one that begins now"):
+            assert "(disk)" in bench.buy("a", 5_000_000)
+            assert bench.guard.prepare(draft("s", action=Action.SELL)) == ""
+            assert bench.spent.within(HOUR_MS) == 5_000_000, "what was refused counts for nothing"
+            bench.guard.seen(events.OrderSeen(row(resting.order_id, "LIVE", 0), "stream"))
+            bench.again()
+        # Cancelled when the journal was sealed: the user stream that tells of it goes on.
+        bench.guard.seen(events.OrderSeen(row(resting.order_id, "CANCELED", 0), "stream"))
+        assert bench.spent.within(HOUR_MS) == 0
+    assert bench.buy("b", 7_000_000) == ""
+    bench.again()
+    assert bench.spent.within(HOUR_MS) == 7_000_000, "what stood in the file before is as it was counted last"
+
+
+def test_sec_01_a_line_of_which_the_disk_took_a_part_spoils_none_after_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.write
+    with monkeypatch.context() as disk:
+        disk.setattr("polyhost.venue.gatekeeper.spent.os.write", lambda file, text: real(file, text[:9]))
+        assert "(disk)" in bench.buy("a", 5_000_000)
+    assert bench.buy("b", 7_000_000) == ""
+    bench.again()
+    assert bench.spent.within(HOUR_MS) == 7_000_000

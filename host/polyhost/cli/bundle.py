@@ -53,6 +53,8 @@ def bundle(
         print_json(described(made))
         return
     typer.echo(f"{made.path}: {len(made.files)} files, {made.bytes:,} bytes, {made.hidden} places hidden")
+    for line in made.missing:
+        typer.echo(f"note: not in it is the {line}", err=True)
     for reference in made.not_looked_for:
         typer.echo(f"note: the secret of {reference} cannot be fetched here, so it was not looked for", err=True)
 

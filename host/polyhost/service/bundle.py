@@ -5,11 +5,11 @@ It holds no secret: what is put in is scrubbed, and looked through once more bef
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import os
 import platform
+import stat
 import sys
 import tarfile
 import time
@@ -57,6 +57,8 @@ class Bundle(Struct, frozen=True):
     not_looked_for: tuple[str, ...]
     """References that could not be fetched here."""
     bytes: int
+    missing: tuple[str, ...] = ()
+    """What could not be put in, and why."""
 
 
 def bundle(loaded: Loaded, effective: Mapping[str, Any], folder: DataFolder, since_ms: int, out: Path) -> Bundle:
@@ -68,7 +70,9 @@ def bundle(loaded: Loaded, effective: Mapping[str, Any], folder: DataFolder, sin
     # Whoever has the address of a health check can say that all is well.
     secrets = [*known.values, *filter(None, [loaded.configuration.host.ping_url])]
     REDACTOR.add(*secrets)
-    texts = _collected(effective, folder, since_ms)
+    texts, problems = _collected(effective, folder, since_ms)
+    if loaded.configuration.accounts:  # the account's own folder has only its own log
+        texts |= _logs(DataFolder(folder.path.parent).logs, time.time_ns() // 1_000_000 - since_ms, "host-logs")
     texts["manifest.json"] = _json(_manifest(loaded, folder, since_ms, known, texts))
     clean, hidden = scrubbed(texts, secrets)
     left = [name for name, text in clean.items() if REDACTOR.clean(text) != text]
@@ -76,7 +80,8 @@ def bundle(loaded: Loaded, effective: Mapping[str, Any], folder: DataFolder, sin
         raise LeftIn(f"a secret is still in {', '.join(left)}: nothing was written; report this")
     _write(out, clean)
     return Bundle(
-        out, tuple(clean), hidden, tuple(known.looked_for), tuple(known.missing), out.stat().st_size
+        out, tuple(clean), hidden, tuple(known.looked_for), tuple(known.missing), out.stat().st_size,
+        tuple(f"{what}: {REDACTOR.clean(why)}" for what, why in problems.items()),
     )
 
 
@@ -85,10 +90,14 @@ def described(made: Bundle) -> dict[str, Any]:
     return {
         "path": str(made.path), "bytes": made.bytes, "files": list(made.files), "hidden": made.hidden,
         "looked_for": list(made.looked_for), "not_looked_for": list(made.not_looked_for),
+        "missing": list(made.missing),
     }
 
 
-def _collected(effective: Mapping[str, Any], folder: DataFolder, since_ms: int) -> dict[str, str]:
+def _collected(
+    effective: Mapping[str, Any], folder: DataFolder, since_ms: int
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The texts by their names, and what is missing, with the reason."""
     texts = {"configuration.json": _json(effective)}
     wall = time.time_ns() // 1_000_000
     problems: dict[str, str] = {}
@@ -108,7 +117,7 @@ def _collected(effective: Mapping[str, Any], folder: DataFolder, since_ms: int) 
     live = folder.path / LIVE_FILE
     if live.is_file():
         texts[LIVE_FILE] = live.read_text(encoding="utf-8", errors="replace")
-    return texts | _logs(folder.logs, wall - since_ms)
+    return texts | _logs(folder.logs, wall - since_ms, "logs"), problems
 
 
 def _records(journal: Path, since: int) -> str:
@@ -128,25 +137,34 @@ def _database(found: Any) -> dict[str, Any]:
     }
 
 
-def _logs(folder: Path, since_wall_ms: int) -> dict[str, str]:
+def _logs(folder: Path, since_wall_ms: int, under: str) -> dict[str, str]:
     """Log files that were written to within the time, the latest first, each with its end."""
     if not folder.is_dir():
         return {}
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    dated = sorted(((path.stat().st_mtime, path) for path in files), reverse=True)
+    dated = sorted(((at, path) for path in folder.rglob("*") if (at := _written_at(path)) is not None), reverse=True)
     young = [path for at, path in dated if at * 1_000 >= since_wall_ms]
-    return {f"logs/{path.relative_to(folder).as_posix()}": _end_of(path) for path in young[:LOG_FILES]}
+    found = ((path, _end_of(path)) for path in young[:LOG_FILES])
+    return {f"{under}/{path.relative_to(folder).as_posix()}": text for path, text in found if text is not None}
 
 
-def _end_of(path: Path) -> str:
-    """Rotated logs may be compressed."""
-    if path.suffix == ".gz":
-        with gzip.open(path, "rb") as packed:
-            return packed.read(LOG_BYTES).decode("utf-8", "replace")
-    with path.open("rb") as file:
-        size = file.seek(0, io.SEEK_END)
-        file.seek(max(size - LOG_BYTES, 0))
-        return file.read().decode("utf-8", "replace")
+def _written_at(path: Path) -> float | None:
+    """When, wall seconds; None: it is no file. A running host may end and delete any of them meanwhile."""
+    try:
+        told = path.lstat()
+    except FileNotFoundError:
+        return None
+    return told.st_mtime if stat.S_ISREG(told.st_mode) else None
+
+
+def _end_of(path: Path) -> str | None:
+    """None: it is gone."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(size - LOG_BYTES, 0))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
 
 
 def _manifest(

@@ -22,14 +22,19 @@ EVERY_S: Final = 2.0
 def watched(
     folder: Path, *, as_json: bool = False, console: Console | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Show it until Ctrl-C; with ``as_json`` one object a line. A journal that cannot be read just now is told."""
+    """Show it until Ctrl-C; with ``as_json`` one object a line, to a file or pipe block after block. A journal that
+    cannot be read just now is told."""
     out = console or Console()
     try:
         if as_json:
             while True:
                 print(json.dumps(_report(folder), ensure_ascii=False, separators=(",", ":")), flush=True)
                 sleep(EVERY_S)
-        with Live(console=out, auto_refresh=False, screen=out.is_terminal) as live:
+        if not out.is_terminal:  # a file or a pipe: whole lines, one look after the other
+            while True:
+                print("\n".join(_lines(folder)), end="\n\n", file=out.file, flush=True)
+                sleep(EVERY_S)
+        with Live(console=out, auto_refresh=False, screen=True) as live:
             while True:
                 live.update(screen(folder, out.height), refresh=True)
                 sleep(EVERY_S)
@@ -39,14 +44,18 @@ def watched(
 
 def screen(folder: Path, height: int) -> Group:
     """The report, cut to the screen: what is left out is said."""
-    try:
-        told = lines(described(look(folder)))
-    except JournalError as error:
-        told = [str(error)]
+    told = _lines(folder)
     room = max(height - 1, 5)
     if len(told) > room:
         told = [*told[: room - 1], f"… {len(told) - room + 1} more lines: `polyhost status` shows all"]
     return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in told))
+
+
+def _lines(folder: Path) -> list[str]:
+    try:
+        return lines(described(look(folder)))
+    except JournalError as error:
+        return [str(error)]
 
 
 def _report(folder: Path) -> dict[str, object]:

@@ -108,7 +108,9 @@ class Guard:
                 return self._no(
                     name, f"{money_text(already)} spent and {money_text(money)} more, the limit is {money_text(limit)}"
                 )
-        spent.put(ref, money)
+        if not spent.put(ref, money):
+            spent.put(ref, 0)
+            return self._no("disk", "what is spent cannot be written down: free space where the account's data is")
         return ""
 
     def _no(self, rule: str, what: str) -> str:

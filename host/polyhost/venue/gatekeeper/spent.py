@@ -3,10 +3,14 @@
 A line is one order: when (market ms), which, how much (micro-units); a later line of the same order replaces it. Lines
 are appended, so that counting costs the way of an order some microseconds; the file is written anew, whole or
 not at all, at the start and when it has grown. A power failure may lose the last lines, a killed process none.
+
+A disk that takes nothing ends nobody: sells and cancels need no line. What is counted then is counted in this process,
+and whoever wants to spend is told that it cannot be written down.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -31,17 +35,22 @@ class Spent:
     """Sums of one account. ``close`` at the end."""
 
     def __init__(self, path: Path, now: Callable[[], int]) -> None:
-        """``now()``: market ms. Raises OSError when the file cannot be read or written."""
+        """``now()``: market ms. Raises OSError when the file is there and cannot be read."""
         self._path = path
         self._now = now
         self._entries: dict[str, tuple[int, Micros]] = {}
         self._buckets: dict[int, Micros] = {}
         self._lines = 0
+        self._file: int | None = None
+        """None: the disk takes nothing, and what stands in the file is not what is counted."""
+        self._told = False
         self._read()
-        self._file = self._written_anew()
+        self._append()
 
     def close(self) -> None:
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def knows(self, ref: str) -> bool:
         """It was counted within the last day."""
@@ -56,13 +65,14 @@ class Spent:
         since = (self._now() - span_ms) // BUCKET_MS
         return sum(money for bucket, money in self._buckets.items() if bucket >= since)
 
-    def put(self, ref: str, money: Micros) -> None:
-        """Count so much for an order; one that counts already keeps its time, and 0 takes it out."""
+    def put(self, ref: str, money: Micros) -> bool:
+        """Count so much for an order; one that counts already keeps its time, and 0 takes it out. False: it could not
+        be written down."""
         at, before = self._entries.get(ref, (self._now(), 0))
         if money == before:
-            return
+            return True
         self._count(ref, at, money)
-        self._append((at, ref, money))
+        return self._append((at, ref, money))
 
     def rename(self, ref: str, order_id: str) -> None:
         """What counts for a draft counts for the order that was made of it, from the same moment."""
@@ -83,12 +93,23 @@ class Spent:
 
     # --- the file -----------------------------------------------------------------------------------------------------
 
-    def _append(self, *lines: tuple[int, str, Micros]) -> None:
-        os.write(self._file, _text(lines))
-        self._lines += len(lines)
-        if self._lines > LINES_MAX:
-            os.close(self._file)
-            self._file = self._written_anew()
+    def _append(self, *lines: tuple[int, str, Micros]) -> bool:
+        """Write down what was counted; False: the disk does not take it now."""
+        try:
+            if self._file is None or self._lines > LINES_MAX:
+                self.close()
+                self._file = self._written_anew()
+            else:
+                _whole(self._file, _text(lines))
+                self._lines += len(lines)
+        except OSError as error:
+            self.close()  # half a line may stand there: the next one begins a new file
+            if not self._told:
+                logger.error("{}: {}: nothing is bought while what is spent cannot be written down", self._path, error)
+            self._told = True
+            return False
+        self._told = False
+        return True
 
     def _read(self) -> None:
         try:
@@ -117,6 +138,12 @@ class Spent:
             self._count(ref, at, money)
         self._lines = 0
         return os.open(self._path, os.O_WRONLY | os.O_APPEND)
+
+
+def _whole(file: int, text: bytes) -> None:
+    """Raises OSError when not all of it is taken."""
+    if os.write(file, text) < len(text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _text(lines: tuple[tuple[int, str, Micros], ...] | list[tuple[int, str, Micros]]) -> bytes:
