@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
-from polyhost.venue.clock import VenueClock
+from polyhost.venue.clock import JUMP_MS, VenueClock
 
 
 class Hands:
@@ -191,3 +191,34 @@ def test_con_07_a_jump_of_the_machines_clock_is_corrected_by_the_next_answer_and
     logger.remove(sink)
     assert len(told) == 1
     assert "behind the venue's" in told[0]
+
+
+@pytest.mark.parametrize("jump_s", [3_600.0, -3_600.0, 86_400.0])
+def test_con_07_a_clock_that_somebody_sets_moves_no_window(jump_s: float) -> None:
+    """An hour ahead for half a minute would force every position to be closed, and then stand still for an hour."""
+    hands = Hands()
+    clock = hands.clock()
+    for _ in range(20):
+        hands.pass_s(1)
+        clock.prove(int(hands.wall), hands.wall - 0.01, hands.wall)
+    right = hands.wall
+    hands.wall += jump_s
+    for _ in range(30):
+        right += 1
+        hands.pass_s(1)
+        assert clock.now() == pytest.approx(right * 1_000, abs=JUMP_MS + 10)
+    clock.prove(int(right), hands.wall - 0.01, hands.wall)
+    hands.pass_s(5)
+    assert clock.now() == pytest.approx((right + 5) * 1_000, abs=1_100), "it goes on at once"
+
+
+def test_con_07_a_machine_that_slept_is_right_again_with_the_first_answer() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    for _ in range(20):
+        hands.pass_s(1)
+        clock.prove(int(hands.wall), hands.wall - 0.01, hands.wall)
+    hands.wall += 600.0  # while it slept the steady clock stood still
+    clock.prove(int(hands.wall), hands.wall - 0.01, hands.wall)
+    assert clock.now() == pytest.approx(hands.wall * 1_000, abs=1_000)
+    assert clock.skew_ms == 0.0

@@ -3,6 +3,8 @@
 A simulated exchange owns market time, may run it faster than the wall, and says ``<ms>;<speed>`` in every answer
 (header ``X-Sim-Time``); it also holds it back when somebody lags. The live venue's clock runs at the wall's speed; it
 is asked with ``GET /time`` (whole seconds), and the machine's clock is corrected only by what those answers prove.
+Between two answers a clock that nobody can set says how much time can have passed: what is set (or woken from sleep)
+by an hour moves no window, and market time, which never goes back, does not have to wait for the hour to pass.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from polyhost.model.times import MarketMs
 HEADER: Final = "X-Sim-Time"
 SKEW_WARN_MS: Final = 1_000
 """Above this much proved skew the machine's clock is wrong enough to be told (orders carry its stamps)."""
+JUMP_MS: Final = SKEW_WARN_MS
+"""The machine's clock is followed while it agrees this far with the time that has passed since the last answer."""
 POLL_MIN_S: Final = 0.05
 POLL_MAX_S: Final = 0.25
 POLL_MARKET_S: Final = 3.0
@@ -49,6 +53,8 @@ class VenueClock:
         self._last = 0
         self._bounds: deque[tuple[float, float]] = deque(maxlen=PROOFS)
         self._skew_ms = 0.0
+        self._proved: tuple[float, float] | None = None
+        """A live venue's last answer: market ms, and when, steady seconds."""
         self._told = False
 
     @property
@@ -72,9 +78,17 @@ class VenueClock:
             since = min(self._steady_s() - self._sample_at, SILENT_POLLS * self.poll_s)
             value = self._sample_ms + int(since * 1_000 * self._speed)
         else:
-            value = int(self._wall_s() * 1_000 + self._skew_ms)
+            value = int(self._bounded(self._wall_s() * 1_000 + self._skew_ms))
         self._last = max(self._last, value)
         return MarketMs(self._last)
+
+    def _bounded(self, ms: float) -> float:
+        """The machine's word for it, as far as it can be true."""
+        if self._proved is None:
+            return ms
+        at, steady = self._proved
+        passed = at + (self._steady_s() - steady) * 1_000
+        return min(max(ms, passed - JUMP_MS), passed + JUMP_MS)
 
     def wall_seconds(self, market_ms: float) -> float:
         """How long a span of market time takes on the wall, at the announced speed."""
@@ -110,6 +124,7 @@ class VenueClock:
             self._bounds.append(newest)
             low, high = newest
         self._skew_ms = low if low > 0 else high if high < 0 else 0.0
+        self._proved = answered * 1_000 + self._skew_ms, self._steady_s()
         self._warn()
 
     def _warn(self) -> None:
