@@ -2,7 +2,8 @@
 
 It only lowers what an exit's owner allows (``ExitTarget.least``), never below a profit a share, never to where it would
 take, and in no hurry: an exit that rests is moved again only after a while and by more than a tick. What it can't make
-score stays where its owner wants it.
+score stays where its owner wants it, and so does the exit of a side whose other side is held too: both together are a
+hedge, and one of them sold for the sake of rewards leaves the other one without it.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class RewardOptimizer(Plugin):
         if not isinstance(target, ExitTarget) or target.least is None or not _pays(view):
             return None
         position = view.position(target.side)
-        if position is None:
+        if position is None or _hedged(view, target.side):
             return None
         wanted = self._scoring_price(view, target, position)
         price = self._unhurried(view, target, position, target.price if wanted is None else wanted)
@@ -77,7 +78,9 @@ class RewardOptimizer(Plugin):
             return
         for side in (Side.UP, Side.DOWN):
             position, order = view.position(side), _resting(view, side)
-            if position is None or order is None or view.now - order.placed_at >= self.settings.move_every_s * 1_000:
+            if position is None or order is None or _hedged(view, side):
+                continue
+            if view.now - order.placed_at >= self.settings.move_every_s * 1_000:
                 continue
             size = order.size - order.matched
             if size < view.market.reward_min_size:
@@ -126,6 +129,12 @@ class RewardOptimizer(Plugin):
 
 def _pays(view: View) -> bool:
     return view.market.reward_rate_day > 0 and view.market.reward_max_spread > 0
+
+
+def _hedged(view: View, side: Side) -> bool:
+    """Is something of the other side held that does not pair off?"""
+    other = view.position(side.other)
+    return other is not None and other.size > other.paired
 
 
 def _on_grid(price: int, tick: int) -> int:

@@ -92,6 +92,17 @@ def test_rew_02_it_never_crosses_and_never_goes_below_what_the_owner_allows() ->
     assert moved(seen(), target(6_400)) == 6_300
 
 
+@pytest.mark.parametrize(("paired", "asked"), [(0, None), (19, None), (20, 6_300)])
+def test_exi_03_an_exit_whose_other_side_is_held_stays_where_its_owner_wants_it(
+    paired: int, asked: int | None
+) -> None:
+    """A hedge sold for 0.02 and rewards leaves the losing side alone; what pairs off is nobody's hedge."""
+    alone = seen()
+    losing = structs.replace(position(Side.DOWN, shares=20), paired=paired * SHARES)
+    assert moved(alone) == 6_300
+    assert moved(structs.replace(alone, positions=(*alone.positions, losing))) == asked
+
+
 @pytest.mark.parametrize(("age_s", "rests", "asked"), [
     (4.999, 6_600, 6_600), (5.0, 6_600, 6_300),  # young, old enough
     (60.0, 6_400, 6_400), (60.0, 6_500, 6_300),  # one tick, two ticks
