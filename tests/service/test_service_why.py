@@ -130,19 +130,22 @@ def test_evd_03_an_order_tells_what_it_saw_and_what_became_of_it(
     assert "wanted: BUY" in out
 
 
-def test_evd_03_a_window_without_a_trade_names_the_first_gate_that_failed(
+def test_evd_03_a_window_without_a_trade_names_the_gate_that_failed_most_often_as_the_summary_does(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rig = Rig()
     folder = written(tmp_path / "d", rig.records)
     kept = AnalysisWriter(folder / "analysis.db")
-    for gate in ("book_old", "minimum", "book_old", ""):
-        kept.add(Analyse("evaluations", {"at": rig.now, "condition_id": CONDITION, "gate": gate}))
+    for gate in ("too_early", "book_old", "minimum", "book_old", ""):
+        row = {"at": rig.now, "condition_id": CONDITION, "gate": gate, "gate_text": f"{gate} text"}
+        kept.add(Analyse("evaluations", row))
     kept.add(Analyse("evaluations", {"at": rig.now, "condition_id": "0xother", "gate": "slot"}))
     kept.close()
     told = report(folder, capsys, "window", rig.market.slug)
-    assert (told["first_failed_gate"], told["first_failed_text"]) == ("book_old", "")
-    assert told["gates"] == {"book_old": 2, "minimum": 1}
+    assert (told["first_failed_gate"], told["first_failed_text"]) == ("book_old", "book_old text"), (
+        "the very first is too_early, in every window"
+    )
+    assert told["gates"] == {"too_early": 1, "book_old": 2, "minimum": 1}
     assert told["orders"] == []
     assert "gate minimum: 1 times" in asked(folder, capsys, "window", rig.market.slug)[1]
 

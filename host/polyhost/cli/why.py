@@ -51,7 +51,7 @@ def window(
     slug: Slug, config: ConfigFile = None, data_dir: DataDir = None, account: AccountName = "", sets: Sets = None,
     as_json: Json = False,
 ) -> None:
-    """What was done in a window, or the first gate that kept everything out."""
+    """What was done in a window, or the gate that kept everything out most often."""
     from polyhost.service.why import window as asked
 
     _show(asked(_folder(config, data_dir, account, sets), slug), as_json)

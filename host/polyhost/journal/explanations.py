@@ -74,16 +74,18 @@ def evaluation_of(path: Path, condition_id: str, at: int, view_seq: int | None =
 
 
 def first_failed(path: Path, condition_id: str) -> dict[str, Any] | None:
-    """The first evaluation of a market that a gate stopped: ``gate``, ``text`` and ``at``. None: none is kept.
+    """The gate that failed most often in a market (of equals the one that failed first), as the run's summary names
+    it, and the first evaluation that it stopped: ``gate``, ``text`` and ``at``. None: none is kept.
 
-    Raises JournalError as above.
+    The very first failure would be that it is too early, in every window. Raises JournalError as above.
     """
     if inspect(path, ANALYSIS).version < 1:
         return None
+    # Of a group with min() the bare columns are those of that row.
     sql = (
-        "SELECT json_extract(body, '$.gate'), json_extract(body, '$.gate_text'), time "
+        "SELECT json_extract(body, '$.gate') AS gate, json_extract(body, '$.gate_text'), time, min(id) "
         f'FROM "{table_of(Evaluations)}" '
-        "WHERE market = ? AND json_extract(body, '$.gate') != '' ORDER BY id LIMIT 1"
+        "WHERE market = ? AND gate != '' GROUP BY gate ORDER BY count(*) DESC, min(id) LIMIT 1"
     )
     with reading(path) as connection:
         found = connection.execute(sql, (condition_id,)).fetchone()

@@ -191,7 +191,7 @@ def position(folder: Path, slug: str, side: str) -> dict[str, Any]:
 
 
 def window(folder: Path, slug: str) -> dict[str, Any]:
-    """A window: what was done in it, or the first gate that kept everything out, and what became of every entry that a
+    """A window: what was done in it, or the gate that kept it out most often, and what became of every entry that a
     plugin wanted in it. Raises UnknownError, JournalError."""
     return windows(folder, (slug,))[slug]
 
