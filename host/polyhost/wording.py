@@ -107,7 +107,9 @@ def _given(model: type[BaseModel], inner: type[BaseModel] | None, key: str, prob
     """What was given, unless it may be a secret: then nothing of it is repeated."""
     field = inner.model_fields.get(key) if inner is not None else None
     secret = may_hold_secrets(model) if field is None else _may_hold_secret(field.annotation)
-    return HIDDEN if secret else shown(key, problem["input"])
+    given = problem["input"]
+    # A default that goes badly with another setting was parsed before it was checked.
+    return HIDDEN if secret else shown(key, str(given) if isinstance(given, Price | Money | Shares) else given)
 
 
 def _may_hold_secret(kind: Any) -> bool:
@@ -125,6 +127,8 @@ def _remedy(model: type[BaseModel] | None, error: ConfigError, kind: str) -> str
     if model is None or field is None:
         return "take it out, or write what is allowed"
     if default := default_line(model, error.key):
+        if default == f"{error.key} = {toml_text(error.value)}":
+            return f"it is the default: write {error.key} too"
         return f"leave it out for the default, {default}"
     example = error.allowed[0] if error.allowed else "…"
     return f"write {error.key} = {f'[{example}]' if get_origin(field.annotation) in (tuple, list) else example}"

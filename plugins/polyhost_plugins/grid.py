@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from polyhost import (
     ONE,
     Action,
     CancelOrders,
+    Contradiction,
     Enter,
     ExitTarget,
     FillBooked,
@@ -27,6 +28,7 @@ from polyhost import (
     Price,
     Purpose,
     Settings,
+    Setup,
     Side,
     View,
     hookimpl,
@@ -68,6 +70,28 @@ class GridSettings(Settings):
         if value <= 0:
             raise ValueError("must be above 0")
         return value
+
+    @field_validator("mid_max")
+    @classmethod
+    def _not_below_the_least(cls, value: Price, info: ValidationInfo) -> Price:
+        least = info.data.get("mid_min")
+        if least is not None and value < least:
+            raise ValueError(f"must be at least mid_min = {least}: no grid would ever start")
+        return value
+
+    @field_validator("price_min")
+    @classmethod
+    def _first_level_rests(cls, value: Price, info: ValidationInfo) -> Price:
+        most, away = info.data.get("mid_max"), info.data.get("first_away")
+        if most is not None and away is not None and value > most - away:
+            raise ValueError(f"must be at most mid_max less first_away, {most} - {away}: no level would ever rest")
+        return value
+
+    def contradictions(self, setup: Setup) -> Iterator[Contradiction]:
+        """There must be time for a level."""
+        if setup.scaled_s(self.not_last_s) >= setup.duration_s:
+            problem = f"leaves no time for a level in a {setup.window} window"
+            yield Contradiction("not_last_s", problem, f"below {setup.longest_s}")
 
 
 class Grid(Plugin):

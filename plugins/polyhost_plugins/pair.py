@@ -13,12 +13,14 @@ from pydantic import Field, field_validator
 from polyhost import (
     ONE,
     ORDER_REF,
+    Contradiction,
     Market,
     Merge,
     Money,
     Pair,
     Plugin,
     Settings,
+    Setup,
     Shares,
     View,
     hookimpl,
@@ -47,6 +49,12 @@ class PairSettings(Settings):
         if value <= 0:
             raise ValueError("must be above 0")
         return value
+
+    def contradictions(self, setup: Setup) -> Iterator[Contradiction]:
+        """There must be time to begin one."""
+        if setup.scaled_s(self.not_last_s) >= setup.duration_s:
+            problem = f"leaves no time for a pair in a {setup.window} window"
+            yield Contradiction("not_last_s", problem, f"below {setup.longest_s}")
 
 
 class PairTrade(Plugin):

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from polyhost import (
     ONE,
     Action,
+    Contradiction,
     ExitTarget,
     Merge,
     Plugin,
@@ -21,6 +22,7 @@ from polyhost import (
     Price,
     QuoteTarget,
     Settings,
+    Setup,
     Shares,
     Side,
     View,
@@ -68,6 +70,19 @@ class TwoSidedQuotesSettings(Settings):
         if not 0 < value < ONE // 2:
             raise ValueError("must be above 0 and below 0.5")
         return value
+
+    @field_validator("size", "inventory_max", "spread_max")
+    @classmethod
+    def _above_zero(cls, value: Shares | Price) -> Shares | Price:
+        if value <= 0:
+            raise ValueError("must be above 0: nothing could ever be quoted")
+        return value
+
+    def contradictions(self, setup: Setup) -> Iterator[Contradiction]:
+        """There must be time between what is too early and what is too late."""
+        if setup.scaled_s(self.not_first_s + self.not_last_s) >= setup.duration_s:
+            problem = f"leaves with not_first_s = {self.not_first_s:g} no time for quotes in a {setup.window} window"
+            yield Contradiction("not_last_s", problem, f"below {setup.longest_s - self.not_first_s:g}")
 
 
 class TwoSidedQuotes(Plugin):

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from polyhost import (
     ONE,
     Action,
     CancelOrders,
+    Contradiction,
     Enter,
     Market,
     Notice,
@@ -29,6 +30,7 @@ from polyhost import (
     Price,
     Purpose,
     Settings,
+    Setup,
     Side,
     Skip,
     View,
@@ -57,6 +59,19 @@ class UnfilledEntriesSettings(Settings):
     """Worst price of the retry: the ask plus this many of the market's own ticks."""
     against_estimate: bool = False
     """Retry also on a side that the latest estimate does not favour."""
+
+    @field_validator("ahead")
+    @classmethod
+    def _below_half(cls, value: Price) -> Price:
+        if value >= EVEN:
+            raise ValueError("must be below 0.5: no side could ever be ahead")
+        return value
+
+    def contradictions(self, setup: Setup) -> Iterator[Contradiction]:
+        """An entry must get so old within the window."""
+        if setup.scaled_s(self.unfilled_s) >= setup.duration_s:
+            problem = f"no entry of a {setup.window} window rests so long before it ends"
+            yield Contradiction("unfilled_s", problem, f"below {setup.longest_s}")
 
 
 class UnfilledEntries(Plugin):

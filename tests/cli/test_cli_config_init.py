@@ -138,7 +138,7 @@ def test_cfg_01_diff_tells_what_can_be_lost_which_plugins_run_and_which_settings
     }
     assert found["same"] is False
     lines = ran("diff", old, new).stdout.splitlines()
-    assert "largest loss of one window            50 -> 80" in lines
+    assert "largest loss of one window at a time  50 -> 80" in lines
     assert "largest loss of a day                 350 -> 370" in lines
     assert "stake (fixed_size.stake)              25 -> 40" in lines
     assert "switched on: pair" in lines
@@ -157,6 +157,29 @@ def test_cfg_01_diff_of_two_ways_to_write_the_same_says_so(tmp_path: Path) -> No
 def test_cfg_01_diff_of_a_window_is_bounded_by_what_its_symbol_may_lose() -> None:
     found = json.loads(ran("diff", put("a.toml", ""), put("b.toml", "[limits]\nsymbol = 30\n"), "--json").stdout)
     assert (found["losses"]["window"], found["losses"]["symbol"]) == (["50", "30"], ["100", "30"])
+
+
+def test_cfg_01_diff_tells_what_only_one_of_them_sets() -> None:
+    lines = ran("diff", put("old.toml", ""), put("new.toml", "[exchange.pathologies]\nlag = 0.5\n")).stdout.splitlines()
+    assert "exchange.pathologies.lag: none -> 0.5" in lines
+    assert not any(line.startswith("exchange.pathologies:") for line in lines)
+
+
+def test_cfg_01_diff_tells_the_losses_of_each_account_by_its_own_limits() -> None:
+    old = put("old.toml", "[limits]\nwindow = 40\n[accounts.a]\nmode = 'paper'\n")
+    new = put(
+        "new.toml",
+        "[limits]\nwindow = 40\n[accounts.a]\nmode = 'paper'\n[accounts.a.limits]\nwindow = 70\n"
+        "[accounts.b]\nmode = 'paper'\n[accounts.b.breakers]\ndaily_loss = 5\n",
+    )
+    found = json.loads(ran("diff", old, new, "--json").stdout)["accounts"]
+    assert (found["a"]["window"], found["b"]["day_stop"]) == (["40", "70"], [None, "5"])
+    lines = ran("diff", old, new).stdout.splitlines()
+    assert "a: largest loss of one window at a time  40 -> 70" in lines
+    assert "b: loss of a day that stops entries      none -> 5" in lines
+    assert "accounts.b.breakers.daily_loss: none -> 5" in lines
+    one = json.loads(ran("diff", put("one.toml", ""), new, "--json").stdout)["accounts"]
+    assert (one["main"]["window"], one["a"]["window"]) == (["50", None], [None, "70"])
 
 
 def test_cfg_02_diff_needs_no_secret_and_shows_where_it_is_kept_only() -> None:

@@ -117,7 +117,7 @@ LIVE = "[accounts.a]\nmode = 'live'\n"
         ("[accounts.a]\nmode = 'paper'\ncash = '0'", "leaves nothing to trade with"),
         ("[accounts.'../up']\n", "accounts"),
         ("[accounts.a.limits]\nwindw = '5'", "did you mean 'window'?"),
-        ("[accounts.a.limits]\nwindow = '0'", "mine.toml:2 [limits] window: leaves no entry possible"),
+        ("[accounts.a.limits]\nwindow = '0'", "mine.toml:2 [accounts.a.limits] window: leaves no entry possible"),
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path: Path, text: str, words: str) -> None:

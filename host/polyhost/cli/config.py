@@ -118,7 +118,14 @@ def _compared(old: Path, new: Path) -> tuple[Any, ...]:
     from polyhost.configuration import load_configuration
 
     both = [load_configuration(path, env={}) for path in (old, new)]
-    return (*(loaded.configuration for loaded in both), *(_settings_of(loaded) for loaded in both))
+    accounts = [
+        {name: loaded.for_account(name).configuration for name in loaded.configuration.accounts} for loaded in both
+    ]
+    configurations = [loaded.configuration for loaded in both]
+    if any(accounts):
+        # Where only one has several, the other's is the account of [host].
+        accounts = [own or {one.host.account: one} for own, one in zip(accounts, configurations, strict=True)]
+    return (*configurations, *(_settings_of(loaded) for loaded in both), *accounts)
 
 
 def _settings_of(loaded: Loaded) -> dict[str, dict[str, Any]]:

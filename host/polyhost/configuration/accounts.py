@@ -64,6 +64,9 @@ class _Elsewhere(Layer):
     def place(self, dotted: str = "") -> str:
         return super().place(self.key)
 
+    def named(self, dotted: str) -> str:
+        return self.key
+
 
 def _elsewhere(layer: Layer, key: str) -> Layer:
     return _Elsewhere(layer.values, layer.kind, layer.name, layer.text, key)

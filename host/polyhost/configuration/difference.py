@@ -14,7 +14,7 @@ from polyhost.settings import Configuration
 from polyhost.wording import toml_text
 
 LOSSES: Final = {
-    "window": "largest loss of one window",
+    "window": "largest loss of one window at a time",
     "symbol": "largest loss of one symbol at a time",
     "day_stop": "loss of a day that stops entries",
     "day": "largest loss of a day",
@@ -25,12 +25,19 @@ STAKES: Final = ("stake", "fraction", "share")
 """Settings by which plugins size an entry."""
 Settings = Mapping[str, Mapping[str, Any]]
 """Plugin → all its settings, defaults too, as JSON-able data; of plugins that run."""
+Accounts = Mapping[str, Configuration]
+"""Account → the configuration as it is for this one; empty where there is only the one of ``[host]``."""
 
 
-def difference(old: Configuration, new: Configuration, old_plugins: Settings, new_plugins: Settings) -> dict[str, Any]:
-    """As plain data: ``losses``, ``stakes``, ``plugins_on``, ``plugins_off``, ``order``, ``settings`` and ``same``.
+def difference(
+    old: Configuration, new: Configuration, old_plugins: Settings, new_plugins: Settings,
+    old_accounts: Accounts | None = None, new_accounts: Accounts | None = None,
+) -> dict[str, Any]:
+    """As plain data: ``losses``, ``accounts``, ``stakes``, ``plugins_on``, ``plugins_off``, ``order``, ``settings`` and
+    ``same``.
 
-    Pairs are [old, new]; a stake or setting that one of them does not have is None there.
+    Pairs are [old, new]; a stake, setting or account that one of them does not have is None there. ``accounts`` has the
+    losses of each account by its name where there are several; ``losses`` are then those of the common tables.
     """
     before, after = enabled_plugins(old), enabled_plugins(new)
     lost = {name: [losses(old)[name], losses(new)[name]] for name in LOSSES}
@@ -40,7 +47,8 @@ def difference(old: Configuration, new: Configuration, old_plugins: Settings, ne
     order = [both, moved] if (moved := [name for name in after if name in before]) != both else []
     on, off = [name for name in after if name not in before], [name for name in before if name not in after]
     return {
-        "same": not (settings or on or off or order), "losses": lost, "stakes": stakes, "plugins_on": on,
+        "same": not (settings or on or off or order), "losses": lost,
+        "accounts": _by_account(old_accounts or {}, new_accounts or {}), "stakes": stakes, "plugins_on": on,
         "plugins_off": off, "order": order, "settings": settings,
     }
 
@@ -55,6 +63,15 @@ def losses(configuration: Configuration) -> dict[str, str]:
     return {name: size_text(each) for name, each in (figures | {"day": int(stop) + int(limits.total)}).items()}
 
 
+def _by_account(old: Accounts, new: Accounts) -> dict[str, dict[str, list[str | None]]]:
+    before, after = ({name: losses(each) for name, each in accounts.items()} for accounts in (old, new))
+    none: dict[str, str] = {}
+    return {
+        name: {key: [before.get(name, none).get(key), after.get(name, none).get(key)] for key in LOSSES}
+        for name in {**before, **after}
+    }
+
+
 def _stakes(plugins: Settings) -> Iterator[tuple[str, Any]]:
     for name, settings in plugins.items():
         for key, value in settings.items():
@@ -64,15 +81,17 @@ def _stakes(plugins: Settings) -> Iterator[tuple[str, Any]]:
 
 def _values(configuration: Configuration, plugins: Settings) -> dict[str, Any]:
     """Every value of the host, and of each plugin that runs, by dotted key; what a secret could be is hidden."""
-    host = {key: value for key, value in dotted_values(configuration).items() if not key.startswith("plugins.")}
+    every = dotted_values(configuration).items()
+    # A table that is empty in one of them is not there.
+    host = {key: value for key, value in every if not key.startswith("plugins.") and value != {}}
     theirs = {f"plugins.{name}.{key}": value for name, table in plugins.items() for key, value in table.items()}
     return {key: shown(key, value) for key, value in (host | theirs).items()}
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any], keep: bool = False) -> dict[str, list[Any]]:
     """Key → [old, new] where they differ (``keep``: all). Keys of a plugin that only one of them runs are left out."""
-    names = [key for key in {**old, **new} if keep or (key in old and key in new)]
-    return {key: [old.get(key), new.get(key)] for key in names if keep or old[key] != new[key]}
+    names = [key for key in {**old, **new} if keep or not key.startswith("plugins.") or (key in old and key in new)]
+    return {key: [old.get(key), new.get(key)] for key in names if keep or old.get(key) != new.get(key)}
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -80,9 +99,13 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["same"]:
         yield "they do the same"
         return
-    width = max(len(text) for text in LOSSES.values())
-    for name, pair in found["losses"].items():
-        yield f"{LOSSES[name].ljust(width)}  {_arrow(*pair)}"
+    rows = [(LOSSES[name], pair) for name, pair in found["losses"].items()] if not found["accounts"] else [
+        (f"{account}: {LOSSES[name]}", pair) for account, lost in found["accounts"].items()
+        for name, pair in lost.items()
+    ]
+    width = max(len(text) for text, _ in rows)
+    for text, pair in rows:
+        yield f"{text.ljust(width)}  {_arrow(*pair)}"
     for name, pair in found["stakes"].items():
         yield f"{f'stake ({name})'.ljust(width)}  {_arrow(*pair)}"
     for key, word in (("plugins_on", "switched on"), ("plugins_off", "switched off")):

@@ -7,7 +7,7 @@ built-in ones are looked up through their entry points and asked here, all other
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -63,7 +63,8 @@ def refuse_contradictions(configuration: Configuration, labels: Mapping[str, Lay
         for rule in _RULES:
             rule(configuration)
     except _BrokenError as broken:
-        table, _, key = broken.key.rpartition(".")
+        label = labels.get(broken.key)
+        table, _, key = (broken.key if label is None else label.named(broken.key)).rpartition(".")
         raise ConfigError(
             broken.problem, file=broken.place(labels), table=table, key=key, value=broken.value,
             allowed=broken.allowed, nearest=broken.near, remedy=broken.remedy or _default(configuration, broken),
@@ -220,10 +221,8 @@ def _money(configuration: Configuration) -> None:
         limit = getattr(configuration.limits, key)
         if limit <= 0:
             raise _BrokenError(f"limits.{key}", "leaves no entry possible", str(limit), ("above 0",))
-    for table in ("exchange", "paper"):
-        cash = getattr(configuration, table).cash
-        if cash < 0:
-            raise _BrokenError(f"{table}.cash", "is negative", str(cash), ("0 or more",))
+    if configuration.breakers.daily_loss <= 0:
+        raise _BrokenError("breakers.daily_loss", "stops every entry before anything is lost", "0", ("above 0",))
     if configuration.safety.hold_above <= 0:
         raise _BrokenError("safety.hold_above", "would hold everything: nothing could be closed", "0", ("above 0",))
 
@@ -298,6 +297,24 @@ def _combiner(configuration: Configuration) -> None:
             )
 
 
+def _weights(configuration: Configuration) -> None:
+    """A weight of a signal that neither ships nor has a table is a slip: it would never count."""
+    for kind, key in (("additive", "weights"), ("bayesian", "reliability")):
+        for name, settings in _users_of(kind, configuration):
+            known = _signals(dict.fromkeys((*SHIPPED_PLUGINS, *configuration.plugins)))
+            for signal, weight in getattr(settings, key).items():
+                if signal not in known:
+                    raise _BrokenError(
+                        f"plugins.{name}.{key}.{signal}", "there is no signal of this name", weight, known,
+                        nearest_name(signal, known), remedy=f"name it, [plugins.{signal}], or take it out",
+                    )
+
+
+def _signals(names: Iterable[str]) -> tuple[str, ...]:
+    """Of names those that could be signals; of plugins that are not built in nobody knows yet."""
+    return tuple(name for name in names if name not in SHIPPED_PLUGINS or hasattr(shipped_class(name), "signal"))
+
+
 def _combiners(configuration: Configuration) -> tuple[str, ...]:
     """Plugins that run and could be the combiner that trades; of those that are not built in nobody knows yet."""
     named = ((name, configuration.plugins[name].get("use", name)) for name in enabled_plugins(configuration))
@@ -363,5 +380,6 @@ def _settings(kind: str, own: Mapping[str, Any]) -> Settings | None:
 
 
 _RULES: Final[tuple[Callable[[Configuration], None], ...]] = (
-    _texts, _database, _accounts, _markets, _money, _times, _plugin_tables, _combiner, _entry_times, _own_rules,
+    _texts, _database, _accounts, _markets, _money, _times, _plugin_tables, _combiner, _weights, _entry_times,
+    _own_rules,
 )

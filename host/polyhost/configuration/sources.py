@@ -58,6 +58,10 @@ class Layer:
         line = self._line(dotted)
         return f"{self.name}:{line}" if line else self.name
 
+    def named(self, dotted: str) -> str:
+        """What a key is called in this layer: an account's own limit is asked for as one of all."""
+        return dotted
+
     def origin(self, dotted: str = "") -> str:
         """As ``config show --origin`` tells it: the layer, then the place."""
         place = self.place(dotted)

@@ -1,6 +1,7 @@
 """Prices, money and sizes as people write them in settings: integers inside, decimals outside.
 
 ``Price("0.30")`` *is* the integer 3,000, so it compares with the ticks of a view without conversion; it shows as 0.3.
+A setting is never below 0; amounts that may be (a loss) are made by hand.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ class _Fixed(int):
     def _validate(cls, value: object) -> Self:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError(f"{value!r} is not a decimal ({cls.unit})")
-        return cls(value)
+        made = cls(value)
+        if made < 0:
+            raise ValueError(f"{cls.word} {value!r} is below 0")
+        return made
 
 
 class Price(_Fixed):
@@ -87,7 +91,7 @@ class InnerPrice(Price):
 class Money(_Fixed):
     """Collateral; the integer inside counts micro-units."""
 
-    unit = "collateral, at most 6 decimals"
+    unit = "collateral, 0 or more, at most 6 decimals"
     word = "money"
 
     def __str__(self) -> str:
@@ -100,7 +104,7 @@ class Money(_Fixed):
 class Shares(_Fixed):
     """Shares; the integer inside counts micro-shares."""
 
-    unit = "shares, at most 6 decimals"
+    unit = "shares, 0 or more, at most 6 decimals"
     word = "shares"
 
     def __str__(self) -> str:
