@@ -123,7 +123,7 @@ def test_plg_03_info_tells_where_each_setting_comes_from(folder: Path, capsys: p
     said(capsys, "set", "exit_plan", "price=0.97")
     code, out, _ = said(capsys, "info", "exit_plan")
     assert code == 0
-    assert "price = '0.97'  # choice data/choices.toml:7" in out
+    assert 'price = "0.97"  # choice data/choices.toml:7\n  Where the sell rests' in out, "as TOML has it"
     assert "age_min_s = 60.0  # default" in out
     assert report(capsys, "info", "mine")["hooks"] == ["signal"]
     assert report(capsys, "info", "kelly")["state"] == "disabled"

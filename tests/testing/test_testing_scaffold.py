@@ -52,6 +52,30 @@ def test_plg_03_the_tests_that_are_written_pass_at_once(tmp_path: Path) -> None:
         assert file in ended.stdout
 
 
+@pytest.mark.parametrize(("name", "kind"), [("abstain", "signal"), ("none", "exit"), ("exit_target", "exit")])
+def test_plg_03_a_name_that_the_code_needs_for_something_else_gets_a_class_of_another_name(
+    name: str, kind: str, tmp_path: Path
+) -> None:
+    """``class Abstain(Plugin)`` would answer with itself."""
+    made = scaffold(name, kind, into=tmp_path)
+    assert made["class"] == "".join(part.capitalize() for part in name.split("_")) + "Plugin"
+    (source,) = found_sources([made["written"][0]], Path(), ())[name]
+    assert Examination(source, source.name).run().grade == "A"
+
+
+@pytest.mark.parametrize("name", ["signal", "random", "pydantic", "polyhost"])
+def test_plg_03_a_file_is_not_called_like_a_module_and_a_project_may_be(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its test would import Python's own ``signal``; ``pydantic.py`` would be everybody's pydantic."""
+    assert ran(name, "--into", str(tmp_path)) == 2
+    told = capsys.readouterr().err
+    assert f"did you mean 'my_{name}'?" in told
+    assert "--package" in told
+    assert not list(tmp_path.iterdir())
+    assert scaffold(name, package=True, into=tmp_path)["module"] == f"polyhost_{name}"
+
+
 def test_plg_03_a_project_has_its_entry_point_and_says_that_it_is_typed(tmp_path: Path) -> None:
     made = scaffold("two_words", "entry", package=True, into=tmp_path)
     home = tmp_path / "polyhost-two-words"

@@ -155,6 +155,7 @@ def info(
 def info_lines(row: dict[str, Any]) -> list[str]:
     """The same for a person."""
     from polyhost.cli.plugins import used
+    from polyhost.wording import toml_text
 
     strikes, time_used = used(row)
     lines = [
@@ -165,7 +166,11 @@ def info_lines(row: dict[str, Any]) -> list[str]:
         f"hooks: {', '.join(row['hooks']) or '-'}",
         f"strikes {strikes}, time used {time_used}",
     ]
-    lines += [f"{key} = {value!r}  # {row['origins'][key]}" for key, value in row["settings"].items()]
+    meanings = {each["name"]: " ".join(each["meaning"].split()) for each in row["options"]}
+    for key, value in row["settings"].items():
+        lines.append(f"{key} = {toml_text(value)}  # {row['origins'][key]}")
+        if meanings.get(key):
+            lines.append(f"  {meanings[key]}")
     return [line for line in lines if line] + [f"note: {line}" for line in row["notes"]]
 
 

@@ -10,6 +10,7 @@ import keyword
 import re
 from collections.abc import Mapping
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import Any, Final
@@ -21,6 +22,7 @@ from polyhost.extension.sources import found_sources
 KINDS: Final = ("signal", "combine", "entry", "exit", "quote", "notify")
 """What can be made, each by the hook that it answers."""
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+CAPITALISED: Final = re.compile(r"\b[A-Z]\w*")
 DESCRIBED: Final = re.compile(r'^    description = "(.+)"$', re.MULTILINE)
 
 
@@ -31,9 +33,11 @@ def scaffold(name: str, kind: str = "signal", *, package: bool = False, into: Pa
     name that is none or is taken, for an unknown kind, and for files that exist: then nothing is written.
     """
     _refuse(name, kind)
+    if not package:
+        _refuse_module(name, into)
     module = f"polyhost_{name}" if package else name
     words = {
-        "name": name, "class_name": "".join(part.capitalize() for part in name.split("_")), "module": module,
+        "name": name, "class_name": _class_name(name, kind), "module": module,
         "title": name.replace("_", " ").capitalize(), "distribution": f"polyhost-{name.replace('_', '-')}",
         "version": __version__,
     }
@@ -78,12 +82,35 @@ def _refuse(name: str, kind: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
         legal = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
         raise ConfigError(
-            "is no name of a plugin", key="NAME", value=name, allowed=["small letters, digits and single underscores"],
+            "is no name of a plugin", key="NAME", value=name,
+            allowed=["small letters, digits and single underscores, and no word of Python's own"],
             nearest=legal if NAME.fullmatch(legal) and not keyword.iskeyword(legal) else "",
         )
     taken = found_sources().get(name)
     if taken:
-        raise ConfigError(f"is the name of a plugin of {taken[0].origin}", key="NAME", value=name)
+        raise ConfigError(
+            f"is the name of a plugin of {taken[0].origin}", key="NAME", value=name, remedy="take another name"
+        )
+
+
+def _refuse_module(name: str, into: Path) -> None:
+    """Its file must not be called like a module that Python knows: a test would import that one, or everybody this."""
+    try:
+        known = find_spec(name)
+    except ValueError:  # a module that says nothing of where it came from
+        known = None
+    if known is not None and not (known.origin and Path(known.origin).resolve().parent == into.resolve()):
+        raise ConfigError(
+            "is the name of a module that Python knows", key="NAME", value=name, nearest=f"my_{name}",
+            remedy="take another name, or --package, which has a module polyhost_NAME",
+        )
+
+
+def _class_name(name: str, kind: str) -> str:
+    """``my_idea`` as ``MyIdea``; with ``Plugin`` behind it where the templates use that word for something else."""
+    made = "".join(part.capitalize() for part in name.split("_"))
+    used = {word for template in (kind, f"{kind}_test") for word in CAPITALISED.findall(_template(template))}
+    return f"{made}Plugin" if made in used or keyword.iskeyword(made) else made
 
 
 def _project(words: Mapping[str, str], code: str, test: str) -> dict[str, str]:
@@ -98,14 +125,20 @@ def _project(words: Mapping[str, str], code: str, test: str) -> dict[str, str]:
 
 
 def _filled(template: str, words: Mapping[str, str]) -> str:
-    text = (files("polyhost.testing") / "templates" / f"{template}.tmpl").read_text(encoding="utf-8")
-    return Template(text).substitute(words)
+    return Template(_template(template)).substitute(words)
+
+
+def _template(name: str) -> str:
+    return (files("polyhost.testing") / "templates" / f"{name}.tmpl").read_text(encoding="utf-8")
 
 
 def _write(home: Path, texts: Mapping[str, str]) -> None:
     there = [str(home / path) for path in texts if (home / path).exists()]
     if there:
-        raise ConfigError(f"nothing was written: {', '.join(there)} exists already", key="NAME")
+        raise ConfigError(
+            f"nothing was written: {', '.join(there)} exists already", key="NAME",
+            remedy="take another name, or --into DIR",
+        )
     for path, text in texts.items():
         file = home / path
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,9 @@ def subjects_of(what: str, loaded: Loaded) -> list[Subject]:
         found = _in_project(place) if (place / "pyproject.toml").is_file() else _in_files(place)
         if not found:
             raise ConfigError(
-                "no plugin in it: a class derived from Plugin with name = \"…\"", key="NAME_OR_PATH", value=what
+                "no plugin in it", key="NAME_OR_PATH", value=what,
+                allowed=("a class derived from polyhost.Plugin with name = \"…\"", "a pyproject.toml with entry points"),
+                remedy="`polyhost plugins new NAME` writes one to begin with",
             )
         return found
     return [_named(what, loaded)]
@@ -34,7 +36,10 @@ def subjects_of(what: str, loaded: Loaded) -> list[Subject]:
 
 def _in_files(place: Path) -> list[Subject]:
     if not place.exists():
-        raise ConfigError("there is no such file or folder", key="NAME_OR_PATH", value=str(place))
+        raise ConfigError(
+            "there is no such file or folder", key="NAME_OR_PATH", value=str(place),
+            remedy="name a plugin, its file, or the folder of its project",
+        )
     return [
         Subject(source, source.name) for several in found_sources([str(place)], Path(), ()).values()
         for source in several
@@ -68,5 +73,6 @@ def _named(name: str, loaded: Loaded) -> Subject:
         raise ConfigError(
             "there is no plugin of this name", file=file, key="NAME_OR_PATH", value=wanted,
             allowed=sorted(sources), nearest=nearest_name(wanted, sources),
+            remedy="install it, name its file in plugin_paths, or give its path here: ./NAME.py",
         )
     return Subject(several[0], name, own)
