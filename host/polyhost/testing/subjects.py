@@ -27,7 +27,7 @@ def subjects_of(what: str, loaded: Loaded) -> list[Subject]:
         if not found:
             raise ConfigError(
                 "no plugin in it", key="NAME_OR_PATH", value=what,
-                allowed=("a class derived from polyhost.Plugin with name = \"…\"", "a pyproject.toml with entry points"),
+                allowed=("a class derived from Plugin with name = \"…\"", "a pyproject.toml with entry points"),
                 remedy="`polyhost plugins new NAME` writes one to begin with",
             )
         return found
