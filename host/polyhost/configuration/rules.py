@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -31,6 +32,8 @@ HOST_KEYS: Final = ("enabled", "use", "trusted")
 """Keys of a plugin's table that are not its own settings."""
 FULL_WINDOW_S: Final = 900
 """Thresholds are written for windows of this length; shorter windows scale them, longer ones keep them (EXI-11)."""
+SLIP: Final = 0.85
+"""Names so alike (difflib's ratio) differ by a letter or two; ``spot_momentum`` and ``binance_momentum`` do not."""
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{1,12}")
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -298,15 +301,17 @@ def _combiner(configuration: Configuration) -> None:
 
 
 def _weights(configuration: Configuration) -> None:
-    """A weight of a signal that neither ships nor has a table is a slip: it would never count."""
+    """A weight of a name that is almost a signal's is a slip: it would never count. Any other may be that of a signal
+    to come: nobody knows what plugin_paths and installed distributions offer before it is looked at."""
     for kind, key in (("additive", "weights"), ("bayesian", "reliability")):
         for name, settings in _users_of(kind, configuration):
             known = _signals(dict.fromkeys((*SHIPPED_PLUGINS, *configuration.plugins)))
             for signal, weight in getattr(settings, key).items():
-                if signal not in known:
+                near = get_close_matches(signal, known, n=1, cutoff=SLIP)
+                if near and signal not in (*known, *configuration.plugins):
                     raise _BrokenError(
                         f"plugins.{name}.{key}.{signal}", "there is no signal of this name", weight, known,
-                        nearest_name(signal, known), remedy=f"name it, [plugins.{signal}], or take it out",
+                        near[0], remedy=f"name it, [plugins.{signal}], or take it out",
                     )
 
 
