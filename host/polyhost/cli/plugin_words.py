@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -155,7 +156,6 @@ def info(
 def info_lines(row: dict[str, Any]) -> list[str]:
     """The same for a person."""
     from polyhost.cli.plugins import used
-    from polyhost.wording import toml_text
 
     strikes, time_used = used(row)
     lines = [
@@ -168,7 +168,7 @@ def info_lines(row: dict[str, Any]) -> list[str]:
     ]
     meanings = {each["name"]: " ".join(each["meaning"].split()) for each in row["options"]}
     for key, value in row["settings"].items():
-        lines.append(f"{key} = {toml_text(value)}  # {row['origins'][key]}")
+        lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}  # {row['origins'][key]}")
         if meanings.get(key):
             lines.append(f"  {meanings[key]}")
     return [line for line in lines if line] + [f"note: {line}" for line in row["notes"]]
