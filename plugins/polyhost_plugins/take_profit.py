@@ -1,6 +1,6 @@
 """Taking profit: a position whose midpoint is high enough is sold at market (EXI-06); off by default.
 
-A planned exit, no emergency: it waits while a scale-in is bought, and never sells at a loss.
+A planned exit, no emergency: it waits while a scale-in is bought, and never sells at a loss, its taker fee included.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from polyhost import (
+    ONE,
     ExitNow,
     InnerPrice,
+    Market,
     Plugin,
     PositionView,
     Settings,
@@ -19,6 +21,8 @@ from polyhost import (
     midpoint_triggers,
     price_text,
 )
+
+SHARE = 1_000_000
 
 
 class TakeProfitSettings(Settings):
@@ -34,13 +38,23 @@ class TakeProfit(Plugin):
 
     @hookimpl
     def exit(self, view: View, position: PositionView) -> Iterator[ExitNow | Trigger]:
-        """The sale, or the triggers of it; nothing for what is held, without a price, or while the bid is a loss."""
+        """The sale, or the triggers of it; nothing for what is held, without a price, or while the bid is no profit."""
         side, quote = position.side, view.side(position.side)
         mid, wanted = quote.mid_at_least, self.settings.midpoint_min
         if position.held or mid is None:
             return
         if mid < wanted:
             yield from midpoint_triggers(side, quote, "above", wanted)
-        elif quote.bid > position.average_price:
+        elif (least := least_profit(position.average_price, view.market)) is not None and quote.bid >= least:
             reason = f"midpoint {price_text(mid)} has reached {price_text(wanted)}"
-            yield ExitNow(side, reason, "exit_plan", floor=position.average_price)
+            yield ExitNow(side, reason, "exit_plan", floor=least)
+
+
+def least_profit(average: int, market: Market) -> int | None:
+    """The lowest legal price at which a taker gets more than ``average`` a share after fees; None: no price is that."""
+    price = average - average % market.tick + market.tick
+    while price < ONE:
+        if price * SHARE // ONE - market.fees.taker(SHARE, price) > average * SHARE // ONE:
+            return price
+        price += market.tick
+    return None

@@ -135,6 +135,45 @@ def test_exi_07_a_planned_sale_goes_before_a_target_and_counts_as_no_emergency()
     assert "emergency_stops" in other.kernel.state.blocked
 
 
+PROFIT = ExitNow(Side.UP, "profit", "exit_plan", ticks("0.40"))
+"""A planned sale that is none below 0.40."""
+
+
+def killed(rig: Rig, commands: Iterable[Command]) -> None:
+    """The sale at market found nobody."""
+    rig.refuse(rig.posted(list(commands)), "fak_killed", "no orders found to match")
+
+
+def test_exi_06_a_planned_sale_keeps_to_its_floor_in_every_attempt_and_is_given_up_below_it() -> None:
+    rig = holding()
+    killed(rig, said(rig, ("plan", PLAN), ("profit", PROFIT)))
+    (again,) = orders(rig, rig.wait(1_000))
+    assert (again.draft.order_type.rests, again.draft.price) == (False, ticks("0.40")), "widened, but never below"
+    rig.book("0.39/0.41")
+    rig.refuse(rig.posted([Prepare(again.draft)]), "fak_killed", "no orders found to match")
+    assert words(rig, rig.wait(5_000)) == [], "given up"
+    assert words(rig, said(rig, ("plan", PLAN))) == ["rests 9900"], "the plan stands again"
+
+
+def test_exi_07_a_stop_takes_over_a_planned_sale_under_way_and_keeps_to_no_floor() -> None:
+    rig = holding()
+    killed(rig, said(rig, ("profit", PROFIT)))
+    rig.book("0.20/0.22")
+    stop = said(rig, ("stop", SALES["stop"]))
+    (sale,) = orders(rig, stop)
+    assert (sale.why["urgency"], sale.draft.price) == ("stop", ticks("0.19"))
+
+
+def test_exi_05_the_deadline_takes_over_a_planned_sale_under_way() -> None:
+    rig = holding()
+    rig.book("/0.42")
+    said(rig, ("profit", PLANNED))
+    rig.to(rig.market.end - 110_000)
+    plan = rig.kernel.data(rig.market.condition_id).exit(Side.UP)  # type: ignore[union-attr]
+    assert plan.urgent is not None
+    assert (plan.urgent.urgency, plan.forced) == ("forced_close", True)
+
+
 @pytest.mark.parametrize("sale", [*SALES, "planned"])
 def test_exi_07_a_hold_beats_a_planned_sale_and_no_other(sale: str) -> None:
     rig = holding()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from plugin_builders import made, position, view
 from pydantic import ValidationError
 
@@ -128,8 +129,14 @@ def test_exi_06_profit_is_taken_at_a_midpoint_of_0_95(up: str, urgencies: list[s
 
 
 def test_exi_06_profit_is_never_taken_at_a_loss_nor_of_what_is_held() -> None:
-    assert taken("0.94/0.96", average=9_400) == []
-    assert taken("0.94/0.96", average=9_399) == ["exit_plan"]
+    # 0.07 * 0.94 * 0.06 = 0.00395 of fee a share.
+    assert taken("0.94/0.96", average=9_361) == []
+    assert taken("0.94/0.96", average=9_360) == ["exit_plan"]
+    (sale,) = made(TakeProfit).exit(view(up="0.96/0.98"), structs.replace(position(), average_price=9_365))
+    assert isinstance(sale, ExitNow)
+    assert sale.floor == 9_500, "0.94 would be 0.93605 after its fee"
+    dear = structs.replace(position(), average_price=9_899)
+    assert not list(made(TakeProfit).exit(view(up="0.99/"), dear)), "no price is a profit any more"
     assert taken("0.94/0.96", held="ahead") == []
     assert taken("0.04/0.06", side=Side.DOWN) == ["exit_plan"]
 

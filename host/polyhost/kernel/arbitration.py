@@ -30,7 +30,7 @@ class Arbitrated(Struct, frozen=True):
     @property
     def urgent(self) -> bool:
         """The sale goes before a scale-in."""
-        return self.sale is not None and _rank(self.sale) < URGENCY["scale_in"]
+        return self.sale is not None and not is_planned(self.sale)
 
     def target(self, present_owner: str) -> Proposed | None:
         """T1: at equal urgency the present owner keeps the slot, then the configured order decides."""
@@ -80,6 +80,11 @@ def adds_now(state: State, condition_id: str, side: Side) -> bool:
         order.slot.purpose is Purpose.SCALE_IN and order.slot.side is side and not order.draft.order_type.rests
         for order in state.open_orders(condition_id)
     )
+
+
+def is_planned(sale: ExitNow) -> bool:
+    """No emergency: it follows what is bought, keeps to its floor, and gives way to anything more urgent."""
+    return _rank(sale) > URGENCY["scale_in"]
 
 
 def _rank(sale: ExitNow) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from polyhost.kernel.arbitration import is_planned
 from polyhost.kernel.breakers import Breakers
 from polyhost.kernel.core import Core
 from polyhost.kernel.legality import LAST_ORDER_MS
@@ -127,9 +128,10 @@ class Exits:
             plan.waiting = f"pending: {target.reason}"
 
     def now(self, condition_id: str, wish: ExitNow, by: str = HOST, *, forced: bool = False) -> None:
-        """Sell the whole position at market, from now on until it is gone; ``by`` the plugin that wants it."""
+        """Sell the whole position at market, from now on until it is gone (a planned sale: until its floor is not bid);
+        ``by`` the plugin that wants it. A planned sale under way gives way to one that is not."""
         plan = self.core.data[condition_id].exit(wish.side)
-        if plan.urgent is None:
+        if plan.urgent is None or (is_planned(plan.urgent) and not is_planned(wish)):
             self._begin(condition_id, plan, wish, by)
             plan.cancel_sent_wall = -1  # what an earlier sale waited for proves nothing now
             plan.next_wall = self.core.wall
@@ -254,7 +256,7 @@ class Exits:
             self._force(condition_id, side, plan, OBLIGATION)
             self.hopeful(condition_id, side)  # ORD-19: the attempt was given up, the obligation takes over
             self.drive(condition_id, side)
-        if key not in core.state.obligations or plan.urgent is not None:
+        if key not in core.state.obligations or (plan.urgent is not None and not is_planned(plan.urgent)):
             return
         book = data.book
         bid, ask = book.best(side)
@@ -457,6 +459,10 @@ class Exits:
                 left = max(left, CANCEL_PROOF_MS - (core.wall - plan.cancel_sent_wall))
             self._again(plan, position, left if left > 0 else RETRY_MS)
             return
+        if self._below_its_floor(data, side, plan):
+            plan.urgent, plan.settled_at, plan.waiting = None, None, ""
+            self.drive(condition_id, side)
+            return
         room = self.cover(position, sells) - counted
         price = self._worst(entry, data, side, plan)
         if price is None:
@@ -520,9 +526,16 @@ class Exits:
         wish = plan.urgent
         slack = tick * self.core.settings.safety.slippage_ticks * (1 << min(plan.attempts, 10))
         price = max(bid - slack, tick)
-        if wish is not None and wish.floor is not None and plan.attempts == 0:
+        if wish is not None and wish.floor is not None and (plan.attempts == 0 or is_planned(wish)):
             price = max(price, wish.floor)
         return safe_price(Action.SELL, price, tick)
+
+    def _below_its_floor(self, data: MarketData, side: Side, plan: Exit) -> bool:
+        """A planned sale never sells below its floor: it is given up where nobody bids that, and may be wanted anew."""
+        wish, book = plan.urgent, data.book
+        if wish is None or wish.floor is None or plan.forced or not is_planned(wish):
+            return False
+        return book.priced and book.best(side)[0] < wish.floor
 
     def _worth_enough(self, entry: MarketState, data: MarketData, side: Side, price: Ticks, size: Micros) -> Ticks:
         """A widened price must not make the order worth less than the venue takes: raised, but never above the bid."""

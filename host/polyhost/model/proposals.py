@@ -229,7 +229,8 @@ class ExitNow(Struct, frozen=True, tag="exit_now", tag_field="kind"):
     """Sell the whole position at market, never below ``floor`` ticks in the first attempt.
 
     ``urgency`` is one of forced_close, floor, stop, reversal, exit_plan; the most urgent exit wins. One of exit_plan is
-    planned: it waits while a scale-in of the position is bought, and is no emergency.
+    planned: it waits while a scale-in of the position is bought, is no emergency, and keeps to its ``floor`` in every
+    attempt; where nobody bids that any more it is given up, until a plugin wants it anew.
     """
 
     side: Side
