@@ -206,5 +206,5 @@ def test_ent_04_fixed_size_is_25_of_collateral_and_nothing_else() -> None:
     assert made(FixedSize).size(view(), entry) == Stake(25_000_000, "fixed stake 25.000000")
     assert made(FixedSize, stake="7.5").size(view(), entry).amount == 7_500_000
     for wrong in ("0", "-1"):
-        with pytest.raises(ValidationError, match="above 0|below 0"):
+        with pytest.raises(ValidationError, match=r"above 0|below 0"):
             made(FixedSize, stake=wrong)
