@@ -20,6 +20,7 @@ from polyhost import (
     Enter,
     ExitTarget,
     FillBooked,
+    Keep,
     Market,
     Money,
     OrderView,
@@ -101,9 +102,12 @@ class Grid(Plugin):
     settings: GridSettings
 
     @hookimpl
-    def propose(self, view: View) -> Iterator[Enter | CancelOrders]:
+    def propose(self, view: View) -> Iterator[Enter | CancelOrders | Keep]:
         """The next level that is missing, or the end of an old grid before a new one."""
         slug, resting = view.market.slug, _levels(view)
+        if self._ended_unsold(view):
+            yield Keep(dict.fromkeys(_keys(slug)))
+            return
         if view.time_left_s <= view.scaled_s(self.settings.not_last_s):
             if resting:
                 yield CancelOrders(None, "too late for another level")
@@ -126,6 +130,11 @@ class Grid(Plugin):
         tick = view.market.tick
         price = min(-(-(position.average_price + self.settings.profit) // tick) * tick, ONE - tick)
         return ExitTarget(position.side, price, f"grid: {self.settings.profit} above the average", least=price)
+
+    def _ended_unsold(self, view: View) -> bool:
+        """Both sides are flat, and not by sales: pairs were merged, a trade failed, or somebody sold by hand."""
+        held = any(self.state.get(_held(view.market.slug, side)) for side in Side)
+        return held and not any(position.size > position.paired for position in view.positions)
 
     def _between(self, view: View) -> bool:
         """Both sides are flat after something was bought, or nothing has begun: there are no references."""
@@ -199,14 +208,18 @@ class Grid(Plugin):
         self._forget(market.slug)
 
     def _forget(self, slug: str) -> None:
-        for side in Side:
-            for key in (_anchor(slug, side), _deepest(slug, side), _held(slug, side)):
-                self.state.pop(key, None)
+        for key in _keys(slug):
+            self.state.pop(key, None)
 
 
 def _levels(view: View) -> list[OrderView]:
     """Levels that rest."""
     return [order for order in view.orders if order.purpose is Purpose.GRID_LEVEL]
+
+
+def _keys(slug: str) -> list[str]:
+    """All that is remembered of a window's grid."""
+    return [key(slug, side) for side in Side for key in (_anchor, _deepest, _held)]
 
 
 def _anchor(slug: str, side: Side) -> str:

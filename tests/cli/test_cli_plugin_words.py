@@ -99,7 +99,7 @@ def test_ops_08_what_is_done_while_no_host_runs_waits_to_be_journaled(
         (["enable", "sentiment"], ["polyhost.toml:7 [plugins.sentiment] enabled", "always wins", "enabled = false`"]),
         (["set", "exit_plan", "price=7"], ["[plugins.exit_plan] price", "given 7"]),
         (["set", "exit_plan", "prise=0.9"], ["[plugins.exit_plan] prise", "'price'"]),
-        (["set", "exit_plan", "price"], ["TABLE.KEY=VALUE"]),
+        (["set", "exit_plan", "price"], ["KEY=VALUE: names no value", "`polyhost plugins set exit_plan price=…`"]),
         (["set", "mine", "trusted=true"], ["trusted", "only a person"]),
         (["disable", "mien"], ["did you mean 'mine'"]),
         (["accept", "mien"], ["did you mean 'mine'"]),
@@ -117,6 +117,17 @@ def test_plg_03_what_is_refused_changes_nothing(
     assert code == 2
     assert [part for part in parts if part not in error] == []
     assert choices_of(folder / "data").plugins == {}
+
+
+def test_plg_03_a_slip_of_a_name_switches_nothing_off_also_where_a_file_cannot_be_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that cannot be read may offer any name; whoever types `kely` believes that kelly is off."""
+    (folder / "mine.py").write_text("class Mine(Plugin)\n")
+    code, _, error = said(capsys, "disable", "kely")
+    assert (code, "did you mean 'kelly'?" in error) == (2, True)
+    assert choices_of(folder / "data").plugins == {}
+    assert said(capsys, "disable", "mine")[0] == 0, "it is named: it can be switched off"
 
 
 def test_plg_03_info_tells_where_each_setting_comes_from(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

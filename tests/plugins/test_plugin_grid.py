@@ -15,6 +15,7 @@ from polyhost import (
     Enter,
     ExitTarget,
     FillBooked,
+    Keep,
     OrderView,
     Purpose,
     RefusedView,
@@ -176,6 +177,22 @@ def test_grd_01_references_are_forgotten_when_both_sides_are_flat_and_not_before
     assert grid.state
     fill(grid, Action.SELL, 1, side=Side.DOWN)
     assert grid.state == {}
+
+
+def test_grd_01_references_are_forgotten_too_when_what_was_bought_is_gone_without_a_sale() -> None:
+    """Pairs that were merged, a trade that failed on chain, a sale by hand: no fill tells the grid of any of them."""
+    grid = started(sides="both")
+    fill(grid, Action.BUY, 10)
+    fill(grid, Action.BUY, 10, side=Side.DOWN)
+    assert not isinstance(next(grid.propose(view(positions=(position(),)))), Keep), "one side is held"
+    (forgets,) = grid.propose(view())
+    assert isinstance(forgets, Keep)
+    assert set(forgets.values) > set(grid.state)
+    assert set(forgets.values.values()) == {None}
+    paired = tuple(structs.replace(position(side), paired=position(side).size) for side in Side)
+    assert isinstance(next(grid.propose(view(positions=paired))), Keep)
+    grid.state = {}
+    assert isinstance(wish(grid, view(orders=(level(2),))), CancelOrders), "then the next grid starts anew"
 
 
 def test_grd_01_both_sides_pending_orders_go_before_a_re_open() -> None:

@@ -32,7 +32,7 @@ from polyhost.model.proposals import Enter, Estimate, ExitTarget, Signal
 from polyhost.model.records import MarketAdded, PluginMoved, PositionCorrected, Record
 from polyhost.model.times import moment_text
 from polyhost.model.words import Bias, Side
-from polyhost.service.why import lines
+from polyhost.service.why import UnknownError, lines, windows
 
 from ..kernel.rig import CONDITION, START, UP, Rig, window
 
@@ -148,6 +148,8 @@ def test_evd_03_a_window_without_a_trade_names_the_gate_that_failed_most_often_a
     assert told["gates"] == {"too_early": 1, "book_old": 2, "minimum": 1}
     assert told["orders"] == []
     assert "gate minimum: 1 times" in asked(folder, capsys, "window", rig.market.slug)[1]
+    with pytest.raises(UnknownError, match=f"did you mean '{rig.market.slug}'"):
+        windows(folder, (rig.market.slug[:-1],))
 
 
 def test_evd_03_a_window_without_an_evaluation_says_so_in_a_persons_numbers(

@@ -177,6 +177,7 @@ def info_lines(row: dict[str, Any]) -> list[str]:
 def parsed(name: str, pairs: list[str]) -> dict[str, Any]:
     """Settings from the command line, typed as ``--set`` types them; an empty value is None. Raises ConfigError."""
     from polyhost.configuration.sources import set_layers
+    from polyhost.errors import ConfigError
 
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -184,6 +185,11 @@ def parsed(name: str, pairs: list[str]) -> dict[str, Any]:
         if given and not text.strip():
             found[key.strip()] = None
             continue
+        if not given:
+            raise ConfigError(
+                "names no value", key="KEY=VALUE", value=pair, allowed=("KEY=VALUE", "KEY= takes a choice back"),
+                remedy=f"for example `polyhost plugins set {name} {key.strip() or 'KEY'}=…`",
+            )
         layer, = set_layers([f"plugins.{name}.{pair}"])
         found |= layer.values["plugins"][name]
     return found

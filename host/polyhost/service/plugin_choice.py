@@ -13,7 +13,7 @@ from typing import Any
 
 from polyhost.configuration import Loaded
 from polyhost.configuration.choices import Change, choices_of, choose, imagined
-from polyhost.errors import ConfigError, PluginError
+from polyhost.errors import ConfigError, PluginError, nearest_name
 from polyhost.extension.discovery import LoadedPlugin, check_combiner, discover, discover_one
 from polyhost.extension.lock import Lock
 from polyhost.model.secrecy import shown
@@ -62,6 +62,13 @@ def tried(
         if error.table == f"plugins.{name}":
             error.file = ""  # it stands in no file yet
         raise
+    if not plugin.source.module and name not in known:
+        # Elsewhere a name may be one in a file that cannot be read; who switches something off means what is there.
+        near = nearest_name(name, known)
+        raise PluginError(
+            "there is no plugin of this name", plugin=name,
+            remedy=f"did you mean {near!r}?" if near else "`polyhost plugins list` tells the names",
+        )
     if enabled and plugin.state == "disabled":
         _refuse_against_person(after, name)
     if plugin.state == "refused":

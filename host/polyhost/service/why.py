@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import UNSET, Struct, field
 
-from polyhost.errors import PolyhostError
+from polyhost.errors import PolyhostError, nearest_name
 from polyhost.journal import ANALYSIS_FILE, JOURNAL_FILE, read_journal
 from polyhost.journal.analysis import gates_of
 from polyhost.journal.explanations import evaluation_of, explanations_of, first_failed
@@ -137,7 +137,7 @@ def order(folder: Path, order_id: str) -> dict[str, Any]:
     found = found or [each for each in state.orders.values() if order_id and each.order_id.startswith(order_id)]
     if len(found) != 1:
         many = f"{len(found)} orders" if found else "no order"
-        raise UnknownError(f"{many} {order_id} in {folder / JOURNAL_FILE}")
+        raise UnknownError(f"{many} {order_id} in {folder / JOURNAL_FILE}; `polyhost why window SLUG` tells its orders")
     one = found[0]
     chain = [row.described() for row in told.get(one.ref, [])]
     condition_id, analysis = one.slot.condition_id, folder / ANALYSIS_FILE
@@ -251,13 +251,16 @@ def _folded(folder: Path) -> Iterator[tuple[int, Record, State]]:
     for seq, (record, state) in enumerate(folding(record for _, record in read_journal(folder / JOURNAL_FILE)), 1):
         yield seq, record, state
     if seq == 0:
-        raise UnknownError(f"nothing was ever run in {folder}")
+        raise UnknownError(f"nothing was ever run in {folder}; `polyhost run` begins, --data-dir names another folder")
 
 
 def _market(state: State, slug: str, folder: Path) -> MarketState:
     found = next((entry for entry in state.markets.values() if entry.market.slug == slug), None)
     if found is None:
-        raise UnknownError(f"no window {slug} in {folder / JOURNAL_FILE}")
+        slugs = [entry.market.slug for entry in state.markets.values()]
+        near = nearest_name(slug, slugs) or (slugs[-1] if slugs else "")
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise UnknownError(f"no window {slug} in {folder / JOURNAL_FILE}{hint}")
     return found
 
 
