@@ -87,6 +87,40 @@ def test_sig_03_the_rsi_is_wilders() -> None:
     assert strength(signal) == pytest.approx((rsi - 50) / 20)
 
 
+def wilders(done: Sequence[Candle], period: int = 14) -> tuple[float, float, float]:
+    """ADX, DI+ and DI- as the book works them out: sums of the first ``period``, then a fourteenth out and one in."""
+    pairs = list(pairwise(done))
+    ranges = [max(b.high, a.close) - min(b.low, a.close) for a, b in pairs]
+    moves = [(b.high - a.high, a.low - b.low) for a, b in pairs]
+    ups = [up if up > max(down, 0) else 0.0 for up, down in moves]
+    downs = [down if down > max(up, 0) else 0.0 for up, down in moves]
+
+    def smoothed(values: list[float]) -> list[float]:
+        found = [sum(values[:period])]
+        for value in values[period:]:
+            found.append(found[-1] - found[-1] / period + value)
+        return found
+
+    both = [
+        (100 * up / move, 100 * down / move)
+        for move, up, down in zip(smoothed(ranges), smoothed(ups), smoothed(downs), strict=True)
+    ]
+    apart = [100 * abs(up - down) / (up + down) for up, down in both]
+    adx = sum(apart[:period]) / period
+    for value in apart[period:]:
+        adx = (adx * (period - 1) + value) / period
+    return adx, *both[-1]
+
+
+@pytest.mark.parametrize(("length", "seed"), [(28, 1), (29, 2), (40, 3), (59, 4)])
+def test_sig_03_the_adx_is_wilders_and_the_direction_that_of_his_two_indicators(length: int, seed: int) -> None:
+    done = candles(walk(length, seed=seed), wick=15)
+    adx, up, down = wilders(done)
+    signal = signalled(made(Indicators, **ONLY["adx"], adx_min=0, adx_full=100).signal(seen(*done)))
+    assert signal.features["adx"] == pytest.approx(adx)
+    assert signal.features["adx_strength"] == pytest.approx(adx / 100 * (up - down) / (up + down))
+
+
 def test_sig_03_the_volume_weighted_momentum_is_the_last_close_against_its_mean() -> None:
     closes = walk(20)
     done = tuple(
