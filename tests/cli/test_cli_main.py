@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -186,3 +187,24 @@ def test_cfg_01_whatever_reads_a_configuration_takes_the_same_words_for_it() -> 
     assert {"status", "why window", "db check", "plugins list", "config check"} <= reading.keys()
     assert [name for name, options in reading.items() if "--set" not in options and name not in told] == []
     assert [name for name, options in reading.items() if "--data-dir" not in options and name not in nowhere] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "brief"),
+    [(["--version"], True), (["config", "--help"], True), (["run", "--help"], False), (["no-such-command"], False)],
+)
+def test_only_what_is_over_in_a_moment_never_looks_for_garbage(
+    monkeypatch: pytest.MonkeyPatch, args: list[str], brief: bool
+) -> None:
+    """And only where the process is this command line alone: whoever calls it keeps an ordinary one."""
+    done: list[object] = []
+    collector = SimpleNamespace(disable=lambda: done.append("disable"), freeze=lambda: None)
+    monkeypatch.setattr(front, "gc", collector)
+    monkeypatch.setattr(front, "atexit", SimpleNamespace(register=done.append))
+    monkeypatch.setattr(sys, "argv", ["polyhost", *args])
+    with pytest.raises(SystemExit):
+        front.main()
+    assert done == (["disable", collector.freeze] if brief else [])
+    done.clear()
+    exit_code(args)
+    assert done == []

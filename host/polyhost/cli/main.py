@@ -18,7 +18,10 @@ How a command is added
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -40,6 +43,8 @@ class Entry(NamedTuple):
     group: bool = False
     app: str = "app"
     """Name of the app in the module."""
+    brief: bool = False
+    """It is over in a moment, whatever it is asked."""
 
 
 COMMANDS: Final[dict[str, Entry]] = {
@@ -67,7 +72,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "tape": Entry("polyhost.cli.tape", "Look into recordings: info, check.", group=True),
     "exchange": Entry("polyhost.cli.exchange", "The simulated exchange by itself: serve.", group=True),
     "plugins": Entry("polyhost.cli.plugins", "The plugins: list, info, enable, set, check, new and more.", group=True),
-    "config": Entry("polyhost.cli.config", "The configuration: check, show, init, schema, diff.", group=True),
+    "config": Entry(
+        "polyhost.cli.config", "The configuration: check, show, init, schema, diff.", group=True, brief=True
+    ),
     "selftest": Entry("polyhost.cli.selftest", "Try the host's own promises: crash.", group=True),
     "db": Entry("polyhost.cli.db", "The journal's database: check, backup, restore, export and more.", group=True),
 }
@@ -122,12 +129,22 @@ def polyhost(
     """
 
 
+def _is_brief(args: Sequence[str]) -> bool:
+    """Help, the version, or a command that is over in a moment."""
+    return not args or args[0].startswith("-") or (args[0] in COMMANDS and COMMANDS[args[0]].brief)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command line (None: this process's own) and exit with its code."""
     # Before anybody imports loguru: its tracebacks show the values of variables, and one of them may be a key (LOG-09).
     os.environ["LOGURU_DIAGNOSE"] = "NO"
     # Before anybody imports pydantic: whatever is installed may offer it a plugin, which would see every setting here.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    if args is None and _is_brief(sys.argv[1:]):
+        # All that it makes is gone with the process: to look for garbage meanwhile and once more at its end would be a
+        # fifth of its time.
+        gc.disable()
+        atexit.register(gc.freeze)
     try:
         typer.main.get_group(app).main(args=args, prog_name="polyhost")
     except PolyhostError as error:

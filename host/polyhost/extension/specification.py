@@ -18,6 +18,7 @@ from polyhost.extension.containing import contained
 from polyhost.hooks import ANSWERING, DEPRECATED, LIFE, NAMESPACE, TELLING, Hooks
 
 HOOKS: Final = (*ANSWERING, *TELLING, *LIFE)
+_OBJECTS_OWN: Final = frozenset(dir(object))
 
 
 class Bound(Struct, frozen=True):
@@ -65,10 +66,17 @@ def deprecations(hooks: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+class _Manager(pluggy.PluginManager):
+    """pluggy's, which would look as closely at what every object has as at what the plugin wrote."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        return None if name in _OBJECTS_OWN else super().parse_hookimpl_opts(plugin, name)
+
+
 @cache
 def _manager() -> pluggy.PluginManager:
     """Knows what hooks there are; reading that costs more than what a plugin says of its own."""
-    manager = pluggy.PluginManager(NAMESPACE)
+    manager = _Manager(NAMESPACE)
     manager.add_hookspecs(Hooks)
     return manager
 
