@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from polyhost.journal import JournalError, JournalStore, analysis
 from polyhost.journal.analysis import AnalysisWriter, prune
@@ -87,9 +88,15 @@ def test_rows_that_cannot_be_written_are_counted_and_trading_goes_on(tmp_path: P
     writer = AnalysisWriter(tmp_path / "analysis.db")
     with closing(sqlite3.connect(tmp_path / "analysis.db")) as connection, connection:
         connection.execute("DROP TABLE quotes")
+    told: list[str] = []
+    handler = logger.add(told.append, format="{message}")
     writer.add(Analyse("quotes", {"at": 1}))
     writer.close()
     assert writer.dropped == 1
+    for _ in range(3):  # a disk that stays full: not a line a second
+        writer._write([("quotes", 1, 1, "0x1", "{}")])
+    logger.remove(handler)
+    assert (writer.dropped, len(told)) == (4, 1)
 
 
 def test_a_journal_is_no_analysis_data_and_the_other_way_round(tmp_path: Path) -> None:

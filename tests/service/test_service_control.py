@@ -7,11 +7,13 @@ import json
 import re
 import socket
 import stat
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from polyhost.cli import kill, operator
@@ -22,7 +24,7 @@ from polyhost.journal import JournalStore
 from polyhost.kernel.state import fold
 from polyhost.model.events import Operator
 from polyhost.model.records import EntriesBlocked, Record, RunEnded
-from polyhost.service import control, control_client
+from polyhost.service import control, control_client, live_file
 from polyhost.service.control import ControlServer, Word
 from polyhost.service.control_client import (
     REQUEST_BYTES_MAX,
@@ -42,6 +44,7 @@ from polyhost.service.plugin_life import CHANGES, plugin_words
 from polyhost.service.word_targets import means_nothing
 
 TIMEOUT_S = 20.0
+LIVE = Live("run-1", 5, True, "", {}, [])
 
 
 class Host:
@@ -63,8 +66,7 @@ class Host:
 def words_of(
     host: Host, cannot: dict[str, str] | None = None, pointless: Callable[[str, str], str] | None = None
 ) -> dict[str, Word]:
-    live = Live("run-1", 5, True, "", {}, [])
-    return OperatorWords(host, host.heard.append, lambda: live, "run-1", cannot, pointless).table()
+    return OperatorWords(host, host.heard.append, lambda: LIVE, "run-1", cannot, pointless).table()
 
 
 def served(
@@ -155,6 +157,25 @@ def test_ops_08_a_word_over_the_socket_reaches_the_kernel_with_who_and_why(tmp_p
     assert served(tmp_path, body).heard == [
         Operator("resume", "drawdown", "ann", why="looked at it"), Operator("kill", "all", "ann", flatten=True),
     ]
+
+
+def test_ops_01_a_host_that_cannot_write_its_figures_is_asked_for_them(tmp_path: Path) -> None:
+    """Its disk is full, and it lives: nobody is to take it for dead, and end it."""
+    young = msgspec.structs.replace(LIVE, wall=time.time_ns() // 1_000_000, phase="trading")
+
+    async def body() -> None:
+        for old in (None, msgspec.structs.replace(LIVE, wall=5)):
+            if old is not None:
+                live_file.write(tmp_path, old)
+            assert await asyncio.to_thread(live_file.newest, tmp_path) == young
+        live_file.write(tmp_path, written := msgspec.structs.replace(young, phase="settling"))
+        assert await asyncio.to_thread(live_file.newest, tmp_path) == written, "it was not asked"
+
+    host = Host()
+    words = OperatorWords(host, host.heard.append, lambda: young, "run-1").table()
+    served(tmp_path, body, words, host)
+    live_file.write(tmp_path, LIVE)
+    assert live_file.newest(tmp_path) == LIVE, "nobody answers: what was said last"
 
 
 def test_sec_03_only_this_user_reaches_the_socket_and_only_with_the_token(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ BATCH_S: Final = 1.0
 """Rows wait at most this long, wall time."""
 BATCH_ROWS: Final = 5_000
 """Or until there are so many."""
+TOLD_EVERY_S: Final = 60.0
+"""Rows that cannot be written are told of this often, wall seconds."""
 PRUNE_S: Final = 600.0
 """Between two prunings, wall time."""
 PRUNE_ROWS: Final = 20_000
@@ -57,6 +59,7 @@ class AnalysisWriter:
         self._rows: list[tuple[str, int, int, str, str]] = []
         self._closing = False
         self._pruned_at = -PRUNE_S
+        self._told_at = -TOLD_EVERY_S
         self._logged = 0
         """Rows since the last checkpoint."""
         self._start()
@@ -117,8 +120,14 @@ class AnalysisWriter:
                 self._checkpoint(connection)
         except (sqlite3.Error, JournalError) as error:
             self.dropped += len(rows)
-            reason = told(self.path, error) if isinstance(error, sqlite3.Error) else error
-            logger.warning("analysis: {} rows dropped ({} in all): {}", len(rows), self.dropped, reason)
+            self._tell(told(self.path, error) if isinstance(error, sqlite3.Error) else error)
+
+    def _tell(self, reason: Exception | str) -> None:
+        """A disk that stays full is told of once a minute, with what was lost by then."""
+        now = time.monotonic()
+        if now - self._told_at >= TOLD_EVERY_S:
+            self._told_at = now
+            logger.warning("analysis: {} rows dropped in all: {}", self.dropped, reason)
 
     def _insert(self, connection: sqlite3.Connection, rows: list[tuple[str, int, int, str, str]]) -> None:
         connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,8 @@
-"""What of a running host no journal holds: which loops are alive, what blocks entries. ``polyhost status`` reads it."""
+"""What of a running host no journal holds: which loops are alive, what blocks entries. ``polyhost status`` reads it.
+
+The host writes it to a file, which costs whoever reads it no answer of a busy host. Where the file is old the host is
+asked over its control socket: a full disk keeps it from writing, and is no reason to take it for dead.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,16 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from polyhost.errors import PolyhostError
 from polyhost.journal import write_atomically
+from polyhost.service.control_client import ask
 from polyhost.service.folder import running_pid
 
 LIVE_FILE: Final = "live.json"
 LIVE_OLD_S: Final = 10.0
 """A host whose figures are older than this (wall seconds) is stuck: it writes them every two seconds."""
+ASK_S: Final = 2.0
+"""A host whose figures are old is asked, and has this long to answer, wall seconds."""
 Named: TypeAlias = list[tuple[str, str]]
 """(cause, reason)."""
 
@@ -75,11 +83,23 @@ def read(data_dir: Path) -> Live | None:
         return None
 
 
+def newest(data_dir: Path) -> Live | None:
+    """What the host that runs there says of itself: what it wrote, else (old, or none) what it answers. None: neither.
+    """
+    live = read(data_dir)
+    if live is not None and live.age_s <= LIVE_OLD_S:
+        return live
+    try:
+        return msgspec.convert(ask(data_dir, "live", within_s=ASK_S), Live)
+    except (PolyhostError, msgspec.ValidationError):
+        return live  # it is stuck, has no socket, or is about to end
+
+
 def readiness(data_dir: Path) -> tuple[bool, str]:
     """Whether a host runs on the folder that may enter, and why not, if not."""
     if running_pid(data_dir) is None:
         return False, "no host runs there"
-    live = read(data_dir)
+    live = newest(data_dir)
     if live is None or live.age_s > LIVE_OLD_S:
         return False, "the host has not said anything " + ("yet" if live is None else f"for {live.age_s:.0f} s")
     if live.sealed:

@@ -52,7 +52,7 @@ def look(path: Path) -> Found:
     found = Found(path, running_pid(path))
     found.state = fold(_noted(found))
     if found.pid is not None and found.started is not None:
-        live = live_file.read(path)
+        live = live_file.newest(path)
         found.live = live if live is not None and live.run == found.started.run_id else None
     return found
 

@@ -126,7 +126,7 @@ async def loops(context: Context) -> Check:
     subject = context.subject
     if subject.running is None or subject.starting:
         return skipped("loops", "no host runs: nothing to supervise yet")
-    live = live_file.read(subject.folder)
+    live = await asyncio.to_thread(live_file.newest, subject.folder)
     if live is None:
         return warning("loops", "the running host has not said anything yet", "ask again in a few seconds")
     if live.age_s > LIVE_OLD_S:
