@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from loguru import logger
@@ -18,7 +20,7 @@ from polyhost.kernel.kernel import Kernel
 from polyhost.model.events import Operator
 from polyhost.model.records import Record, RunEnded, RunStarted
 from polyhost.service.folder import DataFolder
-from polyhost.service.operator_box import FOLDER, KILL_FILE, leave, waiting
+from polyhost.service.operator_box import FOLDER, KILL_FILE, hand_on, leave, waiting
 from polyhost.service.session import Session
 
 BEGAN = RunStarted(1, "run-1", "0.1.0", "sim", "0", "main")
@@ -116,6 +118,26 @@ def test_ord_17_a_kill_by_hand_before_the_start_is_meant_for_it(tmp_path: Path) 
     with DataFolder(tmp_path) as folder:
         asyncio.run(_begun(folder))
         assert [word.word for _, word in waiting(tmp_path)] == ["kill"]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_ord_17_a_kill_by_hand_beside_several_accounts_is_for_each_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    """`touch DATA/operator/kill` in the folder of the host, which is the account's own where there is one."""
+    signals: list[int] = []
+    monkeypatch.setattr("os.kill", lambda pid, number: signals.append(number))
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / KILL_FILE).write_text("flatten all\n")
+    if full:
+        monkeypatch.setattr("polyhost.service.operator_box.write_atomically", Mock(side_effect=OSError(28, "full")))
+    hand_on(tmp_path, ("real", "try-out"))
+    hand_on(tmp_path, ("real", "try-out"))
+    found = [[(word.word, word.target, word.flatten) for _, word in waiting(tmp_path / name)] for name in
+             ("real", "try-out")]
+    assert found == [[("kill", "all", True)] * (not full)] * 2
+    assert signals == [signal.SIGUSR2] * full
+    assert not (tmp_path / FOLDER / KILL_FILE).exists()
 
 
 async def _begun(folder: DataFolder) -> None:

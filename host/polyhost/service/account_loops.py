@@ -13,7 +13,7 @@ from polyhost.service import live_file
 from polyhost.service.banner import tell_loops
 from polyhost.service.details import tell_details
 from polyhost.service.journal_watch import CHECK_SILENT_S, JournalWatch
-from polyhost.service.operator_box import POLL_S, waiting
+from polyhost.service.operator_box import POLL_S, hand_on, waiting
 from polyhost.service.supervision import Beat, Supervisor
 from polyhost.venue.gatekeeper.client import GatewayProcess
 from polyhost.venue.polymarket.heartbeats import Heartbeats
@@ -151,6 +151,8 @@ class AccountLoops:
         account = self._account
         while True:
             beat()
+            if account.settings.accounts:
+                hand_on(account.folder.path.parent, account.settings.accounts)
             for path, word in waiting(account.folder.path):
                 account.hear(word)
                 path.unlink(missing_ok=True)

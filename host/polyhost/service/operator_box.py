@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -64,6 +65,27 @@ def waiting(data_dir: Path) -> list[tuple[Path, Operator]]:
             logger.error("an operator's word cannot be read: {} ({})", path.name, error)
             path.rename(path.with_suffix(".bad"))
     return found
+
+
+def hand_on(root: Path, accounts: Iterable[str]) -> None:
+    """A kill by hand in the folder of a host with several accounts is for each of them: it is laid into their folders.
+
+    Where the disk takes nothing the host gets the signal, which means every account, too.
+    """
+    by_hand = root / FOLDER / KILL_FILE
+    if not by_hand.exists():
+        return
+    word = _by_hand(by_hand)
+    text = " ".join(each for each, said in (("all", word.target == "all"), ("flatten", word.flatten)) if said)
+    try:
+        for name in accounts:
+            folder = root / name / FOLDER
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / KILL_FILE, text.encode())
+    except OSError as error:
+        logger.error("the kill file cannot be handed on ({}): every account is killed by the signal", error)
+        os.kill(os.getpid(), signal.SIGUSR2 if word.flatten else signal.SIGUSR1)
+    by_hand.unlink(missing_ok=True)
 
 
 def forget_kills(paths: Iterable[Path]) -> None:
