@@ -131,8 +131,9 @@ def test_ord_17_a_kill_by_hand_beside_several_accounts_is_for_each_of_them(
     (tmp_path / FOLDER / KILL_FILE).write_text("flatten all\n")
     if full:
         monkeypatch.setattr("polyhost.service.operator_box.write_atomically", Mock(side_effect=OSError(28, "full")))
-    hand_on(tmp_path, ("real", "try-out"))
-    hand_on(tmp_path, ("real", "try-out"))
+    with DataFolder(tmp_path / "real"), DataFolder(tmp_path / "try-out"):
+        hand_on(tmp_path)
+        hand_on(tmp_path)
     found = [[(word.word, word.target, word.flatten) for _, word in waiting(tmp_path / name)] for name in
              ("real", "try-out")]
     assert found == [[("kill", "all", True)] * (not full)] * 2

@@ -152,7 +152,7 @@ class AccountLoops:
         while True:
             beat()
             if account.settings.accounts:
-                hand_on(account.folder.path.parent, account.settings.accounts)
+                hand_on(account.folder.path.parent)
             for path, word in waiting(account.folder.path):
                 account.hear(word)
                 path.unlink(missing_ok=True)

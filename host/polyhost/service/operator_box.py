@@ -20,7 +20,7 @@ from loguru import logger
 
 from polyhost.journal import write_atomically
 from polyhost.model.events import Operator
-from polyhost.service.folder import WORDS
+from polyhost.service.folder import WORDS, running_accounts
 
 FOLDER: Final = WORDS
 KILL_FILE: Final = "kill"
@@ -67,8 +67,9 @@ def waiting(data_dir: Path) -> list[tuple[Path, Operator]]:
     return found
 
 
-def hand_on(root: Path, accounts: Iterable[str]) -> None:
-    """A kill by hand in the folder of a host with several accounts is for each of them: it is laid into their folders.
+def hand_on(root: Path) -> None:
+    """A kill by hand in the folder of a host with several accounts is for each of them: it is laid into the folders of
+    those that run.
 
     Where the disk takes nothing the host gets the signal, which means every account, too.
     """
@@ -78,7 +79,7 @@ def hand_on(root: Path, accounts: Iterable[str]) -> None:
     word = _by_hand(by_hand)
     text = " ".join(each for each, said in (("all", word.target == "all"), ("flatten", word.flatten)) if said)
     try:
-        for name in accounts:
+        for name in running_accounts(root):
             folder = root / name / FOLDER
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / KILL_FILE, text.encode())
