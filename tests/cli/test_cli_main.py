@@ -33,7 +33,7 @@ def imported_by(*args: str) -> set[str]:
         "    assert stop.code in (0, None), stop.code\n"
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=True)
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
@@ -90,7 +90,7 @@ def test_b7_reading_a_configuration_builds_one_model_of_all_its_tables() -> None
         "print([n for n, k in vars(s).items() if isinstance(k, type) and issubclass(k, s.Table)\n"
         "       and k.__pydantic_complete__ and n not in ('Configuration', 'HostTable', 'SafetyTable')])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True)
     assert done.stdout.splitlines() == ["True True", "[]"]
 
 

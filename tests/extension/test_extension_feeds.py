@@ -21,7 +21,12 @@ from polyhost.extension.specification import Bound
 from polyhost.model.reading import NAMES_MAX, SOURCES_MAX
 
 CONFIG = FeedConfig("sim", "http://127.0.0.1:1", 1.0, ("BTC", "ETH"))
-WITHIN_S = 30.0
+WITHIN_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _slow_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polyhost.extension.feeds.START_S", WITHIN_S)
 
 
 def feeds(folder: Path, body: str, *, trusted: bool = True, **more: Any) -> tuple[FeedProcess, list[Reading]]:
@@ -39,7 +44,7 @@ def process(
     (plugin,) = make.load(folder, {"mood": {"trusted": trusted} | ({} if key is None else {"key": key})})
     assert plugin.runs, plugin.problem
     heard: list[Reading] = []
-    return FeedProcess(plugin, CONFIG, heard.append, jitter=lambda: 0.5, retry_s=0.01, **more), heard
+    return FeedProcess(plugin, CONFIG, heard.append, jitter=lambda: 0.5, retry_s=0.01, **{"life_s": 60.0} | more), heard
 
 
 def run(feed: FeedProcess, done: Callable[[], bool], beat: Callable[[], None] = lambda: None) -> None:

@@ -230,7 +230,7 @@ def locked() -> Callable[[Path], AbstractContextManager[None]]:
 
 NUMBERS: Final = count(1)
 NOBODY: Final = 65_534
-START_S: Final = 30.0
+START_S: Final = 60.0
 QUICK: Final = ("fsync=off", "full_page_writes=off", "autovacuum=off", "shared_buffers=16MB", "max_connections=30")
 """A server for tests: what it holds may go with the machine."""
 

@@ -13,7 +13,7 @@ from polyhost.journal import JournalError, JournalWriter, read_journal, store
 from polyhost.journal.emergency import emergency_path
 from polyhost.model import records as r
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Shell:

@@ -38,18 +38,18 @@ def committed(folder: Path, steps: Sequence[Sequence[Record]], intent_wait_s: fl
         patch.setattr(module, "INTENT_WAIT_S", intent_wait_s)
         writer = JournalWriter(folder / "journal.db", "main", done.put, lambda error: None)
         writer.append([MARKET])
-        assert done.get(timeout=10) == 1
+        assert done.get(timeout=60) == 1
         for records in steps:
             writer.append(records)
-        commits = [done.get(timeout=10)]
+        commits = [done.get(timeout=60)]
         while commits[-1] < writer.last_seq:
-            commits.append(done.get(timeout=10))
+            commits.append(done.get(timeout=60))
         writer.close()
     return commits
 
 
 def test_ord_01_an_intention_and_its_signature_are_one_commit(tmp_path: Path) -> None:
-    assert committed(tmp_path, [[INTENT], [SIGNED]], 10.0) == [3]
+    assert committed(tmp_path, [[INTENT], [SIGNED]], 600.0) == [3]
 
 
 def test_ord_01_a_step_that_is_more_than_an_intention_does_not_wait(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from polyhost.journal.postgres_opening import dialect_of, reading_postgres, rele
 from polyhost.model import records as r
 from polyhost.service.db_check import checked
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 SECRET = "hunter2-correct-horse"
 
 

@@ -13,7 +13,7 @@ from polyhost.model import records as r
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 """The threads are killed on purpose."""
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def notice(build: Any, name: str) -> r.NoticeRaised:

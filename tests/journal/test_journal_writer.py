@@ -20,7 +20,7 @@ from polyhost.journal.opening import reading
 from polyhost.journal.store import JournalStore
 from polyhost.model import records as r
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 """Bound of every wait here; nothing waits that long unless it is broken."""
 
 
