@@ -50,7 +50,7 @@ from .lab_tapes import START, Row, book, gamma, host, price, quiet_window, readi
 END: Final = START + 900_000
 SETTINGS: Final = Configuration.model_validate({"evaluation": {"cadence_ms": 2_000}})
 HOOKS: Final = frozenset({"on_fill", "on_order", "on_settlement"})
-DURABLE_WITHIN_S: Final = 20.0
+DURABLE_WITHIN_S: Final = 60.0
 
 
 # --- the inputs -------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from polyhost.exchange.server import Running, ServerSettings, running
 from polyhost.exchange.server.settings import Troubles
 from polyhost.exchange.world import WorldSettings
 from polyhost.journal import JournalWriter
-from polyhost.service import live_file, patients
+from polyhost.service import doctor, live_file, patients
 from polyhost.service.checkup import machine, venue
 from polyhost.service.doctor import checks, described, exit_code
 from polyhost.service.exchange_child import ExchangeChild
@@ -42,10 +42,14 @@ from polyhost.service.patients import patient
 from polyhost.venue import probe
 from polyhost.venue.polymarket.endpoints import endpoints_at
 
+PATIENCE_S: Final = 60.0
+
 SNAPSHOT: Final = Path(__file__).with_name("doctor_setups.toml")
 WORLD: Final = ServerSettings(world=WorldSettings(symbols=("BTC",), durations_s=(300,), density=0.0))
-SPEED: Final = 60.0
+SPEED: Final = 20.0
 """Candles come every second of market time."""
+LEFT_MS: Final = 150_000
+"""A set-up is looked at while the running window has this much market time left: its book stays there meanwhile."""
 MARKETS: Final = "[markets]\nsymbols = [{}]\ndurations = [\"{}\"]\n"
 Prepare = Callable[[Path, ExitStack], None]
 
@@ -171,7 +175,11 @@ async def diagnoses(setups: Sequence[SetUp] = SETUPS, *, deep: bool = False) -> 
         stack.enter_context(patch.object(machine, "SYNC_WARN_MS", float("inf")))
         stack.enter_context(patch.object(venue, "SLOW_MS", float("inf")))
         stack.enter_context(patch.object(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**40)))
-        async with running(WORLD, speed=SPEED) as up, serve(_silence, "127.0.0.1", 0) as silent:
+        # Nor how long it takes: what does come is waited for.
+        for where, name in ((probe, "OPEN_S"), (probe, "HEAR_S"), (doctor, "WITHIN_S"), (live_file, "LIVE_OLD_S")):
+            stack.enter_context(patch.object(where, name, PATIENCE_S))
+        stack.enter_context(patch.object(machine, "LIVE_OLD_S", PATIENCE_S))
+        async with running(WORLD, speed=SPEED, free_running=True) as up, serve(_silence, "127.0.0.1", 0) as silent:
             quiet = f"ws://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
             return [await _diagnosis(setup, up, quiet, number, deep) for number, setup in enumerate(setups)]
 
@@ -182,6 +190,9 @@ async def _silence(socket: ServerConnection) -> None:
 
 async def _diagnosis(setup: SetUp, up: Running, quiet: str, number: int, deep: bool) -> dict[str, Any]:
     up.engine.settings = msgspec.structs.replace(WORLD, troubles=setup.troubles, cash=setup.cash)
+    end = (up.engine.clock.now // 300_000 + 1) * 300_000
+    while end - LEFT_MS < up.engine.clock.now < end:
+        await asyncio.sleep(0.01)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         stack.enter_context(patch.object(type(up.engine), "skew_s", setup.skew_s))
         folder, file = Path(name) / "data", Path(name) / "polyhost.toml"

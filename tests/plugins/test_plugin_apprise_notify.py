@@ -50,7 +50,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"json://user:hunter2@127.0.0.1:{self._http.server_port}"
+        return f"json://user:hunter2@127.0.0.1:{self._http.server_port}?rto=60&cto=60"
 
     def close(self) -> None:
         self._http.shutdown()

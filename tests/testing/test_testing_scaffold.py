@@ -44,7 +44,7 @@ def test_plg_03_the_tests_that_are_written_pass_at_once(tmp_path: Path) -> None:
     chosen = ["-W", "error", "-p", "no:cacheprovider", "-k", "not TestPromises or my_signal"]
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", *chosen],
-        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
     )
     assert ended.returncode == 0, ended.stdout
     assert len(made["written"]) == 5

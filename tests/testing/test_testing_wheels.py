@@ -34,7 +34,7 @@ def wheel(folder: Path, name: str, more: str = "") -> Path:
     module.write_text(module.read_text() + more)
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=made["folder"], check=True, capture_output=True, timeout=60,
+        cwd=made["folder"], check=True, capture_output=True, timeout=200,
     )
     (built,) = folder.glob(f"polyhost_{name}-*.whl")
     return built
@@ -55,14 +55,14 @@ def test_plg_01_of_two_wheels_in_a_fresh_environment_the_good_one_trades_and_the
     wheels = [wheel(tmp_path, "cheap"), wheel(tmp_path, "broken", "1 / 0\n")]
     python = environment(tmp_path / "fresh")
     installed = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", "--quiet"]
-    subprocess.run([*installed, *map(str, wheels)], check=True, timeout=100)
+    subprocess.run([*installed, *map(str, wheels)], check=True, timeout=200)
     config = tmp_path / "polyhost.toml"
     config.write_text(CONFIG)
     written = tape(5).quotes("0.52/0.53").spot(lambda s: 80_000.0 + max(s, 0.0)).oracle(80_000.0).settle(Side.UP)
 
     def polyhost(*words: str) -> dict[str, Any]:
         ended = subprocess.run(
-            [str(python), "-m", "polyhost", *words, "-c", str(config), "--json"], cwd=tmp_path, timeout=100,
+            [str(python), "-m", "polyhost", *words, "-c", str(config), "--json"], cwd=tmp_path, timeout=200,
             capture_output=True, text=True, check=False,
         )
         assert ended.returncode == 0, ended.stderr

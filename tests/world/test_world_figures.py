@@ -16,6 +16,8 @@ from polyhost.exchange.world import World, WorldSettings
 from polyhost.model.times import MarketMs
 
 ROOT = Path(__file__).parents[2]
+TURNS = 200_000
+EVENT_TURNS = 1_500
 ROW = re.compile(
     r"^\| (?P<figure>[^|]+) \| (?P<window>5m|15m) \| (?P<tape>[^|]+) \| [^|]+ \| (?P<low>\S+) to (?P<high>\S+) \|$"
 )
@@ -73,12 +75,25 @@ def test_the_seam_page_quotes_the_recordings_as_they_are() -> None:
 def test_the_population_is_quick() -> None:
     """B6: a population event with its matching costs little; tests/bench/bench_population.py prints the figure.
 
-    The limit is a third of the budget of 20,000 events a second of CPU: other work may share this core.
+    A ratio, for machines differ: where an event took 26 microseconds of CPU, a turn of a small loop took 0.1. The limit
+    is six times what was measured there: the budget of 20,000 events a second itself is measured, not tested.
     """
     settings = WorldSettings(symbols=("BTC",), rules=ExchangeRules(market_channel=False))
     start = MarketMs(1_795_219_200_000)
     world = World(settings, 1, start)
     world.advance(start)
+    turn_s = min(_turn_s(), _turn_s())
     began = time.process_time()
     world.advance(MarketMs(start + 300_000))
-    assert world.population.events / (time.process_time() - began) > 7_000
+    spent = time.process_time() - began
+    turn_s = max(turn_s, _turn_s())
+    assert spent / world.population.events < EVENT_TURNS * turn_s
+
+
+def _turn_s() -> float:
+    """CPU seconds of one turn of a small loop: how fast this machine is just now."""
+    began = time.process_time()
+    found: dict[int, int] = {}
+    for number in range(TURNS):
+        found[number % 997] = found.get(number % 991, 0) + number
+    return (time.process_time() - began) / TURNS
