@@ -63,6 +63,25 @@ def test_plg_03_a_name_that_the_code_needs_for_something_else_gets_a_class_of_an
     assert Examination(source, source.name).run().grade == "A"
 
 
+def test_plg_03_a_folder_that_takes_nothing_is_told_and_nothing_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert ran("mine", "--into", str(tmp_path / "file")) == 2
+    assert "--into: nothing was written: Not a directory" in capsys.readouterr().err
+    write = Path.open
+
+    def full(self: Path, *words: Any, **more: Any) -> Any:
+        if self.name == "test_mine.py":
+            raise OSError(28, "No space left on device")
+        return write(self, *words, **more)
+
+    monkeypatch.setattr(Path, "open", full)
+    assert ran("mine", "--into", str(tmp_path)) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
 @pytest.mark.parametrize("name", ["signal", "random", "pydantic", "polyhost"])
 def test_plg_03_a_file_is_not_called_like_a_module_and_a_project_may_be(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -139,8 +139,18 @@ def _write(home: Path, texts: Mapping[str, str]) -> None:
             f"nothing was written: {', '.join(there)} exists already", key="NAME",
             remedy="take another name, or --into DIR",
         )
-    for path, text in texts.items():
-        file = home / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8") as out:
-            out.write(text)
+    begun: list[Path] = []
+    try:
+        for path, text in texts.items():
+            file = home / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("x", encoding="utf-8") as out:
+                begun.append(file)
+                out.write(text)
+    except OSError as error:
+        for file in begun:
+            file.unlink(missing_ok=True)
+        raise ConfigError(
+            f"nothing was written: {error.strerror or error}", key="--into", value=str(home),
+            allowed=("a folder that you may write into",), remedy="name another one",
+        ) from None
