@@ -68,7 +68,7 @@ def test_plg_03_a_folder_that_takes_nothing_is_told_and_nothing_is_left(
 ) -> None:
     (tmp_path / "file").write_text("mine")
     assert ran("mine", "--into", str(tmp_path / "file")) == 2
-    assert "--into: nothing was written: Not a directory" in capsys.readouterr().err
+    assert "--into: nothing was written: File exists" in capsys.readouterr().err
     write = Path.open
 
     def full(self: Path, *words: Any, **more: Any) -> Any:
