@@ -60,6 +60,21 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_plg_02_a_signal_that_the_combiner_gives_no_voice_is_told(tmp_path: Path) -> None:
+    """It would be asked every second and count nothing; with 0 somebody says that he knows."""
+    tables: dict[str, Any] = {"more": {"use": "order_flow"}, "order_flow": {}, "additive": {}, "bayesian": {}}
+    for combiner, key in (("additive", "weights"), ("bayesian", "reliability")):
+        chosen = {"plugins": tables, "evaluation": {"combiner": combiner}}
+        more, own, *_ = discover(Configuration.model_validate(chosen), tmp_path)
+        assert more.notes == (
+            f"{combiner}, the combiner that trades, gives it no voice: [plugins.{combiner}.{key}] more = 0.2 does",
+        )
+        assert own.notes == ()
+        heard = tables | {combiner: {key: {"more": 0.0}}}
+        more, *_ = discover(Configuration.model_validate(chosen | {"plugins": heard}), tmp_path)
+        assert more.notes == ()
+
+
 def test_plg_01_the_built_in_plugins_are_found_by_entry_points_like_anyones() -> None:
     installed = {point.name for point in entry_points(group="polyhost") if point.dist and point.dist.name == "polyhost"}
     sources = found_sources()

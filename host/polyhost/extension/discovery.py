@@ -155,7 +155,7 @@ class _Way:
 
 def _discovered(configuration: Configuration, way: _Way) -> tuple[LoadedPlugin, ...]:
     tables, sources = configuration.plugins, way.sources
-    named = [_plugin(name, table, way) for name, table in tables.items()]
+    named = _voiceless([_plugin(name, table, way) for name, table in tables.items()], configuration)
     used = {plugin.source.name for plugin in named} | set(tables)
     strays = [_stray(source, several[0]) for several in sources.values() for source in several[1:] if _own(several)]
     nothing = [_nothing(source) for source in sources.broken if source.name not in used]
@@ -163,6 +163,27 @@ def _discovered(configuration: Configuration, way: _Way) -> tuple[LoadedPlugin, 
     rest = [LoadedPlugin(source.name, "available", source) for source in others if not source.problem]
     check_combiner(configuration, named, way.file)
     return (*named, *strays, *nothing, *rest)
+
+
+VOICES = {"additive": "weights", "bayesian": "reliability"}
+"""Built-in combiner → its setting that gives each signal a voice, by name."""
+
+
+def _voiceless(plugins: list[LoadedPlugin], configuration: Configuration) -> list[LoadedPlugin]:
+    """The plugins, each signal that the combiner that trades gives no voice with a note: it would trade nothing."""
+    combiner = next((each for each in plugins if each.name == configuration.evaluation.combiner and each.runs), None)
+    if combiner is None or not combiner.source.built_in:
+        return plugins
+    name, key = combiner.name, VOICES.get(combiner.source.name, "")
+    voices = combiner.settings.get(key)
+    if voices is None:
+        return plugins
+    told = f"{name}, the combiner that trades, gives it no voice: [plugins.{name}.{key}] {{}} = 0.2 does"
+    return [
+        replace(each, notes=(*each.notes, told.format(each.name)))
+        if each.runs and "signal" in each.hooks and each.name not in voices else each
+        for each in plugins
+    ]
 
 
 def _own(several: Sequence[Source]) -> bool:
