@@ -84,7 +84,7 @@ def adds_now(state: State, condition_id: str, side: Side) -> bool:
 
 def is_planned(sale: ExitNow) -> bool:
     """No emergency: it follows what is bought, keeps to its floor, and gives way to anything more urgent."""
-    return _rank(sale) > URGENCY["scale_in"]
+    return _rank(sale) >= URGENCY["scale_in"]
 
 
 def _rank(sale: ExitNow) -> int:
