@@ -26,10 +26,11 @@ from polyhost.service.gateway_launch import throwaway_key
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.polymarket.gateway import PolymarketGateway
 
-START_S = 60.0
-"""An exchange or a host is up by then, on a busy machine too."""
-END_S = 60.0
+START_S = 240.0
+"""An exchange or a host is up by then, and a whole window is traded, on a machine ten times as slow as usual."""
+END_S = 240.0
 """A process asked to end has ended by then."""
+PATIENT_HOST = Path(__file__).with_name("patient_host.py")
 POLL_S = 0.01
 
 SMALL = """\
@@ -57,8 +58,10 @@ def configuration(folder: Path, data: Path, more: str = "") -> Path:
 class Started:
     """A polyhost command in a process of its own; what it says is collected line by line."""
 
-    def __init__(self, *args: object, cwd: Path) -> None:
-        command = [sys.executable, "-P", "-m", "polyhost", *(str(arg) for arg in args)]
+    def __init__(self, *args: object, cwd: Path, patient: bool = True) -> None:
+        """``patient``: a run is given all the time of the wall clock that it could want."""
+        program = [str(PATIENT_HOST)] if patient and args[0] == "run" else ["-m", "polyhost"]
+        command = [sys.executable, "-P", *program, *(str(arg) for arg in args)]
         self.process = subprocess.Popen(
             command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=environment(),
@@ -170,8 +173,14 @@ class Exchange:
     def kill(self) -> None:
         self.process.stop(signal.SIGKILL)
 
+    def goes_on(self, speed: float) -> None:
+        """At this speed from now on. At 1 nothing ends in the market before it was looked at."""
+        self.kill()
+        self.speed = speed
+        self.start()
+
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=10) as response:
+        with urllib.request.urlopen(self.url + path, timeout=START_S) as response:
             return json.loads(response.read())
 
 

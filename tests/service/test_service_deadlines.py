@@ -30,7 +30,9 @@ LATE_MS_MAX = 250.0
 """The requirement: a forced close begins at most so long after its deadline, wall ms."""
 CONTROL_MS_MAX = 100.0
 """An idle sleeper in a thread of its own that is later than this says that the machine is."""
-WITHIN_S = 60.0
+TRIES = 3
+"""A plugin that holds the host up does so every time; a machine that is busy elsewhere does not."""
+WITHIN_S = 240.0
 HOSTILE = Path(__file__).parents[1] / "plugins_for_tests" / "hostile"
 NAMES = tuple(sorted(file.stem for file in HOSTILE.glob("*.py")))
 """The eleven of docs/hostile-plugins.md, all at once."""
@@ -72,8 +74,8 @@ def control(until: list[bool], late: list[float]) -> None:
         late.append((time.monotonic() - began - 0.01) * 1_000)
 
 
-async def watched(session: Session) -> tuple[list[float], list[float]]:
-    """(wall ms by which obligations were enforced late, the control's)."""
+async def watched(session: Session, names: Sequence[str] = ()) -> tuple[list[float], list[float]]:
+    """(wall ms by which obligations were enforced late, the control's), once each of ``names`` has got a strike."""
     enforced: list[float] = []
     ready = asyncio.Event()
     session.on_ready = lambda _: ready.set()
@@ -86,7 +88,7 @@ async def watched(session: Session) -> tuple[list[float], list[float]]:
         async with asyncio.timeout(WITHIN_S):
             await ready.wait()
             _measure(account, enforced)
-            while not enforced:
+            while not enforced or not set(names) <= set(account.kernel.strikes):
                 assert not run.done(), run.exception()
                 await asyncio.sleep(0.02)
         session.stop("the test has seen enough")
@@ -121,14 +123,17 @@ def _measure(account: AccountRun, enforced: list[float]) -> None:
 
 
 def test_exi_09_hostile_plugins_cannot_make_a_forced_close_late(tmp_path: Path) -> None:
-    session_settings = load_configuration(configuration(tmp_path))
-    with DataFolder(tmp_path / "data") as folder:
-        session = Session(session_settings, folder)
-        enforced, idle = asyncio.run(watched(session))
-    strikes = session.accounts[0].kernel.strikes
-    assert set(NAMES) - {"raises"} <= set(strikes), f"every one of them was met: {strikes}"
-    if max(enforced) > LATE_MS_MAX and max(idle) > CONTROL_MS_MAX:
+    for number in range(TRIES):
+        place = tmp_path / str(number)
+        place.mkdir()
+        with DataFolder(place / "data") as folder:
+            session = Session(load_configuration(configuration(place)), folder)
+            # All of them are met: those that only raise have no time to.
+            enforced, idle = asyncio.run(watched(session, [name for name in NAMES if name != "raises"]))
+        told = [record.text for record in records(place / "data") if isinstance(record, NoticeRaised)]
+        assert any("Forced close of" in text for text in told)
+        if max(enforced) <= LATE_MS_MAX:
+            return
+    if max(idle) > CONTROL_MS_MAX:
         pytest.skip(f"the machine itself is late: an idle thread by {max(idle):.0f} ms")
-    assert max(enforced) <= LATE_MS_MAX, f"{max(enforced):.0f} ms late; an idle thread {max(idle):.0f} ms"
-    told = [record.text for record in records(tmp_path / "data") if isinstance(record, NoticeRaised)]
-    assert any("Forced close of" in text for text in told)
+    pytest.fail(f"{TRIES} times late, {max(enforced):.0f} ms at last; an idle thread {max(idle):.0f} ms")

@@ -59,7 +59,7 @@ def test_b9_every_account_with_a_key_has_its_process_begun_and_an_own_exchange_t
 def test_b9_what_nobody_took_over_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     waits = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     deaf = [sys.executable, "-c", "import time; time.sleep(600)"]
-    monkeypatch.setattr(early, "END_S", 30.0)
+    monkeypatch.setattr(early, "END_S", 100.0)
     begun = Begun()
     begun.gateways["main"] = subprocess.Popen(waits, stdin=subprocess.PIPE)
     begun.close()

@@ -18,7 +18,7 @@ from polyhost.service.exchange_launch import environment
 from polyhost.service.exchange_settings import offered_symbols, server_settings
 from polyhost.settings import Configuration
 
-from .service_runs import Started, wait_for
+from .service_runs import START_S, Started, wait_for
 
 ALL = ("BTC", "ETH", "SOL", "XRP")
 
@@ -29,7 +29,7 @@ def served(env: dict[str, str], path: Path | None = None) -> ServerSettings:
 
 
 def fetched(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=START_S) as response:
         return json.loads(response.read())
 
 

@@ -90,7 +90,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     config = configuration(base, base / "data", more)
     done = subprocess.run(
         [sys.executable, "-P", "-c", HOST, str(config), KEY[2:34], KEY[34:]], env={**environment(), VARIABLE: KEY},
-        capture_output=True, text=True, timeout=3 * START_S, check=False, cwd=base,
+        capture_output=True, text=True, timeout=2 * START_S, check=False, cwd=base,
     )
     assert done.returncode == 0, done.stderr[-4_000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

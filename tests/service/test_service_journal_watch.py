@@ -38,7 +38,7 @@ def looked(path: Path, sealed: bool = False, looks: int = 2) -> list[JournalChec
                 enough.set()
 
         task = asyncio.create_task(JournalWatch(path, tell, lambda: sealed, every_s=0.001).run(beat))
-        await asyncio.wait_for(enough.wait(), 20)
+        await asyncio.wait_for(enough.wait(), 100)
         task.cancel()
 
     asyncio.run(go())

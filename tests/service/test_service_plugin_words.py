@@ -19,9 +19,10 @@ from polyhost.model.records import EntriesBlocked, OperatorSaid, OrderIntended, 
 from polyhost.service.folder import DataFolder
 from polyhost.service.session import Session
 
+from .patient_host import be_patient
 from .service_runs import eager_configuration, records
 
-WITHIN_S = 60.0
+WITHIN_S = 240.0
 EVALUATIONS = 20
 """Of the run after each change."""
 
@@ -79,7 +80,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
             session.stop("the test has seen enough")
             await run
 
-    asyncio.run(scenario())
+    with pytest.MonkeyPatch.context() as patch:
+        be_patient(patch.setattr)
+        asyncio.run(scenario())
     return Story(answers, records(folder / "data"), folder / "data", config)
 
 

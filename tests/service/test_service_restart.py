@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,11 +18,26 @@ from polyhost.model.money import Micros
 from polyhost.model.records import Slot
 from polyhost.model.words import Action, OrderState, Purpose
 
-from .service_runs import Account, Started, account_at, command, eager_configuration, exchange, report, state, wait_for
+from .service_runs import (
+    Account,
+    Exchange,
+    Started,
+    account_at,
+    command,
+    eager_configuration,
+    exchange,
+    report,
+    state,
+    wait_for,
+)
 
 SPEED = 60
+SPEEDS = (60, 20, 10)
+"""Where something must not be over before the test comes to it: the market has more time for a busy machine's sake."""
 KILLS = (("entry", ": BUY", 0.0), ("entry", ": BUY", 0.006), ("exit", ": SELL", 0.0), ("entry", ": bought", 0.0))
 """When the host is killed: so long after a line with these words, seconds."""
+TRIES = 6
+"""And then as at first, until a kill came between an order's intention and its answer: so often at most."""
 
 
 OWN_EXITS = "".join(
@@ -46,6 +63,19 @@ def open_positions(known: State) -> dict[str, Micros]:
     }
 
 
+def in_doubt(known: State) -> bool:
+    """An entry was killed before the host knew of its end, and a start has asked or will ask for it."""
+    entries = [order for order in known.orders.values() if order.slot.purpose is Purpose.ENTRY]
+    return any(
+        order.was_unknown or order.cause == "never_sent" or order.state in (OrderState.INTENDED, OrderState.PREPARED)
+        for order in entries
+    )
+
+
+def nothing_under_way(known: State) -> bool:
+    return not (open_positions(known) or known.unsettled or any(known.open_refs.values()))
+
+
 class Story(NamedTuple):
     """Killed several times, then run to an end."""
 
@@ -65,7 +95,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Story:
     config = eager_configuration(folder, data)
     hosts = []
     with exchange(folder, config, SPEED) as served:
-        for purpose, words, delay_s in KILLS:
+        for number, (purpose, words, delay_s) in enumerate((*KILLS, *KILLS[:1] * TRIES)):
+            if number >= len(KILLS) and in_doubt(state(data)):
+                break
             with Started("run", "-c", config, "--exchange", served.url, cwd=folder) as host:
                 host.says("btc-updown", f" {purpose} o", words)
                 time.sleep(delay_s)
@@ -81,7 +113,7 @@ def test_per_05_after_every_kill_the_run_goes_on_by_itself_and_ends_well(killed:
     summary = report(killed.last)
     assert (summary["orphans"], summary["invariants"]["broken"], summary["positions_open"]) == (0, 0, 0)
     assert Decimal(summary["cash_start"]) + Decimal(summary["pnl"]["central"]) == Decimal(summary["cash_end"])
-    assert killed.state.runs == len(KILLS) + 1
+    assert killed.state.runs == len(killed.hosts) + 1
 
 
 def test_ord_01_nothing_is_bought_twice_by_the_exchanges_own_books(killed: Story) -> None:
@@ -110,7 +142,7 @@ def test_ord_01_an_order_killed_between_intent_and_answer_is_asked_for_never_sig
     assert set(refs) <= set(killed.state.orders)
     entries = [order for order in killed.state.orders.values() if order.slot.purpose is Purpose.ENTRY]
     assert all(order.state is OrderState.CLOSED for order in entries)
-    assert any(order.was_unknown or order.cause == "never_sent" for order in entries)
+    assert in_doubt(killed.state), "every kill came too late"
 
 
 def test_nothing_rests_at_the_exchange_that_the_journal_does_not_want(killed: Story) -> None:
@@ -125,7 +157,7 @@ def test_the_continued_run_replays_byte_for_byte(killed: Story) -> None:
 
 def test_what_a_killed_run_recorded_replays_up_to_its_torn_end(killed: Story) -> None:
     runs = sorted((killed.data / "recordings").iterdir())
-    assert len(runs) == len(KILLS) + 1
+    assert len(runs) == len(killed.hosts) + 1
     for run in runs[:-1]:
         again = command("replay", run.name, "-c", killed.config, "--json", cwd=killed.folder)
         assert again.process.returncode == 0, again.told()
@@ -135,16 +167,27 @@ def test_what_a_killed_run_recorded_replays_up_to_its_torn_end(killed: Story) ->
 # --- a graceful stop --------------------------------------------------------------------------------------------------
 
 
+def stopped_with_an_exit(served: Exchange, config: Path, data: Path) -> Mapping[str, Any]:
+    """A host's summary that got SIGINT while an exit rested; it may have been filled or taken back just before."""
+    with Started("run", "-c", config, "--exchange", served.url, "--json", "--fresh", cwd=data.parent) as host:
+        host.says(" exit o", ": SELL", "at 0.99 GTC")
+        wait_for(lambda: any(o.state is OrderState.WORKING for o in state(data).orders.values()))
+        assert host.stop(signal.SIGINT) == 0
+    return report(host)
+
+
 def test_a_graceful_stop_leaves_exits_resting_and_the_next_run_leaves_them_alone(tmp_path: Path) -> None:
     data = tmp_path / "data"
     config = eager_configuration(tmp_path, data)
     with exchange(tmp_path, config, SPEED) as served:
-        with Started("run", "-c", config, "--exchange", served.url, "--json", cwd=tmp_path) as host:
-            host.says(" exit o", ": SELL", "at 0.99 GTC")
-            wait_for(lambda: any(o.state is OrderState.WORKING for o in state(data).orders.values()))
-            assert host.stop(signal.SIGINT) == 0
-        told = report(host)
+        for speed in SPEEDS:
+            if served.speed != speed:
+                served.goes_on(speed)
+            told = stopped_with_an_exit(served, config, data)
+            if told["positions_open"]:
+                break
         assert (told["positions_open"], told["orphans"], told["invariants"]["broken"]) == (1, 0, 0)
+        served.goes_on(1)
         before = state(data)
         (position,) = open_positions(before).items()
         (resting,) = [order for order in before.orders.values() if order.open]
@@ -153,6 +196,7 @@ def test_a_graceful_stop_leaves_exits_resting_and_the_next_run_leaves_them_alone
         seen = account_at(served.url, "main", [position[0]])
         assert [row.order_id for row in seen.swept.orders] == [resting.order_id]
         assert seen.tokens == dict([position])
+        served.goes_on(SPEED)
         with Started("run", "-c", config, "--exchange", served.url, cwd=tmp_path) as again:
             again.says("continuing after 1 runs: 1 open orders, 1 positions")
             again.says("UP closed (")
@@ -194,9 +238,12 @@ def test_con_01_the_host_outlives_its_exchange_reconnects_and_reconciles(tmp_pat
             served.start()
             host.says("user stream up again")
             mark = len(host.err)
-            host.says(" entry o", ": bought", after=mark, within_s=30)
+            host.says(" entry o", ": bought", after=mark)
             host.says("settled", after=mark)
-            wait_for(lambda: not open_positions(state(data)) and not state(data).unsettled, 30)
+            # Else it would trade on, and never be seen with nothing in its hands.
+            paused = command("pause", "-c", config, cwd=tmp_path)
+            assert paused.process.returncode == 0, paused.told()
+            wait_for(lambda: nothing_under_way(state(data)))
             assert host.stop() == 0
         seen = account_at(served.url, "main", [])
     assert report(host)["invariants"]["broken"] == 0
@@ -204,15 +251,18 @@ def test_con_01_the_host_outlives_its_exchange_reconnects_and_reconciles(tmp_pat
     known = {entry.fill.trade_id for entry in state(data).fills.values()}
     assert known == {trade.trade_id for trade in seen.swept.trades}
     # One line when a stream goes down, one when it is up: not one for every try.
-    told = [line for line in host.err if "user stream down" in line or "user stream up" in line]
-    assert len(told) == 2, told
+    told = ["down" if "user stream down" in line else "up" for line in host.err
+            if "user stream down" in line or "user stream up" in line]
+    assert told[:2] == ["down", "up"], told
+    assert all(one != other for one, other in pairwise(told)), told
 
 
 def test_a_stop_while_the_exchange_is_away_says_that_nothing_was_compared(tmp_path: Path) -> None:
     config = eager_configuration(tmp_path, tmp_path / "data")
     with (
         exchange(tmp_path, config, SPEED) as served,
-        Started("run", "-c", config, "--exchange", served.url, cwd=tmp_path) as host,
+        # It waits for what never comes as long as a real one would.
+        Started("run", "-c", config, "--exchange", served.url, cwd=tmp_path, patient=False) as host,
     ):
         host.says("found")
         served.kill()

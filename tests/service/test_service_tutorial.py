@@ -62,7 +62,7 @@ class Reader:
     def run(self, command: str) -> str:
         ended = subprocess.run(
             ["/bin/sh", "-c", command.replace("SLUG", self.slug)], cwd=self.folder, env=self.environment,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=500, check=False,
         )
         assert ended.returncode == 0, f"{command}: {ended.stdout}"
         for slug in SETTLED.findall(ended.stdout):
