@@ -15,7 +15,7 @@ from polyhost.configuration import load_configuration
 from polyhost.journal import JournalError
 from polyhost.kernel.state import folding
 from polyhost.model.events import SweepDone
-from polyhost.model.records import OperatorSaid, OrderIntended, Record
+from polyhost.model.records import FillBooked, OperatorSaid, OrderIntended, Record
 from polyhost.model.words import Action, Side
 from polyhost.service.account import AccountRun
 from polyhost.service.folder import DataFolder
@@ -51,10 +51,12 @@ class Sealed(NamedTuple):
 
     @property
     def held(self) -> bool:
-        """The host heard of the kill while it had shares to sell and time to sell them."""
+        """The host heard of the kill while it had shares to sell and time to sell them, and its exit did not do it."""
+        before = {record.draft.ref for record in self.records[: self.sealed_at] if isinstance(record, OrderIntended)}
         for number, (record, state) in enumerate(folding(self.records)):
             if number >= self.sealed_at and isinstance(record, OperatorSaid) and record.word == "kill":
-                return any(
+                rest = [each for each in self.records[number:] if isinstance(each, FillBooked)]
+                return not any(fill.ref in before for fill in rest) and any(
                     position.size > 0
                     and state.markets[position.condition_id].market.end - record.at > SELLABLE_MS
                     for position in state.positions.values()
@@ -128,7 +130,7 @@ def _holds(account: AccountRun) -> bool:
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("kill")
     data = folder / "data"
-    config = eager_configuration(folder, data)
+    config = eager_configuration(folder, data, "[plugins.stop_loss]\nenabled = false\n")
     with exchange(folder, config, SPEED) as served:
         there = ("-c", config, "--exchange", served.url)
         for speed in SPEEDS:
