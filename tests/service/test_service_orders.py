@@ -34,6 +34,8 @@ from polyhost.venue import clients
 from polyhost.venue.polymarket.endpoints import endpoints_at
 from polyhost.venue.second.gateway import SecondGateway
 
+from ..unhurried import unhurried
+
 QUIET = ServerSettings(world=WorldSettings(symbols=("BTC",), durations_s=(300,), density=0.0))
 WITHIN_S = 60
 
@@ -55,7 +57,8 @@ def exchange() -> Iterator[Any]:
     thread.start()
     try:
         assert ready.wait(WITHIN_S)
-        yield up[0]
+        with unhurried():
+            yield up[0]
     finally:
         done.set()
         thread.join(WITHIN_S)
