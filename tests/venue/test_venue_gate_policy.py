@@ -21,6 +21,7 @@ from polyhost.model.money import notional
 from polyhost.model.order_hash import NEG_RISK_EXCHANGE, STANDARD_EXCHANGE, exchange_address, order_id
 from polyhost.model.times import MarketMs
 from polyhost.model.words import Action, ActionKind, OrderType
+from polyhost.venue.gatekeeper import policy as policy_module
 from polyhost.venue.gatekeeper.launch import Policy
 from polyhost.venue.gatekeeper.policy import DAY_MS, HOUR_MS, Guard, refused
 from polyhost.venue.gatekeeper.spent import BUCKET_MS, FILE, Spent
@@ -102,6 +103,28 @@ def test_sec_01_the_only_contracts_are_the_two_exchanges_and_an_order_goes_to_it
     assert "(contract)" in bench.guard.post(other), "the id is not of these bytes"
     bench.guard.follow(structs.replace(MARKET, neg_risk=True))
     assert bench.guard.prepare(draft(neg_risk=True)) == ""
+
+
+def test_sec_01_bytes_that_were_changed_after_they_were_signed_here_are_not_sent(bench: Bench) -> None:
+    """What was signed here is sent without hashing it anew: that is, exactly what was signed."""
+    signed = request()
+    for changes in ({"maker_amount": 4_999_999}, {"builder": "0x" + "11" * 32}, {"salt": 7}):
+        bench.guard.seen(events.Prepared("o1", signed))
+        changed = structs.replace(signed, fields=structs.replace(signed.fields, **changes))
+        assert "(contract)" in bench.guard.post(changed)
+    bench.guard.seen(events.Prepared("o1", signed))
+    bench.guard.follow(structs.replace(MARKET, neg_risk=True))
+    assert "(contract)" in bench.guard.post(signed), "its market is the other contract's by now"
+    bench.guard.follow(MARKET)
+    assert bench.guard.post(signed) == bench.guard.post(signed) == "", "once more it is hashed"
+
+
+def test_sec_01_what_was_signed_and_never_sent_is_forgotten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_module, "SIGNED_MAX", 3)
+    for number in range(1, 11):
+        bench.guard.seen(events.Prepared(f"o{number}", request(number)))
+    assert len(bench.guard._signed) == 3
+    assert bench.guard.post(request(1)) == "", "and is hashed when it is sent all the same"
 
 
 def test_sec_01_an_order_of_another_wallet_is_not_sent(bench: Bench) -> None:

@@ -27,6 +27,8 @@ HOUR_MS: Final = 3_600_000
 """The hour of ``hour_max``, market ms."""
 DAY_MS: Final = 24 * HOUR_MS
 """The day of ``day_max``, market ms."""
+SIGNED_MAX: Final = 1_000
+"""Orders signed here that are remembered until they are sent; the oldest go first."""
 ENDED: Final = ("CANCELED", "INVALID")
 """Beginnings of an order's status when it is over and its unfilled part was never spent."""
 
@@ -42,6 +44,8 @@ class Guard:
         self._spent = spent
         self._markets: dict[str, Market] = {}
         self._by_token: dict[str, Market] = {}
+        self._signed: dict[str, OrderRequest] = {}
+        """What was signed here and not sent yet, by its id: these very bytes have it."""
 
     # --- markets ------------------------------------------------------------------------------------------------------
 
@@ -79,7 +83,7 @@ class Guard:
         market = self._by_token.get(fields.token_id)
         if market is None:
             return self._no("market", f"token {_short(fields.token_id)} is of no market that the host follows")
-        if request.neg_risk is not market.neg_risk or order_id(fields, neg_risk=market.neg_risk) != request.order_id:
+        if request.neg_risk is not market.neg_risk or not self._has_its_id(request):
             return self._no("contract", f"order {_short(request.order_id)} is none for its market's exchange contract")
         if fields.maker.lower() != self.wallet.lower():
             return self._no("wallet", f"order {_short(request.order_id)} is of wallet {fields.maker}")
@@ -88,6 +92,12 @@ class Guard:
         # Signed before this process began to count, or so long ago that it counts no more: it counts now.
         price = fields.maker_amount * 10_000 // max(fields.taker_amount, 1)
         return self._spend(request.order_id, fields.maker_amount + market.fees.most(fields.taker_amount, price))
+
+    def _has_its_id(self, request: OrderRequest) -> bool:
+        """Is the id that of these bytes? Of what was signed here a moment ago it is known without hashing anew."""
+        if self._signed.pop(request.order_id, None) == request:
+            return True
+        return order_id(request.fields, neg_risk=request.neg_risk) == request.order_id
 
     def act(self, request: ActionRequest) -> str:
         """Why this chain action is not begun; empty: it may be."""
@@ -125,6 +135,9 @@ class Guard:
         match event:
             case events.Prepared(ref=ref, request=request):
                 self._spent.rename(ref, request.order_id)
+                self._signed[request.order_id] = request
+                if len(self._signed) > SIGNED_MAX:
+                    del self._signed[next(iter(self._signed))]
             case events.PrepareFailed(ref=ref):
                 self._spent.put(ref, 0)
             case events.PostAnswered(order_id=ended, outcome="refused"):
