@@ -178,6 +178,7 @@ def test_cfg_01_diff_tells_the_losses_of_each_account_by_its_own_limits() -> Non
     assert "a: largest loss of one window at a time  40 -> 70" in lines
     assert "b: loss of a day that stops entries      none -> 5" in lines
     assert "accounts.b.breakers.daily_loss: none -> 5" in lines
+    assert not any(line.startswith("accounts.b.wallet") for line in lines), "nothing stands there"
     one = json.loads(ran("diff", put("one.toml", ""), new, "--json").stdout)["accounts"]
     assert (one["main"]["window"], one["a"]["window"]) == (["50", None], [None, "70"])
 

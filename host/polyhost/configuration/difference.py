@@ -82,8 +82,8 @@ def _stakes(plugins: Settings) -> Iterator[tuple[str, Any]]:
 def _values(configuration: Configuration, plugins: Settings) -> dict[str, Any]:
     """Every value of the host, and of each plugin that runs, by dotted key; what a secret could be is hidden."""
     every = dotted_values(configuration).items()
-    # A table that is empty in one of them is not there.
-    host = {key: value for key, value in every if not key.startswith("plugins.") and value != {}}
+    # A table or a text that is empty in one of them is not there.
+    host = {key: value for key, value in every if not key.startswith("plugins.") and value not in ({}, "")}
     theirs = {f"plugins.{name}.{key}": value for name, table in plugins.items() for key, value in table.items()}
     return {key: shown(key, value) for key, value in (host | theirs).items()}
 
