@@ -69,7 +69,7 @@ def test_the_first_live_start_tells_what_can_be_lost_and_wants_it_confirmed(live
     figures = {line.strip().rsplit("  ", 1)[0].strip(): line.strip().rsplit("  ", 1)[-1] for line in said[1:-1]}
     assert "real" in said[0]
     assert figures == {
-        "largest loss of one window": "20", "largest loss of one symbol at a time": "60",
+        "largest loss of one window at a time": "20", "largest loss of one symbol at a time": "60",
         "loss of a day that stops entries": "15", "largest loss of a day": "75",
         "everything at risk at one time": "60",
     }
@@ -136,7 +136,7 @@ def test_per_05_a_live_host_that_comes_back_to_open_positions_is_not_kept_from_t
     monkeypatch.setattr(doctor, "checks", checks)
     asked = well(live, Reached(), guarding=guarding)  # type: ignore[arg-type]
     if exit_code is None:
-        assert asyncio.run(asked) == "balance: bad (mend it); spot prices: bad (mend it)"
+        assert asyncio.run(asked) == {"balance": "bad (mend it)", "spot prices": "bad (mend it)"}
     else:
         with pytest.raises(NotWellError, match="live does not start") as refused:
             asyncio.run(asked)
@@ -178,8 +178,8 @@ def test_per_05_an_account_that_is_not_well_and_has_positions_begins_without_ent
         begins.runner = SimpleNamespace(start=tuple, stop=tuple)  # type: ignore[assignment]
         begins.market = SimpleNamespace(join=lambda _: None)  # type: ignore[assignment]
         begins.engine = SimpleNamespace(event=said.append)  # type: ignore[assignment]
-        begins.unwell = "balance: 0.40 is free"
+        begins.unwell = {"balance": "0.40 is free", "clock": "9 s off"}
         begins.begin()
     began, paused = said
     assert isinstance(began, RunBegan)
-    assert paused == Operator("pause", "", "the doctor", why="it found at the start: balance: 0.40 is free")
+    assert paused == Operator("pause", "", "the doctor", why="balance, clock (`polyhost doctor`)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from contextvars import copy_context
 from functools import partial
@@ -115,8 +115,8 @@ class AccountRun:
         """The operator's kill ended the run (exit code 4)."""
         self.flatten = False
         self.stop_reason = ""
-        self.unwell = ""
-        """What the doctor has against it, where it starts all the same to manage what is open; empty: nothing."""
+        self.unwell: Mapping[str, str] = {}
+        """What the doctor has against it, by its lines, where it starts all the same to manage what is open."""
         self.stopping = asyncio.Event()
         self.phase = Phase.STARTING
         self._share = share
@@ -368,8 +368,9 @@ class AccountRun:
         for told in (*trusted_on_sight(self._lock, self._found), *said):
             self.engine.event(told)
         if self.unwell:
-            logger.error("nothing is entered until `polyhost resume`, what is open is managed: {}", self.unwell)
-            self.hear(Operator("pause", "", "the doctor", why=f"it found at the start: {self.unwell}"))
+            for name, text in self.unwell.items():
+                logger.error("nothing is entered until `polyhost resume`, what is open is managed: {}: {}", name, text)
+            self.hear(Operator("pause", "", "the doctor", why=f"{', '.join(self.unwell)} (`polyhost doctor`)"))
 
     def supervise(self) -> None:
         """Every loop of the account is started, and watched from here on (ORD-15)."""

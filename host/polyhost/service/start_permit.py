@@ -38,12 +38,12 @@ class NotWellError(ConfigError):
         self.exit_code = exit_code  # type: ignore[misc]
 
 
-async def well(loaded: Loaded, account: Reached, *, guarding: bool = False) -> str:
+async def well(loaded: Loaded, account: Reached, *, guarding: bool = False) -> dict[str, str]:
     """Have this account examined as ``polyhost doctor`` does, by its own gateway process.
 
     Raises NotWellError when anything fails. Only where ``guarding`` (orders or positions of an earlier run are open,
-    which nobody else watches) and what fails leaves exits possible, that is returned instead: the account starts, and
-    enters nothing. Empty: all is well.
+    which nobody else watches) and what fails leaves exits possible, that is returned instead (the doctor's line → what
+    it says): the account starts, and enters nothing. Empty: all is well.
     """
     # Only a live start needs them.
     from polyhost.service import doctor, patients
@@ -52,11 +52,13 @@ async def well(loaded: Loaded, account: Reached, *, guarding: bool = False) -> s
         await account.reach()
     async with patients.patient(loaded, account) as subject:
         found = await doctor.checks(subject)
-    bad = [check for check in found if check.failed]
-    told = "; ".join(f"{each.name}: {each.text}" + (f" ({each.remedy})" if each.remedy else "") for each in bad)
-    if bad and not (guarding and all(each.name in ONLY_ENTRIES for each in bad)):
+    bad = {
+        each.name: each.text + (f" ({each.remedy})" if each.remedy else "") for each in found if each.failed
+    }
+    if bad and not (guarding and ONLY_ENTRIES.issuperset(bad)):
+        told = "; ".join(f"{name}: {text}" for name, text in bad.items())
         raise NotWellError(f"live does not start, the doctor found: {told}", doctor.exit_code(found))
-    return told
+    return bad
 
 
 def may_begin(

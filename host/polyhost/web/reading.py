@@ -69,7 +69,7 @@ class Reading:
         """The picture of this moment. What cannot be read is said in it."""
         problem = ""
         pid = running_pid(self.folder)
-        live = live_file.read(self.folder)
+        live = None if pid is None else live_file.newest(self.folder)
         try:
             self._journal.look()
             glances = latest(self.folder / ANALYSIS_FILE, self._undecided())
