@@ -269,6 +269,36 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
         "]",
         "tests/venue/test_venue_gate_link.py", simulated=False,
     ),
+    Mutation(
+        "follow a clock that was set", "CON-07", "venue/clock.py",
+        "        return min(max(ms, passed - JUMP_MS), passed + JUMP_MS)\n",
+        "        return max(ms, passed - JUMP_MS)\n",
+        "tests/venue/test_venue_clock.py", simulated=False,
+    ),
+    Mutation(
+        "buy what cannot be counted", "SEC-01", "venue/gatekeeper/policy.py",
+        "        if not spent.put(ref, money):\n",
+        "        if not spent.put(ref, money) and self.policy.order_max == 0:\n",
+        "tests/venue/test_venue_gate_policy.py", simulated=False,
+    ),
+    Mutation(
+        "leave positions alone for want of a free balance", "PER-05", "service/start_permit.py",
+        "    if bad and not (guarding and ONLY_ENTRIES.issuperset(bad)):\n",
+        "    if bad:\n",
+        "tests/service/test_service_start_permit.py", simulated=False,
+    ),
+    Mutation(
+        "prove a kill in a folder without a journal", "ORD-17", "service/direct_kill.py",
+        '        return "" if self.state.runs else UNKNOWN\n',
+        '        return ""\n',
+        "tests/service/test_service_orders.py", simulated=False,
+    ),
+    Mutation(
+        "stop a kill over a line that nobody reads", "ORD-17", "cli/options.py",
+        "    except OSError:\n        with suppress",
+        "    except InterruptedError:\n        with suppress",
+        "tests/service/test_service_orders.py", simulated=False,
+    ),
 )
 """In the order of the table."""
 

@@ -240,7 +240,7 @@ def test_ord_15_log_05_a_port_that_is_taken_is_told_and_served_when_it_is_free(
         taken.listen()
         assert asyncio.run(story(taken.getsockname()[1], taken))
     assert (told[0].name, told[0].alive, told[0].safety) == ("metrics", False, False)
-    assert "Address already in use" in told[0].reason
+    assert "cannot be served: Address already in use; name one that is free" in told[0].reason
 
 
 def test_log_05_metrics_are_off_unless_a_port_is_set(tmp_path: Path) -> None:

@@ -106,6 +106,11 @@ def _texts(configuration: Configuration) -> None:
     url = configuration.venue.url
     if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
         raise _BrokenError("venue.url", "is no address of an exchange", url, ("http://HOST:PORT", "empty"))
+    ping = configuration.host.ping_url
+    if ping and (urlsplit(ping).scheme not in ("http", "https") or not urlsplit(ping).hostname):
+        # Whoever has the address can say that all is well: it is not shown.
+        allowed = ("https://HOST/PATH", "empty")
+        raise _BrokenError("host.ping_url", "is no address of a health check", "[hidden]", allowed)
 
 
 def _database(configuration: Configuration) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from loguru import logger
 
-from polyhost.errors import PolyhostError
+from polyhost.errors import ConfigError, PolyhostError
 from polyhost.service.metric_samples import Hosted, Sampler
 from polyhost.service.metric_server import LOOPBACK, MetricServer, Page, library
 from polyhost.service.supervision import Beat, Supervisor
@@ -44,9 +44,15 @@ class Metrics:
         supervisor.task("metrics", self.run, METRICS_SILENT_S)
 
     async def run(self, beat: Beat) -> None:
-        """Collect until cancelled. Raises OSError when the port is taken."""
-        # Names are looked up on the way: not in the event loop.
-        server = await asyncio.to_thread(MetricServer, self.page, self.port)
+        """Collect until cancelled. Raises ConfigError when the port is taken: it is tried again as any loop is."""
+        try:
+            # Names are looked up on the way: not in the event loop.
+            server = await asyncio.to_thread(MetricServer, self.page, self.port)
+        except OSError as error:
+            raise ConfigError(
+                f"{LOOPBACK}:{self.port} cannot be served: {error.strerror}", table="metrics", key="port",
+                remedy="name one that is free",
+            ) from error
         self.port = server.port
         logger.info("metrics on http://{}:{}/metrics, /health and /ready beside them", LOOPBACK, self.port)
         try:
