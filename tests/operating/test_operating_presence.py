@@ -181,11 +181,16 @@ def test_ops_11_a_health_check_hears_at_most_once_a_minute_and_at_once_when_it_t
         presence.look()
         assert presence._ping is not None
         await presence._ping
+        # One that somebody ended: the others are watched on.
+        host.said, host.failed = [WELL, changed(name="ended", stopping=True, ready=False)], {}
+        clock[0] += 90.0
+        presence.look()
+        await presence._ping
         await presence.close()
         await runner.cleanup()
 
     asyncio.run(whole())
-    assert [path for path, _ in check.asked] == ["/uuid", "/uuid", "/uuid/fail", "/uuid", "/uuid/fail"]
+    assert [path for path, _ in check.asked] == ["/uuid", "/uuid", "/uuid/fail", "/uuid", "/uuid/fail", "/uuid"]
     assert check.asked[4][1] == "real FAILED: live does not start; main trading"
     assert check.asked[2][1] == "main not alive: kernel"
 

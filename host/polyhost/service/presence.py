@@ -119,9 +119,10 @@ class Presence:
 
     def _tell_check(self, found: list[Condition], line: str, *, well: bool) -> None:
         """At most once a minute, and at once when it changes from well to not well. ``well``: no account failed."""
-        if any(each.stopping for each in found):
+        trading = [each for each in found if not each.stopping]
+        if not trading:  # who stops one account of several has the others watched on
             return
-        well = well and all(each.ready for each in found)
+        well = well and all(each.ready for each in trading)
         due = self._now() - self._pinged_at >= PING_EVERY_S
         turned = self._pinged_well is True and not well
         if (due or turned) and (self._ping is None or self._ping.done()):
