@@ -193,6 +193,15 @@ def test_ord_17_a_journal_that_cannot_be_read_stops_no_kill(
         assert listed(up.url) == []
 
 
+def test_con_19_no_client_is_asked_about_orders_of_a_paper_account(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["orders", "--witness", "--set", "host.mode=paper", "--set", "venue.url=http://127.0.0.1:9"])
+    assert (ended.value.code, "never leave this machine" in capsys.readouterr().err) == (2, True)
+
+
 def test_ord_17_a_disk_that_takes_nothing_holds_up_no_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

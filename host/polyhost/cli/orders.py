@@ -109,6 +109,8 @@ def _witness(folder: Path, loaded: Loaded | None) -> dict[str, Any]:
     from polyhost.service.emergency import both_clients, endpoints_of
     from polyhost.service.status import look
 
+    if loaded is not None and loaded.configuration.host.mode == "paper":
+        raise ConfigError("a paper account's orders never leave this machine: no client sees them; leave --witness out")
     endpoints = None if loaded is None else endpoints_of(loaded, folder)
     if loaded is None or endpoints is None:
         raise ConfigError("there is no venue to ask: no host runs, and [venue] url is empty")
