@@ -87,7 +87,7 @@ def _without_host(
     if loaded is None or endpoints is None or not (endpoints.live or loaded.configuration.venue.url):
         raise ConfigError(
             f"no host runs on {folder}, and its exchange runs only with it; start it with `polyhost run`, it recovers "
-            "what is open"
+            "what is open; an exchange elsewhere (`run --exchange`) is named in [venue] url or POLYHOST__VENUE__URL"
         )
     with no_host_starts(folder):
         killed = asyncio.run(kill_at_the_venue(loaded, folder, everything=everything))
