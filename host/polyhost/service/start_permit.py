@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 
 ONLY_ENTRIES: Final = frozenset({
-    "disk", "clock", "geoblock", "relayer", "wallet", "balance", "allowances", "closed-only", "markets",
+    "disk", "clock", "geoblock", "relayer", "balance", "allowances", "closed-only", "markets",
     "market stream", "user stream", "reference prices", "spot prices",
 })
-"""What the doctor may find wrong while an exit still can be tried: no reason to leave positions to themselves."""
+"""What the doctor may find wrong while an exit still can be tried: no reason to leave positions to themselves. A wrong
+wallet is none of it: the positions would be looked for where they never were."""
 
 
 class NotWellError(ConfigError):
