@@ -294,7 +294,7 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
         "tests/service/test_service_orders.py", simulated=False,
     ),
     Mutation(
-        "stop a kill over a line that nobody reads", "ORD-17", "cli/options.py",
+        "stop a kill over a line that is not read", "ORD-17", "cli/options.py",
         "    except OSError:\n        with suppress",
         "    except InterruptedError:\n        with suppress",
         "tests/service/test_service_orders.py", simulated=False,
