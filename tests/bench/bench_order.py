@@ -147,8 +147,10 @@ class Clock:
 class Timed:
     """The gateway, with the time of its parts."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, process: bool) -> None:
+        """``process``: it sends a command at once; a client in this process begins when it is awaited."""
         self.gateway = gateway
+        self.process = process
         self.signing: list[int] = []
         self.posted: list[int] = []
         self.prepared: list[int] = []
@@ -163,6 +165,7 @@ class Timed:
         return self.gateway.execute(command) if name in ("Post", "Cancel") else nothing()
 
     async def _prepared(self, asked: Coroutine[Any, Any, list[Event]], start: int) -> list[Event]:
+        start = start if self.process else time.monotonic_ns()
         events = await asked
         self.prepared.append(time.monotonic_ns())
         self.signing.append(self.prepared[-1] - start)
@@ -245,7 +248,7 @@ async def _measure(port: int, arrivals: Any, folder: Path, process: bool) -> Par
     runner = Runner((*plugins, own), settings.evaluation.combiner)
     gateway = gateway_at(port, folder, process)
     await gateway.connect()
-    timed = Timed(gateway)
+    timed = Timed(gateway, process)
     loop = asyncio.get_running_loop()
     engine: Engine
     durable_at: list[int] = []

@@ -189,6 +189,14 @@ def test_cfg_01_whatever_reads_a_configuration_takes_the_same_words_for_it() -> 
     assert [name for name, options in reading.items() if "--data-dir" not in options and name not in nowhere] == []
 
 
+def test_checking_a_configuration_loads_nothing_of_what_it_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No client of the venue, no database, and no plugin that is off, with what it needs."""
+    monkeypatch.chdir(tmp_path)
+    assert imported_by("config", "check") & {"polymarket", "httpx", "aiohttp", "websockets", "peewee", "rich"} == set()
+
+
 @pytest.mark.parametrize(
     ("args", "brief"),
     [(["--version"], True), (["config", "--help"], True), (["run", "--help"], False), (["no-such-command"], False)],

@@ -310,10 +310,12 @@ def _weights(configuration: Configuration) -> None:
     to come: nobody knows what plugin_paths and installed distributions offer before it is looked at."""
     for kind, key in (("additive", "weights"), ("bayesian", "reliability")):
         for name, settings in _users_of(kind, configuration):
-            known = _signals(dict.fromkeys((*SHIPPED_PLUGINS, *configuration.plugins)))
             for signal, weight in getattr(settings, key).items():
-                near = get_close_matches(signal, known, n=1, cutoff=SLIP)
-                if near and signal not in (*known, *configuration.plugins):
+                if signal in configuration.plugins or (signal in SHIPPED_PLUGINS and _signals((signal,))):
+                    continue
+                # Only now: this loads every plugin there is.
+                known = _signals(dict.fromkeys((*SHIPPED_PLUGINS, *configuration.plugins)))
+                if near := get_close_matches(signal, known, n=1, cutoff=SLIP):
                     raise _BrokenError(
                         f"plugins.{name}.{key}.{signal}", "there is no signal of this name", weight, known,
                         near[0], remedy=f"name it, [plugins.{signal}], or take it out",
