@@ -241,6 +241,7 @@ def test_a_toggle_reaches_the_host_and_is_journaled(stage: Stage) -> None:
     row.get_by_role("button", name="Enable").click()
     stage.confirm("calm again")
     seen("inline", row)
+    wait_for(lambda: len(stage.recorded(PluginMoved)) >= 2, APPEARS_MS / 1_000)
     moved = [(each.plugin, each.change, each.why, "dashboard" in each.who) for each in stage.recorded(PluginMoved)]
     assert moved == [("stop_loss", "disabled", "too nervous", True), ("stop_loss", "enabled", "calm again", True)]
 
@@ -254,6 +255,7 @@ def test_entries_are_paused_and_resumed(stage: Stage) -> None:
     block.get_by_role("button", name="Resume").click()
     stage.confirm("over")
     expect(block).to_be_hidden()
+    wait_for(lambda: len(stage.recorded(OperatorSaid)) >= 2, APPEARS_MS / 1_000)
     said = [(each.word, each.why, "dashboard" in each.who) for each in stage.recorded(OperatorSaid)]
     assert said == [("pause", "news at nine", True), ("resume", "over", True)]
 
