@@ -118,7 +118,9 @@ def restore(
     nothing was changed; 2: a host runs.
     """
     from polyhost.service.database import restore
+    from polyhost.service.logs import set_up
 
+    set_up(None)
     folder, host = _folder(config, data_dir, account, sets)
     with folder:
         report = restore(folder, file, host)
@@ -141,7 +143,9 @@ def migrate(
     before; 2: a host runs.
     """
     from polyhost.service.database import migrate
+    from polyhost.service.logs import set_up
 
+    set_up(None)
     folder, host = _folder(config, data_dir, account, sets)
     with folder:
         report = migrate(folder, host)
