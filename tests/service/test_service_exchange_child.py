@@ -36,7 +36,7 @@ def test_a_killed_host_leaves_no_exchange_behind_and_the_next_run_goes_on_with_i
     with Started("run", "-c", config, "--speed", "60", "--json", cwd=tmp_path) as again:
         # At once: the first exchange is just saving the state that the second one wants.
         again.says("continuing after 1 runs")
-        assert gone(child)
+        wait_for(lambda: gone(child))
         assert again.stop() == 0, again.told()
     assert report(again)["invariants"]["broken"] == 0
 
