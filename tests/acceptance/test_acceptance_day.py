@@ -35,7 +35,7 @@ def simulation(folder: Path, hours: float, pathologies: dict[str, float] | None 
     return Simulation(1, Plan(hours, pathologies or {}, 0.3, rough=False), load_configuration(file, env={}))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1_800)
 def test_sim_07_g_twenty_four_calm_hours_bring_not_one_error_line_and_no_unexplained_warning(tmp_path: Path) -> None:
     run = simulation(tmp_path, 24)
     with logged_errors() as lines:

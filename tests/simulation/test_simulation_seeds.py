@@ -30,7 +30,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1_800)
 def test_sim_05_twelve_seeds_of_a_quarter_of_an_hour_break_nothing(loaded: Loaded) -> None:
     plan = Plan(QUARTER, chosen_pathologies(["all"]), DENSITY)
     told: list[str] = []
