@@ -210,7 +210,8 @@ def test_a_graceful_stop_leaves_exits_resting_and_the_next_run_leaves_them_alone
 def test_a_stop_in_the_middle_of_a_sale_waits_for_its_end(tmp_path: Path) -> None:
     """The exit is being cancelled and sold at market while the signal comes; streams go on while the end is written."""
     config = eager_configuration(tmp_path, tmp_path / "data", OWN_EXITS)
-    with Started("run", "-c", config, "--speed", SPEED, "--json", cwd=tmp_path) as host:
+    # Slow enough that the window is not over, which is told loudly, where a machine stands still in the middle of it.
+    with Started("run", "-c", config, "--speed", SPEEDS[1], "--json", cwd=tmp_path) as host:
         host.says(" exit o", "FAK [eager: halfway]")
         assert host.stop(signal.SIGTERM) == 0, host.told()
     told = report(host)
