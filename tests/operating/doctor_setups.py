@@ -203,10 +203,13 @@ async def _diagnosis(setup: SetUp, up: Running, quiet: str, number: int, deep: b
             f'{setup.toml}[host]\naccount = "a{number}"\ndata_dir = "{folder}"\n[venue]\nurl = "{url}"\n'
             f'{setup.account}'
         )
+        # What says nothing is not waited for in full, and what does not is not missed on a slow machine.
+        stack.enter_context(patch.object(probe, "HEAR_S", 0.5 if setup.silent else PATIENCE_S))
+        stack.enter_context(patch.object(probe, "OPEN_S", PATIENCE_S))
         if setup.silent:
-            # It is not waited for in full.
-            stack.enter_context(patch.object(probe, "HEAR_S", 0.5))
-            points = msgspec.structs.replace(endpoints_at(url), market_ws=quiet, user_ws=quiet, price_ws=quiet)
+            points = msgspec.structs.replace(
+                endpoints_at(url), market_ws=quiet, user_ws=quiet, price_ws=quiet, binance_ws=quiet
+            )
             stack.enter_context(patch.object(patients, "endpoints_at", lambda url: points))
         loaded = load_configuration(file, env={})
         async with patient(loaded.for_account("real") if setup.account else loaded) as subject:
