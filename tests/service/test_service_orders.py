@@ -64,6 +64,16 @@ def exchange() -> Iterator[Any]:
         thread.join(WITHIN_S)
 
 
+@contextmanager
+def followed(folder: Path, data: str = "") -> Iterator[tuple[Any, Market]]:
+    """An exchange, its running window, and a configuration in ``folder`` that names it, and ``data`` if any."""
+    with exchange() as up:
+        market = max((one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end)
+        host = f'[host]\ndata_dir = "{folder / data}"\n' if data else ""
+        (folder / "polyhost.toml").write_text(f'{host}[venue]\nurl = "{up.url}"\n')
+        yield up, market
+
+
 def venue(url: str, job: Callable[[SecondGateway], Any]) -> Any:
     async def go() -> Any:
         gateway = SecondGateway(endpoints_at(url), throwaway_key(1, "main"), selftest=False)
@@ -128,10 +138,7 @@ def test_ord_17_orders_and_a_kill_without_a_host(
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "data"
     data.mkdir()
-    with exchange() as up:
-        market = max((one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end)
-        config = tmp_path / "polyhost.toml"
-        config.write_text(f'[host]\ndata_dir = "{data}"\n[venue]\nurl = "{up.url}"\n')
+    with followed(tmp_path, "data") as (up, market):
         ours, persons = resting(up.url, market, 2_000), resting(up.url, market, 1_000)
         journaled(data, market, ours)
 
@@ -174,9 +181,7 @@ def test_ord_17_a_journal_that_cannot_be_read_stops_no_kill(
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "data"
     data.mkdir()
-    with exchange() as up:
-        market = max((one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end)
-        (tmp_path / "polyhost.toml").write_text(f'[host]\ndata_dir = "{data}"\n[venue]\nurl = "{up.url}"\n')
+    with followed(tmp_path, "data") as (up, market):
         ours, whose = resting(up.url, market, 2_000), resting(up.url, market, 1_000)
         journaled(data, market, ours)
         with sqlite3.connect(data / "journal.db") as database:
@@ -209,9 +214,7 @@ def test_ord_17_a_disk_that_takes_nothing_holds_up_no_kill(
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "data"
     data.mkdir()
-    with exchange() as up:
-        market = max((one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end)
-        (tmp_path / "polyhost.toml").write_text(f'[host]\ndata_dir = "{data}"\n[venue]\nurl = "{up.url}"\n')
+    with followed(tmp_path, "data") as (up, market):
         ours = resting(up.url, market, 2_000)
         journaled(data, market, ours)
 
@@ -238,9 +241,7 @@ def test_ord_17_in_a_folder_where_nothing_was_run_no_order_is_called_anothers(
 ) -> None:
     """A mistyped --data-dir has no journal, so every order of the key looks like a person's: nothing is proved."""
     monkeypatch.chdir(tmp_path)
-    with exchange() as up:
-        market = max((one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end)
-        (tmp_path / "polyhost.toml").write_text(f'[venue]\nurl = "{up.url}"\n')
+    with followed(tmp_path) as (up, market):
         ours = resting(up.url, market, 2_000)
         code, told = said(capsys, "kill", "--data-dir", tmp_path / "mistyped")
         assert (code, told["proved"]) == (1, False)
@@ -259,10 +260,7 @@ def test_ord_17_a_kill_of_a_stuck_host_cancels_for_it_and_says_that_it_was_not_t
     monkeypatch.setattr(kill, "_signalled", lambda folder, flatten: signalled.append(flatten) or True)
     monkeypatch.setattr(kill, "FILE_TAKEN_S", 0.01)
     data = tmp_path / "data"
-    with exchange() as up, DataFolder(data):
-        market = max((one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end)
-        config = tmp_path / "polyhost.toml"
-        config.write_text(f'[host]\ndata_dir = "{data}"\n[venue]\nurl = "{up.url}"\n')
+    with followed(tmp_path, "data") as (up, market), DataFolder(data):
         ours = resting(up.url, market, 2_000)
         journaled(data, market, ours)
         code, told = said(capsys, "kill", "--flatten")
@@ -277,11 +275,8 @@ def test_ord_17_what_cannot_be_cancelled_is_listed_and_nothing_is_claimed(
 ) -> None:
     """A venue that cancels nothing, and one whose list cannot be read."""
     monkeypatch.setattr(direct_kill, "POLL_S", 0.01)
-    with exchange() as up:
-        market = max((one for one in up.engine.world.listing(False) if one.start is not None), key=lambda one: one.end)
-        config = tmp_path / "polyhost.toml"
-        config.write_text(f'[venue]\nurl = "{up.url}"\n')
-        loaded = load_configuration(config, env={})
+    with followed(tmp_path) as (up, market):
+        loaded = load_configuration(tmp_path / "polyhost.toml", env={})
         ours = resting(up.url, market, 2_000)
         journaled(tmp_path, market, ours)
 
