@@ -27,12 +27,20 @@ from ..kernel.rig import CONDITION, START, Rig
 from ..service.test_service_status import story, written
 
 NOW = START + 60_000
+WALL_S = 1_795_300_000.0
+"""The wall clock of these tests, which stands still: nothing that a host said grows old while one runs."""
+
+
+@pytest.fixture(autouse=True)
+def _standing_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: WALL_S)
+    monkeypatch.setattr(time, "time_ns", lambda: int(WALL_S) * 1_000_000_000)
 
 
 def live(**more: Any) -> live_file.Live:
     """What a host says of itself now."""
     given: dict[str, Any] = {
-        "run": "run-1", "wall": time.time_ns() // 1_000_000, "ready": True, "sealed": "", "loops": {}, "blocks": [],
+        "run": "run-1", "wall": int(WALL_S * 1_000), "ready": True, "sealed": "", "loops": {}, "blocks": [],
         "market_ms": NOW,
     }  # fmt: skip
     return live_file.Live(**(given | more))
@@ -91,7 +99,7 @@ def test_without_a_host_the_journal_is_shown_and_that_is_said(tmp_path: Path) ->
         ({"ready": False}, "blocked"),
         ({"blocks": [("ending", "kill")]}, "stopping"),
         ({"sealed": "the disk is full"}, "sealed"),
-        ({"wall": time.time_ns() // 1_000_000 - 60_000}, "stuck"),
+        ({"wall": int(WALL_S * 1_000) - 60_000}, "stuck"),
         ({"run": "run-0"}, "starting"),
     ],
 )
@@ -108,8 +116,8 @@ def test_a_host_that_has_said_nothing_is_starting(tmp_path: Path) -> None:
 
 def test_market_time_goes_on_at_the_host_s_speed_and_not_for_ever(tmp_path: Path) -> None:
     data = written(tmp_path / "data", story().records)
-    wall = time.time_ns() // 1_000_000
-    assert seen(data, live(wall=wall - 2_000, speed=60.0)).now == pytest.approx(NOW + 120_000, abs=60_000)
+    wall = int(WALL_S * 1_000)
+    assert seen(data, live(wall=wall - 2_000, speed=60.0)).now == NOW + 120_000
     # A stuck host's clock is not believed for longer than a stuck host is believed.
     assert seen(data, live(wall=wall - 3_600_000, speed=1.0)).now == NOW + 10_000
 
