@@ -21,10 +21,17 @@ from polyhost.service.phases import MEANS, NEXT, Phase, entered
 from polyhost.service.watching import screen, watched
 
 ROOT = Path(__file__).resolve().parents[2]
+WALL_S = 1_795_300_000.0
+"""The wall clock of these tests, which stands still: nothing that a host said grows old while one runs."""
+
+
+@pytest.fixture(autouse=True)
+def _standing_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: WALL_S)
 
 
 def said(folder: Path, *, age_s: float = 0.0, **more: Any) -> None:
-    now = time.time_ns() // 1_000_000 - round(age_s * 1_000)
+    now = int(WALL_S * 1_000) - round(age_s * 1_000)
     values = {"ready": True, "sealed": "", "loops": {}, **more}
     live_file.write(folder, Live("run", now, values.pop("ready"), values.pop("sealed"), values.pop("loops"), []))
 
