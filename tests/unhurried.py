@@ -8,6 +8,7 @@ request that the same process had no time to answer. What a test says about such
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -17,6 +18,8 @@ import pytest
 
 PATIENCE_S: Final = 150.0
 """Wall seconds that anything may take which is sure to come: half the limit for a whole test."""
+WALL_S: Final = 1_795_300_000.0
+"""The wall clock of tests in which it stands still."""
 STEP_MS: Final = 20
 """The exchange's clock is asked every few ms: its wall goes on by no more between two questions."""
 
@@ -55,3 +58,17 @@ def unhurried() -> Iterator[None]:
             if name in sys.modules:
                 patch.setattr(sys.modules[name], attribute, httpx.Timeout(PATIENCE_S))
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def unhurried_module() -> Iterator[None]:
+    """For every test of a folder whose conftest imports it."""
+    with unhurried():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def standing_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For every test of a file that imports it: nothing that a host said grows old while one runs."""
+    monkeypatch.setattr(time, "time", lambda: WALL_S)
+    monkeypatch.setattr(time, "time_ns", lambda: int(WALL_S) * 1_000_000_000)

@@ -1,15 +1,5 @@
 """Exchange and host live in one process here: a pause of it is nobody's fault."""
 
-from __future__ import annotations
+from ..unhurried import unhurried_module
 
-from collections.abc import Iterator
-
-import pytest
-
-from ..unhurried import unhurried
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unhurried() -> Iterator[None]:
-    with unhurried():
-        yield
+__all__ = ["unhurried_module"]

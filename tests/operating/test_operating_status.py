@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import io
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,9 @@ from polyhost.service.live_file import Live, readiness
 from polyhost.service.phases import MEANS, NEXT, Phase, entered
 from polyhost.service.watching import screen, watched
 
+from ..unhurried import WALL_S, standing_wall  # noqa: F401 a fixture
+
 ROOT = Path(__file__).resolve().parents[2]
-WALL_S = 1_795_300_000.0
-"""The wall clock of these tests, which stands still: nothing that a host said grows old while one runs."""
-
-
-@pytest.fixture(autouse=True)
-def _standing_wall(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time", lambda: WALL_S)
 
 
 def said(folder: Path, *, age_s: float = 0.0, **more: Any) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp import WSMsgType, web
 
-from ..unhurried import PATIENCE_S, unhurried
+from ..unhurried import PATIENCE_S, unhurried_module  # noqa: F401 a fixture
 
 OnText = Callable[[web.WebSocketResponse, str], Awaitable[None]]
 CONDITION = "0x" + "ab" * 32
@@ -104,12 +104,6 @@ class FakeVenue:
                 elif message.data == "PING":
                     await ws.send_str("PONG")
         return ws
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unhurried() -> Iterator[None]:
-    with unhurried():
-        yield
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,9 @@ from polyhost.web.reading import Reading
 
 from ..kernel.rig import CONDITION, START, Rig
 from ..service.test_service_status import story, written
+from ..unhurried import WALL_S, standing_wall  # noqa: F401 a fixture
 
 NOW = START + 60_000
-WALL_S = 1_795_300_000.0
-"""The wall clock of these tests, which stands still: nothing that a host said grows old while one runs."""
-
-
-@pytest.fixture(autouse=True)
-def _standing_wall(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time", lambda: WALL_S)
-    monkeypatch.setattr(time, "time_ns", lambda: int(WALL_S) * 1_000_000_000)
-
 
 def live(**more: Any) -> live_file.Live:
     """What a host says of itself now."""

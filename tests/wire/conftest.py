@@ -23,7 +23,7 @@ from polyhost.exchange.world import WorldSettings
 from polyhost.model.market import Market
 from polyhost.model.words import Side
 
-from ..unhurried import PATIENCE_S, unhurried
+from ..unhurried import PATIENCE_S, unhurried_module  # noqa: F401 a fixture
 
 KEY = "0x" + "11" * 32
 OTHER_KEY = "0x" + "22" * 32
@@ -121,12 +121,6 @@ async def until(socket: aiohttp.ClientWebSocketResponse, wanted: Callable[[dict[
             if wanted(frame):
                 return frame
     raise AssertionError("the socket ended")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unhurried() -> Iterator[None]:
-    with unhurried():
-        yield
 
 
 @contextmanager
