@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
@@ -52,6 +52,14 @@ class Setup(Struct, frozen=True):
     def longest_s(self) -> int:
         """What a time written for 15-minute windows must stay below to fit into this window."""
         return max(self.duration_s, self.full_s)
+
+    def too_long(self, key: str, seconds: float, problem: str, beside_s: float = 0.0) -> Iterator[Contradiction]:
+        """The contradiction of setting ``key`` when its time and ``beside_s`` of others do not fit into this window.
+
+        Both in seconds as they stand in the configuration; yields nothing when they fit.
+        """
+        if self.scaled_s(beside_s + seconds) >= self.duration_s:
+            yield Contradiction(key, problem, f"below {self.longest_s - beside_s:g}")
 
     def settings_of(self, kind: str) -> tuple[tuple[str, Any], ...]:
         """(name, settings) of the running plugins of a built-in class, in configured order."""

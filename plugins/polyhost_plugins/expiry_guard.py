@@ -49,9 +49,9 @@ class ExpiryGuardSettings(Settings):
             yield Contradiction(
                 "close_before_expiry_s", f"{problem}: the guard could never fire", f"at least {close_s:g}"
             )
-        if setup.scaled_s(guard_s) >= setup.duration_s:
-            problem = f"leaves no time to hold anything in a {setup.window} window"
-            yield Contradiction("close_before_expiry_s", problem, f"below {setup.longest_s}")
+        yield from setup.too_long(
+            "close_before_expiry_s", guard_s, f"leaves no time to hold anything in a {setup.window} window"
+        )
         if age_s and setup.scaled_s(setup.first_entry_s + age_s + guard_s) >= setup.duration_s:
             problem = f"no position gets so old in a {setup.window} window before it is closed anyway"
             most_s = setup.longest_s - setup.first_entry_s - guard_s

@@ -90,9 +90,9 @@ class GridSettings(Settings):
 
     def contradictions(self, setup: Setup) -> Iterator[Contradiction]:
         """There must be time for a level."""
-        if setup.scaled_s(self.not_last_s) >= setup.duration_s:
-            problem = f"leaves no time for a level in a {setup.window} window"
-            yield Contradiction("not_last_s", problem, f"below {setup.longest_s}")
+        yield from setup.too_long(
+            "not_last_s", self.not_last_s, f"leaves no time for a level in a {setup.window} window"
+        )
 
 
 class Grid(Plugin):

@@ -52,9 +52,9 @@ class PairSettings(Settings):
 
     def contradictions(self, setup: Setup) -> Iterator[Contradiction]:
         """There must be time to begin one."""
-        if setup.scaled_s(self.not_last_s) >= setup.duration_s:
-            problem = f"leaves no time for a pair in a {setup.window} window"
-            yield Contradiction("not_last_s", problem, f"below {setup.longest_s}")
+        yield from setup.too_long(
+            "not_last_s", self.not_last_s, f"leaves no time for a pair in a {setup.window} window"
+        )
 
 
 class PairTrade(Plugin):

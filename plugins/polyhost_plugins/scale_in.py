@@ -66,10 +66,8 @@ class ScaleInSettings(Settings):
         if self.time_left_min_s < setup.close_before_expiry_s:
             problem = f"everything is closed {setup.close_before_expiry_s:g} s before the end: it could not add so late"
             yield Contradiction("time_left_min_s", problem, f"at least {setup.close_before_expiry_s:g}")
-        if setup.scaled_s(setup.first_entry_s + self.time_left_min_s) >= setup.duration_s:
-            most_s = setup.longest_s - setup.first_entry_s
-            problem = f"leaves no time to add in a {setup.window} window"
-            yield Contradiction("time_left_min_s", problem, f"below {most_s:g}")
+        problem = f"leaves no time to add in a {setup.window} window"
+        yield from setup.too_long("time_left_min_s", self.time_left_min_s, problem, setup.first_entry_s)
         for name, stop in setup.settings_of("stop_loss"):
             if self.price_max <= stop.midpoint_max:
                 problem = f"{name} sells from {stop.midpoint_max} down: it would add to nothing"

@@ -80,9 +80,8 @@ class TwoSidedQuotesSettings(Settings):
 
     def contradictions(self, setup: Setup) -> Iterator[Contradiction]:
         """There must be time between what is too early and what is too late."""
-        if setup.scaled_s(self.not_first_s + self.not_last_s) >= setup.duration_s:
-            problem = f"leaves with not_first_s = {self.not_first_s:g} no time for quotes in a {setup.window} window"
-            yield Contradiction("not_last_s", problem, f"below {setup.longest_s - self.not_first_s:g}")
+        problem = f"leaves with not_first_s = {self.not_first_s:g} no time for quotes in a {setup.window} window"
+        yield from setup.too_long("not_last_s", self.not_last_s, problem, self.not_first_s)
 
 
 class TwoSidedQuotes(Plugin):

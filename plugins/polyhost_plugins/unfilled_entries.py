@@ -69,9 +69,9 @@ class UnfilledEntriesSettings(Settings):
 
     def contradictions(self, setup: Setup) -> Iterator[Contradiction]:
         """An entry must get so old within the window."""
-        if setup.scaled_s(self.unfilled_s) >= setup.duration_s:
-            problem = f"no entry of a {setup.window} window rests so long before it ends"
-            yield Contradiction("unfilled_s", problem, f"below {setup.longest_s}")
+        yield from setup.too_long(
+            "unfilled_s", self.unfilled_s, f"no entry of a {setup.window} window rests so long before it ends"
+        )
 
 
 class UnfilledEntries(Plugin):

@@ -92,6 +92,7 @@ class AuthorSettings(Settings):
         """What could never happen."""
         if setup.scaled_s(self.time_left_s_min) >= setup.duration_s:
             yield Contradiction("time_left_s_min", "it would never enter", f"below {setup.longest_s}")
+        yield from setup.too_long("time_left_s_min", self.time_left_s_min, "it would never enter", setup.first_entry_s)
 
 
 class Author(Plugin):
