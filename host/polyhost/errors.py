@@ -121,7 +121,7 @@ class TapeError(PolyhostError):
         self.line = line
 
 
-def nearest_name(given: str, names: Iterable[str]) -> str:
-    """The name most like the one given, or an empty string when none is near."""
-    found = get_close_matches(given, list(names), n=1, cutoff=0.6)
+def nearest_name(given: str, names: Iterable[str], alike: float = 0.6) -> str:
+    """The name most like the one given, or an empty string when none is near (``alike``: difflib's ratio)."""
+    found = get_close_matches(given, list(names), n=1, cutoff=alike)
     return found[0] if found else ""

@@ -351,6 +351,10 @@ class SettlementTable(Table):
     """Fewer pairs than this (collateral that they give back) are not merged by themselves."""
 
 
+VOICES: Final = {"additive": "weights", "bayesian": "reliability"}
+"""Built-in combiner → its setting that gives each signal a voice, by name."""
+
+
 class EvaluationTable(Table):
     cadence_ms: int = Field(default=1_000, ge=100)
     """One evaluation a market in this time, market ms; triggers come in between."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -25,7 +24,7 @@ from polyhost.model.secrecy import HIDDEN
 from polyhost.model.series import DURATIONS, SIMULATED
 from polyhost.plugin import Settings, Setup
 from polyhost.secret import FORMS
-from polyhost.settings import AccountTable, Configuration
+from polyhost.settings import VOICES, AccountTable, Configuration
 from polyhost.wording import default_line, toml_text
 
 HOST_KEYS: Final = ("enabled", "use", "trusted")
@@ -308,17 +307,17 @@ def _combiner(configuration: Configuration) -> None:
 def _weights(configuration: Configuration) -> None:
     """A weight of a name that is almost a signal's is a slip: it would never count. Any other may be that of a signal
     to come: nobody knows what plugin_paths and installed distributions offer before it is looked at."""
-    for kind, key in (("additive", "weights"), ("bayesian", "reliability")):
+    for kind, key in VOICES.items():
         for name, settings in _users_of(kind, configuration):
             for signal, weight in getattr(settings, key).items():
                 if signal in configuration.plugins or (signal in SHIPPED_PLUGINS and _signals((signal,))):
                     continue
                 # Only now: this loads every plugin there is.
                 known = _signals(dict.fromkeys((*SHIPPED_PLUGINS, *configuration.plugins)))
-                if near := get_close_matches(signal, known, n=1, cutoff=SLIP):
+                if near := nearest_name(signal, known, SLIP):
                     raise _BrokenError(
                         f"plugins.{name}.{key}.{signal}", "there is no signal of this name", weight, known,
-                        near[0], remedy=f"name it, [plugins.{signal}], or take it out",
+                        near, remedy=f"name it, [plugins.{signal}], or take it out",
                     )
 
 

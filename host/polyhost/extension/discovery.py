@@ -23,7 +23,7 @@ from polyhost.model.reading import VENUE_SOURCES, wrong
 from polyhost.model.secrecy import shown
 from polyhost.plugin import Plugin
 from polyhost.secret import secrets_in
-from polyhost.settings import Configuration
+from polyhost.settings import VOICES, Configuration
 
 if TYPE_CHECKING:
     from polyhost.extension.process import Deadlines
@@ -163,10 +163,6 @@ def _discovered(configuration: Configuration, way: _Way) -> tuple[LoadedPlugin, 
     rest = [LoadedPlugin(source.name, "available", source) for source in others if not source.problem]
     check_combiner(configuration, named, way.file)
     return (*named, *strays, *nothing, *rest)
-
-
-VOICES = {"additive": "weights", "bayesian": "reliability"}
-"""Built-in combiner → its setting that gives each signal a voice, by name."""
 
 
 def _voiceless(plugins: list[LoadedPlugin], configuration: Configuration) -> list[LoadedPlugin]:
